@@ -1,0 +1,156 @@
+"""One fused kernel of a network: what it computes and what that costs on paper.
+
+An `Op` holds ints, or equally shaped int arrays [n] for n ops of the same kind: the cost
+formulas are written once and serve a single network as well as a table of thousands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+Count: TypeAlias = int | NDArray[np.int64]
+
+KINDS = (
+    "conv",  # dense or grouped convolution + batch norm (+ activation)
+    "dwconv",  # depthwise convolution + batch norm (+ activation)
+    "linear",  # fully connected layer with bias
+    "maxpool",
+    "avgpool",
+    "globalpool",  # mean over all positions
+    "slice",  # channels start .. start + c_out of the input; a view, no traffic
+    "concat",  # with groups > 1: concat and channel shuffle in one pass (paper, section 4)
+    "shuffle",  # channel shuffle on its own, as in ShuffleNet v1
+    "add",  # of two tensors
+    "relu",  # an activation that no convolution can absorb
+)
+ACTIVATIONS = ("", "relu", "relu6")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Op:
+    """One fused kernel at one input resolution.
+
+    `kernel`, `stride`, `height` and `width` (of the input) are in pixels. Padding is
+    `kernel // 2`, so that stride 1 keeps the size. `c_in` of `concat` is the sum over its inputs.
+
+    Raises:
+        ValueError: a field of an int-valued op is out of range; the message names it.
+    """
+
+    kind: str
+    c_in: Count
+    c_out: Count
+    height: Count
+    width: Count
+    kernel: Count = 1
+    stride: Count = 1
+    groups: Count = 1
+    start: Count = 0
+    act: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"op kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
+        if self.act not in ACTIVATIONS:
+            raise ValueError(f"`act` must be one of {ACTIVATIONS}; got {self.act!r}")
+        for name in ("c_in", "c_out", "height", "width", "kernel", "stride", "groups"):
+            value = getattr(self, name)
+            if isinstance(value, int) and value < 1:
+                raise ValueError(f"`{name}` of {self.kind} must be at least 1; got {value}")
+        if isinstance(self.kernel, int) and self.kernel % 2 == 0:
+            raise ValueError(f"`kernel` of {self.kind} must be odd; got {self.kernel}")
+        if self.kind == "dwconv" and isinstance(self.c_in, int) and self.c_in != self.c_out:
+            raise ValueError(f"dwconv keeps its channels; got {self.c_in} -> {self.c_out}")
+        if isinstance(self.groups, int) and isinstance(self.c_in, int):
+            out = cast(int, self.c_out)
+            if self.groups > 1 and (self.c_in % self.groups or out % self.groups):
+                raise ValueError(
+                    f"`groups` must divide the channels; got {self.c_in} -> {out} "
+                    f"in {self.groups} groups"
+                )
+
+    @property
+    def out_height(self) -> Count:
+        return 1 if self.kind == "globalpool" else (self.height - 1) // self.stride + 1
+
+    @property
+    def out_width(self) -> Count:
+        return 1 if self.kind == "globalpool" else (self.width - 1) // self.stride + 1
+
+    @property
+    def in_elements(self) -> Count:
+        """Elements read; both operands of an add."""
+        return self.c_in * self.height * self.width * (2 if self.kind == "add" else 1)
+
+    @property
+    def out_elements(self) -> Count:
+        return self.c_out * self.out_height * self.out_width
+
+    @property
+    def weights(self) -> Count:
+        """Multiplied weights: without batch norm, without bias."""
+        if self.kind == "dwconv":
+            return self.c_in * self.kernel * self.kernel
+        if self.kind in ("conv", "linear"):
+            return self.c_in // self.groups * self.c_out * self.kernel * self.kernel
+        return 0
+
+    @property
+    def flops(self) -> Count:
+        """Multiply-adds of convolutions and linear layers, as the paper counts them."""
+        return self.weights * self.out_height * self.out_width
+
+    @property
+    def params(self) -> Count:
+        """Trainable parameters: weights, batch norm scale and shift, bias of a linear layer."""
+        if self.kind in ("conv", "dwconv"):
+            return self.weights + 2 * self.c_out
+        return self.weights + self.c_out if self.kind == "linear" else 0
+
+    @property
+    def mem_access(self) -> Count:
+        """Elements read and written: input, output, weights (paper, section 2, G1)."""
+        if self.kind == "slice":
+            return 0
+        return self.in_elements + self.out_elements + self.weights
+
+    @property
+    def is_pointwise(self) -> bool:
+        """A 1x1 convolution, the operator that G1 and G2 speak of."""
+        return self.kind == "conv" and isinstance(self.kernel, int) and self.kernel == 1
+
+    def __str__(self) -> str:
+        words = [f"{self.kind}@{self.height}x{self.width}"]
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name not in ("kind", "height", "width") and value != field.default:
+                words.append(f"{field.name}={value}")
+        return " ".join(words)
+
+    @classmethod
+    def parse(cls, text: str) -> Op:
+        """The op whose `str` is `text`; ValueError says what is malformed."""
+        kind, height, width, values = parse_words(text)
+        act = values.pop("act", "")
+        try:
+            numbers = {name: int(value) for name, value in values.items()}
+            return cls(kind=kind, height=height, width=width, act=act, **numbers)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"malformed op {text!r}: {error}") from None
+
+
+def parse_words(text: str) -> tuple[str, int, int, dict[str, str]]:
+    """Split `kind@HxW name=value ...` into its parts; ValueError if it is not of that form."""
+    head, *words = text.split()
+    kind, at, size = head.partition("@")
+    height, cross, width = size.partition("x")
+    values = dict(word.partition("=")[::2] for word in words)
+    if not (at and cross and height.isdigit() and width.isdigit() and all(values.values())):
+        raise ValueError(f"must look like 'kind@HxW name=value ...'; got {text!r}")
+    if len(values) != len(words):
+        raise ValueError(f"a name stands twice in {text!r}")
+    return kind, int(height), int(width), values
