@@ -64,9 +64,7 @@ class Graph:
         if not (isinstance(groups, int) and groups == 1):
             common = np.gcd(np.gcd(groups, self.channels(x)), c_out)
             groups = int(common) if np.ndim(common) == 0 else common
-        return self._add(
-            "conv", (x,), c_out, kernel=kernel, stride=stride, groups=groups, act=act
-        )
+        return self._add("conv", (x,), c_out, kernel=kernel, stride=stride, groups=groups, act=act)
 
     def dwconv(self, x: int, *, kernel: Count, stride: Count = 1, act: str = "") -> int:
         return self._add("dwconv", (x,), self.channels(x), kernel=kernel, stride=stride, act=act)
@@ -136,7 +134,8 @@ def _check_fields(kind: str, names: Mapping[str, Any]) -> dict[str, Any]:
     missing = [n for n, d in known.items() if d is inspect.Parameter.empty and n not in names]
     if unknown or missing:
         raise ValueError(
-            f"{kind} takes {', '.join(known)}; unknown: {unknown or '-'}, missing: {missing or '-'}"
+            f"{kind} takes {', '.join(known)}; "
+            f"unknown: {unknown or '-'}, missing: {missing or '-'}"
         )
     return known
 

@@ -6,13 +6,20 @@ arrays [n] where a field does not decide which steps there are.
 
 from __future__ import annotations
 
+import numpy as np
+
 from space.block import Graph, unit
 from space.op import Count
 
 
-def even(value: Count) -> Count:
-    """Channels are even: an odd share of a split is rounded down to the even number below."""
-    return value // 2 * 2
+def even_share(value: Count, numerator: int, denominator: int) -> Count:
+    """The even number nearest to value * numerator / denominator, at least 2; ties go down.
+
+    Odd widths never pay on vector units, and halves of a multiple of 4 stay exact.
+    """
+    doubled = 2 * denominator
+    nearest = (value * numerator + denominator - 1) // doubled * 2
+    return nearest + 2 * (nearest < 2)
 
 
 @unit("conv")
@@ -35,7 +42,7 @@ def pointwise_fragments(
 ) -> None:
     """The blocks of the paper's Table 3 (appendix Figure 1): 1x1 convolutions in sequence, or in
     parallel and added."""
-    values = []
+    values: list[int] = []
     for index in range(fragments):
         source = values[-1] if serial and index else 0
         values.append(g.conv(source, c_out, act="relu"))
@@ -99,8 +106,8 @@ def shufflenet_v2(
         x = g.dwconv(0, kernel=kernel, stride=stride)
         passing = g.conv(x, c_out - branch, groups=groups, act="relu")
         active = 0
-    inside = mid if isinstance(mid, int) and mid else branch * (mid == 0) + mid
-    inside = inside if fragments == 1 else even(inside // fragments)
+    inside = mid if np.any(mid) else branch
+    inside = inside if fragments == 1 else even_share(inside, 1, fragments)
 
     def body(x: int, stride: int) -> int:
         x = g.conv(x, inside, groups=groups, act="relu")
