@@ -1,0 +1,238 @@
+"""Latency of blocks between measured ones, cliffs included.
+
+Blocks are grouped in families: same kind, resolution and every field but the widths. Within one, a
+block's seconds are a non-negative sum of what its ops must do (starts, multiply-adds, traffic;
+channels also rounded up to 8, 16, 32 as vector units do), times a correction smoothed from the
+nearest measured blocks of the same alignment. Measured blocks come back as measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from space.block import Block, BlockBatch
+from space.errors import MissingOpError
+from space.op import Op
+
+SIZES = ("c_in", "c_out", "branch")
+MIN_POINTS = 8
+NEIGHBOURS = 12
+SMOOTHING = 0.15  # width of the correction's kernel, in log widths
+SHRINK = 0.02  # weight of "no correction": far from every measured block it wins
+BITS = 20  # a width is below 2**20: three of them make one int64
+
+Family: TypeAlias = tuple[str, int, int, tuple[tuple[str, int], ...]]
+Floats: TypeAlias = NDArray[np.float64]
+
+
+def family_of(block: Block) -> Family:
+    """What all blocks that one can be interpolated from have in common."""
+    rest = tuple((name, value) for name, value in block.fields if name not in SIZES)
+    return block.kind, block.height, block.width, rest
+
+
+class Interpolator:
+    """Seconds of any block in the range of the measured ones.
+
+    Args:
+        seconds: the measured blocks.
+    """
+
+    def __init__(self, seconds: Mapping[Block, float]) -> None:
+        groups: dict[Family, list[Block]] = {}
+        for block in seconds:
+            groups.setdefault(family_of(block), []).append(block)
+        self._seconds = seconds
+        self._groups = groups
+        self._fitted: dict[Family, _Family] = {}
+
+    def _family(self, key: Family) -> _Family | None:
+        if key not in self._fitted and key in self._groups:
+            blocks = self._groups[key]
+            values = np.array([self._seconds[block] for block in blocks])
+            self._fitted[key] = _Family(key, blocks, values)
+        return self._fitted.get(key)
+
+    def predict(self, batch: BlockBatch) -> Floats:
+        """Seconds of each block, float64 [n].
+
+        Raises:
+            MissingOpError: a block is neither measured nor between measured ones; the message
+                names it and its nearest measured neighbours.
+        """
+        n = len(batch)
+        rest = [name for name in batch.fields if name not in SIZES]
+        sizes = _columns(batch)
+        if not rest:
+            return self._predict(batch, {}, sizes, np.arange(n))
+        choices, index = np.unique(
+            np.stack([batch.column(name) for name in rest]), axis=1, return_inverse=True
+        )
+        seconds = np.empty(n)
+        for i, values in enumerate(choices.T):
+            rows = np.flatnonzero(index.ravel() == i)
+            fields = {name: int(v) for name, v in zip(rest, values, strict=True)}
+            seconds[rows] = self._predict(batch, fields, sizes[rows], rows)
+        return seconds
+
+    def _predict(
+        self, batch: BlockBatch, rest: dict[str, int], sizes: NDArray[np.int64], rows: NDArray
+    ) -> Floats:
+        key = family_of(batch.block(int(rows[0])))
+        family = self._family(key)
+        known = np.zeros(len(rows), dtype=bool) if family is None else family.covers(sizes)
+        if family is None or not known.all():
+            raise MissingOpError(self._missing(batch.block(int(rows[np.argmin(known)]))))
+        return family.predict(sizes)
+
+    def _missing(self, block: Block) -> str:
+        def distance(other: Block) -> float:
+            mine, theirs = dict(block.fields), dict(other.fields)
+            names = mine.keys() | theirs.keys()
+            gap = sum(abs(np.log2((1 + mine.get(n, 0)) / (1 + theirs.get(n, 0)))) for n in names)
+            return float(
+                gap + 4 * (block.height != other.height) + 4 * (block.width != other.width)
+            )
+
+        same = [other for other in self._seconds if other.kind == block.kind]
+        nearest = sorted(same, key=distance)[:3]
+        if not nearest:
+            kinds = sorted({other.kind for other in self._seconds})
+            return f"the table has no {block}; it knows blocks of kind {', '.join(kinds)}"
+        return f"the table has no {block}; nearest known: {'; '.join(map(str, nearest))}"
+
+
+def _columns(batch: BlockBatch) -> NDArray[np.int64]:
+    """Widths int64 [n, 3]; 0 for one this kind has not."""
+    columns = []
+    for name in SIZES:
+        try:
+            columns.append(batch.column(name))
+        except KeyError:
+            columns.append(np.zeros(len(batch), dtype=np.int64))
+    return np.stack(columns, axis=1)
+
+
+def _code(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One number per row of widths."""
+    return (sizes[:, 0] << 2 * BITS) + (sizes[:, 1] << BITS) + sizes[:, 2]
+
+
+class _Family:
+    def __init__(self, key: Family, blocks: Sequence[Block], seconds: Floats) -> None:
+        self.kind, self.height, self.width, self.rest = key
+        sizes = np.array([_sizes_of(block) for block in blocks], dtype=np.int64)
+        order = np.argsort(_code(sizes))
+        self.sizes, self.seconds = sizes[order], seconds[order]
+        self.codes = _code(self.sizes)
+        self.names = [n for n in SIZES if any(n in dict(b.fields) for b in blocks)]
+        self.low, self.high = self.sizes.min(axis=0), self.sizes.max(axis=0)
+        self.ratio = self._ratio_range()
+        self.interpolates = len(blocks) >= MIN_POINTS
+        if self.interpolates:
+            self._fit()
+
+    def _ratio_range(self) -> tuple[float, float]:
+        """Least and greatest share of the branch; anything where there is no branch."""
+        share = self.sizes[:, 2] / self.sizes[:, 1]
+        return float(share.min()), float(share.max())
+
+    def covers(self, sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows of widths are measured or lie between measured ones, bool [n]."""
+        found = np.isin(_code(sizes), self.codes)
+        if not self.interpolates:
+            return found
+        inside = ((sizes >= self.low) & (sizes <= self.high)).all(axis=1)
+        least, most = self.ratio
+        inside &= sizes[:, 2] >= least * sizes[:, 1] - 2
+        inside &= sizes[:, 2] <= most * sizes[:, 1] + 2
+        if (self.sizes[:, 0] == self.sizes[:, 1]).all():
+            inside &= sizes[:, 0] == sizes[:, 1]
+        return found | inside
+
+    def _fit(self) -> None:
+        from scipy.optimize import nnls
+        from scipy.spatial import cKDTree
+
+        features = self._features(self.sizes)
+        self.scales = features.max(axis=0)
+        features = features / self.scales / self.seconds[:, None]  # relative errors count
+        self.weights, _ = nnls(features, np.ones(len(features)), maxiter=100 * features.shape[1])
+        self.correction = np.log(self.seconds / self._base(self.sizes))
+        self.trees = {}
+        classes = _alignment(self.sizes)
+        for name in np.unique(classes):
+            rows = np.flatnonzero(classes == name)
+            self.trees[int(name)] = (cKDTree(_position(self.sizes[rows])), self.correction[rows])
+
+    def _base(self, sizes: NDArray[np.int64]) -> Floats:
+        return self._features(sizes) / self.scales @ self.weights
+
+    def _features(self, sizes: NDArray[np.int64]) -> Floats:
+        fields: dict[str, Any] = dict(self.rest)
+        fields |= {name: sizes[:, SIZES.index(name)] for name in self.names}
+        batch = BlockBatch(self.kind, self.height, self.width, fields)
+        scalar = _alignment(sizes) > 1
+        columns: list[Any] = [np.ones(len(sizes))]
+        for step in batch.steps:
+            columns.extend(_op_features(step.op))
+        plain = np.stack([np.broadcast_to(c, (len(sizes),)) for c in columns], axis=1)
+        plain = np.unique(plain, axis=1) if False else plain
+        return np.concatenate([plain * ~scalar[:, None], plain * scalar[:, None]], axis=1)
+
+    def predict(self, sizes: NDArray[np.int64]) -> Floats:
+        at = np.minimum(np.searchsorted(self.codes, _code(sizes)), len(self.codes) - 1)
+        exact = self.codes[at] == _code(sizes)
+        seconds = self.seconds[at].copy()
+        between = np.flatnonzero(~exact)
+        if len(between):
+            rows = sizes[between]
+            seconds[between] = self._base(rows) * np.exp(self._smoothed(rows))
+        return seconds
+
+    def _smoothed(self, sizes: NDArray[np.int64]) -> Floats:
+        """Correction (log) of each row, from measured blocks of the same alignment."""
+        result = np.zeros(len(sizes))
+        classes = _alignment(sizes)
+        for name, (tree, correction) in self.trees.items():
+            rows = np.flatnonzero(classes == name)
+            if not len(rows):
+                continue
+            count = min(NEIGHBOURS, len(correction))
+            distance, index = tree.query(_position(sizes[rows]), k=[*range(1, count + 1)])
+            weight = np.exp(-((distance / SMOOTHING) ** 2))
+            total = weight.sum(axis=1) + SHRINK
+            result[rows] = (weight * correction[index]).sum(axis=1) / total
+        return result
+
+
+def _sizes_of(block: Block) -> list[int]:
+    known = dict(block.fields)
+    return [known.get(name, 0) for name in SIZES]
+
+
+def _alignment(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0: branch (or width) is a multiple of 8; 1: of 4; 2: of neither. int [n]."""
+    width = np.where(sizes[:, 2] > 0, sizes[:, 2], sizes[:, 1])
+    return np.where(width % 8 == 0, 0, np.where(width % 4 == 0, 1, 2))
+
+
+def _position(sizes: NDArray[np.int64]) -> Floats:
+    return np.log2(np.maximum(sizes, 1))
+
+
+def _op_features(op: Op) -> list[Any]:
+    """What an op must do, in its natural units: arrays [n] or numbers."""
+    if op.kind == "slice":
+        return [op.c_out * op.height * op.width]
+    traffic = op.in_elements + op.out_elements
+    if op.kind not in ("conv", "linear"):
+        return [traffic]
+    area = op.out_height * op.out_width
+    work = op.c_in // op.groups * op.kernel**2
+    padded = [work * (-(-op.c_out // step) * step) * area for step in (1, 8, 16, 32)]
+    return [traffic, op.weights, *padded]

@@ -1,0 +1,219 @@
+"""ONNX models of chains of blocks, written straight from `block.steps`.
+
+What is measured and what is exported come from this one writer. Batch norm is folded: every
+convolution has a weight and a bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from space.block import Block, Step
+from space.op import Op
+
+OPSET = 18
+IR_VERSION = 10
+
+Array: TypeAlias = NDArray[np.float32]
+# (index of the block, index of the step, op) -> weight [c_out, c_in / groups, k, k] (linear:
+# [c_out, c_in]) and bias [c_out]
+Weights: TypeAlias = Callable[[int, int, Op], tuple[Array, Array]]
+
+
+def random_weights(seed: int = 0) -> Weights:
+    """Seeded weights scaled so that activations neither vanish nor overflow."""
+    rng = np.random.default_rng(seed)
+
+    def weights(block: int, step: int, op: Op) -> tuple[Array, Array]:
+        shape = weight_shape(op)
+        scale = np.sqrt(2 / np.prod(shape[1:]))
+        weight = rng.standard_normal(shape, dtype=np.float32) * np.float32(scale)
+        return weight, rng.standard_normal(shape[0], dtype=np.float32) * np.float32(0.01)
+
+    return weights
+
+
+def weight_shape(op: Op) -> tuple[int, ...]:
+    """Shape of the weight of a convolution or linear op."""
+    if op.kind == "linear":
+        return int(op.c_out), int(op.c_in)
+    groups = op.c_in if op.kind == "dwconv" else op.groups
+    return int(op.c_out), int(op.c_in // groups), int(op.kernel), int(op.kernel)
+
+
+def build_model(
+    blocks: Sequence[Block],
+    *,
+    batch: int | str = 1,
+    weights: Weights | None = None,
+    name: str = "network",
+) -> onnx.ModelProto:
+    """The chain `blocks` as one model with input `input` and output `output`, float32.
+
+    Args:
+        batch: images at once, or a name for a size chosen at run time.
+        weights: gives every convolution's and linear layer's weight and bias; random if None.
+
+    Raises:
+        ValueError: no blocks, or an op this writer does not know.
+    """
+    if not blocks:
+        raise ValueError("a model needs at least one block; got none")
+    writer = _Writer(weights or random_weights())
+    value = "input"
+    for index, block in enumerate(blocks):
+        value = writer.block(index, block, value)
+    writer.rename(value, "output")
+    first, last = blocks[0], blocks[-1].out_shape
+    shape_in = [batch, first.c_in, first.height, first.width]
+    shape_out: list[int | str] = [batch, *last]
+    if blocks[-1].ops[-1].kind == "linear":
+        shape_out = [batch, last[0]]
+    graph = helper.make_graph(
+        writer.nodes,
+        name,
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape_in)],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape_out)],
+        initializer=writer.constants,
+    )
+    opset = helper.make_opsetid("", OPSET)
+    return helper.make_model(
+        graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="g4nas"
+    )
+
+
+class _Writer:
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self._names: dict[tuple, str] = {}
+
+    def node(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], **attrs: Any) -> str:
+        self.nodes.append(helper.make_node(kind, list(inputs), list(outputs), **attrs))
+        return outputs[0]
+
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        self.constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def shared(self, kind: str, values: tuple[float, ...], dtype: Any) -> str:
+        """A small constant, stored once per model."""
+        key = (kind, values)
+        if key not in self._names:
+            array = np.array(values if kind == "ints" else values[0], dtype=dtype)
+            self._names[key] = self.constant(f"const{len(self._names)}", array)
+        return self._names[key]
+
+    def ints(self, *values: int) -> str:
+        return self.shared("ints", values, np.int64)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give the last value its public name."""
+        for node in self.nodes:
+            node.output[:] = [new if name == old else name for name in node.output]
+            node.input[:] = [new if name == old else name for name in node.input]
+
+    def block(self, index: int, block: Block, value: str) -> str:
+        """Append one block that reads `value`; the name of what it gives."""
+        steps = block.steps
+        names = [value] + [f"b{index}s{i}" for i in range(len(steps))]
+        done: set[int] = set()
+        for i, step in enumerate(steps):
+            if i in done:
+                continue
+            inputs = [names[source] for source in step.inputs]
+            if step.op.kind == "slice":
+                done |= self._slices(steps, i, inputs[0], names)
+            else:
+                self._op(index, i, step.op, inputs, names[i + 1])
+        return names[-1]
+
+    def _slices(self, steps: Sequence[Step], i: int, value: str, names: list[str]) -> set[int]:
+        """Slices that share an input and cut it up whole become one Split."""
+        source = steps[i].inputs
+        twins = [
+            j
+            for j, s in enumerate(steps)
+            if s.op.kind == "slice" and s.inputs == source and j >= i
+        ]
+        twins.sort(key=lambda j: int(steps[j].op.start))
+        end = 0
+        for j in twins:
+            whole = steps[j].op.start == end
+            end += int(steps[j].op.c_out)
+            if not whole:
+                break
+        else:
+            if end == steps[i].op.c_in:
+                sizes = self.ints(*(int(steps[j].op.c_out) for j in twins))
+                self.node("Split", [value, sizes], [names[j + 1] for j in twins], axis=1)
+                return set(twins)
+        op = steps[i].op
+        ends = (self.ints(int(op.start)), self.ints(int(op.start + op.c_out)), self.ints(1))
+        self.node("Slice", [value, *ends], [names[i + 1]])
+        return {i}
+
+    def _op(self, block: int, step: int, op: Op, inputs: list[str], out: str) -> None:
+        kind, pad, kernel = op.kind, int(op.kernel) // 2, int(op.kernel)
+        window = {
+            "kernel_shape": [kernel, kernel],
+            "strides": [int(op.stride), int(op.stride)],
+            "pads": [pad] * 4,
+        }
+        raw = f"{out}_raw" if op.act else out
+        if kind in ("conv", "dwconv"):
+            group = int(op.c_in if kind == "dwconv" else op.groups)
+            self.node("Conv", [*inputs, *self._weights(block, step, op, out)], [raw],
+                      group=group, **window)  # fmt: skip
+        elif kind == "linear":
+            flat = self.node("Flatten", inputs, [f"{out}_flat"])
+            self.node("Gemm", [flat, *self._weights(block, step, op, out)], [raw], transB=1)
+        elif kind == "maxpool":
+            self.node("MaxPool", inputs, [raw], **window)
+        elif kind == "avgpool":  # counts the padding, as torch.nn.AvgPool2d does
+            self.node("AveragePool", inputs, [raw], count_include_pad=1, **window)
+        elif kind == "globalpool":
+            self.node("GlobalAveragePool", inputs, [raw])
+        elif kind == "shuffle":
+            self._shuffle(op, inputs[0], raw)
+        elif kind == "concat":
+            joined = f"{out}_cat" if op.groups > 1 else raw
+            self.node("Concat", inputs, [joined], axis=1)
+            if op.groups > 1:
+                self._shuffle(op, joined, raw)
+        elif kind == "add":
+            self.node("Add", inputs, [raw])
+        elif kind == "relu":
+            self.node("Relu", inputs, [raw])
+        else:
+            raise ValueError(f"the ONNX writer does not know op kind {kind!r}")
+        if op.act == "relu":
+            self.node("Relu", [raw], [out])
+        elif op.act == "relu6":
+            bounds = (self.shared("float", (v,), np.float32) for v in (0.0, 6.0))
+            self.node("Clip", [raw, *bounds], [out])
+
+    def _weights(self, block: int, step: int, op: Op, out: str) -> tuple[str, str]:
+        weight, bias = self.weights(block, step, op)
+        if weight.shape != weight_shape(op) or bias.shape != (op.c_out,):
+            raise ValueError(
+                f"weight and bias of {op} must have shapes {weight_shape(op)} and ({op.c_out},); "
+                f"got {weight.shape} and {bias.shape}"
+            )
+        weight, bias = (np.ascontiguousarray(a, dtype=np.float32) for a in (weight, bias))
+        return self.constant(f"{out}_w", weight), self.constant(f"{out}_b", bias)
+
+    def _shuffle(self, op: Op, value: str, out: str) -> None:
+        channels, groups = int(op.c_out), int(op.groups)
+        size = (int(op.height), int(op.width))
+        split = self.ints(-1, groups, channels // groups, *size)
+        apart = self.node("Reshape", [value, split], [f"{out}_split"])
+        mixed = self.node("Transpose", [apart], [f"{out}_mix"], perm=[0, 2, 1, 3, 4])
+        self.node("Reshape", [mixed, self.ints(-1, channels, *size)], [out])
