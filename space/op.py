@@ -145,11 +145,11 @@ class Op:
 
 def parse_words(text: str) -> tuple[str, int, int, dict[str, str]]:
     """Split `kind@HxW name=value ...` into its parts; ValueError if it is not of that form."""
-    head, *words = text.split()
+    head, *words = text.split() or [""]
     kind, at, size = head.partition("@")
     height, cross, width = size.partition("x")
     values = dict(word.partition("=")[::2] for word in words)
-    if not (at and cross and height.isdigit() and width.isdigit() and all(values.values())):
+    if not (at and cross and height.isdecimal() and width.isdecimal() and all(values.values())):
         raise ValueError(f"must look like 'kind@HxW name=value ...'; got {text!r}")
     if len(values) != len(words):
         raise ValueError(f"a name stands twice in {text!r}")
