@@ -101,7 +101,7 @@ class ShuffleNetV2Space(Slots):
         """
         if arch.space != self.name:
             raise ValueError(f"architecture must be of space {self.name}; got {arch.space}")
-        self.check(np.array([arch.genes], dtype=np.int16))
+        self.check(np.array([arch.genes], dtype=np.int64))
         chain = Chain(self.text(arch), self.height, self.width)
         chain.add("stem", c_out=self._int(arch, "stem"))
         for stage in STAGES:

@@ -104,7 +104,7 @@ class Slots:
     def architecture(self, row: NDArray[np.integer] | Iterable[int]) -> Architecture:
         """The architecture of one row of genes, int [slots]."""
         genes = tuple(int(gene) for gene in row)
-        self.check(np.array([genes], dtype=np.int16))
+        self.check(np.array([genes], dtype=np.int64))
         return Architecture(self.name, genes)
 
     def value(self, arch: Architecture, name: str) -> Choice:
