@@ -130,7 +130,7 @@ def build(network: Network, seed: int = 0) -> NetworkModule:
     N(0, 0.01) for the classifier, as torchvision initialises its mobile networks. One seed gives
     the same weights; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed reseeds GPUs too
         module = NetworkModule(network)
         for part in module.modules():
             if isinstance(part, nn.Conv2d):
