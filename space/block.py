@@ -86,6 +86,8 @@ class Graph:
         return self._add("concat", values, total, groups=shuffle)
 
     def add(self, a: int, b: int) -> int:
+        if any(np.any(m != n) for m, n in zip(self._shapes[a], self._shapes[b], strict=True)):
+            raise ValueError(f"add takes equal shapes; got {self._shapes[a]}, {self._shapes[b]}")
         return self._add("add", (a, b), self.channels(a))
 
     def relu(self, x: int) -> int:
@@ -249,5 +251,5 @@ class BlockBatch:
 
     @classmethod
     def of(cls, block: Block) -> BlockBatch:
-        """A batch of one, with every field an array [1] but those that decide the structure."""
+        """A batch of one."""
         return cls(block.kind, block.height, block.width, dict(block.fields))

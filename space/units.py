@@ -42,6 +42,8 @@ def pointwise_fragments(
 ) -> None:
     """The blocks of the paper's Table 3 (appendix Figure 1): 1x1 convolutions in sequence, or in
     parallel and added."""
+    if fragments < 1:
+        raise ValueError(f"`fragments` must be at least 1; got {fragments}")
     values: list[int] = []
     for index in range(fragments):
         source = values[-1] if serial and index else 0
@@ -99,14 +101,18 @@ def shufflenet_v2(
     FLOPs as in Table 3), `residual` adds the branch's input and `extra_relu` a ReLU after the
     concatenation (G4, as in ShuffleNet v1).
     """
+    if fragments < 1:
+        raise ValueError(f"`fragments` must be at least 1; got {fragments}")
     if stride == 1:
+        if np.any(c_in != c_out):
+            raise ValueError(f"a unit of stride 1 keeps its channels; got {c_in} -> {c_out}")
         passing = g.slice(0, 0, c_in - branch)
         active = g.slice(0, c_in - branch, branch)
     else:
         x = g.dwconv(0, kernel=kernel, stride=stride)
         passing = g.conv(x, c_out - branch, groups=groups, act="relu")
         active = 0
-    inside = mid if np.any(mid) else branch
+    inside = np.where(mid, mid, branch) if np.ndim(mid) else mid or branch
     inside = inside if fragments == 1 else even_share(inside, 1, fragments)
 
     def body(x: int, stride: int) -> int:
