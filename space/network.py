@@ -82,7 +82,7 @@ def shufflenet_v2(size: str = "1.0", height: int = 224, width: int = 224) -> Net
 
 
 # Stem and stage widths at g = 3: ShuffleNet v1 paper, Table 1 (1x), scaled; the stem scales
-# except at 1.5x. Counted FLOPs agree with the v2 paper's Table 8 (tests/test_network.py).
+# except at 1.5x. Counted FLOPs agree with the v2 paper's Table 8 (tests/test_space_network.py).
 SHUFFLENET_V1 = {
     "0.5": (12, (120, 240, 480)),
     "1.0": (24, (240, 480, 960)),
