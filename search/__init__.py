@@ -1,0 +1,1 @@
+"""Finding networks under budgets, judging them, reporting and exporting the winners."""

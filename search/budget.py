@@ -1,0 +1,71 @@
+"""Budgets as people type them: `146M`, `2.3Mparams`, `30ms`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+FORMS = (
+    "FLOPs such as 146M or 1.2G, parameters such as 2.3Mparams or 900Kparams, "
+    "latency such as 30ms, 500us or 1.2s"
+)
+_UNITS = {
+    **{unit: ("flops", scale) for unit, scale in (("K", 1e3), ("M", 1e6), ("G", 1e9))},
+    **{
+        f"{unit}params": ("params", scale)
+        for unit, scale in (("", 1.0), ("K", 1e3), ("M", 1e6), ("G", 1e9))
+    },
+    **{unit: ("latency_s", scale) for unit, scale in (("us", 1e-6), ("ms", 1e-3), ("s", 1.0))},
+}
+_PATTERN = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([A-Za-z]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most `limit` of a cost ("flops", "params" or "latency_s"). Prints as it was typed."""
+
+    cost: str
+    limit: float
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """The budget typed as `text`. Units are case-sensitive: M is a million, ms a thousandth.
+
+        Raises:
+            ValueError: no number above 0 with a known unit; the message lists the forms.
+        """
+        match = _PATTERN.fullmatch(text.strip())
+        if not match or match[2] not in _UNITS or float(match[1]) <= 0:
+            raise ValueError(f"a budget must be {FORMS}; got {text!r}")
+        cost, scale = _UNITS[match[2]]
+        return cls(cost, float(match[1]) * scale, text.strip())
+
+
+def parse_budgets(texts: Sequence[str]) -> tuple[Budget, ...]:
+    """One budget per cost, in the order given; ValueError if a cost is limited twice."""
+    budgets = tuple(Budget.parse(text) for text in texts)
+    if not budgets:
+        raise ValueError(f"at least one budget is needed: {FORMS}")
+    for index, budget in enumerate(budgets):
+        for other in budgets[:index]:
+            if other.cost == budget.cost:
+                raise ValueError(f"each cost takes one budget; got {other} and {budget}")
+    return budgets
+
+
+def scaled(value: float, cost: str) -> str:
+    """A cost for people: 144.9M, 2.28M, 28.3 ms."""
+    if cost == "latency_s":
+        for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+            if value >= scale:
+                return f"{value / scale:.3g} {unit}"
+        return f"{value * 1e6:.2g} us"
+    for unit, scale in (("G", 1e9), ("M", 1e6), ("K", 1e3)):
+        if value >= scale:
+            return f"{value / scale:.4g}{unit}"
+    return f"{value:.4g}"

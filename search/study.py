@@ -1,0 +1,241 @@
+"""The one bridge to Optuna: samplers, trials, constraints, and the study on disk.
+
+The live study is in memory, where asking takes a millisecond. Each finished trial is copied to
+SQLite in one transaction before the next one starts: Optuna's own writes of every parameter and
+constraint would be thirty transactions. Trial numbers, values and constraints are the same in
+both, so the file opens in any Optuna tool.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial
+from sqlalchemy.exc import DatabaseError
+
+from search.problem import Evaluation, Problem, stack
+from search.propose import children, pick
+from space.slots import Genes
+
+POPULATION = 48
+CHILDREN = 512
+ENUMERATED = 4096  # a space this small is looked through, not sampled
+STUDY = "g4nas"
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class Exhausted(Exception):
+    """Every architecture of the space has been tried."""
+
+
+def distributions(problem: Problem) -> dict[str, BaseDistribution]:
+    """One integer per axis: the index of the choice, so that near widths are near numbers."""
+    return {axis.name: IntDistribution(0, axis.size - 1) for axis in problem.axes.axes}
+
+
+class PrescreenedNSGAII(NSGAIISampler):
+    """NSGA-II whose every trial is the best of many children by costs and closed-form score.
+
+    Optuna keeps generations and chooses parents; a child is drawn for a random direction between
+    latency and score, and never twice. The numbers drawn depend on the seed and the trial's
+    number alone, so a resumed study goes on as if it had not stopped.
+    """
+
+    def __init__(self, problem: Problem, seed: int, seen: set[bytes]) -> None:
+        super().__init__(seed=seed, population_size=POPULATION)
+        self._problem, self._seed, self._seen = problem, seed, seen
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return distributions(self._problem)
+
+    def sample_relative(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        generation = self.get_trial_generation(study, trial)
+        elite = self.get_parent_population(study, generation)
+        names = list(search_space)
+        parents = np.array([[t.params[name] for name in names] for t in elite], dtype=np.int64)
+        rng = np.random.default_rng([self._seed, trial.number])
+        # Twice as many trials near the best score as near the least latency: budgets are upper
+        # limits, and people want what they allow.
+        direction = float(np.sqrt(rng.random()))
+        row = self._propose(parents, direction, rng)
+        return dict(zip(names, (int(value) for value in row), strict=True))
+
+    def _propose(
+        self, parents: np.ndarray, direction: float, rng: np.random.Generator
+    ) -> np.ndarray:
+        problem, sizes = self._problem, self._problem.axes.sizes
+        if np.prod(sizes.astype(float)) <= ENUMERATED:
+            rows = np.stack(np.unravel_index(np.arange(np.prod(sizes)), tuple(sizes)), axis=1)
+        else:
+            rows = children(parents, sizes, CHILDREN, rng)
+            rows = np.concatenate([rows, parents.reshape(-1, len(sizes))])
+        genes = problem.axes.genes(rows)
+        fresh = np.array([row.tobytes() not in self._seen for row in genes])
+        if not fresh.any():
+            raise Exhausted
+        found = problem.evaluate_unchecked(genes)
+        return rows[pick(found.score, found.costs.latency_s, found.violations, fresh, direction)]
+
+
+def _sampler(name: str, problem: Problem, seed: int, seen: set[bytes]) -> BaseSampler:
+    if name == "prescreened":
+        return PrescreenedNSGAII(problem, seed, seen)
+    if name == "nsga2":
+        return NSGAIISampler(seed=seed, population_size=POPULATION)
+    if name == "tpe":
+        return TPESampler(seed=seed)
+    if name == "random":
+        return RandomSampler(seed=seed)
+    raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}; got {name!r}")
+
+
+SAMPLERS = ("prescreened", "nsga2", "tpe", "random")
+
+
+def _connect(path: Path) -> Callable[[], sqlite3.Connection]:
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, check_same_thread=False)
+        # A killed process loses nothing; only a power cut may lose the last trials, whole.
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
+
+    return connect
+
+
+def _open(path: Path) -> optuna.Study:
+    try:
+        storage = optuna.storages.RDBStorage(
+            f"sqlite:///{path}", engine_kwargs={"creator": _connect(path)}
+        )
+        return optuna.create_study(
+            storage=storage,
+            study_name=STUDY,
+            directions=["maximize", "minimize"],
+            load_if_exists=True,
+        )
+    except (DatabaseError, sqlite3.DatabaseError, RuntimeError) as error:
+        reason = str(getattr(error, "orig", error)).splitlines()[0]
+        raise ValueError(
+            f"{path} must be a study this program can open and write; got: {reason}. "
+            "Choose another --out"
+        ) from None
+
+
+@dataclass
+class Study:
+    """A search in progress. Open with `Study.open`; `run` adds trials."""
+
+    problem: Problem
+    seed: int
+    sampler: str
+    live: optuna.Study
+    disk: optuna.Study | None
+    seen: set[bytes]
+    evaluations: list[Evaluation] = field(default_factory=list)
+    duplicates: int = 0
+
+    @classmethod
+    def open(
+        cls,
+        problem: Problem,
+        *,
+        seed: int = 0,
+        sampler: str = "prescreened",
+        path: Path | None = None,
+    ) -> Study:
+        """A new study, or the one at `path` with its finished trials.
+
+        Raises:
+            ValueError: the file is no study, or holds a study of something else; says of what.
+        """
+        seen: set[bytes] = set()
+        live = optuna.create_study(
+            directions=["maximize", "minimize"], sampler=_sampler(sampler, problem, seed, seen)
+        )
+        disk = None if path is None else _open(path)
+        study = cls(problem, seed, sampler, live, disk, seen)
+        if disk is not None:
+            study._match(path)
+            for trial in disk.get_trials(deepcopy=False):
+                live.add_trial(trial)
+                study._note(study._genes(trial.params))
+        return study
+
+    def _match(self, path: Path | None) -> None:
+        assert self.disk is not None
+        mine = {**self.problem.identity, "seed": self.seed, "sampler": self.sampler}
+        mine = json.loads(json.dumps(mine))
+        theirs = self.disk.user_attrs.get("identity")
+        if theirs is None:
+            self.disk.set_user_attr("identity", mine)
+            return
+        other = [name for name in mine if mine[name] != theirs.get(name)]
+        if other:
+            told = "; ".join(f"{n}: {theirs.get(n)} there, {mine[n]} asked for" for n in other)
+            raise ValueError(
+                f"{path} holds a study of something else ({told}). Choose another --out"
+            )
+
+    @property
+    def trials(self) -> int:
+        return len(self.evaluations)
+
+    def _genes(self, params: dict[str, int]) -> Genes:
+        row = [params[axis.name] for axis in self.problem.axes.axes]
+        return self.problem.axes.genes(np.array([row]))
+
+    def _note(self, genes: Genes) -> Evaluation:
+        found = self.problem.evaluate(genes)
+        self.duplicates += genes.tobytes() in self.seen
+        self.seen.add(genes.tobytes())
+        self.evaluations.append(found)
+        return found
+
+    def run(self, trials: int) -> Iterator[int]:
+        """Run until there are `trials` trials, yielding their number after each is on disk.
+
+        Stops early when every architecture of the space has been tried.
+        """
+        given = distributions(self.problem)
+        while self.trials < trials:
+            try:
+                trial = self.live.ask(given)
+            except Exhausted:
+                return
+            genes = self._genes(trial.params)
+            found = self._note(genes)
+            for (name, _), value in zip(
+                self.problem.constraints, found.violations[0], strict=True
+            ):
+                trial.set_constraint(name, float(value))
+            architecture = self.problem.space.architecture(genes[0])
+            trial.set_user_attr("architecture", self.problem.space.text(architecture))
+            values = [float(found.score[0]), float(found.costs.latency_s[0])]
+            finished = self.live.tell(trial, values)
+            if self.disk is not None:
+                self.disk.add_trial(finished)
+            yield self.trials
+
+    def evaluated(self) -> Evaluation:
+        """All trials as one evaluation; ValueError if there is none."""
+        if not self.evaluations:
+            raise ValueError("at least one trial must have finished; got none")
+        return stack(self.evaluations)
