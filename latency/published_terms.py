@@ -166,7 +166,7 @@ def _gpu(op: Op, batch: int) -> Amounts:
         }
     if op.kind == "dwconv":
         # The paper has 3x3 only. Reads that are not shared grow with the taps.
-        larger = op.kernel * op.kernel / 9.0
+        larger: Any = op.kernel * op.kernel / 9.0
         return {"launch_dwconv": 1.0, "conv_bytes": map_bytes * larger}
     if op.kind == "linear":
         return {"launch_conv": 1.0, "weight_bytes": FLOAT_BYTES * op.weights}
