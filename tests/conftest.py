@@ -1,0 +1,71 @@
+"""Fixtures that several test files use."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from space.shufflenet_v2 import ShuffleNetV2Space
+from space.slots import Architecture
+
+ROOT = Path(__file__).resolve().parent.parent
+ALL = ("g1", "g2", "g3", "g4")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The top of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of measurements beside the checkout; skips the test where it is missing."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared, which is not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def paper(shared: Path) -> Callable[[str], list[dict[str, str]]]:
+    """Rows of one of the paper's tables by file name."""
+
+    def rows(name: str) -> list[dict[str, str]]:
+        path = shared / "data" / "paper" / name
+        if not path.is_file():
+            pytest.skip(f"needs ../shared/data/paper/{name}, which is not here")
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    return rows
+
+
+@pytest.fixture(scope="session")
+def space() -> ShuffleNetV2Space:
+    """The space at 224x224, closed."""
+    return ShuffleNetV2Space()
+
+
+@pytest.fixture(scope="session")
+def relaxed_space(space: ShuffleNetV2Space) -> ShuffleNetV2Space:
+    """The space at 224x224 with every guideline-breaking axis open."""
+    return space.relaxed(ALL)
+
+
+@pytest.fixture(scope="session")
+def samples(
+    space: ShuffleNetV2Space, relaxed_space: ShuffleNetV2Space
+) -> Callable[[int, int], list[Architecture]]:
+    """samples(n, seed): n closed architectures, then n with every axis open."""
+
+    def draw(n: int, seed: int) -> list[Architecture]:
+        rng = np.random.default_rng(seed)
+        rows = [*space.sample(n, rng), *relaxed_space.sample(n, rng)]
+        return [space.architecture(row) for row in rows]
+
+    return draw
