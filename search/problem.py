@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from evaluator.closed_form import ClosedForm
 from evaluator.genes import score_genes
 from latency.header import Header
 from search.budget import Budget
-from space.block import BlockBatch
+from space.block import Block, BlockBatch
 from space.costs import CostModel, Costs
 from space.guidelines import NAMES, PAPER_LIMITS, Guidelines
 from space.shufflenet_v2 import ShuffleNetV2Space
@@ -30,6 +30,8 @@ class Table(Protocol):
     header: Header
 
     def predict(self, batch: BlockBatch) -> Floats: ...
+
+    def network_s(self, blocks: Iterable[Block]) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Evaluation:
 
     @property
     def feasible(self) -> NDArray[np.bool_]:
-        return (self.violations <= 0).all(axis=1)
+        return np.asarray((self.violations <= 0).all(axis=1))
 
     def __len__(self) -> int:
         return len(self.genes)

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import DatabaseError
 
 from search.problem import Evaluation, Problem, stack
-from search.propose import children, pick
+from search.propose import Choices, children, pick
 from space.slots import Genes
 
 POPULATION = 48
@@ -82,7 +82,9 @@ class PrescreenedNSGAII(NSGAIISampler):
     ) -> np.ndarray:
         problem, sizes = self._problem, self._problem.axes.sizes
         if np.prod(sizes.astype(float)) <= ENUMERATED:
-            rows = np.stack(np.unravel_index(np.arange(np.prod(sizes)), tuple(sizes)), axis=1)
+            rows: Choices = np.stack(
+                np.unravel_index(np.arange(np.prod(sizes)), tuple(sizes)), axis=1
+            )
         else:
             rows = children(parents, sizes, CHILDREN, rng)
             rows = np.concatenate([rows, parents.reshape(-1, len(sizes))])

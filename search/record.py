@@ -1,0 +1,97 @@
+"""What a search leaves for programs: winners.json and front.csv."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import datetime
+import io
+import json
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from latency.host import commit
+from search.problem import Evaluation, Problem
+from search.report import Row
+from search.study import Study
+from search.winners import front
+from space.costs import Costs
+
+PACKAGES = ("torch", "optuna", "numpy", "onnx", "onnxruntime", "safetensors")
+
+
+def versions() -> dict[str, str]:
+    """The versions that made the numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def record(
+    args: argparse.Namespace,
+    problem: Problem,
+    study: Study,
+    rows: Sequence[Row],
+    files: Mapping[str, dict[str, Any]],
+) -> str:
+    """The text of winners.json."""
+    header = problem.table.header
+    entries = [{**row.record(header), **files.get(row.name, {})} for row in rows]
+    by_role = {
+        "winners": [e for e in entries if e["name"] in files],
+        "baseline": next((e for e in entries if e["role"] == "baseline"), None),
+        "others": [e for e in entries if e["role"] == "for comparison"],
+    }
+    words = ["python", "-m", "search.run", "--target", str(args.target)]
+    for budget in problem.budgets:
+        words += ["--budget", str(budget)]
+    for name in problem.relax:
+        words += ["--relax", name]
+    words += ["--trials", str(args.trials), "--seed", str(args.seed), "--sampler", args.sampler]
+    found = {
+        "command": shlex.join(words),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "versions": versions(),
+        "seed": args.seed,
+        "trials": study.trials,
+        "duplicates": study.duplicates,
+        "space": problem.space.name,
+        "input": [3, problem.space.height, problem.space.width],
+        "budgets": [str(budget) for budget in problem.budgets],
+        "relaxed": list(problem.relax),
+        "limits": {name: limit for name, limit in problem.constraints if name.startswith("g")},
+        "latency": {
+            "target": header.target,
+            "source": header.source,
+            "device": header.device,
+            "engine": f"{header.engine} {header.engine_version}".strip(),
+            "threads": header.threads,
+            "batch": header.batch,
+            "dtype": header.dtype,
+            "date": header.date,
+            "network_error": {k: v for k, v in header.network_error.items() if k != "rows"},
+        },
+        **by_role,
+    }
+    return json.dumps(found, indent=2) + "\n"
+
+
+def front_csv(problem: Problem, found: Evaluation) -> str:
+    """The Pareto front, fastest first, one architecture per row."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = Costs.__slots__
+    writer.writerow(["architecture", "score", *names])
+    for row in front(found):
+        text = problem.space.text(problem.space.architecture(found.genes[row]))
+        costs = found.costs.row(int(row))
+        writer.writerow([text, repr(float(found.score[row])), *(repr(costs[n]) for n in names)])
+    return out.getvalue()

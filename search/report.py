@@ -1,0 +1,168 @@
+"""The answer: a table for people and a record for programs, from the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from latency.header import Header
+from search.baseline import Baseline
+from search.budget import scaled
+from search.problem import Evaluation, Problem, Table
+from search.winners import Winner
+from space.errors import MissingOpError
+from space.guidelines import NAMES, Guidelines
+from space.network import TABLE_8, Network
+
+OTHERS = ("ShuffleNet v1", "MobileNet v2")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One network of the answer. `score` is None outside the space it compares in, `latency_s`
+    None where the table cannot tell."""
+
+    name: str
+    role: str
+    flops: float
+    params: float
+    latency_s: float | None
+    guidelines: Guidelines
+    score: float | None = None
+    speed_up: float | None = None
+    architecture: str = ""
+    genes: tuple[int, ...] = ()
+
+    def record(self, header: Header) -> dict[str, Any]:
+        """The row for JSON, every latency with its source and the table's own error."""
+        record: dict[str, Any] = {"name": self.name, "role": self.role}
+        if self.architecture:
+            record |= {"architecture": self.architecture, "genes": list(self.genes)}
+        return {
+            **record,
+            "flops": int(self.flops),
+            "params": int(self.params),
+            "latency_s": self.latency_s,
+            "latency_source": header.source,
+            "latency_mean_abs_error": header.network_error.get("mean_abs_error"),
+            "speed_up": self.speed_up,
+            "score": self.score,
+            **{name: getattr(self.guidelines, name) for name in NAMES},
+        }
+
+
+def row_of(
+    problem: Problem, found: Evaluation, index: int, name: str, role: str, base: Baseline | None
+) -> Row:
+    """The row of an evaluated architecture."""
+    costs = found.costs.row(index)
+    architecture = problem.space.architecture(found.genes[index])
+    latency = costs["latency_s"]
+    return Row(
+        name=name,
+        role=role,
+        flops=costs["flops"],
+        params=costs["params"],
+        latency_s=latency,
+        guidelines=Guidelines(*(costs[n] for n in NAMES)),
+        score=float(found.score[index]),
+        speed_up=None if base is None else float(base.found.costs.latency_s[0]) / latency,
+        architecture=problem.space.text(architecture),
+        genes=architecture.genes,
+    )
+
+
+def other_rows(table: Table, flops: float, base: Baseline | None) -> list[Row]:
+    """The ShuffleNet v1 and the MobileNet v2 of the paper's Table 8 nearest to `flops`."""
+    rows = []
+    for family in OTHERS:
+        networks = [make() for name, make in TABLE_8.items() if name.startswith(family)]
+        network = min(networks, key=lambda n: abs(n.flops - flops))
+        latency = _latency(table, network)
+        known = base is not None and latency is not None
+        rows.append(
+            Row(
+                name=network.name + _size(network),
+                role="for comparison",
+                flops=network.flops,
+                params=network.params,
+                latency_s=latency,
+                guidelines=Guidelines.of(network.blocks),
+                speed_up=float(base.found.costs.latency_s[0]) / latency if known else None,  # type: ignore[union-attr,operator]
+            )
+        )
+    return rows
+
+
+def _size(network: Network) -> str:
+    _, height, width = network.input_shape
+    return "" if height == 224 else f" at {height}x{width}"
+
+
+def _latency(table: Table, network: Network) -> float | None:
+    try:
+        return table.network_s(network.blocks)
+    except MissingOpError:
+        return None
+
+
+def answer(
+    problem: Problem, found: Evaluation, chosen: Sequence[Winner], base: Baseline | None
+) -> list[Row]:
+    """Winners, the baseline, and the other families, in this order."""
+    rows = [row_of(problem, found, w.row, w.name, w.role, base) for w in chosen]
+    reference = max(row.flops for row in rows)
+    if base is not None:
+        rows.append(row_of(problem, base.found, 0, base.name, "baseline", base))
+        reference = rows[-1].flops
+    return rows + other_rows(problem.table, reference, base)
+
+
+def latency_line(header: Header) -> str:
+    """What every latency printed above it is, and how far off on whole networks."""
+    error = header.network_error
+    line = f"latency: {header.label}"
+    if "mean_abs_error" in error:
+        count = error.get("networks", "?")
+        line += f"; mean error {error['mean_abs_error']:.1%} on {count} whole networks"
+        line += f" ({error['held_out']}, held out)" if error.get("held_out") else ""
+    return line
+
+
+def print_rows(rows: Sequence[Row], header: Header) -> None:
+    """The table on stdout, with the source of the latencies under it."""
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    console = Console(width=None if sys.stdout.isatty() else 118, highlight=False)
+    per = "" if header.batch == 1 else f" of {header.batch}"
+    shown = RichTable(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("network", no_wrap=True)
+    heads = ("FLOPs", "params", f"latency{per}", "speed-up", "score", *(n.upper() for n in NAMES))
+    for head in heads:
+        shown.add_column(head, justify="right", no_wrap=True)
+    for row in rows:
+        g = row.guidelines
+        shown.add_row(
+            row.name,
+            scaled(row.flops, "flops"),
+            scaled(row.params, "params"),
+            "not in table" if row.latency_s is None else scaled(row.latency_s, "latency_s"),
+            "-" if row.speed_up is None else f"{row.speed_up:.2f}x",
+            "-" if row.score is None else f"{row.score:.2f}",
+            f"{g.g1:.3f}",
+            f"{g.g2:.3f}",
+            f"{g.g3:.0f}",
+            f"{g.g4:.3f}",
+        )
+    console.print(shown)
+    console.print()
+    console.print(latency_line(header), soft_wrap=True)
+    console.print("score: training-free closed form, higher is better; not an accuracy")
+    for row in rows:
+        if row.architecture and row.role != "baseline":
+            console.print(f"{row.name}: {row.role}", soft_wrap=True)
+            console.print(f"  {row.architecture}", soft_wrap=True)

@@ -1,0 +1,198 @@
+"""Find networks that are fast on a target: `python -m search.run --target arm --budget 146M`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.command import DONE, INTERRUPTED, run_command, say
+
+if TYPE_CHECKING:
+    from search.problem import Problem, Table
+    from search.study import Study
+
+TRIALS = 500
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(
+        prog="python -m search.run",
+        description="Search networks that are fast on a target device within budgets, compare "
+        "them with ShuffleNet v2 at the same budget, and export the winners.",
+        epilog="Exit status: 0 done, 1 no network meets the budget, 2 wrong usage, 130 Ctrl-C.",
+    )
+    result.add_argument(
+        "--target",
+        required=True,
+        help="arm or gpu (published tables), cpu (this machine, measured), another shipped "
+        "table's name, or the path of a table",
+    )
+    result.add_argument(
+        "--budget",
+        action="append",
+        default=[],
+        metavar="B",
+        help="146M (FLOPs), 2.3Mparams, or 30ms; give it again to combine",
+    )
+    result.add_argument("--trials", type=int, default=TRIALS, help="default: %(default)s")
+    result.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    result.add_argument("--out", type=Path, help="default: out/TARGET-BUDGET")
+    result.add_argument(
+        "--relax",
+        action="append",
+        default=[],
+        choices=("g1", "g2", "g3", "g4"),
+        help="open the axes that break a guideline and drop its limit; may be repeated",
+    )
+    result.add_argument(
+        "--sampler",
+        default="prescreened",
+        choices=("prescreened", "nsga2", "tpe", "random"),
+        help="default: %(default)s (NSGA-II, each trial the best of many children)",
+    )
+    result.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the study in --out; an error if there is none",
+    )
+    result.add_argument("--format", choices=("table", "json"), default="table")
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    args = parser().parse_args(argv)
+    return run_command("search.run", lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    from search.budget import parse_budgets
+
+    budgets = parse_budgets(args.budget)
+    if args.trials < 1:
+        raise ValueError(f"--trials must be at least 1; got {args.trials}")
+    if args.seed < 0:
+        raise ValueError(f"--seed must be at least 0; got {args.seed}")
+    table = target_table(args.target)
+    out = args.out or _default_out(args)
+    path = out / "study.db"
+    if args.resume and not path.exists():
+        raise ValueError(f"--resume needs a study in {out}; there is no {path}")
+
+    from search.problem import Problem
+    from search.study import Study
+    from space.shufflenet_v2 import ShuffleNetV2Space
+
+    relax = tuple(sorted(set(args.relax)))
+    problem = Problem(ShuffleNetV2Space(), table, budgets, relax)
+    _writable(out)
+    study = Study.open(problem, seed=args.seed, sampler=args.sampler, path=path)
+    if study.trials:
+        say(f"{path} holds {study.trials} trials of this search; going on from there")
+    if not _search(study, args.trials):
+        say(f"stopped; {study.trials} finished trials are in {path}. The same command goes on")
+        return INTERRUPTED
+    return _answer(args, problem, study, out)
+
+
+def target_table(target: str) -> Table:
+    """The table of a target; builds a coarse one first for `cpu` if this host has none."""
+    from latency.table import load_table
+
+    try:
+        return load_table(target)
+    except FileNotFoundError:
+        if target != "cpu":
+            raise
+    from latency.build import ensure_host_table
+
+    return ensure_host_table()
+
+
+def _default_out(args: argparse.Namespace) -> Path:
+    target = re.sub(r"[^\w.-]+", "_", Path(args.target).stem)
+    words = [target, *args.budget, *(f"relax-{name}" for name in sorted(set(args.relax)))]
+    if args.seed:
+        words.append(f"seed{args.seed}")
+    if args.sampler != "prescreened":
+        words.append(args.sampler)
+    return Path("out") / "-".join(words)
+
+
+def _writable(out: Path) -> None:
+    """OSError now, before any work, if `out` cannot be made or written."""
+    import tempfile
+
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out):
+        pass
+
+
+def _search(study: Study, trials: int) -> bool:
+    """Run the trials under a progress bar; False if Ctrl-C stopped it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (TextColumn("searching"), BarColumn(), MofNCompleteColumn(), Remaining())
+    console = Console(stderr=True)
+    try:
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            task = progress.add_task("search", total=trials, completed=study.trials)
+            for done in study.run(trials):
+                progress.update(task, completed=done)
+    except KeyboardInterrupt:
+        return False
+    if study.trials < trials:
+        say(f"every architecture of the space was tried: {study.trials} trials")
+    return True
+
+
+def _answer(args: argparse.Namespace, problem: Problem, study: Study, out: Path) -> int:
+    from latency.host import write_atomic
+    from search.baseline import baseline
+    from search.export import export
+    from search.picture import draw
+    from search.record import front_csv, record
+    from search.report import answer, print_rows
+    from search.winners import require_feasible, winners
+
+    found = study.evaluated()
+    require_feasible(problem, found)
+    base = baseline(problem)
+    chosen = winners(found, base)
+    rows = answer(problem, found, chosen, base)
+    header = problem.table.header
+    budget = " and ".join(map(str, problem.budgets))
+    title = f"{args.target}, {budget}: {study.trials} trials, seed {args.seed}"
+    draw(out / "front.png", found, rows, base, title, header)
+    files: dict[str, dict[str, Any]] = {}
+    for winner, row in zip(chosen, rows, strict=False):
+        stem = out / winner.name.replace(" ", "-")
+        architecture = problem.space.parse(row.architecture)
+        difference = export(problem.space.lower(architecture), stem, args.seed)
+        names = [stem.with_suffix(s).name for s in (".safetensors", ".onnx")]
+        files[winner.name] = {"files": names, "onnx_max_relative_difference": difference}
+    write_atomic(out / "front.csv", front_csv(problem, found))
+    text = record(args, problem, study, rows, files)
+    write_atomic(out / "winners.json", text)
+    if args.format == "json":
+        print(text, end="")
+        return DONE
+    print_rows(rows, header)
+    if base is None:
+        print("no ShuffleNet v2 is within the budget: no speed-up is given")
+    for name, entry in files.items():
+        difference = entry["onnx_max_relative_difference"]
+        print(f"{name}: {', '.join(entry['files'])}; ONNX against torch: {difference:.1e}")
+    print(f"all in {out}: winners.json, front.csv, front.png, study.db")
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
