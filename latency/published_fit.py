@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from latency.published_rows import Row
 from latency.published_terms import TERMS, amounts
+from space.op import Op
 
 # What a sum over ops can hope to explain: the same 1x1 convolution differs by 4-8 % between
 # Tables 1, 2 and 3.
@@ -26,10 +27,14 @@ def design(target: str, rows: Sequence[Row]) -> NDArray[np.float64]:
     """How much of each term each row has, float64 [rows, terms]."""
     names = list(TERMS[target])
     matrix = np.zeros((len(rows), len(names)))
+    column = {name: j for j, name in enumerate(names)}
     for i, row in enumerate(rows):
-        for op, times in row.ops:
+        times: dict[Op, float] = {}  # networks repeat their units
+        for op, n in row.ops:
+            times[op] = times.get(op, 0.0) + n
+        for op, n in times.items():
             for name, amount in amounts(target, op, row.batch).items():
-                matrix[i, names.index(name)] += times * float(amount)
+                matrix[i, column[name]] += n * float(amount)
         if "network" in names and not row.whole:
             matrix[i, names.index("network")] = 1.0
     return matrix

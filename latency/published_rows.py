@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -142,10 +143,11 @@ def _appendix_1b(target: str) -> Iterable[Row]:
             yield Row("1b", family, f"{family} {c} at {size}x{size}", *_speed(printed), ops)
 
 
-def fit_rows(target: str) -> list[Row]:
+@cache
+def fit_rows(target: str) -> tuple[Row, ...]:
     """What the model of `target` (arm or gpu) is fitted to."""
     tables = (_table_1, _table_2, _table_3, _appendix_1a, _appendix_1b)
-    return [row for table in tables for row in table(target)]
+    return tuple(row for table in tables for row in table(target))
 
 
 def held_out(target: str) -> list[tuple[Network, str, float]]:

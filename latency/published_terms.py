@@ -152,6 +152,7 @@ def _arm(op: Op, batch: int) -> Amounts:
 def _gpu(op: Op, batch: int) -> Amounts:
     images: Any = FLOAT_BYTES * batch
     map_bytes: Any = images * (op.in_elements + op.out_elements)
+    weight_bytes: Any = FLOAT_BYTES * op.weights
     if op.kind == "conv":
         depth = op.c_in // op.groups * op.kernel * op.kernel
         flops: Any = 1.0 * batch * np.maximum(depth, GPU_MIN_DEPTH) * op.out_elements
@@ -162,17 +163,18 @@ def _gpu(op: Op, batch: int) -> Amounts:
             "conv_flops": flops * ~large,
             "dense_flops": flops * large,
             "conv_bytes": map_bytes,
-            "weight_bytes": FLOAT_BYTES * op.weights,
+            "weight_bytes": weight_bytes,
         }
     if op.kind == "dwconv":
         # The paper has 3x3 only. Reads that are not shared grow with the taps.
-        larger: Any = op.kernel * op.kernel / 9.0
-        return {"launch_dwconv": 1.0, "conv_bytes": map_bytes * larger}
+        window_bytes: Any = map_bytes * (op.kernel * op.kernel / 9.0)
+        return {"launch_dwconv": 1.0, "conv_bytes": window_bytes}
     if op.kind == "linear":
-        return {"launch_conv": 1.0, "weight_bytes": FLOAT_BYTES * op.weights}
+        return {"launch_conv": 1.0, "weight_bytes": weight_bytes}
     if op.kind == "globalpool":
         once = {"launch_other": 1.0, "network": 1.0}
-        return {**once, "elementwise_bytes": images * op.in_elements}
+        read_bytes: Any = images * op.in_elements
+        return {**once, "elementwise_bytes": read_bytes}
     return {"launch_other": 1.0, "elementwise_bytes": map_bytes}
 
 
