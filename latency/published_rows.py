@@ -5,6 +5,7 @@ Table 8 is not among them; `held_out` gives its networks for the check alone.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -133,7 +134,10 @@ def _unit(family: str, size: int, c: int) -> Block:
     if family == "ShuffleNet v2":
         return wanted
     step = 12 if family == "ShuffleNet v1" else 1  # c / 4 divides by 3 groups
-    return min(map(unit, range(step, 4 * c, step)), key=lambda b: abs(b.flops - wanted.flops))
+    widths = range(step, 4 * c, step)
+    above = bisect_left(widths, wanted.flops, key=lambda width: unit(width).flops)
+    near = [unit(width) for width in widths[above - 1 : above + 1]]
+    return min(near, key=lambda block: abs(block.flops - wanted.flops))
 
 
 def _appendix_1b(target: str) -> Iterable[Row]:

@@ -36,8 +36,9 @@ ARM_SPILL_BYTES = (MIB // 2, 4 * MIB)
 ARM_WEIGHT_SPILL_BYTES = (32 * KIB, 256 * KIB)
 # NEON computes 4 floats at once, here output channels; a register tile covers 8 positions.
 ARM_LANES, ARM_TILE = 4, 8
-# GTX 1080 Ti: 11.3 TFLOP/s (two per multiply-add) and 484 GB/s. A launch takes 5 us at least.
-GPU_PEAK_FLOPS, GPU_DRAM_BYTES, GPU_LAUNCH_S = 5.65e12, 484e9, 5e-6
+# GTX 1080 Ti: 11.3 TFLOP/s (two per multiply-add) and 484 GB/s. An empty kernel queued behind
+# others still takes about 2 us.
+GPU_PEAK_FLOPS, GPU_DRAM_BYTES, GPU_LAUNCH_S = 5.65e12, 484e9, 2e-6
 # Products shorter than this are not faster: filling the pipeline of a tile takes as long.
 GPU_MIN_DEPTH = 192
 
