@@ -66,7 +66,7 @@ class Interpolator:
         """
         n = len(batch)
         rest = [name for name in batch.fields if name not in SIZES]
-        sizes = _columns(batch)
+        sizes = widths_of(batch)
         if not rest:
             return self._predict(batch, {}, sizes, np.arange(n))
         choices, index = np.unique(
@@ -106,7 +106,7 @@ class Interpolator:
         return f"the table has no {block}; nearest known: {'; '.join(map(str, nearest))}"
 
 
-def _columns(batch: BlockBatch) -> NDArray[np.int64]:
+def widths_of(batch: BlockBatch) -> NDArray[np.int64]:
     """Widths int64 [n, 3]; 0 for one this kind has not."""
     columns = []
     for name in SIZES:
@@ -129,7 +129,7 @@ class _Family:
         order = np.argsort(_code(sizes))
         self.sizes, self.seconds = sizes[order], seconds[order]
         self.codes = _code(self.sizes)
-        self.names = [n for n in SIZES if any(n in dict(b.fields) for b in blocks)]
+        self.names = [n for n, high in zip(SIZES, sizes.max(axis=0), strict=True) if high]
         self.low, self.high = self.sizes.min(axis=0), self.sizes.max(axis=0)
         self.ratio = self._ratio_range()
         self.interpolates = len(blocks) >= MIN_POINTS
@@ -159,12 +159,12 @@ class _Family:
         from scipy.spatial import cKDTree
 
         features = self._features(self.sizes)
-        self.scales = features.max(axis=0)
+        self.scales = np.maximum(features.max(axis=0), 1e-300)
         features = features / self.scales / self.seconds[:, None]  # relative errors count
         self.weights, _ = nnls(features, np.ones(len(features)), maxiter=100 * features.shape[1])
         self.correction = np.log(self.seconds / self._base(self.sizes))
         self.trees = {}
-        classes = _alignment(self.sizes)
+        classes = alignment(self.sizes)
         for name in np.unique(classes):
             rows = np.flatnonzero(classes == name)
             self.trees[int(name)] = (cKDTree(_position(self.sizes[rows])), self.correction[rows])
@@ -176,12 +176,11 @@ class _Family:
         fields: dict[str, Any] = dict(self.rest)
         fields |= {name: sizes[:, SIZES.index(name)] for name in self.names}
         batch = BlockBatch(self.kind, self.height, self.width, fields)
-        scalar = _alignment(sizes) > 1
+        scalar = alignment(sizes) > 1
         columns: list[Any] = [np.ones(len(sizes))]
         for step in batch.steps:
             columns.extend(_op_features(step.op))
         plain = np.stack([np.broadcast_to(c, (len(sizes),)) for c in columns], axis=1)
-        plain = np.unique(plain, axis=1) if False else plain
         return np.concatenate([plain * ~scalar[:, None], plain * scalar[:, None]], axis=1)
 
     def predict(self, sizes: NDArray[np.int64]) -> Floats:
@@ -197,7 +196,7 @@ class _Family:
     def _smoothed(self, sizes: NDArray[np.int64]) -> Floats:
         """Correction (log) of each row, from measured blocks of the same alignment."""
         result = np.zeros(len(sizes))
-        classes = _alignment(sizes)
+        classes = alignment(sizes)
         for name, (tree, correction) in self.trees.items():
             rows = np.flatnonzero(classes == name)
             if not len(rows):
@@ -211,11 +210,10 @@ class _Family:
 
 
 def _sizes_of(block: Block) -> list[int]:
-    known = dict(block.fields)
-    return [known.get(name, 0) for name in SIZES]
+    return [int(column[0]) for column in widths_of(BlockBatch.of(block)).T]
 
 
-def _alignment(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def alignment(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """0: branch (or width) is a multiple of 8; 1: of 4; 2: of neither. int [n]."""
     width = np.where(sizes[:, 2] > 0, sizes[:, 2], sizes[:, 1])
     return np.where(width % 8 == 0, 0, np.where(width % 4 == 0, 1, 2))

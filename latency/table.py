@@ -23,38 +23,33 @@ if TYPE_CHECKING:
     from latency.interpolate import Interpolator
     from latency.op_model import OpCostModel
 
-COLUMNS = ("block", "median_s", "q10_s", "q25_s", "q75_s", "n")
+COLUMNS = ("block", "low_s", "median_s", "q25_s", "q75_s", "n")
 SHIPPED = Path(__file__).parent / "tables"
 HOST_TARGET = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one block costs inside a network: quantiles over `n` samples, in seconds.
+    """What one block costs inside a network, in seconds, from `n` samples.
 
-    The raw samples are in the table's `.samples.jsonl`.
+    `low_s` is what the table predicts with: the cost when nothing else disturbs (`measure.py`
+    says how it is got). The quantiles show the spread. Raw times are kept in the builder's
+    `.samples.jsonl`.
     """
 
+    low_s: float
     median_s: float
-    q10_s: float
     q25_s: float
     q75_s: float
     n: int
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.median_s) and self.median_s > 0):
-            raise ValueError(f"`median_s` must be a positive number; got {self.median_s!r}")
-        if not self.q10_s <= self.q25_s <= self.median_s <= self.q75_s:
+        if not (math.isfinite(self.low_s) and self.low_s > 0):
+            raise ValueError(f"`low_s` must be a positive number; got {self.low_s!r}")
+        if not self.q25_s <= self.median_s <= self.q75_s:
             raise ValueError(f"quantiles must rise with their order; got {self}")
         if self.n < 1:
             raise ValueError(f"`n` must be at least 1; got {self.n}")
-
-    @classmethod
-    def of(cls, samples_s: Iterable[float]) -> Measurement:
-        """The quantiles of raw samples."""
-        values = np.asarray(list(samples_s), dtype=np.float64)
-        q10, q25, median, q75 = (float(q) for q in np.quantile(values, (0.1, 0.25, 0.5, 0.75)))
-        return cls(median, q10, q25, q75, len(values))
 
     @property
     def spread(self) -> float:
@@ -80,7 +75,7 @@ class LatencyTable:
     def _interpolator(self) -> Interpolator:
         from latency.interpolate import Interpolator
 
-        return Interpolator({block: m.median_s for block, m in self.entries.items()})
+        return Interpolator({block: m.low_s for block, m in self.entries.items()})
 
     def exact(self, block: Block) -> bool:
         """Whether `block` itself was measured."""
@@ -126,7 +121,7 @@ def _csv_text(entries: Mapping[Block, Measurement]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for block, m in sorted(entries.items(), key=lambda item: _order(item[0])):
-        writer.writerow((block, m.median_s, m.q10_s, m.q25_s, m.q75_s, m.n))
+        writer.writerow((block, m.low_s, m.median_s, m.q25_s, m.q75_s, m.n))
     return out.getvalue()
 
 
@@ -214,7 +209,10 @@ def _read(path: Path) -> LatencyTable | OpCostModel:
         from latency.op_model import OpCostModel
 
         _check_sum(rows_path, text, header)
-        return OpCostModel.from_rows(header, list(csv.DictReader(io.StringIO(text))))
+        try:
+            return OpCostModel.from_rows(header, csv.DictReader(io.StringIO(text)))
+        except ValueError as error:
+            raise ValueError(f"{rows_path}, {error}") from None
     entries = _entries(rows_path, text)
     _check_sum(rows_path, text, header)
     return LatencyTable(header, entries)

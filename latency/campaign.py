@@ -1,0 +1,224 @@
+"""Measuring a plan: jobs in shuffled passes until every block is settled or time is over."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from latency.engines import Engine
+from latency.grid import JOB_TARGETS, Grid, block_in_context, jobs_of, space_targets
+from latency.journal import Journal, chain_text
+from latency.measure import LOW, Chain, Floats, Target, measurement, settled, time_chains
+from latency.table import Measurement
+from space.block import Block
+from space.network import Network
+from space.shufflenet_v2 import ShuffleNetV2Space
+
+NETWORKS_PER_JOB = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """Passes over all jobs: at least `min_passes`; then only over jobs with a block whose
+    standard error is above `tolerance`, up to `max_passes`; none after `max_s` but the first."""
+
+    rounds: int = 5
+    min_passes: int = 3
+    max_passes: int = 6
+    tolerance: float = 0.01
+    max_s: float = 540.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Chains timed in the same rounds: for blocks, or whole networks in steady use."""
+
+    chains: tuple[Chain, ...]
+    targets: tuple[Target, ...] = ()
+
+    @property
+    def steady(self) -> bool:
+        return not self.targets
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a build measures. The networks are never part of the table: `scale_set` gives its one
+    factor, `held_out` its error, `on_grid` the error of networks whose blocks were all measured."""
+
+    jobs: tuple[Job, ...]
+    targets: tuple[Target, ...]
+    scale_set: tuple[Network, ...]
+    held_out: tuple[Network, ...]
+    on_grid: tuple[Network, ...]
+
+    @property
+    def digest(self) -> str:
+        """Changes with anything that is measured."""
+        text = "\n".join(chain_text(chain) for job in self.jobs for chain in job.chains)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def make_plan(grid: Grid, space: ShuffleNetV2Space, networks: int, seed: int) -> Plan:
+    """The plan of a grid, with `networks` random networks to scale and as many to judge by."""
+    rng = np.random.default_rng(seed)
+    rows = space.sample(2 * networks + networks // 2, rng)
+    nets = [space.lower(space.architecture(row)) for row in rows]
+    scale_set, held_out = nets[:networks], nets[networks : 2 * networks]
+    on_grid = nets[2 * networks :]
+    targets = {target.block: target for target in space_targets(grid, space)}
+    for network in on_grid:
+        before: Block | None = None
+        for block in network.blocks:
+            if block not in targets:
+                targets[block] = block_in_context(block, before)
+            before = block
+    block_jobs = [
+        Job(tuple(dict.fromkeys(c for t in job for c in t.chains)), job)
+        for job in jobs_of(targets.values(), rng)
+    ]
+    network_jobs = [
+        Job(tuple(n.blocks for n in nets[i : i + NETWORKS_PER_JOB]))
+        for i in range(0, len(nets), NETWORKS_PER_JOB)
+    ]
+    return Plan(
+        (*block_jobs, *network_jobs),
+        tuple(targets.values()),
+        tuple(scale_set),
+        tuple(held_out),
+        tuple(on_grid),
+    )
+
+
+def estimate_s(plan: Plan, engine: Engine, effort: Effort, batch: int) -> float:
+    """Wall seconds that `min_passes` will take, from running a few chains once."""
+    chains = [(job, chain) for job in plan.jobs for chain in job.chains]
+    rng = np.random.default_rng(0)
+    sample = [chains[i][1] for i in rng.choice(len(chains), min(12, len(chains)), replace=False)]
+    flops = sum(block.flops for chain in sample for block in chain)
+    started = time.monotonic()
+    runs = [engine.prepare(chain, batch) for chain in sample]
+    prepare_s = (time.monotonic() - started) / len(sample)
+    for run in runs:
+        run.run()
+    started = time.monotonic()
+    for run in runs:
+        run.run()
+    per_flop_s = (time.monotonic() - started) / flops
+    started = time.monotonic()
+    engine.evict()
+    evict_s = time.monotonic() - started
+    total = 0.0
+    for job, chain in chains:
+        run_s = per_flop_s * sum(block.flops for block in chain)
+        sample_s = 2 * run_s if job.steady else run_s + evict_s
+        total += prepare_s + run_s + effort.rounds * sample_s
+    return total * effort.min_passes
+
+
+class Campaign:
+    """A plan being measured; what is done already comes from the journal."""
+
+    def __init__(
+        self, plan: Plan, engine: Engine, journal: Journal, effort: Effort, batch: int, seed: int
+    ) -> None:
+        self.plan, self.engine, self.journal = plan, engine, journal
+        self.effort, self.batch, self.seed = effort, batch, seed
+        self.stopped_by = ""
+
+    def run(self, report: Callable[[int, int, int], None]) -> None:
+        """Measure until done; `report(pass, jobs done, jobs)` follows every job."""
+        for index in range(self.effort.max_passes):
+            jobs = self._jobs_of(index)
+            if not jobs:
+                self.stopped_by = "stable"
+                return
+            for count, number in enumerate(jobs, 1):
+                if (index, number) not in self.journal.done:
+                    if index > 0 and self.journal.spent_s > self.effort.max_s:
+                        self.stopped_by = "time"
+                        return
+                    self._measure(index, number)
+                report(index, count, len(jobs))
+        self.stopped_by = "stable" if not self._unsettled(self.effort.max_passes) else "passes"
+
+    def _jobs_of(self, index: int) -> list[int]:
+        """The jobs of a pass, in its own order; decided by earlier passes alone."""
+        every = range(len(self.plan.jobs))
+        jobs = list(every) if index < self.effort.min_passes else self._unsettled(index)
+        order = np.random.default_rng((self.seed, index)).permutation(len(jobs))
+        return [jobs[i] for i in order]
+
+    def _unsettled(self, passes: int) -> list[int]:
+        found = []
+        for number, job in enumerate(self.plan.jobs):
+            times = self._times(number, passes)
+            try:
+                measured = list(_of_job(job, times).values())
+            except ValueError:
+                found.append(number)
+                continue
+            if not all(settled(m, self.effort.tolerance) for m in measured):
+                found.append(number)
+        return found
+
+    def _times(self, number: int, passes: int) -> Floats:
+        """Times [chains, samples] of a job over the first passes."""
+        done = self.journal.done
+        return np.concatenate(
+            [done[index, number] for index in range(passes) if (index, number) in done], axis=1
+        )
+
+    def _measure(self, index: int, number: int) -> None:
+        job = self.plan.jobs[number]
+        started = time.monotonic()
+        times = time_chains(
+            job.chains,
+            self.engine,
+            batch=self.batch,
+            rounds=self.effort.rounds,
+            steady=job.steady,
+        )
+        self.journal.add((index, number), job.chains, times, time.monotonic() - started)
+
+    def blocks(self) -> tuple[dict[Block, Measurement], list[Block]]:
+        """What was measured, and the blocks that were too noisy to tell."""
+        entries: dict[Block, Measurement] = {}
+        noisy: list[Block] = []
+        for number, job in enumerate(self.plan.jobs):
+            times = self._times(number, self.effort.max_passes) if job.targets else np.empty(0)
+            for target in job.targets:
+                try:
+                    entries |= _of_job(Job(job.chains, (target,)), times)
+                except ValueError:
+                    noisy.append(target.block)
+        return entries, noisy
+
+    def networks_s(self, networks: Iterable[Network]) -> Floats:
+        """Measured seconds of whole networks, float64 [n]."""
+        found = {}
+        for number, job in enumerate(self.plan.jobs):
+            if job.steady:
+                times = self._times(number, self.effort.max_passes)
+                found |= dict(zip(job.chains, np.quantile(times, LOW, axis=1), strict=True))
+        return np.array([found[network.blocks] for network in networks])
+
+
+def _of_job(job: Job, times: Floats) -> dict[Block, Measurement]:
+    """Measurements of a job's blocks (of its whole chains by their first block, if steady)."""
+    row = {chain: i for i, chain in enumerate(job.chains)}
+    if job.steady:
+        return {chain[0]: measurement(1, times[i]) for chain, i in row.items()}
+    return {
+        t.block: measurement(
+            t.copies, times[row[t.long]], times[row[t.before]] if t.before else None
+        )
+        for t in job.targets
+    }
+
+
+__all__ = ["JOB_TARGETS", "Campaign", "Effort", "Job", "Plan", "estimate_s", "make_plan"]

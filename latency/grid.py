@@ -1,0 +1,148 @@
+"""Which blocks of the space are measured, and between which neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency.interpolate import SIZES, alignment, family_of, widths_of
+from latency.measure import Chain, Target
+from space.block import Block, BlockBatch
+from space.shufflenet_v2 import ShuffleNetV2Space
+
+COPIES = 4
+JOB_TARGETS = 12  # blocks timed in the same rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How many blocks of each family (kind, resolution, kernel, stride) are measured."""
+
+    name: str
+    stem: int
+    first: int  # stride-2 units
+    rest: int  # stride-1 units
+    head: int
+
+    def count(self, block: Block) -> int:
+        """Blocks of this one's family."""
+        if block.kind in ("stem", "head"):
+            return self.stem if block.kind == "stem" else self.head
+        return self.first if block["stride"] == 2 else self.rest
+
+
+FULL = Grid("full", stem=15, first=96, rest=120, head=96)
+COARSE = Grid("coarse", stem=8, first=20, rest=22, head=16)
+
+
+def block_in_context(block: Block, before: Block | None = None) -> Target:
+    """Where a block is measured: after copies of itself if it can follow itself, else after
+    `before` (a 1x1 convolution if none is given), first if it takes an image."""
+    if block.out_shape == (block.c_in, block.height, block.width):
+        return Target(block, (block,), COPIES)
+    if block.c_in == 3:
+        return Target(block)
+    if before is None:
+        before = Block("conv", block.height, block.width, c_in=block.c_in, c_out=block.c_in)
+    return Target(block, (before,))
+
+
+def space_targets(grid: Grid, space: ShuffleNetV2Space) -> list[Target]:
+    """The blocks of a space that a grid takes, spread evenly over the widths of each family and
+    over their alignments."""
+    targets: list[Target] = []
+    previous: BlockBatch | None = None
+    for segment in space.segments():
+        before = _cheapest(previous) if previous is not None else {}
+        for block in _choose(segment.batch, grid):
+            targets.append(block_in_context(block, before.get(block.c_in)))
+        previous = segment.batch
+    return targets
+
+
+def _cheapest(batch: BlockBatch) -> dict[int, Block]:
+    """For each number of output channels the block with the smallest branch and kernel."""
+    names = [name for name in ("kernel", "branch") if name in batch.fields]
+    order = np.lexsort([batch.column(name) for name in names]) if names else np.arange(len(batch))
+    channels = batch.column("c_out")[order]
+    values, first = np.unique(channels, return_index=True)
+    return {int(v): batch.block(int(order[i])) for v, i in zip(values, first, strict=True)}
+
+
+def _choose(batch: BlockBatch, grid: Grid) -> list[Block]:
+    rest = [n for n in batch.fields if n not in SIZES and np.ndim(batch.fields[n]) > 0]
+    if not rest:
+        families = [np.arange(len(batch))]
+    else:
+        keys = np.stack([batch.column(name) for name in rest])
+        index = np.unique(keys, axis=1, return_inverse=True)[1].ravel()
+        families = [np.flatnonzero(index == i) for i in range(index.max() + 1)]
+    widths = widths_of(batch)
+    chosen: list[Block] = []
+    for rows in families:
+        count = grid.count(batch.block(int(rows[0])))
+        chosen += [batch.block(int(rows[i])) for i in spread(widths[rows], count)]
+    return chosen
+
+
+def spread(widths: NDArray[np.int64], count: int) -> list[int]:
+    """Rows of `widths` [n, 3] that cover them evenly: the corners, then points of a
+    low-discrepancy sequence, each alignment in turn."""
+    if count >= len(widths):
+        return list(range(len(widths)))
+    logs = np.log(np.maximum(widths, 1))
+    logs[:, 2] -= logs[:, 1]  # the branch as a share
+    logs = logs[:, np.ptp(logs, axis=0) > 1e-6]
+    if (widths[:, 0] == widths[:, 1]).all():
+        logs = logs[:, 1:]
+    place = (logs - logs.min(axis=0)) / np.ptp(logs, axis=0)
+    classes = alignment(widths)
+    free = np.ones(len(widths), dtype=bool)
+    chosen: list[int] = []
+
+    def take(point: Sequence[float], allowed: NDArray[np.bool_]) -> None:
+        gap = np.where(free & allowed, ((place - point) ** 2).sum(axis=1), np.inf)
+        best = int(np.argmin(gap))
+        if np.isfinite(gap[best]):
+            free[best] = False
+            chosen.append(best)
+
+    dims = place.shape[1]
+    for corner in np.ndindex(*(2,) * dims):
+        take(corner, np.ones(len(widths), dtype=bool))
+    known = np.unique(classes)
+    root = {1: 1.618033988749895, 2: 1.324717957244746, 3: 1.2207440846057596}[dims]
+    steps = np.array([root ** -(d + 1) for d in range(dims)])
+    index = 0
+    while len(chosen) < count and index < 4 * count:
+        index += 1
+        take(tuple((0.5 + index * steps) % 1), classes == known[index % len(known)])
+    return chosen[:count]
+
+
+def jobs_of(targets: Iterable[Target], rng: np.random.Generator) -> list[tuple[Target, ...]]:
+    """Targets that share what stands before them together, in jobs of a dozen, in random order."""
+    groups: dict[Chain, list[Target]] = {}
+    alone: list[Target] = []
+    for target in targets:
+        if target.before and target.before[0] != target.block:
+            groups.setdefault(target.before, []).append(target)
+        else:
+            alone.append(target)
+    alone = [alone[i] for i in rng.permutation(len(alone))]
+    ordered = [t for key in groups for t in groups[key]]
+    jobs = [
+        tuple(some[i : i + JOB_TARGETS])
+        for some in (ordered, alone)
+        for i in range(0, len(some), JOB_TARGETS)
+    ]
+    return [jobs[i] for i in rng.permutation(len(jobs))]
+
+
+def summary(targets: Iterable[Target]) -> str:
+    """How many blocks of how many families: for the header."""
+    blocks = [target.block for target in targets]
+    return f"{len(blocks)} blocks of {len({family_of(b) for b in blocks})} families"

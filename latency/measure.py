@@ -1,0 +1,133 @@
+"""Timing chains of blocks, so that what a block costs *inside a network* can be told.
+
+A block's seconds are a difference between two chains run in the same rounds: one with more copies
+of the block than the other, and everything else alike. What a loop over one block would get wrong
+(layout changes at its edges, the cost of starting a run) is the same in both, and before every run
+the caches are emptied as far as the rest of a network would empty them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency.engines import Engine, Runnable
+from latency.table import Measurement
+from space.block import Block
+
+Chain: TypeAlias = tuple[Block, ...]
+Clock: TypeAlias = Callable[[], float]
+Floats: TypeAlias = NDArray[np.float64]
+
+CLOCK_SHARE = 0.01  # the clock's own step is at most this share of a sample
+MAX_LOOPS = 1_000_000
+LOW = 0.25  # quantile that is compared: above the median other processes decide
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A block and where it stands: `copies` of it after the chain `before`, against none."""
+
+    block: Block
+    before: Chain = ()
+    copies: int = 1
+
+    @property
+    def long(self) -> Chain:
+        return (*self.before, *(self.block,) * self.copies)
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """What must be timed."""
+        return (self.before, self.long) if self.before else (self.long,)
+
+
+def clock_step(clock: Clock) -> float:
+    """The least time between two different readings, in seconds; 0 if waiting moves it not."""
+    steps = []
+    for _ in range(10):
+        first = last = clock()
+        for _ in range(10_000):
+            last = clock()
+            if last != first:
+                break
+        steps.append(last - first)
+    return min(steps)
+
+
+def loops_for(run: Runnable, clock: Clock, step_s: float) -> int:
+    """How many runs make one sample of which the clock's step is a small share."""
+    loops = 1
+    while loops < MAX_LOOPS:
+        taken = _timed(run, clock, loops)
+        if step_s <= CLOCK_SHARE * taken:
+            return loops
+        enough = loops * step_s / CLOCK_SHARE / max(taken, step_s)
+        loops = min(MAX_LOOPS, max(2 * loops, int(enough) + 1))
+    return loops
+
+
+def _timed(run: Runnable, clock: Clock, loops: int) -> float:
+    start = clock()
+    for _ in range(loops):
+        run.run()
+    return clock() - start
+
+
+def time_chains(
+    chains: Sequence[Chain],
+    engine: Engine,
+    *,
+    batch: int = 1,
+    rounds: int = 5,
+    steady: bool = False,
+    clock: Clock | None = None,
+) -> Floats:
+    """Time chains round by round, each once a round, so that drift hits all alike.
+
+    Args:
+        steady: time each after a run of its own, as a network in use, rather than after the
+            caches were emptied.
+
+    Returns:
+        Seconds of one run, float64 [chains, rounds].
+    """
+    clock = clock or engine.clock
+    step_s = clock_step(clock)
+    runs = [engine.prepare(chain, batch) for chain in chains]
+    loops = [loops_for(run, clock, step_s) for run in runs]  # warms up, too
+    times = np.empty((len(runs), rounds))
+    for index in range(rounds):
+        for row, (run, count) in enumerate(zip(runs, loops, strict=True)):
+            if steady:
+                run.run()
+            else:
+                engine.evict()
+            times[row, index] = _timed(run, clock, count) / count
+    return times
+
+
+def measurement(copies: int, long: Floats, before: Floats | None = None) -> Measurement:
+    """What one block adds, from times [n] of the long chain and of the one before it.
+
+    Its seconds are the difference of the low quantiles; the spread is that of the differences
+    sample by sample.
+
+    Raises:
+        ValueError: the long chain was not slower: too noisy to tell.
+    """
+    base = np.zeros(len(long)) if before is None else before
+    low_s = float(np.quantile(long, LOW) - np.quantile(base, LOW)) / copies
+    pairs = (long - base) / copies
+    q25, median, q75 = (float(q) for q in np.quantile(pairs, (0.25, 0.5, 0.75)))
+    return Measurement(low_s, median, q25, q75, len(long))
+
+
+def settled(measured: Measurement, tolerance: float) -> bool:
+    """Whether the standard error of the median, told from the quartiles, is small enough."""
+    error = 0.93 * (measured.q75_s - measured.q25_s) / np.sqrt(measured.n)
+    return bool(error <= tolerance * measured.low_s)
