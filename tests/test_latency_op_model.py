@@ -62,13 +62,11 @@ def test_costs_are_positive_but_for_views(model: OpCostModel, kind: str) -> None
 
 
 def test_pointwise_arm_amounts_by_hand() -> None:
-    # 58 -> 58 at 28x28: lanes 60, 784 positions (98 tiles of 8), maps 2 * 58 * 784 floats.
-    found = amounts("arm", an_op("conv", c_in=58, c_out=58, height=28, width=28))
-    flops = 784 * 58 * 60
-    spilled = 0.0  # 363,776 bytes are below a quarter of 2 MiB
-    assert found["conv_flops"] == flops
-    assert found["conv_out_bytes"] == 58 * 784 * 4
-    assert found["dram_bytes"] == 58 * 58 * 4 + spilled
+    # 58 -> 58 at 14x14: 60 lanes, 196 positions in 25 tiles of 8, maps of 2 * 58 * 196 floats.
+    found = amounts("arm", an_op("conv", c_in=58, c_out=58))
+    assert found["conv_flops"] == 200 * 58 * 60
+    assert found["conv_out_bytes"] == 58 * 196 * 4
+    assert found["dram_bytes"] == 58 * 58 * 4  # 90,944 bytes of maps: under a quarter of 2 MiB
     assert found["conv_flops_spill"] == 0.0
     assert found["conv_flops_weights"] == 0.0  # 13,456 bytes of weights fit 32 KiB
     assert found["strided_taps"] == 0.0
@@ -80,7 +78,7 @@ def test_arm_spills_by_hand() -> None:
     found = amounts("arm", op)
     assert found["conv_flops_spill"] == found["conv_flops_weights"] == 3136 * 256 * 256
     assert found["dram_bytes"] == 4 * (2 * 256 * 3136 + 256 * 256)
-    # 2 * 1 MiB of maps is the logarithmic middle of 1/2 and 4 MiB ... 2/3 of the way up.
+    # 2 MiB of maps are two of the three doublings from 1/2 to 4 MiB.
     middle = amounts("arm", an_op("relu", c_in=256, c_out=256, height=32, width=32))
     assert middle["dram_bytes"] == pytest.approx(2 * 2**20 * 2 / 3)
 

@@ -285,3 +285,28 @@ def test_help_loads_no_numerics(root: Path) -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+# The documentation
+
+
+def test_the_docs_state_the_shipped_errors(root: Path) -> None:
+    text = (root / "docs" / "published.md").read_text()
+    headers = [json.loads((SHIPPED / f"{target}.json").read_text()) for target in TARGETS]
+    for header in headers:
+        error = header["network_error"]
+        shares = f"{error['within_5pct']:.0%} | {error['within_10pct']:.0%}"
+        line = f"{error['mean_abs_error']:.1%} | {error['max_abs_error']:.1%} | {shares}"
+        assert f"| {header['target']} | {line} | {error['spearman']:.3f} |" in text
+    flops = {name: network.flops for network, name, _ in held_out("arm")}
+    for pair in zip(*(header["network_error"]["rows"] for header in headers), strict=True):
+        name = pair[0]["network"]
+        cells = [f"{flops[name] / 1e6:.1f} / {data.TABLE_8[name][0]}"]
+        for row in pair:
+            measured, predicted = row["measured_s"], row["predicted_s"]
+            cells += [f"{measured * 1e3:.2f} ms", f"{predicted * 1e3:.2f} ms"]
+            cells.append(f"{predicted / measured - 1:+.1%}")
+        assert f"| {name} | {' | '.join(cells)} |" in text
+    for table, found in headers[0]["model"]["fit_error"].items():
+        line = f"{found['rows']} | {found['fitted']:.1%} | {found['family_left_out']:.1%}"
+        assert f"| {table} | {line} |" in text
