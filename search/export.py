@@ -30,7 +30,7 @@ def export(network: Network, stem: Path, seed: int) -> float:
     import numpy as np
     import onnxruntime
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from latency.onnx_graph import build_model
     from space.build import build, folded_weights
@@ -61,7 +61,7 @@ def export(network: Network, stem: Path, seed: int) -> float:
         )
     temporary = stem.with_name(f".{stem.name}.part")
     metadata = {"architecture": network.name, "weights": f"initialised, seed {seed}"}
-    save_file(module.state_dict(), temporary, metadata=metadata)
+    temporary.write_bytes(save(module.state_dict(), metadata))
     _commit(temporary, stem.with_suffix(".safetensors"))
     temporary.write_bytes(text)
     _commit(temporary, stem.with_suffix(".onnx"))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.baseline import Baseline
+from latency.header import Header
 from search.problem import Evaluation
 from search.report import Row, latency_line
 from search.winners import front
 
 
-def draw(
-    path: Path, found: Evaluation, rows: Sequence[Row], base: Baseline | None, title: str, header
-) -> None:
+def draw(path: Path, found: Evaluation, rows: Sequence[Row], title: str, header: Header) -> None:
     """Write a PNG: score against latency of all trials, the front, winners and baseline."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -47,8 +46,9 @@ def draw(
         axes.annotate(
             row.name,
             (row.latency_s * 1e3, row.score),
-            xytext=(8, -11),
+            xytext=(8, -11) if is_base else (-8, 7),
             textcoords="offset points",
+            ha="left" if is_base else "right",
             fontsize=8,
         )
     for row in rows:
@@ -64,7 +64,8 @@ def draw(
                 color="#777777",
             )
     batch = "" if header.batch == 1 else f" per batch of {header.batch}"
-    axes.set_xlabel(f"latency{batch} in ms\n{latency_line(header)}", fontsize=8)
+    source = textwrap.fill(latency_line(header), 110)
+    axes.set_xlabel(f"latency{batch} in ms\n{source}", fontsize=8)
     axes.set_ylabel("score (training-free, not an accuracy)")
     axes.set_title(title, fontsize=10)
     axes.legend(loc="lower right", fontsize=7, frameon=False)

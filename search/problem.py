@@ -27,7 +27,8 @@ Floats = NDArray[np.float64]
 class Table(Protocol):
     """A latency table of either layout."""
 
-    header: Header
+    @property
+    def header(self) -> Header: ...
 
     def predict(self, batch: BlockBatch) -> Floats: ...
 
@@ -87,8 +88,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Problem:
-    """Score up, latency down, under budgets and guidelines. `relax` names guidelines whose axes
-    are open and whose limits do not bind."""
+    """Score up, latency down, under budgets and guidelines.
+
+    `relax` names guidelines whose axes are open and whose limits do not bind. `only` are the axes
+    to search instead of every open slot of the space.
+    """
 
     space: ShuffleNetV2Space
     table: Table
@@ -97,10 +101,11 @@ class Problem:
     limits: Guidelines = PAPER_LIMITS
     axes: Axes = field(init=False)
     model: CostModel = field(init=False)
+    only: Axes | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "space", self.space.relaxed(self.relax))
-        object.__setattr__(self, "axes", open_axes(self.space))
+        object.__setattr__(self, "axes", self.only or open_axes(self.space))
         object.__setattr__(self, "model", CostModel(self.space, self.table.predict))
 
     @property

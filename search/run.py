@@ -170,7 +170,7 @@ def _answer(args: argparse.Namespace, problem: Problem, study: Study, out: Path)
     header = problem.table.header
     budget = " and ".join(map(str, problem.budgets))
     title = f"{args.target}, {budget}: {study.trials} trials, seed {args.seed}"
-    draw(out / "front.png", found, rows, base, title, header)
+    draw(out / "front.png", found, rows, title, header)
     files: dict[str, dict[str, Any]] = {}
     for winner, row in zip(chosen, rows, strict=False):
         stem = out / winner.name.replace(" ", "-")

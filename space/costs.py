@@ -20,6 +20,8 @@ from space.slots import Genes
 
 CHUNK = 16384  # rows whose intermediate sums (64 B each) stay in a 1 MiB second-level cache
 
+COLUMNS = ("flops", "params", *guidelines.PARTS, "latency_s")
+
 BlockCost = Callable[[BlockBatch], NDArray[np.float64]]
 
 
@@ -41,7 +43,7 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
-class _Lookup:
+class Lookup:
     """A table float64 [rows, columns] in C order over the choices of some slots."""
 
     slots: tuple[int, ...]
@@ -62,7 +64,7 @@ class CostModel:
     def __init__(self, space: ShuffleNetV2Space, latency: BlockCost | None = None) -> None:
         self.space = space
         self._latency = latency
-        self._lookups: dict[tuple[int, ...], tuple[list[_Lookup], int]] = {}
+        self._lookups: dict[tuple[int, ...], tuple[list[Lookup], int]] = {}
 
     def _columns(self, batch: BlockBatch) -> NDArray[np.float64]:
         """flops, params, the parts of G1-G4 and seconds, float64 [n, 8]: one cache line."""
@@ -76,7 +78,7 @@ class CostModel:
             table[:, 7] = self._latency(batch)
         return table
 
-    def _lookup(self, segment: Segment) -> _Lookup:
+    def _lookup(self, segment: Segment) -> Lookup:
         slots = self.space.slots
         table = self._columns(segment.batch)
         columns = segment.slots
@@ -84,15 +86,17 @@ class CostModel:
             repeats = np.array(slots[segment.depth].choices, dtype=float) - 1
             table = (table[:, None, :] * repeats[:, None]).reshape(-1, 8)
             columns = (*columns, segment.depth)
-        return _Lookup(columns, tuple(len(slots[c].choices) for c in columns), table)
+        return Lookup(columns, tuple(len(slots[c].choices) for c in columns), table)
 
-    def _tables(self, variant: tuple[int, ...]) -> tuple[list[_Lookup], int]:
+    def tables(self, variant: tuple[int, ...]) -> tuple[list[Lookup], int]:
+        """The tables whose rows add up to the costs, and the most fragments of a unit, with these
+        guideline-breaking genes. Table columns: see `COLUMNS`."""
         if variant not in self._lookups:
             segments = self.space.segments(variant)
             stem, *lookups = [self._lookup(segment) for segment in segments]
             first = lookups[0]  # the stem depends on one slot of the first unit: fold it in
             folded = first.table.reshape(len(stem.table), -1, 8) + stem.table[:, None]
-            lookups[0] = _Lookup(first.slots, first.sizes, folded.reshape(-1, 8))
+            lookups[0] = Lookup(first.slots, first.sizes, folded.reshape(-1, 8))
             most = max(guidelines.fragments(segment.batch.steps) for segment in segments)
             self._lookups[variant] = lookups, most
         return self._lookups[variant]
@@ -116,21 +120,21 @@ class CostModel:
         """Put the summed columns into `out` [n, 8]; return the most fragments of a unit."""
         variants = genes[:, self.space.variant_columns]
         if not variants.any():
-            lookups, most = self._tables((0,) * variants.shape[1])
+            lookups, most = self.tables((0,) * variants.shape[1])
             _add_rows(lookups, genes, out)
             return most
         fragments = np.empty(len(genes))
         kinds, which = np.unique(variants, axis=0, return_inverse=True)
         for number, kind in enumerate(kinds):
             rows = np.flatnonzero(which == number)
-            lookups, most = self._tables(tuple(int(gene) for gene in kind))
+            lookups, most = self.tables(tuple(int(gene) for gene in kind))
             part = np.empty((len(rows), 8))
             _add_rows(lookups, genes[rows], part)
             out[rows], fragments[rows] = part, most
         return fragments
 
 
-def _add_rows(lookups: Sequence[_Lookup], genes: Genes, out: NDArray[np.float64]) -> None:
+def _add_rows(lookups: Sequence[Lookup], genes: Genes, out: NDArray[np.float64]) -> None:
     """out[i] = the sum over lookups of the row that genes[i] picks."""
     first, *others = lookups
     np.take(first.table, first.index(genes), axis=0, out=out, mode="clip")
