@@ -11,7 +11,7 @@ from evaluator.closed_form import ClosedForm
 from evaluator.trained import Trained
 
 Floats = NDArray[np.float64]
-PROXY_INPUT = {"nats-sss": 32, "accel-nasbench": 64}
+PROXY_INPUT = {"nats-sss": 32, "accel-nasbench": 224}
 
 
 def formulas(table: Trained) -> dict[str, Floats]:

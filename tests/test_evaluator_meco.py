@@ -147,6 +147,7 @@ def test_convolutions_that_never_run_are_refused():
         meco(Unused(), torch.ones(1, 3, 4, 4))
 
 
+@pytest.mark.slow
 def test_torchvision_shufflenet_equals_slow_sum_over_its_layers():
     """All channels of every convolution, by numpy, on torchvision's own network."""
     torchvision = pytest.importorskip("torchvision")
