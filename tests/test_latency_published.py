@@ -20,13 +20,7 @@ from latency import paper_data as data
 from latency.header import Header
 from latency.op_model import OpCostModel
 from latency.published import main
-from latency.published_check import (
-    build,
-    csv_text,
-    network_error,
-    spearman,
-    write,
-)
+from latency.published_check import build, csv_text, network_error, spearman, write
 from latency.published_fit import design, deviations, errors, left_out_errors, solve
 from latency.published_rows import fit_rows, held_out
 from latency.published_terms import TERMS
@@ -207,6 +201,10 @@ def test_the_header_states_the_error_of_its_own_csv(target: str) -> None:
     assert stated["within_5pct"] == pytest.approx((error <= 0.05).mean())
     assert stated["within_10pct"] == pytest.approx((error <= 0.1).mean())
     assert stated["spearman"] == pytest.approx(spearmanr(measured, predicted)[0])
+    again = network_error(model)
+    assert {k: v for k, v in again.items() if k != "rows"} == pytest.approx(
+        {k: v for k, v in stated.items() if k != "rows"}
+    )
 
 
 def test_the_fit_error_in_the_header(target: str, built: dict[str, OpCostModel]) -> None:
