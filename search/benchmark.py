@@ -101,7 +101,7 @@ def _samplers(args: argparse.Namespace) -> int:
         )
     score, latency = float(base.found.score[0]), float(base.found.costs.latency_s[0])
     bound = latency / Bounds(problem).latency_at(score)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for sampler in SAMPLERS:
         runs = [_speed_up(problem, sampler, seed, args.trials, score, latency)
                 for seed in range(args.seeds)]  # fmt: skip

@@ -10,7 +10,7 @@ which can only make the bound looser.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,12 @@ class Bounds:
         assert before is not None
         return float((before[:, None] + score[("head",)] - priced[-1]).max())
 
-    def _search(self, costs: list[str], value, start: list[float]) -> float:
+    def _search(
+        self,
+        costs: list[str],
+        value: Callable[[Mapping[str, float]], float],
+        start: list[float],
+    ) -> float:
         """The largest `value(prices)` over prices >= 0 of `costs`; valid wherever it stops."""
 
         def loss(logs: Floats) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import datetime
 import io
 import json
@@ -15,7 +16,7 @@ from typing import Any
 
 from latency.host import commit
 from search.problem import Evaluation, Problem
-from search.report import Row
+from search.report import Limit, Row
 from search.study import Study
 from search.winners import front
 from space.costs import Costs
@@ -40,6 +41,7 @@ def record(
     study: Study,
     rows: Sequence[Row],
     files: Mapping[str, dict[str, Any]],
+    limit: Limit | None,
 ) -> str:
     """The text of winners.json."""
     header = problem.table.header
@@ -80,6 +82,7 @@ def record(
             "network_error": {k: v for k, v in header.network_error.items() if k != "rows"},
         },
         **by_role,
+        "bound": None if limit is None else dataclasses.asdict(limit),
     }
     return json.dumps(found, indent=2) + "\n"
 

@@ -159,7 +159,7 @@ def _answer(args: argparse.Namespace, problem: Problem, study: Study, out: Path)
     from search.export import export
     from search.picture import draw
     from search.record import front_csv, record
-    from search.report import answer, print_rows
+    from search.report import answer, limit_of, print_rows
     from search.winners import require_feasible, winners
 
     found = study.evaluated()
@@ -179,7 +179,8 @@ def _answer(args: argparse.Namespace, problem: Problem, study: Study, out: Path)
         names = [stem.with_suffix(s).name for s in (".safetensors", ".onnx")]
         files[winner.name] = {"files": names, "onnx_max_relative_difference": difference}
     write_atomic(out / "front.csv", front_csv(problem, found))
-    text = record(args, problem, study, rows, files)
+    limit = limit_of(problem, found, base)
+    text = record(args, problem, study, rows, files, limit)
     write_atomic(out / "winners.json", text)
     if args.format == "json":
         print(text, end="")
@@ -187,6 +188,8 @@ def _answer(args: argparse.Namespace, problem: Problem, study: Study, out: Path)
     print_rows(rows, header)
     if base is None:
         print("no ShuffleNet v2 is within the budget: no speed-up is given")
+    for line in limit.lines(base.name) if limit is not None and base is not None else ():
+        print(line)
     for name, entry in files.items():
         difference = entry["onnx_max_relative_difference"]
         print(f"{name}: {', '.join(entry['files'])}; ONNX against torch: {difference:.1e}")

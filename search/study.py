@@ -28,6 +28,7 @@ from space.slots import Genes
 
 POPULATION = 48
 CHILDREN = 512
+ROUNDS = 3
 ENUMERATED = 4096  # a space this small is looked through, not sampled
 STUDY = "g4nas"
 
@@ -70,6 +71,7 @@ class PrescreenedNSGAII(NSGAIISampler):
         elite = self.get_parent_population(study, generation)
         names = list(search_space)
         parents = np.array([[t.params[name] for name in names] for t in elite], dtype=np.int64)
+        parents = parents.reshape(-1, len(names))
         rng = np.random.default_rng([self._seed, trial.number])
         # Twice as many trials near the best score as near the least latency: budgets are upper
         # limits, and people want what they allow.
@@ -77,23 +79,30 @@ class PrescreenedNSGAII(NSGAIISampler):
         row = self._propose(parents, direction, rng)
         return dict(zip(names, (int(value) for value in row), strict=True))
 
-    def _propose(
-        self, parents: np.ndarray, direction: float, rng: np.random.Generator
-    ) -> np.ndarray:
-        problem, sizes = self._problem, self._problem.axes.sizes
+    def _propose(self, parents: Choices, direction: float, rng: np.random.Generator) -> Choices:
+        """The best unseen row for `direction`, int64 [axes].
+
+        Children of the elite first, then of the best of those, and so on: each round starts a
+        step nearer to the front.
+        """
+        sizes = self._problem.axes.sizes
         if np.prod(sizes.astype(float)) <= ENUMERATED:
-            rows: Choices = np.stack(
-                np.unravel_index(np.arange(np.prod(sizes)), tuple(sizes)), axis=1
-            )
-        else:
-            rows = children(parents, sizes, CHILDREN, rng)
-            rows = np.concatenate([rows, parents.reshape(-1, len(sizes))])
-        genes = problem.axes.genes(rows)
+            every = np.unravel_index(np.arange(np.prod(sizes)), tuple(sizes))
+            return self._best(np.stack(every, axis=1), direction)
+        best = parents
+        for _ in range(ROUNDS):
+            rows = np.concatenate([children(best, sizes, CHILDREN, rng), parents, best])
+            best = self._best(rows, direction)[None]
+        return best[0]
+
+    def _best(self, rows: Choices, direction: float) -> Choices:
+        genes = self._problem.axes.genes(rows)
         fresh = np.array([row.tobytes() not in self._seen for row in genes])
         if not fresh.any():
             raise Exhausted
-        found = problem.evaluate_unchecked(genes)
-        return rows[pick(found.score, found.costs.latency_s, found.violations, fresh, direction)]
+        found = self._problem.evaluate_unchecked(genes)
+        index = pick(found.score, found.costs.latency_s, found.violations, fresh, direction)
+        return rows[index]
 
 
 def _sampler(name: str, problem: Problem, seed: int, seen: set[bytes]) -> BaseSampler:
