@@ -37,8 +37,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--networks",
         type=int,
-        default=40,
-        help="random networks to judge the table by; as many more give its scale (40)",
+        default=20,
+        help="random networks to judge the table by; as many more give its scale (20)",
     )
     p.add_argument("--fresh", action="store_true", help="forget what an unfinished build measured")
     return p
@@ -52,7 +52,7 @@ def build_table(
     coarse: bool = False,
     out: Path | None = None,
     seed: int = 0,
-    networks: int = 40,
+    networks: int = 20,
     fresh: bool = False,
     command: str = "",
     say: Report | None = None,
@@ -192,9 +192,10 @@ def summary_lines(table: LatencyTable) -> list[str]:
         for kind in ("unscaled", "scaled"):
             e = header.network_error[name][kind]
             lines.append(
-                f"{e['networks']} {title}, {kind}: mean error {e['mean_abs_error']:.2%}, largest "
-                f"{e['max_abs_error']:.2%}, bias {e['bias']:+.2%}, within 5 % {e['within_5pct']:.1%}, "
-                f"within 3 % {e['within_3pct']:.1%}, Spearman {e['spearman']:.4f}"
+                f"{e['networks']} {title}, {kind}: mean error {e['mean_abs_error']:.2%}, "
+                f"largest {e['max_abs_error']:.2%}, bias {e['bias']:+.2%}, "
+                f"within 5 % {e['within_5pct']:.1%}, within 3 % {e['within_3pct']:.1%}, "
+                f"Spearman {e['spearman']:.4f}"
             )
     if noise["spread"] > NOISE_WARNING:
         lines.append(
@@ -215,7 +216,7 @@ def ensure_host_table(*, say: Report | None = None) -> LatencyTable:
         table = load_table(HOST_TARGET)
     except FileNotFoundError:
         say("no latency table of this host yet: measuring a coarse one")
-        return build_table(coarse=True, networks=20, say=say, command="ensure_host_table()")
+        return build_table(coarse=True, say=say, command="ensure_host_table()")
     if not isinstance(table, LatencyTable):
         raise ValueError("this host's table must have measured blocks; build it again")
     return table

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from latency.engines import Engine
-from latency.grid import JOB_TARGETS, Grid, block_in_context, jobs_of, space_targets
+from latency.grid import MAX_BEFORE, Grid, block_in_context, jobs_of, space_targets
 from latency.journal import Journal, chain_text
-from latency.measure import LOW, Chain, Floats, Target, measurement, settled, time_chains
+from latency.measure import LOW, WARM_UP, Chain, Floats, Target, measurement, settled, time_chains
 from latency.table import Measurement
 from space.block import Block
 from space.network import Network
@@ -47,8 +47,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a build measures. The networks are never part of the table: `scale_set` gives its one
-    factor, `held_out` its error, `on_grid` the error of networks whose blocks were all measured."""
+    """What a build measures. No network is part of the table: `scale_set` gives its one factor,
+    `held_out` its error, `on_grid` the error of networks whose blocks were all measured."""
 
     jobs: tuple[Job, ...]
     targets: tuple[Target, ...]
@@ -72,11 +72,11 @@ def make_plan(grid: Grid, space: ShuffleNetV2Space, networks: int, seed: int) ->
     on_grid = nets[2 * networks :]
     targets = {target.block: target for target in space_targets(grid, space)}
     for network in on_grid:
-        before: Block | None = None
+        before: Chain = ()
         for block in network.blocks:
             if block not in targets:
                 targets[block] = block_in_context(block, before)
-            before = block
+            before = (*before, block)[-MAX_BEFORE:]
     block_jobs = [
         Job(tuple(dict.fromkeys(c for t in job for c in t.chains)), job)
         for job in jobs_of(targets.values(), rng)
@@ -109,14 +109,11 @@ def estimate_s(plan: Plan, engine: Engine, effort: Effort, batch: int) -> float:
     for run in runs:
         run.run()
     per_flop_s = (time.monotonic() - started) / flops
-    started = time.monotonic()
-    engine.evict()
-    evict_s = time.monotonic() - started
     total = 0.0
     for job, chain in chains:
         run_s = per_flop_s * sum(block.flops for block in chain)
-        sample_s = 2 * run_s if job.steady else run_s + evict_s
-        total += prepare_s + run_s + effort.rounds * sample_s
+        runs_each = 2 if job.steady else 1
+        total += prepare_s + run_s * (1 + runs_each * (WARM_UP + effort.rounds))
     return total * effort.min_passes
 
 
@@ -219,6 +216,3 @@ def _of_job(job: Job, times: Floats) -> dict[Block, Measurement]:
         )
         for t in job.targets
     }
-
-
-__all__ = ["JOB_TARGETS", "Campaign", "Effort", "Job", "Plan", "estimate_s", "make_plan"]

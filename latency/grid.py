@@ -13,7 +13,8 @@ from latency.measure import Chain, Target
 from space.block import Block, BlockBatch
 from space.shufflenet_v2 import ShuffleNetV2Space
 
-COPIES = 4
+COPIES = 6
+MAX_BEFORE = 4
 JOB_TARGETS = 12  # blocks timed in the same rounds
 
 
@@ -38,16 +39,16 @@ FULL = Grid("full", stem=15, first=96, rest=120, head=96)
 COARSE = Grid("coarse", stem=8, first=20, rest=22, head=16)
 
 
-def block_in_context(block: Block, before: Block | None = None) -> Target:
+def block_in_context(block: Block, before: Chain = ()) -> Target:
     """Where a block is measured: after copies of itself if it can follow itself, else after
     `before` (a 1x1 convolution if none is given), first if it takes an image."""
     if block.out_shape == (block.c_in, block.height, block.width):
         return Target(block, (block,), COPIES)
     if block.c_in == 3:
         return Target(block)
-    if before is None:
-        before = Block("conv", block.height, block.width, c_in=block.c_in, c_out=block.c_in)
-    return Target(block, (before,))
+    if not before:
+        before = (Block("conv", block.height, block.width, c_in=block.c_in, c_out=block.c_in),)
+    return Target(block, before)
 
 
 def space_targets(grid: Grid, space: ShuffleNetV2Space) -> list[Target]:
@@ -56,20 +57,30 @@ def space_targets(grid: Grid, space: ShuffleNetV2Space) -> list[Target]:
     targets: list[Target] = []
     previous: BlockBatch | None = None
     for segment in space.segments():
-        before = _cheapest(previous) if previous is not None else {}
+        before = _neighbours(previous, segment.batch) if previous is not None else {}
         for block in _choose(segment.batch, grid):
-            targets.append(block_in_context(block, before.get(block.c_in)))
+            targets.append(block_in_context(block, before.get(block.c_in, ())))
         previous = segment.batch
     return targets
 
 
-def _cheapest(batch: BlockBatch) -> dict[int, Block]:
-    """For each number of output channels the block with the smallest branch and kernel."""
+def _neighbours(batch: BlockBatch, after: BlockBatch) -> dict[int, Chain]:
+    """For each number of output channels what stands before a block of the next segment.
+
+    The cheapest block, so that its own noise weighs least; before a head, whose weights are
+    larger than a cache, as many weights as a network brings along.
+    """
     names = [name for name in ("kernel", "branch") if name in batch.fields]
     order = np.lexsort([batch.column(name) for name in names]) if names else np.arange(len(batch))
+    copies = 1
+    if after.kind == "head":
+        order = order[batch.column("kernel")[order] == batch.column("kernel").min()][::-1]
+        copies = MAX_BEFORE
     channels = batch.column("c_out")[order]
     values, first = np.unique(channels, return_index=True)
-    return {int(v): batch.block(int(order[i])) for v, i in zip(values, first, strict=True)}
+    return {
+        int(v): (batch.block(int(order[i])),) * copies for v, i in zip(values, first, strict=True)
+    }
 
 
 def _choose(batch: BlockBatch, grid: Grid) -> list[Block]:

@@ -2,8 +2,8 @@
 
 A block's seconds are a difference between two chains run in the same rounds: one with more copies
 of the block than the other, and everything else alike. What a loop over one block would get wrong
-(layout changes at its edges, the cost of starting a run) is the same in both, and before every run
-the caches are emptied as far as the rest of a network would empty them.
+(layout changes at its edges, the cost of starting a run) is the same in both. Between two runs of
+one chain all others of its job run: they leave the caches as the rest of a network would.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 CLOCK_SHARE = 0.01  # the clock's own step is at most this share of a sample
 MAX_LOOPS = 1_000_000
+WARM_UP = 1  # rounds that are not kept
 LOW = 0.25  # quantile that is compared: above the median other processes decide
 
 
@@ -90,8 +91,8 @@ def time_chains(
     """Time chains round by round, each once a round, so that drift hits all alike.
 
     Args:
-        steady: time each after a run of its own, as a network in use, rather than after the
-            caches were emptied.
+        steady: time each right after a run of its own, as a network in use, rather than after
+            the others.
 
     Returns:
         Seconds of one run, float64 [chains, rounds].
@@ -99,16 +100,14 @@ def time_chains(
     clock = clock or engine.clock
     step_s = clock_step(clock)
     runs = [engine.prepare(chain, batch) for chain in chains]
-    loops = [loops_for(run, clock, step_s) for run in runs]  # warms up, too
-    times = np.empty((len(runs), rounds))
-    for index in range(rounds):
+    loops = [loops_for(run, clock, step_s) for run in runs]
+    times = np.empty((len(runs), WARM_UP + rounds))
+    for index in range(WARM_UP + rounds):
         for row, (run, count) in enumerate(zip(runs, loops, strict=True)):
             if steady:
                 run.run()
-            else:
-                engine.evict()
             times[row, index] = _timed(run, clock, count) / count
-    return times
+    return times[:, WARM_UP:]
 
 
 def measurement(copies: int, long: Floats, before: Floats | None = None) -> Measurement:

@@ -30,9 +30,6 @@ class Engine(Protocol):
     def prepare(self, blocks: Sequence[Block], batch: int = 1) -> Runnable:
         """The chain as one model with random weights, ready to run."""
 
-    def evict(self) -> None:
-        """Push what earlier runs left out of the inner caches, as the rest of a network would."""
-
     def clock(self) -> float:
         """Seconds from some fixed moment."""
 

@@ -12,9 +12,6 @@ import onnxruntime
 from latency.onnx_graph import build_model, random_weights
 from space.block import Block
 
-# Larger than the inner caches (L1, L2) of common chips; about the weights of a random network.
-EVICT_BYTES = 16 * 2**20
-
 
 class Session:
     """A loaded model with its input and output bound, so that a run copies nothing."""
@@ -51,16 +48,12 @@ class OnnxRuntimeEngine:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.versions = {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__}
-        self._other = np.ones(EVICT_BYTES // 8)
 
     def prepare(self, blocks: Sequence[Block], batch: int = 1) -> Session:
         model = build_model(blocks, batch=batch, weights=random_weights(0))
         first = blocks[0]
         shape = (batch, first.c_in, first.height, first.width)
         return Session(model, shape, self.threads)
-
-    def evict(self) -> None:
-        self._other[::8].sum()  # one number of each cache line
 
     def clock(self) -> float:
         return time.perf_counter()
