@@ -22,7 +22,7 @@ IR_VERSION = 10
 
 Array: TypeAlias = NDArray[np.float32]
 # (index of the block, index of the step, op) -> weight [c_out, c_in / groups, k, k] (linear:
-# [c_out, c_in]) and bias [c_out]
+# [c_out, c_in]; batch norm: scale [c_out]) and bias [c_out]
 Weights: TypeAlias = Callable[[int, int, Op], tuple[Array, Array]]
 
 
@@ -40,7 +40,9 @@ def random_weights(seed: int = 0) -> Weights:
 
 
 def weight_shape(op: Op) -> tuple[int, ...]:
-    """Shape of the weight of a convolution or linear op."""
+    """Shape of the weight of a convolution, linear or batch norm op."""
+    if op.kind == "batchnorm":
+        return (int(op.c_out),)
     if op.kind == "linear":
         return int(op.c_out), int(op.c_in)
     groups = op.c_in if op.kind == "dwconv" else op.groups
@@ -58,7 +60,8 @@ def build_model(
 
     Args:
         batch: images at once, or a name for a size chosen at run time.
-        weights: gives every convolution's and linear layer's weight and bias; random if None.
+        weights: gives every convolution's, linear layer's and lone batch norm's weight and
+            bias; random if None.
 
     Raises:
         ValueError: no blocks, or an op this writer does not know.
@@ -161,7 +164,8 @@ class _Writer:
         return {i}
 
     def _op(self, block: int, step: int, op: Op, inputs: list[str], out: str) -> None:
-        kind, pad, kernel = op.kind, int(op.kernel) // 2, int(op.kernel)
+        kind, kernel = op.kind, int(op.kernel)
+        pad = (kernel - 1) // 2
         window = {
             "kernel_shape": [kernel, kernel],
             "strides": [int(op.stride), int(op.stride)],
@@ -178,7 +182,9 @@ class _Writer:
         elif kind == "maxpool":
             self.node("MaxPool", inputs, [raw], **window)
         elif kind == "avgpool":  # counts the padding, as torch.nn.AvgPool2d does
-            self.node("AveragePool", inputs, [raw], count_include_pad=1, **window)
+            even = 1 - kernel % 2
+            self.node("AveragePool", inputs, [raw], count_include_pad=1 - even, ceil_mode=even,
+                      **window)  # fmt: skip
         elif kind == "globalpool":
             self.node("GlobalAveragePool", inputs, [raw])
         elif kind == "shuffle":
@@ -190,12 +196,22 @@ class _Writer:
                 self._shuffle(op, joined, raw)
         elif kind == "add":
             self.node("Add", inputs, [raw])
+        elif kind == "mul":
+            scale = self.node("Reshape", [inputs[1], self.ints(-1, int(op.c_out), 1, 1)],
+                              [f"{out}_scale"])  # fmt: skip
+            self.node("Mul", [inputs[0], scale], [raw])
+        elif kind == "batchnorm":
+            mean = self.constant(f"{out}_mean", np.zeros(int(op.c_out), np.float32))
+            variance = self.constant(f"{out}_var", np.ones(int(op.c_out), np.float32))
+            scale_shift = self._weights(block, step, op, out)
+            self.node("BatchNormalization", [*inputs, *scale_shift, mean, variance], [raw],
+                      epsilon=0.0)  # fmt: skip
         elif kind == "relu":
             self.node("Relu", inputs, [raw])
         else:
             raise ValueError(f"the ONNX writer does not know op kind {kind!r}")
-        if op.act == "relu":
-            self.node("Relu", [raw], [out])
+        if op.act in ("relu", "sigmoid"):
+            self.node(op.act.capitalize(), [raw], [out])
         elif op.act == "relu6":
             bounds = (self.shared("float", (v,), np.float32) for v in (0.0, 6.0))
             self.node("Clip", [raw, *bounds], [out])

@@ -20,7 +20,7 @@ Amount: TypeAlias = float | NDArray[np.float64]
 Amounts: TypeAlias = dict[str, Amount]
 
 POOLS = ("maxpool", "avgpool")
-ELEMENTWISE = ("concat", "shuffle", "add", "relu")
+ELEMENTWISE = ("concat", "shuffle", "add", "mul", "batchnorm", "relu")
 KNOWN = ("conv", "dwconv", "linear", *POOLS, "globalpool", "slice", *ELEMENTWISE)
 
 FLOAT_BYTES = 4.0
@@ -80,7 +80,7 @@ GPU_TERMS = {
     "launch_dwconv": Term("op", GPU_LAUNCH_S, 2e-4, "cuDNN 7.0 runs depthwise conv poorly"),
     "launch_other": Term("op", GPU_LAUNCH_S, 5e-5, "kernel launch"),
     "launch_group": Term("group", 1e-6, 5e-5, "cuDNN 7.0 runs the groups one after the other"),
-    "network": Term("network", 0, 2e-4, "synchronisation; counted at the global pooling"),
+    "network": Term("network", 0, 2e-4, "synchronisation; counted at the classifier"),
     "conv_flops": Term("multiply-add", 1 / GPU_PEAK_FLOPS, np.inf, "arithmetic of 1x1 conv"),
     "dense_flops": Term("multiply-add", 1 / GPU_PEAK_FLOPS, 1e-10, "arithmetic of larger conv"),
     "conv_bytes": Term("byte", 1 / GPU_DRAM_BYTES, 1e-9, "maps of conv and depthwise conv"),
@@ -101,7 +101,18 @@ def amounts(formula: str, op: Op, batch: int = 1) -> Amounts:
         raise ValueError(f"`formula` must be one of {', '.join(FORMULAS)}; got {formula!r}")
     if op.kind not in KNOWN:
         raise MissingOpError(f"no published cost of {op.kind}; known: {', '.join(KNOWN)}")
-    return {} if op.kind == "slice" else FORMULAS[formula](op, batch)
+    if op.kind == "slice":
+        return {}
+    found = FORMULAS[formula](op, batch)
+    if op.act == "sigmoid":  # exponentials are folded into no kernel: a pass of their own
+        for name, amount in FORMULAS[formula](_pass(op), batch).items():
+            found[name] = found.get(name, 0.0) + amount
+    return found
+
+
+def _pass(op: Op) -> Op:
+    """An element-wise pass over the output of `op`."""
+    return Op(kind="relu", c_in=op.c_out, c_out=op.c_out, height=op.out_height, width=op.out_width)
 
 
 def _up(value: Any, multiple: int) -> Any:
@@ -171,11 +182,12 @@ def _gpu(op: Op, batch: int) -> Amounts:
         window_bytes: Any = map_bytes * (op.kernel * op.kernel / 9.0)
         return {"launch_dwconv": 1.0, "conv_bytes": window_bytes}
     if op.kind == "linear":
-        return {"launch_conv": 1.0, "weight_bytes": weight_bytes}
+        # A classifier ends the network; the layers of a squeeze-and-excitation are activated.
+        found: Amounts = {"launch_conv": 1.0, "weight_bytes": weight_bytes}
+        return found if op.act else {**found, "network": 1.0}
     if op.kind == "globalpool":
-        once = {"launch_other": 1.0, "network": 1.0}
         read_bytes: Any = images * op.in_elements
-        return {**once, "elementwise_bytes": read_bytes}
+        return {"launch_other": 1.0, "elementwise_bytes": read_bytes}
     return {"launch_other": 1.0, "elementwise_bytes": map_bytes}
 
 

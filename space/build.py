@@ -1,7 +1,7 @@
 """The torch module of a network, made from the same blocks as every cost.
 
-Module names follow the lowering: `blocks.{block}.{step}` holds `conv` and `bn` (or `linear`) of
-that step. `torchvision_keys` maps torchvision's ShuffleNet v2 weights onto them.
+Module names follow the lowering: `blocks.{block}.{step}` holds `conv` and `bn` (or `linear`, or
+`bn` alone) of that step. `torchvision_keys` maps torchvision's ShuffleNet v2 weights onto them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "": lambda x: x,
     "relu": functional.relu,
     "relu6": functional.relu6,
+    "sigmoid": torch.sigmoid,
 }
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, batch norm, activation; input [n, c_in, h, w]."""
+    """Convolution, batch norm (or a bias, or nothing), activation; input [n, c_in, h, w]."""
 
     def __init__(self, op: Op) -> None:
         super().__init__()
@@ -38,24 +39,45 @@ class ConvNorm(nn.Module):
             op.stride,
             padding=op.kernel // 2,
             groups=groups,
-            bias=False,
+            bias=op.norm == "bias",
         )
-        self.bn = nn.BatchNorm2d(op.c_out)
+        self.bn = nn.BatchNorm2d(op.c_out) if op.norm == "batch" else nn.Identity()
         self.act = op.act
 
     def forward(self, x: Tensor) -> Tensor:
         return _ACTIVATIONS[self.act](self.bn(self.conv(x)))
 
 
+class Norm(nn.Module):
+    """Batch norm on its own and activation; input [n, c, h, w]."""
+
+    def __init__(self, op: Op) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(op.c_out)
+        self.act = op.act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _ACTIVATIONS[self.act](self.bn(x))
+
+
 class Classifier(nn.Module):
-    """Fully connected layer on [n, c, 1, 1]; returns [n, classes]."""
+    """Fully connected layer on [n, c, 1, 1] or [n, c], activation; returns [n, c_out]."""
 
     def __init__(self, op: Op) -> None:
         super().__init__()
         self.linear = nn.Linear(op.c_in, op.c_out)
+        self.act = op.act
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x.flatten(1))
+        return _ACTIVATIONS[self.act](self.linear(x.flatten(1)))
+
+
+_LAYERS: dict[str, Callable[[Op], nn.Module]] = {
+    "conv": ConvNorm,
+    "dwconv": ConvNorm,
+    "batchnorm": Norm,
+    "linear": Classifier,
+}
 
 
 def shuffle(x: Tensor, groups: int) -> Tensor:
@@ -70,19 +92,24 @@ def _concat(groups: int, *values: Tensor) -> Tensor:
 
 def _function(op: Op) -> Callable[..., Tensor]:
     """The computation of an op without weights."""
-    padding, groups = op.kernel // 2, cast(int, op.groups)
+    padding, groups = (op.kernel - 1) // 2, cast(int, op.groups)
     functions: dict[str, Callable[..., Tensor]] = {
         "maxpool": partial(
             functional.max_pool2d, kernel_size=op.kernel, stride=op.stride, padding=padding
         ),
         "avgpool": partial(
-            functional.avg_pool2d, kernel_size=op.kernel, stride=op.stride, padding=padding
+            functional.avg_pool2d,
+            kernel_size=op.kernel,
+            stride=op.stride,
+            padding=padding,
+            ceil_mode=op.kernel % 2 == 0,
         ),
         "globalpool": lambda x: x.mean((2, 3), keepdim=True),
         "slice": lambda x: x[:, op.start : op.start + op.c_out],
         "concat": partial(_concat, groups),
         "shuffle": lambda x: shuffle(x, groups),
         "add": torch.add,
+        "mul": lambda x, scale: x * scale.flatten(1)[:, :, None, None],
         "relu": functional.relu,
     }
     return functions[op.kind]
@@ -97,10 +124,8 @@ class BlockModule(nn.Module):
         self._runs: list[tuple[Callable[..., Tensor] | str, tuple[int, ...]]] = []
         for index, step in enumerate(block.steps):
             run: Callable[..., Tensor] | str = str(index)
-            if step.op.kind in ("conv", "dwconv"):
-                self.add_module(str(index), ConvNorm(step.op))
-            elif step.op.kind == "linear":
-                self.add_module(str(index), Classifier(step.op))
+            if step.op.kind in _LAYERS:
+                self.add_module(str(index), _LAYERS[step.op.kind](step.op))
             else:
                 run = _function(step.op)
             self._runs.append((run, step.inputs))
@@ -135,6 +160,8 @@ def build(network: Network, seed: int = 0) -> NetworkModule:
         for part in module.modules():
             if isinstance(part, nn.Conv2d):
                 nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+                if part.bias is not None:
+                    nn.init.zeros_(part.bias)
             elif isinstance(part, nn.Linear):
                 nn.init.normal_(part.weight, std=0.01)
                 nn.init.zeros_(part.bias)
@@ -203,14 +230,25 @@ def from_torchvision(network: Network, state: dict[str, Tensor]) -> dict[str, Te
 def folded_weights(module: NetworkModule, block: int, step: int) -> tuple[Tensor, Tensor]:
     """Weight and bias of a layer with its batch norm folded in, as inference engines run it.
 
-    Convolution: [c_out, c_in / groups, k, k] and [c_out]; linear: [c_out, c_in] and [c_out].
+    Convolution: [c_out, c_in / groups, k, k] and [c_out]; linear: [c_out, c_in] and [c_out];
+    batch norm on its own: [c_out] and [c_out].
     """
     layer = module.blocks[block].get_submodule(str(step))
     if isinstance(layer, Classifier):
         return layer.linear.weight.detach(), layer.linear.bias.detach()
+    if isinstance(layer, Norm):
+        return _affine(layer.bn)
     assert isinstance(layer, ConvNorm)
-    norm = layer.bn
+    weight = layer.conv.weight.detach()
+    if isinstance(layer.bn, nn.BatchNorm2d):
+        scale, shift = _affine(layer.bn)
+        return weight * scale[:, None, None, None], shift
+    bias = layer.conv.bias
+    return weight, weight.new_zeros(len(weight)) if bias is None else bias.detach()
+
+
+def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """What a batch norm in eval mode multiplies by and adds, per channel."""
     assert norm.running_var is not None and norm.running_mean is not None
     scale = (norm.weight / torch.sqrt(norm.running_var + norm.eps)).detach()
-    weight = layer.conv.weight.detach() * scale[:, None, None, None]
-    return weight, (norm.bias - norm.running_mean * scale).detach()
+    return scale, (norm.bias - norm.running_mean * scale).detach()

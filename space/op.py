@@ -7,7 +7,7 @@ formulas are written once and serve a single network as well as a table of thous
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 Count: TypeAlias = int | NDArray[np.int64]
 
 KINDS = (
-    "conv",  # dense or grouped convolution + batch norm (+ activation)
-    "dwconv",  # depthwise convolution + batch norm (+ activation)
-    "linear",  # fully connected layer with bias
+    "conv",  # dense or grouped convolution + batch norm (or `norm`) (+ activation)
+    "dwconv",  # depthwise convolution + batch norm (or `norm`) (+ activation)
+    "linear",  # fully connected layer with bias (+ activation)
     "maxpool",
     "avgpool",
     "globalpool",  # mean over all positions
@@ -25,9 +25,12 @@ KINDS = (
     "concat",  # with groups > 1: concat and channel shuffle in one pass (paper, section 4)
     "shuffle",  # channel shuffle on its own, as in ShuffleNet v1
     "add",  # of two tensors
+    "mul",  # of a tensor by one number per channel, the second input
+    "batchnorm",  # batch norm that no convolution before it can absorb (+ activation)
     "relu",  # an activation that no convolution can absorb
 )
-ACTIVATIONS = ("", "relu", "relu6")
+ACTIVATIONS = ("", "relu", "relu6", "sigmoid")
+NORMS = {"batch": 2, "bias": 1, "none": 0}  # what follows a convolution: parameters per channel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,9 @@ class Op:
     """One fused kernel at one input resolution.
 
     `kernel`, `stride`, `height` and `width` (of the input) are in pixels. Padding is
-    `kernel // 2`, so that stride 1 keeps the size. `c_in` of `concat` is the sum over its inputs.
+    `(kernel - 1) // 2`, so that stride 1 keeps the size. An avgpool may have an even kernel that
+    equals its stride, its windows cut off at the far edges. `c_in` of `concat` is the sum over
+    its inputs.
 
     Raises:
         ValueError: a field of an int-valued op is out of range; the message names it.
@@ -51,17 +56,24 @@ class Op:
     groups: Count = 1
     start: Count = 0
     act: str = ""
+    norm: str = "batch"
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"op kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
         if self.act not in ACTIVATIONS:
             raise ValueError(f"`act` must be one of {ACTIVATIONS}; got {self.act!r}")
+        if self.norm not in NORMS or (self.norm != "batch" and "conv" not in self.kind):
+            raise ValueError(
+                f"`norm` must be one of {', '.join(NORMS)}, and batch but after a convolution; "
+                f"got {self.norm!r} of {self.kind}"
+            )
         for name in ("c_in", "c_out", "height", "width", "kernel", "stride", "groups"):
             value = getattr(self, name)
             if isinstance(value, int) and value < 1:
                 raise ValueError(f"`{name}` of {self.kind} must be at least 1; got {value}")
-        if isinstance(self.kernel, int) and self.kernel % 2 == 0:
+        even = isinstance(self.kernel, int) and self.kernel % 2 == 0
+        if even and not (self.kind == "avgpool" and self.stride == self.kernel):
             raise ValueError(f"`kernel` of {self.kind} must be odd; got {self.kernel}")
         if self.kind == "dwconv" and isinstance(self.c_in, int) and self.c_in != self.c_out:
             raise ValueError(f"dwconv keeps its channels; got {self.c_in} -> {self.c_out}")
@@ -83,8 +95,11 @@ class Op:
 
     @property
     def in_elements(self) -> Count:
-        """Elements read; both operands of an add."""
-        return self.c_in * self.height * self.width * (2 if self.kind == "add" else 1)
+        """Elements read; both operands of an add or mul."""
+        one = self.c_in * self.height * self.width
+        if self.kind == "mul":
+            return one + self.c_in
+        return one * 2 if self.kind == "add" else one
 
     @property
     def out_elements(self) -> Count:
@@ -106,9 +121,9 @@ class Op:
 
     @property
     def params(self) -> Count:
-        """Trainable parameters: weights, batch norm scale and shift, bias of a linear layer."""
-        if self.kind in ("conv", "dwconv"):
-            return self.weights + 2 * self.c_out
+        """Trainable parameters: weights, batch norm scale and shift, bias."""
+        if self.kind in ("conv", "dwconv", "batchnorm"):
+            return self.weights + NORMS[self.norm] * self.c_out
         return self.weights + self.c_out if self.kind == "linear" else 0
 
     @property
@@ -135,10 +150,10 @@ class Op:
     def parse(cls, text: str) -> Op:
         """The op whose `str` is `text`; ValueError says what is malformed."""
         kind, height, width, values = parse_words(text)
-        act = values.pop("act", "")
+        texts = {name: values.pop(name) for name in ("act", "norm") if name in values}
         try:
-            numbers = {name: int(value) for name, value in values.items()}
-            return cls(kind=kind, height=height, width=width, act=act, **numbers)
+            numbers: dict[str, Any] = {name: int(value) for name, value in values.items()}
+            return cls(kind=kind, height=height, width=width, **texts, **numbers)
         except (TypeError, ValueError) as error:
             raise ValueError(f"malformed op {text!r}: {error}") from None
 

@@ -1,7 +1,8 @@
 """The units that networks are made of, each lowered here and nowhere else.
 
 A unit takes a `Graph` that holds the block's input and adds its steps. Fields are ints, or int
-arrays [n] where a field does not decide which steps there are.
+arrays [n] where a field does not decide which steps there are. Units that only networks of the
+zoo have stand in `space.units_shufflenet` and `space.units_classic`.
 """
 
 from __future__ import annotations
@@ -182,3 +183,7 @@ def inverted_residual(
     x = g.conv(x, c_out)
     if residual:
         g.add(0, x)
+
+
+import space.units_classic  # noqa: E402
+import space.units_shufflenet  # noqa: E402, F401  (both register their units)

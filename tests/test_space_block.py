@@ -61,6 +61,38 @@ def random_fields(kind: str, rng: np.random.Generator) -> dict[str, int]:
             "stride": stride,
             "residual": flag() if stride == 1 else 0,
         },
+        "shufflenet_v2_variant": {
+            "c_out": c_out,
+            "branch": c_in // 2,
+            "stride": stride,
+            "project": flag(),
+            "receptive": flag(),
+            "se": flag() * width(),
+            "se_branch": flag() * width(),
+            "residual": flag(),
+        },
+        "shufflenet_v1_wide": {"c_out": c_out, "mid": width(), "stride": stride},
+        "resnet_stem": {"c_out": c_out},
+        "deep_stem": {"mid": width(), "c_out": c_out},
+        "bottleneck": {
+            "c_out": c_out,
+            "mid": width(),
+            "inner": flag() * width(),
+            "groups": groups,
+            "stride": stride,
+            "stride_first": flag(),
+            "shortcut_kernel": int(rng.choice([1, 3])),
+            "se": flag() * width(),
+        },
+        "dense_layer": {"growth": width(), "bottleneck": int(rng.choice([1, 4]))},
+        "dense_transition": {"c_out": c_out},
+        "dense_classifier": {"classes": width()},
+        "inception": {
+            **{name: width() for name in ("c1", "reduce3", "c3", "reduce5", "c5", "pool")},
+            "kernel5": kernel,
+        },
+        "repvgg": {"c_out": c_out, "stride": stride},
+        "repvgg_deployed": {"c_out": c_out, "stride": stride},
     }
     return {"c_in": c_in, **fields[kind]}
 
@@ -169,6 +201,8 @@ def test_steps_fit_together() -> None:
         shapes = [(block.c_in, block.height, block.width)]
         for op, inputs in ((step.op, step.inputs) for step in block.steps):
             read = [shapes[value] for value in inputs]
+            if op.kind == "mul":
+                assert read.pop() == (op.c_in, 1, 1), str(block)
             assert all(shape[1:] == (op.height, op.width) for shape in read), str(block)
             channels = sum(shape[0] for shape in read)
             wanted = op.c_in * len(read) if op.kind == "add" else op.c_in

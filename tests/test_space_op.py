@@ -83,6 +83,11 @@ HAND = [
     (op("concat", 116, 116, 28, 28, groups=2), (28, 28), 0, 0, 0, 181_888),  # 2 * 90,944
     (op("shuffle", 60, 60, 14, 14, groups=3), (14, 14), 0, 0, 0, 23_520),  # 2 * 11,760
     (op("add", 24, 24, 56, 56), (56, 56), 0, 0, 0, 225_792),  # 3 * 75,264
+    (op("mul", 24, 24, 56, 56), (56, 56), 0, 0, 0, 150_552),  # 2 * 75,264 + 24
+    (op("batchnorm", 24, 24, 56, 56), (56, 56), 0, 0, 48, 150_528),  # 2 * 75,264
+    (op("conv", 8, 4, 6, 6, norm="bias"), (6, 6), 32, 1_152, 36, 464),  # 288 + 144 + 32
+    (op("dwconv", 8, 8, 6, 6, kernel=3, norm="none"), (6, 6), 72, 2_592, 72, 648),
+    (op("avgpool", 4, 4, 7, 6, kernel=2, stride=2), (4, 3), 0, 0, 0, 216),  # 168 + 48
     (op("relu", 24, 24, 56, 56), (56, 56), 0, 0, 0, 150_528),  # 2 * 75,264
 ]
 
@@ -147,6 +152,13 @@ def test_text() -> None:
     assert Op.parse("conv@56x57 act=relu groups=2 c_out=58 c_in=24 kernel=1") == one
 
 
+def test_text_of_what_follows_a_convolution() -> None:
+    one = op("conv", 24, 58, 56, 57, act="sigmoid", norm="bias")
+    assert str(one) == "conv@56x57 c_in=24 c_out=58 act=sigmoid norm=bias"
+    assert Op.parse(str(one)) == one
+    assert Op.parse("conv@5x5 c_in=3 c_out=3 norm=batch") == op("conv", 3, 3, 5, 5)
+
+
 def test_text_round_trip() -> None:
     rng = np.random.default_rng(0)
     ops = [random_op(rng) for _ in range(500)]
@@ -187,6 +199,9 @@ def test_frozen() -> None:
         ("conv@5x5 c_in=3 c_out=-4", "`c_out` of conv must be at least 1; got -4"),
         ("conv@5x5 c_in=3 c_out=4 stride=0", "`stride` of conv must be at least 1; got 0"),
         ("maxpool@5x5 c_in=3 c_out=3 kernel=2", "`kernel` of maxpool must be odd; got 2"),
+        ("avgpool@5x5 c_in=3 c_out=3 kernel=2", "`kernel` of avgpool must be odd; got 2"),
+        ("conv@5x5 c_in=3 c_out=3 norm=layer", "`norm` must be one of batch, .*; got 'layer'"),
+        ("add@5x5 c_in=3 c_out=3 norm=none", "`norm` must be .*; got 'none' of add"),
         ("dwconv@5x5 c_in=3 c_out=4", "dwconv keeps its channels; got 3 -> 4"),
         ("conv@5x5 c_in=6 c_out=4 groups=3", "must divide the channels; got 6 -> 4 in 3 groups"),
         ("conv@5x5 c_in=4 c_out=6 groups=4", "must divide the channels; got 4 -> 6 in 4 groups"),

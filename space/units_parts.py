@@ -1,0 +1,39 @@
+"""Pieces of units beyond those that `Graph` has: what several units of the zoo share."""
+
+from __future__ import annotations
+
+from space.block import Graph
+from space.op import Count
+
+
+def raw_conv(
+    g: Graph,
+    x: int,
+    c_out: Count,
+    *,
+    kernel: Count = 1,
+    stride: Count = 1,
+    groups: Count = 1,
+    norm: str = "none",
+    act: str = "",
+) -> int:
+    """A convolution with a bias (`norm` "bias") or nothing ("none") in place of batch norm.
+
+    `groups` must divide both widths."""
+    fields = {"kernel": kernel, "stride": stride, "groups": groups, "norm": norm, "act": act}
+    return g._add("conv", (x,), c_out, **fields)
+
+
+def batchnorm(g: Graph, x: int, *, act: str = "") -> int:
+    """Batch norm on its own, where no convolution before it can absorb it."""
+    return g._add("batchnorm", (x,), g.channels(x), act=act)
+
+
+def squeeze_excite(g: Graph, x: int, hidden: Count) -> int:
+    """Squeeze-and-excitation (Hu et al., CVPR 2018, Figure 3): `x` times a number per channel
+    that two fully connected layers, `hidden` wide between, make of its global average."""
+    channels = g.channels(x)
+    pooled = g.pool(x, "globalpool")
+    inner = g._add("linear", (pooled,), hidden, act="relu")
+    scale = g._add("linear", (inner,), channels, act="sigmoid")
+    return g._add("mul", (x, scale), channels)
