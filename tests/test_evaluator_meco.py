@@ -1,11 +1,15 @@
 """MeCo against a slow computation in numpy, and what it may not leave behind."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from evaluator.meco import meco, random_input
+from space.build import build
+from space.shufflenet_v2 import ShuffleNetV2Space
 
 
 def smallest_eigenvalue(maps):
@@ -175,3 +179,20 @@ def test_torchvision_shufflenet_equals_slow_sum_over_its_layers():
     assert meco(network, x, channels=1024, draws=1) == pytest.approx(expected, rel=1e-3)
     sampled = meco(network, x)
     assert sampled == meco(network, x) > expected
+
+
+@pytest.mark.slow
+def test_meco_has_no_best_depth_which_is_why_it_is_not_in_the_score():
+    """At equal FLOPs it ranks 12 units per stage over 6 over 2, the deepest of the space first."""
+    space = ShuffleNetV2Space()
+    scores = []
+    for depth, width in ((2, 156), (6, 108), (12, 84)):
+        chosen = {"stem": 24, "head": 1024}
+        for stage, times in ((2, 1), (3, 2), (4, 4)):
+            names = (f"width{stage}", f"depth{stage}", f"split{stage}", f"kernel{stage}")
+            chosen |= zip(names, (width * times, depth, Fraction(1, 2), 3), strict=True)
+        genes = [s.choices.index(chosen[s.name]) if s.name in chosen else 0 for s in space.slots]
+        network = space.lower(space.architecture(genes))
+        assert network.flops == pytest.approx(143e6, rel=0.05)
+        scores.append(meco(build(network), random_input()))
+    assert scores[2] > 1.2 * scores[1] > 1.2**2 * scores[0] > 0
