@@ -120,6 +120,7 @@ class Guidelines:
 
 
 # Limits a network must keep, not each of its units: a stride-2 unit has to widen. All four
-# ShuffleNet v2 of Table 5 do (at most 1.016, 1, 5 and 0.383; without stem and head 1.020 and 0.471). Every ShuffleNet v1 of Table 8 breaks G1, G2 and G4 (at least 1.145,
-# 1.293 and 0.504) and every MobileNet v2 G1 and G4 (1.229 and 0.572), as section 2 says of them.
+# ShuffleNet v2 of Table 5 do (at most 1.016, 1, 5 and 0.383; without stem and head 1.020 and
+# 0.471). Every ShuffleNet v1 of Table 8 breaks G1, G2 and G4 (at least 1.145, 1.293 and 0.504)
+# and every MobileNet v2 G1 and G4 (1.229 and 0.572), as section 2 says of them.
 PAPER_LIMITS = Guidelines(g1=1.05, g2=1.05, g3=5, g4=0.48)
