@@ -12,7 +12,7 @@ import numpy as np
 from latency.engines import Engine
 from latency.grid import MAX_BEFORE, Grid, block_in_context, jobs_of, space_targets
 from latency.journal import Journal, chain_text
-from latency.measure import LOW, WARM_UP, Chain, Floats, Target, measurement, settled, time_chains
+from latency.measure import WARM_UP, Chain, Floats, Target, measurement, settled, time_chains
 from latency.table import Measurement
 from space.block import Block
 from space.network import Network
@@ -28,7 +28,7 @@ class Effort:
 
     rounds: int = 5
     min_passes: int = 3
-    max_passes: int = 6
+    max_passes: int = 4
     tolerance: float = 0.01
     max_s: float = 540.0
 
@@ -201,7 +201,7 @@ class Campaign:
         for number, job in enumerate(self.plan.jobs):
             if job.steady:
                 times = self._times(number, self.effort.max_passes)
-                found |= dict(zip(job.chains, np.quantile(times, LOW, axis=1), strict=True))
+                found |= dict(zip(job.chains, np.median(times, axis=1), strict=True))
         return np.array([found[network.blocks] for network in networks])
 
 

@@ -109,13 +109,14 @@ def spread(widths: NDArray[np.int64], count: int) -> list[int]:
     logs = logs[:, np.ptp(logs, axis=0) > 1e-6]
     if (widths[:, 0] == widths[:, 1]).all():
         logs = logs[:, 1:]
-    place = (logs - logs.min(axis=0)) / np.ptp(logs, axis=0)
+    place = np.asfortranarray((logs - logs.min(axis=0)) / np.ptp(logs, axis=0))
     classes = alignment(widths)
     free = np.ones(len(widths), dtype=bool)
     chosen: list[int] = []
 
     def take(point: Sequence[float], allowed: NDArray[np.bool_]) -> None:
-        gap = np.where(free & allowed, ((place - point) ** 2).sum(axis=1), np.inf)
+        gap = sum((column - x) ** 2 for column, x in zip(place.T, point, strict=True))
+        gap = np.where(free & allowed, gap, np.inf)
         best = int(np.argmin(gap))
         if np.isfinite(gap[best]):
             free[best] = False
@@ -135,21 +136,21 @@ def spread(widths: NDArray[np.int64], count: int) -> list[int]:
 
 
 def jobs_of(targets: Iterable[Target], rng: np.random.Generator) -> list[tuple[Target, ...]]:
-    """Targets that share what stands before them together, in jobs of a dozen, in random order."""
+    """Targets in jobs of a dozen, in random order. Those that share what stands before them are
+    together; so are those that begin a network: what runs between two runs of one is then about
+    as much as a network."""
     groups: dict[Chain, list[Target]] = {}
-    alone: list[Target] = []
+    stacked: list[Target] = []
     for target in targets:
-        if target.before and target.before[0] != target.block:
-            groups.setdefault(target.before, []).append(target)
+        if target.before == (target.block,):
+            stacked.append(target)
         else:
-            alone.append(target)
-    alone = [alone[i] for i in rng.permutation(len(alone))]
-    ordered = [t for key in groups for t in groups[key]]
-    jobs = [
-        tuple(some[i : i + JOB_TARGETS])
-        for some in (ordered, alone)
-        for i in range(0, len(some), JOB_TARGETS)
-    ]
+            groups.setdefault(target.before, []).append(target)
+    first = groups.pop((), [])
+    after = [target for group in groups.values() for target in group]
+    jobs: list[tuple[Target, ...]] = []
+    for some in (first, after, [stacked[i] for i in rng.permutation(len(stacked))]):
+        jobs += [tuple(some[i : i + JOB_TARGETS]) for i in range(0, len(some), JOB_TARGETS)]
     return [jobs[i] for i in rng.permutation(len(jobs))]
 
 

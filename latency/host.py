@@ -80,7 +80,7 @@ def facts() -> dict[str, Any]:
     affinity = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     found = {
         "machine": platform.machine(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "cores": os.cpu_count(),
         "affinity": affinity,
         "features": " ".join(flag for flag in wanted if flag in flags),

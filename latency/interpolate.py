@@ -2,8 +2,9 @@
 
 Blocks are grouped in families: same kind, resolution and every field but the widths. Within one, a
 block's seconds are a non-negative sum of what its ops must do (starts, multiply-adds, traffic;
-channels also rounded up to 8, 16, 32 as vector units do), times a correction smoothed from the
-nearest measured blocks of the same alignment. Measured blocks come back as measured.
+channels also rounded up to 8, 16, 32 as vector units do; traffic once more where 8 does not divide
+the channels), times a correction smoothed from the nearest measured blocks of the same alignment.
+Measured blocks come back as measured.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from space.errors import MissingOpError
 from space.op import Op
 
 SIZES = ("c_in", "c_out", "branch")
+ALIGNMENTS = ("8", "4", "2 or 1")  # of the branch: what `alignment` numbers
+UNALIGNED = 2
+VECTOR = 8  # numbers in a vector of the common engines
 MIN_POINTS = 8
-NEIGHBOURS = 12
-SMOOTHING = 0.15  # width of the correction's kernel, in log widths
-SHRINK = 0.02  # weight of "no correction": far from every measured block it wins
+NEIGHBOURS = 16
+SMOOTHING = 0.4  # width of the correction's kernel, in octaves of width
+SHRINK = 0.2  # weight of "no correction": far from every measured block it wins
 BITS = 20  # a width is below 2**20: three of them make one int64
 
 Family: TypeAlias = tuple[str, int, int, tuple[tuple[str, int], ...]]
@@ -158,10 +162,13 @@ class _Family:
         from scipy.optimize import nnls
         from scipy.spatial import cKDTree
 
-        features = self._features(self.sizes)
-        self.scales = np.maximum(features.max(axis=0), 1e-300)
-        features = features / self.scales / self.seconds[:, None]  # relative errors count
-        self.weights, _ = nnls(features, np.ones(len(features)), maxiter=100 * features.shape[1])
+        columns = np.stack(self._columns(self.sizes), axis=1)
+        apart = alignment(self.sizes)[:, None] == UNALIGNED  # a different kernel: own prices
+        features = np.concatenate([columns * ~apart, columns * apart], axis=1)
+        scales = np.maximum(features.max(axis=0), 1e-300)
+        features = features / scales / self.seconds[:, None]  # relative errors count
+        prices, _ = nnls(features, np.ones(len(features)), maxiter=100 * features.shape[1])
+        self.prices = (prices / scales).reshape(2, -1)
         self.correction = np.log(self.seconds / self._base(self.sizes))
         self.trees = {}
         classes = alignment(self.sizes)
@@ -170,18 +177,22 @@ class _Family:
             self.trees[int(name)] = (cKDTree(_position(self.sizes[rows])), self.correction[rows])
 
     def _base(self, sizes: NDArray[np.int64]) -> Floats:
-        return self._features(sizes) / self.scales @ self.weights
+        apart = alignment(sizes) == UNALIGNED
+        seconds = np.zeros(len(sizes))
+        for column, (price, price_apart) in zip(self._columns(sizes), self.prices.T, strict=True):
+            if price or price_apart:
+                seconds += column * np.where(apart, price_apart, price)
+        return seconds
 
-    def _features(self, sizes: NDArray[np.int64]) -> Floats:
+    def _columns(self, sizes: NDArray[np.int64]) -> list[NDArray[Any]]:
+        """What each block's ops must do: columns [n]."""
         fields: dict[str, Any] = dict(self.rest)
         fields |= {name: sizes[:, SIZES.index(name)] for name in self.names}
         batch = BlockBatch(self.kind, self.height, self.width, fields)
-        scalar = alignment(sizes) > 1
-        columns: list[Any] = [np.ones(len(sizes))]
+        columns: list[Any] = [1]
         for step in batch.steps:
-            columns.extend(_op_features(step.op))
-        plain = np.stack([np.broadcast_to(c, (len(sizes),)) for c in columns], axis=1)
-        return np.concatenate([plain * ~scalar[:, None], plain * scalar[:, None]], axis=1)
+            columns.extend(_op_columns(step.op))
+        return [np.broadcast_to(column, (len(sizes),)) for column in columns]
 
     def predict(self, sizes: NDArray[np.int64]) -> Floats:
         at = np.minimum(np.searchsorted(self.codes, _code(sizes)), len(self.codes) - 1)
@@ -223,14 +234,23 @@ def _position(sizes: NDArray[np.int64]) -> Floats:
     return np.log2(np.maximum(sizes, 1))
 
 
-def _op_features(op: Op) -> list[Any]:
+def _up(channels: Any, step: int) -> Any:
+    """Channels rounded up to a multiple of `step`."""
+    return -(-channels // step) * step
+
+
+def _op_columns(op: Op) -> list[Any]:
     """What an op must do, in its natural units: arrays [n] or numbers."""
     if op.kind == "slice":
         return [op.c_out * op.height * op.width]
-    traffic = op.in_elements + op.out_elements
-    if op.kind not in ("conv", "linear"):
-        return [traffic]
+    if op.kind not in ("conv", "dwconv", "linear"):
+        return [op.in_elements + op.out_elements]
     area = op.out_height * op.out_width
-    work = op.c_in // op.groups * op.kernel**2
-    padded = [work * (-(-op.c_out // step) * step) * area for step in (1, 8, 16, 32)]
-    return [traffic, op.weights, *padded]
+    odd_in = op.in_elements * (op.c_in % VECTOR != 0)
+    columns = [op.in_elements, op.out_elements, odd_in]
+    if op.kind == "dwconv":
+        return columns + [_up(op.c_out, step) * op.kernel**2 * area for step in (1, 8, 16)]
+    work = op.c_in // op.groups * op.kernel**2 * area
+    columns += [op.weights, op.out_elements * (op.c_out % VECTOR != 0)]
+    columns += [work * _up(op.c_out, step) for step in (1, 8, 16, 32)]
+    return [*columns, _up(op.c_in, VECTOR) * op.kernel**2 * area * _up(op.c_out, VECTOR)]

@@ -26,7 +26,6 @@ Floats: TypeAlias = NDArray[np.float64]
 CLOCK_SHARE = 0.01  # the clock's own step is at most this share of a sample
 MAX_LOOPS = 1_000_000
 WARM_UP = 1  # rounds that are not kept
-LOW = 0.25  # quantile that is compared: above the median other processes decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +110,18 @@ def time_chains(
 
 
 def measurement(copies: int, long: Floats, before: Floats | None = None) -> Measurement:
-    """What one block adds, from times [n] of the long chain and of the one before it.
-
-    Its seconds are the difference of the low quantiles; the spread is that of the differences
-    sample by sample.
+    """What one block adds: quantiles of the differences, round by round, between times [n] of the
+    long chain and of the one before it.
 
     Raises:
         ValueError: the long chain was not slower: too noisy to tell.
     """
-    base = np.zeros(len(long)) if before is None else before
-    low_s = float(np.quantile(long, LOW) - np.quantile(base, LOW)) / copies
-    pairs = (long - base) / copies
-    q25, median, q75 = (float(q) for q in np.quantile(pairs, (0.25, 0.5, 0.75)))
-    return Measurement(low_s, median, q25, q75, len(long))
+    differences = (long - (0.0 if before is None else before)) / copies
+    q25, median, q75 = (float(q) for q in np.quantile(differences, (0.25, 0.5, 0.75)))
+    return Measurement(median, q25, q75, len(long))
 
 
 def settled(measured: Measurement, tolerance: float) -> bool:
     """Whether the standard error of the median, told from the quartiles, is small enough."""
     error = 0.93 * (measured.q75_s - measured.q25_s) / np.sqrt(measured.n)
-    return bool(error <= tolerance * measured.low_s)
+    return bool(error <= tolerance * measured.median_s)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from latency.interpolate import Interpolator
     from latency.op_model import OpCostModel
 
-COLUMNS = ("block", "low_s", "median_s", "q25_s", "q75_s", "n")
+COLUMNS = ("block", "median_s", "q25_s", "q75_s", "n")
 SHIPPED = Path(__file__).parent / "tables"
 HOST_TARGET = "cpu"
 
@@ -32,20 +32,17 @@ HOST_TARGET = "cpu"
 class Measurement:
     """What one block costs inside a network, in seconds, from `n` samples.
 
-    `low_s` is what the table predicts with: the cost when nothing else disturbs (`measure.py`
-    says how it is got). The quantiles show the spread. Raw times are kept in the builder's
-    `.samples.jsonl`.
+    `measure.py` says how a sample is got. Raw times are kept in the builder's `.samples.jsonl`.
     """
 
-    low_s: float
     median_s: float
     q25_s: float
     q75_s: float
     n: int
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.low_s) and self.low_s > 0):
-            raise ValueError(f"`low_s` must be a positive number; got {self.low_s!r}")
+        if not (math.isfinite(self.median_s) and self.median_s > 0):
+            raise ValueError(f"`median_s` must be a positive number; got {self.median_s!r}")
         if not self.q25_s <= self.median_s <= self.q75_s:
             raise ValueError(f"quantiles must rise with their order; got {self}")
         if self.n < 1:
@@ -75,7 +72,7 @@ class LatencyTable:
     def _interpolator(self) -> Interpolator:
         from latency.interpolate import Interpolator
 
-        return Interpolator({block: m.low_s for block, m in self.entries.items()})
+        return Interpolator({block: m.median_s for block, m in self.entries.items()})
 
     def exact(self, block: Block) -> bool:
         """Whether `block` itself was measured."""
@@ -121,7 +118,7 @@ def _csv_text(entries: Mapping[Block, Measurement]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for block, m in sorted(entries.items(), key=lambda item: _order(item[0])):
-        writer.writerow((block, m.low_s, m.median_s, m.q25_s, m.q75_s, m.n))
+        writer.writerow((block, m.median_s, m.q25_s, m.q75_s, m.n))
     return out.getvalue()
 
 

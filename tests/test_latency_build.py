@@ -1,0 +1,236 @@
+"""Building a table with the null engine: exact results, resuming, refusals, exit codes."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from latency import build
+from latency.campaign import Campaign, Effort, Job, Plan
+from latency.check import common_factor, error_summary, spearman
+from latency.engines import get_engine
+from latency.engines.null import RUN_S, block_s
+from latency.grid import Grid, block_in_context, space_targets
+from latency.journal import Journal, chain_text
+from latency.table import LatencyTable, load_table
+from space.block import Block
+from space.network import shufflenet_v2
+from space.shufflenet_v2 import ShuffleNetV2Space
+
+NET = shufflenet_v2("0.5", 32, 32)
+EFFORT = Effort(rounds=3, min_passes=2, max_passes=3)
+IDENTITY = {"device": "chip", "engine": "null"}
+
+
+def small_plan():
+    targets = tuple(block_in_context(b, NET.blocks[:1]) for b in dict.fromkeys(NET.blocks[1:4]))
+    jobs = tuple(Job(tuple(dict.fromkeys(t.chains)), (t,)) for t in targets)
+    return Plan((*jobs, Job((NET.blocks,))), targets, (NET,), (NET,), (NET,))
+
+
+class Counting:
+    """The null engine, counting what it prepares; `stop_at` many and it dies."""
+
+    def __init__(self, stop_at=10**9):
+        self.engine, self.prepared, self.stop_at = get_engine("null"), 0, stop_at
+        self.name, self.clock = self.engine.name, self.engine.clock
+
+    def prepare(self, blocks, batch=1):
+        self.prepared += 1
+        if self.prepared > self.stop_at:
+            raise KeyboardInterrupt
+        return self.engine.prepare(blocks, batch)
+
+
+def run(path, engine):
+    reports = []
+    with Journal(path, IDENTITY) as journal:
+        campaign = Campaign(small_plan(), engine, journal, EFFORT, 1, 0)
+        campaign.run(lambda *values: reports.append(values))
+    return campaign, reports
+
+
+def test_campaign_measures_exactly(tmp_path):
+    campaign, reports = run(tmp_path / "j.jsonl", Counting())
+    entries, noisy = campaign.blocks()
+    assert not noisy and campaign.stopped_by == "stable"
+    assert {b: pytest.approx(m.median_s, rel=1e-3) for b, m in entries.items()} == {
+        b: block_s(b) for b in dict.fromkeys(NET.blocks[1:4])
+    }
+    jobs = len(small_plan().jobs)
+    assert reports == [(p, n, jobs) for p in range(2) for n in range(1, jobs + 1)]
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 3, 5, 8])
+def test_nothing_is_measured_twice(tmp_path, stop_at):
+    whole = Counting()
+    expected, _ = run(tmp_path / "whole.jsonl", whole)
+    path = tmp_path / "j.jsonl"
+    first, second = Counting(stop_at), Counting()
+    with pytest.raises(KeyboardInterrupt):
+        run(path, first)
+    done = len(path.read_text().splitlines()) - 1
+    campaign, _ = run(path, second)
+    keys = list(campaign.journal.done)
+    assert len(set(keys)) == len(path.read_text().splitlines()) - 1
+    assert done == 0 or second.prepared < whole.prepared
+    assert campaign.blocks()[0].keys() == expected.blocks()[0].keys()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = [{tests!r}, {root!r}]
+import test_latency_build as t
+from latency.journal import Journal
+append, lines = Journal._append, []
+def dying(self, values):
+    lines.append(values)
+    if len(lines) == 4:
+        self._file.write(b'{{"pass": 0, "job"')  # half a line
+        self._file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    append(self, values)
+Journal._append = dying
+t.run(Path(sys.argv[1]), t.Counting())
+"""
+
+
+@pytest.mark.slow
+def test_resumes_after_kill_9_in_the_middle_of_a_line(tmp_path, root):
+    path = tmp_path / "j.jsonl"
+    code = KILLED.format(tests=str(root / "tests"), root=str(root))
+    killed = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True)
+    assert killed.returncode == -9, killed.stderr.decode()
+    assert path.read_bytes().endswith(b'{"pass": 0, "job"')
+    before = path.read_bytes().rsplit(b"\n", 1)[0]
+    whole, resumed = Counting(), Counting()
+    expected, _ = run(tmp_path / "whole.jsonl", whole)
+    campaign, _ = run(path, resumed)
+    assert path.read_bytes().startswith(before)
+    found, wanted = campaign.blocks()[0], expected.blocks()[0]
+    assert {b: m.n for b, m in found.items()} == {b: m.n for b, m in wanted.items()}
+    assert resumed.prepared == whole.prepared - sum(
+        len(json.loads(line)["chains"]) for line in before.decode().splitlines()[1:]
+    )
+
+
+class TestJournal:
+    def test_refuses_another_host(self, tmp_path):
+        path = tmp_path / "j.jsonl"
+        run(path, Counting())
+        with pytest.raises(ValueError, match="begun with device 'chip', this run has 'other'"):
+            Journal(path, IDENTITY | {"device": "other"})
+
+    def test_names_file_and_line_of_damage(self, tmp_path):
+        path = tmp_path / "j.jsonl"
+        run(path, Counting())
+        lines = path.read_text().splitlines()
+        lines[2] = lines[2].replace('"pass"', '"past"')
+        path.write_text("\n".join(lines) + "\n")
+        with pytest.raises(ValueError, match=r"j\.jsonl, line 3: not a line of the builder's"):
+            Journal(path, IDENTITY)
+
+    def test_chain_text(self):
+        a, b = Block("stem", 8, 8, c_out=4), Block("conv", 2, 2, c_in=4, c_out=4)
+        assert chain_text((a, b, b)) == f"{a}; 2 x {b}"
+
+
+def test_stops_when_time_is_over_but_not_before_every_block_was_measured(tmp_path):
+    path = tmp_path / "j.jsonl"
+    with Journal(path, IDENTITY) as journal:
+        effort = replace(EFFORT, max_s=-1.0)
+        campaign = Campaign(small_plan(), get_engine("null"), journal, effort, 1, 0)
+        campaign.run(lambda *values: None)
+    assert campaign.stopped_by == "time"
+    assert {key[0] for key in campaign.journal.done} == {0}
+    assert len(campaign.blocks()[0]) == len(small_plan().targets)
+
+
+def test_error_summary_by_hand():
+    found = error_summary(np.array([1.04, 2.0, 2.7]), np.array([1.0, 2.0, 3.0]))
+    assert found == {
+        "networks": 3,
+        "mean_abs_error": pytest.approx(0.14 / 3, rel=1e-3),
+        "max_abs_error": 0.1,
+        "within_5pct": pytest.approx(2 / 3, rel=1e-3),
+        "within_3pct": pytest.approx(1 / 3, rel=1e-3),
+        "bias": pytest.approx(-0.02, rel=1e-3),
+        "spearman": 1.0,
+    }
+    assert common_factor(np.array([1.0, 1.0]), np.array([2.0, 8.0])) == pytest.approx(4.0)
+    assert spearman(np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0])) == pytest.approx(-1.0)
+
+
+TINY = Grid("tiny", stem=8, first=9, rest=12, head=9)
+
+
+@pytest.mark.slow
+def test_whole_build(tmp_path, monkeypatch):
+    monkeypatch.setenv("G4NAS_CACHE", str(tmp_path))
+    said = []
+    out = tmp_path / "cpu.json"
+    table = build.build_table(
+        engine_name="null", networks=4, say=said.append, grid=TINY, effort=EFFORT, command="test"
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "cpu.csv", "cpu.json", "cpu.samples.jsonl",
+    ]  # fmt: skip
+    assert load_table("cpu").entries == table.entries
+    assert "blocks and 10 networks on" in said[0] and "about" in said[0]
+    grid = {t.block for t in space_targets(TINY, ShuffleNetV2Space())}
+    assert grid <= table.entries.keys()
+    for block, measured in table.entries.items():
+        start_s = RUN_S if block.kind == "stem" else 0.0  # a network starts once
+        assert measured.median_s == pytest.approx(block_s(block) + start_s, rel=2e-3)
+    errors = table.header.network_error
+    assert errors["on_grid"]["unscaled"]["max_abs_error"] < 0.03
+    assert errors["held_out"]["scaled"]["networks"] == 4
+    assert 0.9 < table.header.scale["factor"] < 1.1
+    assert isinstance(build.ensure_host_table(say=said.append), LatencyTable)
+    assert replace(load_table(out).header, csv_sha256="") == table.header
+
+
+@pytest.mark.parametrize(
+    "arguments, status, message",
+    [
+        (["--device", "gpu"], 2, "`--device` must be cpu .*; gpu cannot be measured yet"),
+        (["--engine", "tvm"], 2, "engine must be one of onnxruntime, null; got 'tvm'"),
+        (["--threads", "0"], 2, "`threads` must be at least 1"),
+        (["--networks", "1"], 2, "needs `networks` >= 2"),
+    ],
+)
+def test_wrong_usage_is_one_line(capsys, arguments, status, message):
+    import re
+
+    assert build.main(arguments) == status
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and re.search(message, err)
+
+
+def test_emulated_machine_makes_no_table(monkeypatch):
+    monkeypatch.setattr("latency.host.emulated", lambda: True)
+
+    class Real:
+        name = "real"
+
+    monkeypatch.setattr("latency.engines.get_engine", lambda name, threads: Real())
+    with pytest.raises(ValueError, match="wall time is not latency"):
+        build.build_table(engine_name="real")
+
+
+@pytest.mark.parametrize("module", ["latency.build", "latency.show"])
+def test_help_loads_nothing_heavy(module):
+    code = (
+        "import sys, runpy; sys.argv = ['x', '--help']\n"
+        f"try: runpy.run_module({module!r}, run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'onnx', 'onnxruntime', 'torch', 'rich', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "usage: python -m latency." in done.stdout

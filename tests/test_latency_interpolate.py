@@ -1,0 +1,118 @@
+"""Interpolation against an engine whose latencies are known everywhere."""
+
+import re
+
+import numpy as np
+import pytest
+
+from latency.engines.null import block_s
+from latency.grid import FULL, space_targets, spread
+from latency.interpolate import Interpolator, alignment
+from space.block import Block, BlockBatch
+from space.errors import MissingOpError
+from space.shufflenet_v2 import ShuffleNetV2Space
+
+SPACE = ShuffleNetV2Space()
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return {t.block: block_s(t.block) for t in space_targets(FULL, SPACE)}
+
+
+@pytest.fixture(scope="module")
+def interpolator(measured):
+    return Interpolator(measured)
+
+
+def sampled(batch, n):
+    rows = np.random.default_rng(0).choice(len(batch), min(n, len(batch)), replace=False)
+    fields = {
+        name: value if np.ndim(value) == 0 else value[rows] for name, value in batch.fields.items()
+    }
+    return BlockBatch(batch.kind, batch.height, batch.width, fields)
+
+
+def test_measured_blocks_come_back_as_measured(measured, interpolator):
+    for block in list(measured)[::37]:
+        assert interpolator.predict(BlockBatch.of(block))[0] == measured[block]
+
+
+@pytest.mark.parametrize("segment", range(8))
+def test_every_block_of_the_space_cliffs_included(interpolator, segment):
+    batch = sampled(SPACE.segments()[segment].batch, 300)
+    found = interpolator.predict(batch)
+    exact = np.array([block_s(batch.block(i)) for i in range(len(batch))])
+    error = np.abs(found / exact - 1)
+    assert error.mean() < 0.005 and error.max() < 0.05
+
+
+def test_cliffs_survive():
+    """A family with a step of 40 % for widths that 8 does not divide, on every second width."""
+
+    def seconds(c):
+        return 1e-6 * c * (1.0 if c % 8 == 0 else 1.4)
+
+    known = (8, 12, 24, 28, 40, 44, 56, 60, 64)
+    blocks = {Block("stem", 224, 224, c_out=c): seconds(c) for c in known}
+    wide = np.array([16, 20, 32, 36, 48, 52])
+    found = Interpolator(blocks).predict(BlockBatch("stem", 224, 224, {"c_out": wide}))
+    np.testing.assert_allclose(found, [seconds(c) for c in wide], rtol=0.03)
+
+
+def test_kernels_may_be_mixed_in_a_batch(interpolator):
+    kernels = np.array([3, 7, 5, 3])
+    widths = np.array([64, 64, 128, 128])
+    fields = {"c_in": widths, "c_out": widths, "branch": widths // 2, "kernel": kernels}
+    batch = BlockBatch("shufflenet_v2", 28, 28, fields)
+    found = interpolator.predict(batch)
+    alone = [interpolator.predict(BlockBatch.of(batch.block(i)))[0] for i in range(4)]
+    np.testing.assert_allclose(found, alone, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text, nearest",
+    [
+        ("shufflenet_v2@28x28 c_in=64 c_out=64 branch=32 groups=2", "c_in=64 c_out=64"),
+        ("shufflenet_v2@28x28 c_in=260 c_out=260 branch=130", "shufflenet_v2@28x28"),
+        ("shufflenet_v2@20x20 c_in=64 c_out=64 branch=32", "shufflenet_v2@"),
+        ("shufflenet_v2@28x28 c_in=64 c_out=64 branch=8", "c_in=64 c_out=64"),
+    ],
+)
+def test_outside_the_measured_is_an_error_that_names_neighbours(interpolator, text, nearest):
+    block = Block.parse(text)
+    pattern = re.escape(f"the table has no {block}; nearest known: ") + f".*{nearest}"
+    with pytest.raises(MissingOpError, match=pattern):
+        interpolator.predict(BlockBatch.of(block))
+
+
+def test_one_missing_block_in_a_batch_fails_the_batch(interpolator):
+    widths = np.array([64, 1000])
+    fields = {"c_in": widths, "c_out": widths, "branch": widths // 2}
+    with pytest.raises(MissingOpError, match="c_in=1000"):
+        interpolator.predict(BlockBatch("shufflenet_v2", 28, 28, fields))
+
+
+def test_unknown_kind_lists_the_known(interpolator):
+    with pytest.raises(MissingOpError, match="knows blocks of kind head, shufflenet_v2, stem"):
+        interpolator.predict(BlockBatch.of(Block("separable", 28, 28, c_in=8, c_out=8)))
+
+
+def test_a_few_points_are_not_interpolated():
+    blocks = {Block("stem", 224, 224, c_out=c): 1e-6 * c for c in (8, 16, 64)}
+    few = Interpolator(blocks)
+    assert few.predict(BlockBatch("stem", 224, 224, {"c_out": np.array([16])}))[0] == 1.6e-5
+    with pytest.raises(MissingOpError, match="c_out=24"):
+        few.predict(BlockBatch("stem", 224, 224, {"c_out": np.array([24])}))
+
+
+def test_grid_covers_corners_and_alignments():
+    batch = SPACE.segments()[3].batch  # first unit of stage 3
+    for kernel in (3, 5, 7):
+        rows = batch.column("kernel") == kernel
+        widths = np.stack([batch.column(n)[rows] for n in ("c_in", "c_out", "branch")], axis=1)
+        chosen = widths[spread(widths, 40)]
+        corners = {tuple(w) for w in chosen[:, :2]}
+        assert {(24, 48), (24, 512), (256, 48), (256, 512)} <= corners
+        counts = np.bincount(alignment(chosen), minlength=3)
+        assert counts.min() >= 10 and len({tuple(w) for w in chosen}) == 40
