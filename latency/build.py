@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from latency.table import LatencyTable
 
 Report = Callable[[str], None]
-NOISE_WARNING = 0.10
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,6 +72,7 @@ def build_table(
     from latency.grid import COARSE, FULL
     from latency.host import chip, emulated
     from latency.journal import Journal
+    from latency.show import error_lines
     from latency.table import host_table_path
     from space.shufflenet_v2 import ShuffleNetV2Space
 
@@ -112,24 +112,29 @@ def build_table(
             say(f"{len(journal.done)} jobs ({_duration(journal.spent_s)}) are done already")
         with _progress(say) as report:
             campaign.run(report)
-        table = _table(campaign, grid, identity, command, seed)
+        table = _table(campaign, out.stem, grid, identity, command, seed)
     table.save(out)
     journal_path.replace(out.with_suffix(".samples.jsonl"))
-    for line in summary_lines(table):
+    for line in error_lines(table.header):
         say(line)
     say(f"written: {out}, {out.with_suffix('.csv').name}")
     return table
 
 
 def _table(
-    campaign: Campaign, grid: Grid, identity: dict[str, Any], command: str, seed: int
+    campaign: Campaign,
+    target: str,
+    grid: Grid,
+    identity: dict[str, Any],
+    command: str,
+    seed: int,
 ) -> LatencyTable:
     """The table of a finished campaign, scaled and judged."""
     import platform
 
     import numpy as np
 
-    from latency.check import common_factor, error_summary, predictions
+    from latency.check import common_factor, error_summary, left_out_error, predictions
     from latency.grid import summary
     from latency.header import Header
     from latency.host import commit, facts
@@ -141,7 +146,7 @@ def _table(
     spreads = [m.spread for m in entries.values()]
     header = Header(
         layout="blocks",
-        target="cpu",
+        target=target,
         source="measured",
         device=identity["device"],
         engine=engine.name,
@@ -173,38 +178,9 @@ def _table(
             "unscaled": error_summary(predicted, measured),
             "scaled": error_summary(predicted * factor, measured),
         }
+    errors["left_out_blocks"] = left_out_error({b: m.median_s for b, m in entries.items()})
     scale = {"factor": round(factor, 5), "how": how}
     return LatencyTable(replace(header, scale=scale, network_error=errors), entries)
-
-
-def summary_lines(table: LatencyTable) -> list[str]:
-    """What a measured table's header says about its own error, for people."""
-    header = table.header
-    noise = header.noise
-    lines = [
-        f"{header.label}",
-        f"{len(table.entries)} blocks, {noise['samples']} samples each, spread (IQR / median) "
-        f"{noise['spread']:.1%}, stopped by {noise['stopped_by']} after {noise['seconds']} s",
-        f"scale {header.scale['factor']:.4f}: {header.scale['how']}",
-    ]
-    titles = {"held_out": "networks not measured before", "on_grid": "their blocks all measured"}
-    for name, title in titles.items():
-        for kind in ("unscaled", "scaled"):
-            e = header.network_error[name][kind]
-            lines.append(
-                f"{e['networks']} {title}, {kind}: mean error {e['mean_abs_error']:.2%}, "
-                f"largest {e['max_abs_error']:.2%}, bias {e['bias']:+.2%}, "
-                f"within 5 % {e['within_5pct']:.1%}, within 3 % {e['within_3pct']:.1%}, "
-                f"Spearman {e['spearman']:.4f}"
-            )
-    if noise["spread"] > NOISE_WARNING:
-        lines.append(
-            f"warning: samples spread by {noise['spread']:.0%}: the machine was not quiet; "
-            "close other programs and build again"
-        )
-    if noise["too_noisy"]:
-        lines.append(f"warning: {len(noise['too_noisy'])} blocks were too noisy and left out")
-    return lines
 
 
 def ensure_host_table(*, say: Report | None = None) -> LatencyTable:

@@ -197,11 +197,11 @@ class Campaign:
 
     def networks_s(self, networks: Iterable[Network]) -> Floats:
         """Measured seconds of whole networks, float64 [n]."""
-        found = {}
+        found: dict[Chain, float] = {}
         for number, job in enumerate(self.plan.jobs):
             if job.steady:
                 times = self._times(number, self.effort.max_passes)
-                found |= dict(zip(job.chains, np.median(times, axis=1), strict=True))
+                found |= dict(zip(job.chains, np.median(times, axis=1).tolist(), strict=True))
         return np.array([found[network.blocks] for network in networks])
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from space.block import Block
+from space.block import Block, BlockBatch
+from space.errors import MissingOpError
 from space.network import Network
 
 Floats = NDArray[np.float64]
@@ -47,8 +48,37 @@ def spearman(a: Floats, b: Floats) -> float:
     """Rank correlation of two columns without many ties; 1.0 for fewer than two rows."""
     if len(a) < 2:
         return 1.0
-    ranks = [np.argsort(np.argsort(column)) for column in (a, b)]
-    return float(np.corrcoef(ranks)[0, 1])
+    ranks = np.stack([np.argsort(np.argsort(column)) for column in (a, b)]).astype(np.float64)
+    first, second = ranks - ranks.mean(axis=1, keepdims=True)
+    return float(first @ second / np.sqrt((first @ first) * (second @ second)))
+
+
+def left_out_error(
+    seconds: Mapping[Block, float], folds: int = 5, seed: int = 0
+) -> dict[str, Any]:
+    """How well blocks are told from the others: each fold predicted without its own entries."""
+    from latency.interpolate import Interpolator
+
+    blocks = list(seconds)
+    part = np.random.default_rng(seed).integers(folds, size=len(blocks))
+    errors = []
+    for fold in range(folds):
+        kept = {b: seconds[b] for b, p in zip(blocks, part, strict=True) if p != fold}
+        others = Interpolator(kept)
+        for block in (b for b, p in zip(blocks, part, strict=True) if p == fold):
+            try:
+                predicted = float(others.predict(BlockBatch.of(block))[0])
+            except MissingOpError:  # at the edge of the range: nothing to interpolate from
+                continue
+            errors.append(abs(predicted / seconds[block] - 1))
+    if not errors:
+        return {}
+    return {
+        "blocks": len(errors),
+        "mean_abs_error": _short(float(np.mean(errors))),
+        "median_abs_error": _short(float(np.median(errors))),
+        "abs_error_95pct": _short(float(np.quantile(errors, 0.95))),
+    }
 
 
 def _short(value: float) -> float:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from latency.table import LatencyTable
 
 PANELS = 4  # a row of the picture
+NOISE_WARNING = 0.10
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,6 +45,41 @@ def _lines(name: str, value: Any, depth: int = 0) -> list[str]:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return [f"{pad}{name}: {len(value)} rows (--format json shows them)"]
     return [f"{pad}{name}: {value}"]
+
+
+def error_lines(header: Header) -> list[str]:
+    """What a table built by `latency.build` says about its noise and error, for people."""
+    noise = header.noise
+    lines = [
+        f"{header.label}",
+        f"{header.grid}; {noise['samples']} samples each, spread (IQR / median) "
+        f"{noise['spread']:.1%}, stopped by {noise['stopped_by']} after {noise['seconds']} s",
+        f"scale {header.scale['factor']:.4f}: {header.scale['how']}",
+    ]
+    titles = {"held_out": "networks not measured before", "on_grid": "their blocks all measured"}
+    for name, title in titles.items():
+        for kind in ("unscaled", "scaled"):
+            e = header.network_error[name][kind]
+            lines.append(
+                f"{e['networks']} {title}, {kind}: mean error {e['mean_abs_error']:.2%}, "
+                f"largest {e['max_abs_error']:.2%}, bias {e['bias']:+.2%}, "
+                f"within 5 % {e['within_5pct']:.1%}, within 3 % {e['within_3pct']:.1%}, "
+                f"Spearman {e['spearman']:.4f}"
+            )
+    if left := header.network_error["left_out_blocks"]:
+        lines.append(
+            f"{left['blocks']} blocks told from the others: mean error "
+            f"{left['mean_abs_error']:.1%}, median {left['median_abs_error']:.1%}, 95 % of them "
+            f"within {left['abs_error_95pct']:.1%}"
+        )
+    if noise["spread"] > NOISE_WARNING:
+        lines.append(
+            f"warning: samples spread by {noise['spread']:.0%}: the machine was not quiet; "
+            "close other programs and build again"
+        )
+    if noise["too_noisy"]:
+        lines.append(f"warning: {len(noise['too_noisy'])} blocks were too noisy and left out")
+    return lines
 
 
 def family_lines(table: LatencyTable) -> list[str]:

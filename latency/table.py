@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -249,5 +249,5 @@ def _entries(path: Path, text: str) -> dict[Block, Measurement]:
 def _entry(row: list[str]) -> tuple[Block, Measurement]:
     if len(row) != len(COLUMNS):
         raise ValueError(f"must have {len(COLUMNS)} fields; got {len(row)}")
-    values: list[Any] = [float(text) for text in row[1:-1]]
-    return Block.parse(row[0]), Measurement(*values, int(row[-1]))
+    median, q25, q75 = (float(text) for text in row[1:-1])
+    return Block.parse(row[0]), Measurement(median, q25, q75, int(row[-1]))

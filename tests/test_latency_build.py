@@ -10,7 +10,7 @@ import pytest
 
 from latency import build
 from latency.campaign import Campaign, Effort, Job, Plan
-from latency.check import common_factor, error_summary, spearman
+from latency.check import common_factor, error_summary, left_out_error, spearman
 from latency.engines import get_engine
 from latency.engines.null import RUN_S, block_s
 from latency.grid import Grid, block_in_context, space_targets
@@ -165,6 +165,13 @@ def test_error_summary_by_hand():
     assert spearman(np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0])) == pytest.approx(-1.0)
 
 
+def test_left_out_blocks_of_a_straight_line_are_told_exactly():
+    blocks = {Block("stem", 224, 224, c_out=8 * c): float(c) for c in range(1, 60)}
+    found = left_out_error(blocks)
+    assert 40 < found["blocks"] < 60 and found["abs_error_95pct"] < 1e-6
+    assert left_out_error(dict(list(blocks.items())[:3])) == {}
+
+
 TINY = Grid("tiny", stem=8, first=9, rest=12, head=9)
 
 
@@ -189,6 +196,7 @@ def test_whole_build(tmp_path, monkeypatch):
     errors = table.header.network_error
     assert errors["on_grid"]["unscaled"]["max_abs_error"] < 0.03
     assert errors["held_out"]["scaled"]["networks"] == 4
+    assert errors["left_out_blocks"]["median_abs_error"] < 0.05
     assert 0.9 < table.header.scale["factor"] < 1.1
     assert isinstance(build.ensure_host_table(say=said.append), LatencyTable)
     assert replace(load_table(out).header, csv_sha256="") == table.header

@@ -7,9 +7,10 @@ import pytest
 
 from latency import table as table_module
 from latency.header import Header
-from latency.table import LatencyTable, Measurement, load_table
+from latency.table import LatencyTable, Measurement, load_table, shipped_tables
 from space.block import Block, BlockBatch
 from space.errors import MissingOpError
+from space.network import shufflenet_v2
 
 STEM = Block("stem", 224, 224, c_out=24)
 HEAD = Block("head", 7, 7, c_in=464, c_out=1024)
@@ -145,10 +146,14 @@ def test_unknown_target_lists_the_known():
         load_table("amr")
 
 
-@pytest.mark.parametrize("name", ["arm", "gpu"])
-def test_shipped_published_tables_load(name):
-    model = load_table(name)
-    assert model.header.source == "published" and model.block_s(STEM) > 0
+@pytest.mark.parametrize("name", list(shipped_tables()))
+def test_shipped_tables_load_and_know_the_papers_network(name):
+    table = load_table(name)
+    assert table.header.target == name and table.header.source in table.header.label
+    assert 1e-3 < table.network_s(shufflenet_v2("1.0").blocks) < 0.1
+    if table.header.source == "measured":
+        judged = table.header.network_error["held_out"]["scaled"]
+        assert judged["networks"] >= 20 and judged["within_5pct"] >= 0.9
 
 
 def test_host_table(tmp_path, monkeypatch):
