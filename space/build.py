@@ -252,3 +252,30 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     assert norm.running_var is not None and norm.running_mean is not None
     scale = (norm.weight / torch.sqrt(norm.running_var + norm.eps)).detach()
     return scale, (norm.bias - norm.running_mean * scale).detach()
+
+
+def reparameterised(module: NetworkModule) -> NetworkModule:
+    """The module with each RepVGG unit as one 3x3 convolution (RepVGG paper, section 3.3); in
+    eval mode it gives the same outputs. Other blocks are copied."""
+    network, blocks = module.network, list(module.network.blocks)
+    for number, block in enumerate(blocks):
+        if block.kind == "repvgg":
+            fields = dict(block.fields)
+            blocks[number] = Block("repvgg_deployed", block.height, block.width, **fields)
+    deployed = NetworkModule(Network(f"{network.name} deployed", tuple(blocks)))
+    for number, block in enumerate(network.blocks):
+        target = deployed.blocks[number]
+        if block.kind != "repvgg":
+            target.load_state_dict(module.blocks[number].state_dict())
+            continue
+        weight, bias = (torch.zeros_like(each) for each in folded_weights(deployed, number, 0))
+        for index, step in enumerate(block.steps):
+            if step.op.kind in _LAYERS:
+                kernel, shift = folded_weights(module, number, index)
+                if kernel.ndim == 1:  # the identity's batch norm: a number per channel
+                    kernel = torch.diag(kernel)[:, :, None, None]
+                margin = (weight.shape[-1] - kernel.shape[-1]) // 2
+                weight += functional.pad(kernel, (margin,) * 4)
+                bias += shift
+        target.get_submodule("0.conv").load_state_dict({"weight": weight, "bias": bias})
+    return deployed.eval()

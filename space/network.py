@@ -41,6 +41,9 @@ class Network:
         return sum(block.params for block in self.blocks)
 
 
+FEATURE_STRIDES = (4, 8, 16, 32)
+
+
 class Chain:
     """Appends blocks, each at the size and channels the one before it left."""
 
@@ -57,6 +60,35 @@ class Chain:
 
     def network(self) -> Network:
         return Network(self.name, tuple(self.blocks))
+
+
+def feature_layers(network: Network) -> dict[str, str]:
+    """Where detection code taps a network: submodule of `space.build.build(network)` -> "4", "8",
+    "16", "32", the strides of its feature maps.
+
+    It is what torchvision's `create_feature_extractor` takes; for `IntermediateLayerGetter`,
+    which knows direct children only, give it `module.blocks` and names without "blocks.". Each
+    map is the output of the last block of its stride, before the head.
+
+    Raises:
+        ValueError: the network has not all four strides, or its input is smaller than 32x32.
+    """
+    _, height, width = network.input_shape
+    total, found = 1, {}
+    for index, block in enumerate(network.blocks):
+        if block.ops[-1].kind == "linear":
+            break
+        strides = [1]
+        for step in block.steps:
+            strides.append(strides[step.inputs[0]] * int(step.op.stride))
+        total *= strides[-1]
+        found[total] = f"blocks.{index}"
+    missing = [str(stride) for stride in FEATURE_STRIDES if stride not in found]
+    if missing:
+        raise ValueError(f"{network.name} has no feature maps of stride {', '.join(missing)}")
+    if min(height, width) < max(FEATURE_STRIDES):
+        raise ValueError(f"feature maps need an input of 32x32 at least; got {height}x{width}")
+    return {found[stride]: str(stride) for stride in FEATURE_STRIDES}
 
 
 # Widths of stages 2-4 and of the head: paper, Table 5. Stem 24 and depths 4, 8, 4 for all.

@@ -150,10 +150,10 @@ class Op:
     def parse(cls, text: str) -> Op:
         """The op whose `str` is `text`; ValueError says what is malformed."""
         kind, height, width, values = parse_words(text)
-        texts = {name: values.pop(name) for name in ("act", "norm") if name in values}
+        given: dict[str, Any] = {n: values.pop(n) for n in ("act", "norm") if n in values}
         try:
-            numbers: dict[str, Any] = {name: int(value) for name, value in values.items()}
-            return cls(kind=kind, height=height, width=width, **texts, **numbers)
+            given |= {name: int(value) for name, value in values.items()}
+            return cls(kind=kind, height=height, width=width, **given)
         except (TypeError, ValueError) as error:
             raise ValueError(f"malformed op {text!r}: {error}") from None
 

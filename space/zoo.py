@@ -1,0 +1,114 @@
+"""The networks of the ShuffleNet v2 paper: what they cost by count and by print.
+
+python -m space.zoo [--format table|json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from space.zoo_registry import Entry
+
+HEADINGS = (
+    ("network", "<"),
+    ("input", "<"),
+    ("MFLOPs", ">"),
+    ("printed", ">"),
+    ("difference", ">"),
+    ("Mparams", ">"),
+    ("printed", ">"),
+    ("top-1 error", ">"),
+    ("G1", ">"),
+    ("G2", ">"),
+    ("G3", ">"),
+    ("G4", ">"),
+    ("note", ">"),
+    ("source", "<"),
+)
+
+
+def entries() -> dict[str, Entry]:
+    """Every known network by name."""
+    from space.zoo_registry import entries
+
+    return entries()
+
+
+def find(name: str) -> Entry:
+    """The network of this name; ValueError lists the known ones."""
+    from space.zoo_registry import find
+
+    return find(name)
+
+
+def rows() -> list[dict[str, Any]]:
+    """What `--format json` prints."""
+    return [entry.row() for entry in entries().values()]
+
+
+def _cells(row: dict[str, Any], note: int) -> tuple[str, ...]:
+    def shown(value: float | None, form: str, unit: float = 1.0) -> str:
+        return "-" if value is None else format(value / unit, form)
+
+    channels, height, width = row["input"]
+    return (
+        row["name"],
+        f"{height}x{width}" if channels == 3 else f"{channels}x{height}x{width}",
+        shown(row["flops"], ".1f", 1e6),
+        shown(row["published_flops"], "g", 1e6),
+        shown(row["difference"], "+.1%"),
+        shown(row["params"], ".2f", 1e6),
+        shown(row["published_params"], ".4g", 1e6),
+        shown(row["published_top1_error"], "g"),
+        *(shown(row[name], ".3f") for name in ("g1", "g2")),
+        str(row["g3"]),
+        shown(row["g4"], ".3f"),
+        f"[{note}]" if note else "",
+        row["source"],
+    )
+
+
+def as_table(rows: Iterable[dict[str, Any]]) -> str:
+    """The rows in columns, then the notes that they number."""
+    notes: dict[str, int] = {}
+    lines = [tuple(name for name, _ in HEADINGS)]
+    for row in rows:
+        number = notes.setdefault(row["note"], len(notes) + 1) if row["note"] else 0
+        lines.append(_cells(row, number))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = [
+        "  ".join(
+            format(cell, f"{side}{width}")
+            for cell, width, (_, side) in zip(line, widths, HEADINGS, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+    text.insert(1, "-" * max(map(len, text)))
+    said = (
+        textwrap.fill(note, 99, initial_indent=f"{f'[{number}]':5}", subsequent_indent=" " * 5)
+        for note, number in notes.items()
+    )
+    return "\n".join([*text, "", *said])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m space.zoo",
+        description="List every known network: FLOPs (multiply-adds of convolutions and linear "
+        "layers) and parameters as counted here and as published, guidelines G1-G4, the source, "
+        "and what the source leaves open.",
+    )
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    options = parser.parse_args(arguments)
+    print(json.dumps(rows(), indent=2) if options.format == "json" else as_table(rows()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
