@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from search.command import DONE, run_command, say
+from search.command import DONE, Parser, run_command, say
 
 if TYPE_CHECKING:
     from search.problem import Problem, Table
@@ -23,7 +23,7 @@ GUIDELINES = ("g1", "g2", "g3", "g4")
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog="python -m search.ablation",
         description="Search with each guideline dropped in turn, its axes open, and see whether "
         "the search returns to it by itself.",

@@ -9,12 +9,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from search.command import DONE, run_command
+from search.command import DONE, Parser, run_command
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog="python -m search.benchmark",
         description="scoring: architectures per second for FLOPs, parameters, latency and G1-G4 "
         "together. samplers: what each sampler finds in the same number of trials, beside the "

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from space.errors import InfeasibleError, MissingOpError
 
 DONE, NO_ANSWER, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, and whose values may begin with a minus."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        words = list(sys.argv[1:] if args is None else args)
+        for index in range(len(words) - 1, 0, -1):
+            # Joined, or argparse takes the -5M of `--budget -5M` for an option.
+            if re.match(r"-[\d.]", words[index]) and re.fullmatch(r"--[\w-]+", words[index - 1]):
+                words[index - 1 : index + 1] = [f"{words[index - 1]}={words[index]}"]
+        return super().parse_known_args(words, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        name = self.prog.removeprefix("python -m ")
+        self.exit(WRONG_USAGE, f"{name}: {' '.join(message.split())} (see --help)\n")
 
 
 def run_command(name: str, body: Callable[[], int]) -> int:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from search.command import DONE, NO_ANSWER, run_command, say
+from search.command import DONE, NO_ANSWER, Parser, run_command, say
 
 if TYPE_CHECKING:
     from search.problem import Axes, Problem, Table
@@ -27,7 +27,7 @@ PAPER_TRIALS = 40
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog="python -m search.reproduce",
         description="Recover the widths of the paper's Table 5 from its FLOPs budgets, then see "
         "how far the whole space gets beyond them.",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.command import DONE, INTERRUPTED, run_command, say
+from search.command import DONE, INTERRUPTED, Parser, run_command, say
 
 if TYPE_CHECKING:
     from search.problem import Problem, Table
@@ -20,7 +20,7 @@ TRIALS = 500
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog="python -m search.run",
         description="Search networks that are fast on a target device within budgets, compare "
         "them with ShuffleNet v2 at the same budget, and export the winners.",
