@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ _UNITS = {
     },
     **{unit: ("latency_s", scale) for unit, scale in (("us", 1e-6), ("ms", 1e-3), ("s", 1.0))},
 }
-_PATTERN = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([A-Za-z]*)")
+_PATTERN = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([A-Za-z]*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,12 @@ class Budget:
             ValueError: no number above 0 with a known unit; the message lists the forms.
         """
         match = _PATTERN.fullmatch(text.strip())
-        if not match or match[2] not in _UNITS or float(match[1]) <= 0:
-            raise ValueError(f"a budget must be {FORMS}; got {text!r}")
-        cost, scale = _UNITS[match[2]]
-        return cls(cost, float(match[1]) * scale, text.strip())
+        if match and match[2] in _UNITS:
+            cost, scale = _UNITS[match[2]]
+            limit = float(match[1]) * scale
+            if 0 < limit < math.inf:
+                return cls(cost, limit, text.strip())
+        raise ValueError(f"a budget must be {FORMS}; got {text!r}")
 
 
 def parse_budgets(texts: Sequence[str]) -> tuple[Budget, ...]:
