@@ -1,4 +1,4 @@
-"""The one bridge to Optuna: samplers, trials, constraints, and the study on disk.
+"""The bridge to Optuna: samplers, trials and constraints (`search.storage`: the study on disk).
 
 The live study is in memory, where asking takes a millisecond. Each finished trial is copied to
 SQLite in one transaction before the next one starts: Optuna's own writes of every parameter and
@@ -9,8 +9,7 @@ both, so the file opens in any Optuna tool.
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,16 @@ import optuna
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
-from sqlalchemy.exc import DatabaseError
 
 from search.problem import Evaluation, Problem, stack
 from search.propose import Choices, children, pick
+from search.storage import finished_trials, open_study, store
 from space.slots import Genes
 
 POPULATION = 48
 CHILDREN = 512
 ROUNDS = 3
 ENUMERATED = 4096  # a space this small is looked through, not sampled
-STUDY = "g4nas"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -120,34 +118,12 @@ def _sampler(name: str, problem: Problem, seed: int, seen: set[bytes]) -> BaseSa
 SAMPLERS = ("prescreened", "nsga2", "tpe", "random")
 
 
-def _connect(path: Path) -> Callable[[], sqlite3.Connection]:
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(path, check_same_thread=False)
-        # A killed process loses nothing; only a power cut may lose the last trials, whole.
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        return connection
-
-    return connect
-
-
-def _open(path: Path) -> optuna.Study:
-    try:
-        storage = optuna.storages.RDBStorage(
-            f"sqlite:///{path}", engine_kwargs={"creator": _connect(path)}
-        )
-        return optuna.create_study(
-            storage=storage,
-            study_name=STUDY,
-            directions=["maximize", "minimize"],
-            load_if_exists=True,
-        )
-    except (DatabaseError, sqlite3.DatabaseError, RuntimeError) as error:
-        reason = str(getattr(error, "orig", error)).splitlines()[0]
-        raise ValueError(
-            f"{path} must be a study this program can open and write; got: {reason}. "
-            "Choose another --out"
-        ) from None
+def _continued(seed: int, trials: int, sampler: str) -> int:
+    """The seed of Optuna's own samplers after `trials` trials: with the first seed they would draw
+    the first numbers again. Ours draws by trial number."""
+    if not trials or sampler == "prescreened":
+        return seed
+    return int(np.random.SeedSequence([seed, trials]).generate_state(1)[0])
 
 
 @dataclass
@@ -178,17 +154,33 @@ class Study:
             ValueError: the file is no study, or holds a study of something else; says of what.
         """
         seen: set[bytes] = set()
+        disk = None if path is None else open_study(path)
+        trials = [] if disk is None or path is None else finished_trials(disk, path)
         live = optuna.create_study(
-            directions=["maximize", "minimize"], sampler=_sampler(sampler, problem, seed, seen)
+            directions=["maximize", "minimize"],
+            sampler=_sampler(sampler, problem, _continued(seed, len(trials), sampler), seen),
         )
-        disk = None if path is None else _open(path)
         study = cls(problem, seed, sampler, live, disk, seen)
         if disk is not None:
             study._match(path)
-            for trial in disk.get_trials(deepcopy=False):
-                live.add_trial(trial)
-                study._note(study._genes(trial.params))
+        for trial in trials:
+            live.add_trial(trial)
+            study._recall(trial, path)
         return study
+
+    def _recall(self, trial: FrozenTrial, path: Path | None) -> None:
+        """Evaluate a stored trial again; ValueError if it is not what was stored."""
+        try:
+            found = self._note(self._genes(trial.params))
+            values = [found.score[0], found.costs.latency_s[0]]
+            same = np.allclose(trial.values, values, rtol=1e-9, atol=0)
+        except (KeyError, TypeError, ValueError, IndexError):
+            same = False
+        if not same:
+            raise ValueError(
+                f"{path}: trial {trial.number} is no longer what the space and the table of "
+                f"{self.problem.table.header.target} give. Choose another --out"
+            )
 
     def _match(self, path: Path | None) -> None:
         assert self.disk is not None
@@ -242,7 +234,7 @@ class Study:
             values = [float(found.score[0]), float(found.costs.latency_s[0])]
             finished = self.live.tell(trial, values)
             if self.disk is not None:
-                self.disk.add_trial(finished)
+                store(self.disk, finished)
             yield self.trials
 
     def evaluated(self) -> Evaluation:
