@@ -84,6 +84,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.resume and not path.exists():
         raise ValueError(f"--resume needs a study in {out}; there is no {path}")
 
+    from search.lock import locked
     from search.problem import Problem
     from search.study import Study
     from space.shufflenet_v2 import ShuffleNetV2Space
@@ -91,13 +92,14 @@ def _run(args: argparse.Namespace) -> int:
     relax = tuple(sorted(set(args.relax)))
     problem = Problem(ShuffleNetV2Space(), table, budgets, relax)
     _writable(out)
-    study = Study.open(problem, seed=args.seed, sampler=args.sampler, path=path)
-    if study.trials:
-        say(f"{path} holds {study.trials} trials of this search; going on from there")
-    if not _search(study, args.trials):
-        say(f"stopped; {study.trials} finished trials are in {path}. The same command goes on")
-        return INTERRUPTED
-    return _answer(args, problem, study, out)
+    with locked(out):
+        study = Study.open(problem, seed=args.seed, sampler=args.sampler, path=path)
+        if study.trials:
+            say(f"{path} holds {study.trials} trials of this search; going on from there")
+        if not _search(study, args.trials):
+            say(f"stopped; {study.trials} finished trials are in {path}. The same command goes on")
+            return INTERRUPTED
+        return _answer(args, problem, study, out)
 
 
 def target_table(target: str) -> Table:
@@ -128,7 +130,10 @@ def _writable(out: Path) -> None:
     """OSError now, before any work, if `out` cannot be made or written."""
     import tempfile
 
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"--out must be a folder, or a new one; got {out}") from None
     with tempfile.TemporaryFile(dir=out):
         pass
 
