@@ -38,22 +38,30 @@ def bottleneck(
     stride_first: int = 0,
     shortcut_kernel: int = 1,
     se: Count = 0,
+    relu: int = 1,
+    shortcut: int = 1,
 ) -> None:
     """ResNet bottleneck (ResNet paper, Figure 5 right), ResNeXt's and SENet's.
 
     1x1 to `mid`, 3x3 in `groups` to `inner` (0: `mid`), 1x1 to `c_out`. The stride is that of
     the 3x3, or of the 1x1 before it if `stride_first`, as in the ResNet paper. The shortcut is
-    a convolution where shapes change. `se`: hidden width of a squeeze-and-excitation.
+    a convolution where shapes change. `se`: hidden width of a squeeze-and-excitation. Without
+    its ReLUs or its shortcut (`relu`, `shortcut` 0) it is in the ShuffleNet v2 paper's Table 4.
     """
     first, second = (stride, 1) if stride_first else (1, stride)
-    x = g.conv(0, mid, stride=first, act="relu")
-    x = g.conv(x, inner or mid, kernel=3, stride=second, groups=groups, act="relu")
-    x = g.conv(x, c_out)
+    act = "relu" if relu else ""
+    last = "" if shortcut or np.any(se) else act  # nothing stands between it and its ReLU
+    x = g.conv(0, mid, stride=first, act=act)
+    x = g.conv(x, inner or mid, kernel=3, stride=second, groups=groups, act=act)
+    x = g.conv(x, c_out, act=last)
     if np.any(se):
         x = squeeze_excite(g, x, se)
-    changes = stride != 1 or bool(np.any(c_in != c_out))
-    shortcut = g.conv(0, c_out, kernel=shortcut_kernel, stride=stride) if changes else 0
-    g.relu(g.add(shortcut, x))
+    if shortcut:
+        changes = stride != 1 or bool(np.any(c_in != c_out))
+        y = g.conv(0, c_out, kernel=shortcut_kernel, stride=stride) if changes else 0
+        x = g.add(y, x)
+    if act != last:
+        g.relu(x)
 
 
 @unit("dense_layer")
