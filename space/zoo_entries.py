@@ -71,9 +71,9 @@ register(
     source=f"{V2}, Table 6 and appendix Table 2",
     note="With residual; SE before the addition, hidden width half the channels of the branch it "
     "scales. Under-specified: the first unit of conv2, as in v2-50; units without a shortcut have "
-    "SE and ReLU but no addition. What the "
-    "authors released with these FLOPs and this error (ShuffleNetV2.Large) is another network: "
-    "widths 256-2048, 3x3 in 8 groups, SE of full width.",
+    "SE and ReLU but no addition. The paper prints 1 % more than the count, as for ShuffleNet v2. "
+    "What the authors released with these FLOPs and this error (ShuffleNetV2.Large) is another "
+    "network: widths 256-2048, 3x3 in 8 groups, SE of full width.",
 )(more.se_shufflenet_v2_164)
 
 # size -> printed FLOPs, error, why the count differs
