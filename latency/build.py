@@ -84,7 +84,7 @@ def build_table(
         raise ValueError("this machine is emulated: its wall time is not latency, so no table")
     out = (out or host_table_path()).with_suffix(".json")
     grid = grid or (COARSE if coarse else FULL)
-    effort = effort or (Effort(max_s=90.0, tolerance=0.02) if coarse else Effort())
+    effort = effort or (Effort(max_s=100.0, tolerance=0.02) if coarse else Effort())
     plan = make_plan(grid, ShuffleNetV2Space(), networks, seed)
     journal_path = out.with_suffix(".journal.jsonl")
     if fresh:

@@ -26,7 +26,7 @@ class Effort:
     """Passes over all jobs: at least `min_passes`; then only over jobs with a block whose
     standard error is above `tolerance`, up to `max_passes`; none after `max_s` but the first."""
 
-    rounds: int = 5
+    rounds: int = 4
     min_passes: int = 3
     max_passes: int = 4
     tolerance: float = 0.01
@@ -96,9 +96,9 @@ def make_plan(grid: Grid, space: ShuffleNetV2Space, networks: int, seed: int) ->
 
 def estimate_s(plan: Plan, engine: Engine, effort: Effort, batch: int) -> float:
     """Wall seconds that `min_passes` will take, from running a few chains once."""
-    chains = [(job, chain) for job in plan.jobs for chain in job.chains]
+    chains = [chain for job in plan.jobs for chain in job.chains]
     rng = np.random.default_rng(0)
-    sample = [chains[i][1] for i in rng.choice(len(chains), min(12, len(chains)), replace=False)]
+    sample = [chains[i] for i in rng.choice(len(chains), min(12, len(chains)), replace=False)]
     flops = sum(block.flops for chain in sample for block in chain)
     started = time.monotonic()
     runs = [engine.prepare(chain, batch) for chain in sample]
@@ -110,10 +110,9 @@ def estimate_s(plan: Plan, engine: Engine, effort: Effort, batch: int) -> float:
         run.run()
     per_flop_s = (time.monotonic() - started) / flops
     total = 0.0
-    for job, chain in chains:
+    for chain in chains:
         run_s = per_flop_s * sum(block.flops for block in chain)
-        runs_each = 2 if job.steady else 1
-        total += prepare_s + run_s * (1 + runs_each * (WARM_UP + effort.rounds))
+        total += prepare_s + run_s * (1 + 2 * (WARM_UP + effort.rounds))
     return total * effort.min_passes
 
 

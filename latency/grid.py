@@ -136,33 +136,22 @@ def spread(widths: NDArray[np.int64], count: int) -> list[int]:
 
 
 def jobs_of(targets: Iterable[Target], rng: np.random.Generator) -> list[tuple[Target, ...]]:
-    """Targets in jobs of a dozen, in random order.
-
-    Those that share what stands before them are together, and otherwise those with about as many
-    weights: what runs between two runs of a chain is then about as much as a network of such
-    blocks brings along, and leaves about as much of the caches.
-    """
-    groups: dict[tuple, list[Target]] = {}
+    """Targets in jobs of a dozen, in random order; those that share what stands before them are
+    together, so that it is timed once."""
+    groups: dict[Chain, list[Target]] = {}
+    stacked: list[Target] = []
     for target in targets:
-        stacked = target.before == (target.block,)
-        groups.setdefault(("stacked",) if stacked else target.before, []).append(target)
-    some = {key: sorted(group, key=_params) for key, group in groups.items()}
-    pieces = [some.pop(("stacked",), []), some.pop((), [])]
-    pieces.append([t for group in sorted(some.values(), key=_mean_params) for t in group])
+        if target.before == (target.block,):
+            stacked.append(target)
+        else:
+            groups.setdefault(target.before, []).append(target)
+    after = [target for group in groups.values() for target in group]
     jobs = [
-        tuple(piece[i : i + JOB_TARGETS])
-        for piece in pieces
-        for i in range(0, len(piece), JOB_TARGETS)
+        tuple(some[i : i + JOB_TARGETS])
+        for some in (after, [stacked[i] for i in rng.permutation(len(stacked))])
+        for i in range(0, len(some), JOB_TARGETS)
     ]
     return [jobs[i] for i in rng.permutation(len(jobs))]
-
-
-def _params(target: Target) -> int:
-    return target.block.params
-
-
-def _mean_params(group: Sequence[Target]) -> float:
-    return sum(map(_params, group)) / len(group)
 
 
 def summary(targets: Iterable[Target]) -> str:

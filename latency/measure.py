@@ -2,8 +2,9 @@
 
 A block's seconds are a difference between two chains run in the same rounds: one with more copies
 of the block than the other, and everything else alike. What a loop over one block would get wrong
-(layout changes at its edges, the cost of starting a run) is the same in both. Between two runs of
-one chain all others of its job run: they leave the caches as the rest of a network would.
+(layout changes at its edges, the cost of starting a run) is the same in both. Before a run is
+timed the inner caches are overwritten, as the rest of a network overwrites them between two
+runs of one block; the chain's own run before that leaves the outer cache as a network in use does.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ def time_chains(
     """Time chains round by round, each once a round, so that drift hits all alike.
 
     Args:
-        steady: time each right after a run of its own, as a network in use, rather than after
-            the others.
+        steady: time each right after a run of its own, as a network in use; without
+            overwriting the caches in between.
 
     Returns:
         Seconds of one run, float64 [chains, rounds].
@@ -103,8 +104,9 @@ def time_chains(
     times = np.empty((len(runs), WARM_UP + rounds))
     for index in range(WARM_UP + rounds):
         for row, (run, count) in enumerate(zip(runs, loops, strict=True)):
-            if steady:
-                run.run()
+            run.run()
+            if not steady:
+                engine.evict()
             times[row, index] = _timed(run, clock, count) / count
     return times[:, WARM_UP:]
 

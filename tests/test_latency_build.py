@@ -38,6 +38,9 @@ class Counting:
         self.engine, self.prepared, self.stop_at = get_engine("null"), 0, stop_at
         self.name, self.clock = self.engine.name, self.engine.clock
 
+    def evict(self):
+        pass
+
     def prepare(self, blocks, batch=1):
         self.prepared += 1
         if self.prepared > self.stop_at:

@@ -64,13 +64,21 @@ def test_time_chains_gives_seconds_of_one_run():
     np.testing.assert_allclose(times, expected)
 
 
-def test_steady_runs_once_untimed_before_each_sample():
-    engine = get_engine("null")
-    cold = get_engine("null")
-    time_chains([(X,)], engine, rounds=3, steady=True)
-    time_chains([(X,)], cold, rounds=3)
-    run_s = RUN_S + block_s(X)
-    assert engine.clock() - cold.clock() == pytest.approx(4 * run_s)
+@pytest.mark.parametrize("steady, evicted", [(False, 8), (True, 0)])
+def test_caches_are_overwritten_between_an_untimed_run_and_a_timed_one(steady, evicted):
+    engine, log = get_engine("null"), []
+
+    class Run:
+        def run(self):
+            log.append("run")
+            engine.now_s += 1.0
+
+    engine.prepare = lambda chain, batch: Run()
+    engine.evict = lambda: log.append("evict")
+    times = time_chains([(X,), (X, X)], engine, rounds=3, steady=steady)
+    assert times.tolist() == [[1.0] * 3] * 2
+    sample = ["run", "run"] if steady else ["run", "evict", "run"]
+    assert log[2:] == sample * 8 and log.count("evict") == evicted
 
 
 def test_a_block_costs_the_difference_without_the_start_of_a_run():

@@ -30,6 +30,9 @@ class Engine(Protocol):
     def prepare(self, blocks: Sequence[Block], batch: int = 1) -> Runnable:
         """The chain as one model with random weights, ready to run."""
 
+    def evict(self) -> None:
+        """Overwrite the inner caches, as the rest of a network would."""
+
     def clock(self) -> float:
         """Seconds from some fixed moment."""
 

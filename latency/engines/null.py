@@ -50,6 +50,9 @@ class NullEngine:
         seconds = RUN_S + batch * sum(block_s(block) for block in blocks) / self.threads
         return _Chain(self, seconds)
 
+    def evict(self) -> None:
+        """Nothing is cached."""
+
     def clock(self) -> float:
         return self.now_s
 
