@@ -177,12 +177,11 @@ def latency_line(header: Header) -> str:
 
 def print_rows(rows: Sequence[Row], header: Header) -> None:
     """The table on stdout, with the source of the latencies under it."""
-    import sys
-
     from rich.console import Console
     from rich.table import Table as RichTable
 
-    console = Console(width=None if sys.stdout.isatty() else 118, highlight=False)
+    # As wide as the rows: a narrower terminal wraps them, which rich would cut.
+    console = Console(width=118, highlight=False)
     per = "" if header.batch == 1 else f" of {header.batch}"
     shown = RichTable(box=None, pad_edge=False, header_style="bold")
     shown.add_column("network", no_wrap=True)
