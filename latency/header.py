@@ -64,10 +64,12 @@ class Header:
     @property
     def label(self) -> str:
         """One line to print beside every latency: source, device, engine, threads."""
-        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        batch = "" if self.batch == 1 else f", batch {self.batch}"
-        engine = f"{self.engine} {self.engine_version}".strip()
-        return f"{self.source}: {self.device}, {engine}, {threads}{batch}"
+        words = [self.device, f"{self.engine} {self.engine_version}".strip()]
+        if self.source != "published":  # there the device's own words say what is known
+            words.append("1 thread" if self.threads == 1 else f"{self.threads} threads")
+        if self.batch != 1:
+            words.append(f"batch {self.batch}")
+        return f"{self.source}: {', '.join(words)}"
 
     def to_json(self) -> str:
         """Text that `from_json` turns into an equal header."""

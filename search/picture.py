@@ -56,7 +56,7 @@ def draw(path: Path, found: Evaluation, rows: Sequence[Row], title: str, header:
             axes.axvline(row.latency_s * 1e3, c="#777777", ls=":", lw=1)
             axes.annotate(
                 row.name,
-                (row.latency_s * 1e3, 0.02),
+                (row.latency_s * 1e3, 0.45),
                 xycoords=("data", "axes fraction"),
                 rotation=90,
                 fontsize=7,
@@ -68,7 +68,7 @@ def draw(path: Path, found: Evaluation, rows: Sequence[Row], title: str, header:
     axes.set_xlabel(f"latency{batch} in ms\n{source}", fontsize=8)
     axes.set_ylabel("score (training-free, not an accuracy)")
     axes.set_title(title, fontsize=10)
-    axes.legend(loc="lower right", fontsize=7, frameon=False)
+    axes.legend(loc="lower right", fontsize=7, framealpha=0.9, edgecolor="none")
     axes.grid(alpha=0.25)
     temporary = path.with_name(f".{path.name}")
     figure.savefig(temporary, format="png", metadata={"Software": None})
