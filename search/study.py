@@ -219,6 +219,8 @@ class Study:
         """
         given = distributions(self.problem)
         while self.trials < trials:
+            if self.trials and self.problem.axes.sizes.max() == 1:
+                return  # one architecture: Optuna asks no sampler
             try:
                 trial = self.live.ask(given)
             except Exhausted:
