@@ -9,6 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from latency.op_model import OpCostModel
+from latency.table import load_table
+from search.budget import parse_budgets
+from search.problem import Problem
 from space.shufflenet_v2 import ShuffleNetV2Space
 from space.slots import Architecture
 
@@ -69,3 +73,17 @@ def samples(
         return [space.architecture(row) for row in rows]
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def arm() -> OpCostModel:
+    """The shipped table of the paper's ARM chip."""
+    table = load_table("arm")
+    assert isinstance(table, OpCostModel)
+    return table
+
+
+@pytest.fixture(scope="session")
+def problem(space: ShuffleNetV2Space, arm: OpCostModel) -> Problem:
+    """The main job: 146M on ARM, every guideline kept."""
+    return Problem(space, arm, parse_budgets(["146M"]))
