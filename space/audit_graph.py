@@ -1,0 +1,112 @@
+"""A foreign model before it is lowered: nodes with shapes, the same for torch and ONNX."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Shape: TypeAlias = tuple[int, ...]  # without the batch
+
+# What a node can be. `norm`, `affine` and `act` are absorbed by a convolution before them.
+NODE_KINDS = (
+    "input",
+    "conv",
+    "linear",
+    "norm",  # batch norm
+    "affine",  # times or plus a constant
+    "act",
+    "maxpool",
+    "avgpool",
+    "globalpool",
+    "add",
+    "mul",
+    "concat",
+    "slice",
+    "shuffle",
+    "reshape",
+    "transpose",
+    "pass",  # what inference does not run: dropout, copies, casts
+    "unknown",
+)
+
+
+class AuditError(Exception):
+    """The model gives no answer (exit status 1). A user's mistake is a ValueError (2)."""
+
+
+def need(package: str) -> Any:
+    """An optional package, imported at run time.
+
+    By name, as `space` is numpy alone for everyone who imports it: only who audits a model needs
+    torch or onnx (or, for seconds, `latency`, which itself imports `space`).
+
+    Raises:
+        AuditError: it is not installed.
+    """
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name and package.partition(".")[0] == error.name.partition(".")[0]:
+            raise AuditError(f"this needs the package {error.name}: install it") from None
+        raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One operator of the source.
+
+    `inputs` are indices of nodes; constants are not among them, `params` counts theirs. `modules`
+    is the module path from the root inwards, (path, class) each, where the source records it.
+    `kernel` and `stride` are (height, width). `start`: first channel of a slice. `perm`: the axes
+    of a transpose, the batch included. `missing` says why a node is unknown, if not for its name.
+    """
+
+    kind: str
+    source: str
+    name: str
+    inputs: tuple[int, ...] = ()
+    shape: Shape = ()
+    modules: tuple[tuple[str, str], ...] = ()
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    groups: int = 1
+    bias: bool = False
+    params: int = 0
+    act: str = ""
+    start: int = 0
+    perm: tuple[int, ...] = ()
+    missing: str = ""
+
+    def __post_init__(self) -> None:
+        assert self.kind in NODE_KINDS, self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model as read: nodes in the order they run.
+
+    `outputs` are indices of nodes. `held_params`: all that the model holds, run or not.
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+    held_params: int
+    input_shape: Shape
+
+
+def without_batch(shape: tuple[int, ...], batch: int) -> Shape:
+    """The shape of one image; a shape whose first axis is not the batch is kept as it is."""
+    return shape[1:] if shape and shape[0] == batch else shape
+
+
+def parse_input(text: str) -> Shape:
+    """`3x224x224` as (3, 224, 224); ValueError if it is not of that form."""
+    words = text.lower().split("x")
+    if len(words) != 3 or not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise ValueError(f"--input must be CHANNELSxHEIGHTxWIDTH, such as 3x224x224; got {text!r}")
+    return tuple(int(word) for word in words)
+
+
+def show_shape(shape: Shape) -> str:
+    return "x".join(map(str, shape)) or "a number"
