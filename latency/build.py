@@ -165,6 +165,9 @@ def _table(
             "samples": int(np.median([m.n for m in entries.values()])),
             "stopped_by": campaign.stopped_by,
             "seconds": round(campaign.journal.spent_s),
+            "processor_share": round(
+                campaign.journal.processor_s / max(campaign.journal.spent_s, 1e-9), 3
+            ),
             "too_noisy": [str(block) for block in noisy],
         },
     )

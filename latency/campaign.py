@@ -171,7 +171,7 @@ class Campaign:
 
     def _measure(self, index: int, number: int) -> None:
         job = self.plan.jobs[number]
-        started = time.monotonic()
+        started, processor = time.monotonic(), time.process_time()
         times = time_chains(
             job.chains,
             self.engine,
@@ -179,7 +179,8 @@ class Campaign:
             rounds=self.effort.rounds,
             steady=job.steady,
         )
-        self.journal.add((index, number), job.chains, times, time.monotonic() - started)
+        wall_s, processor_s = time.monotonic() - started, time.process_time() - processor
+        self.journal.add((index, number), job.chains, times, wall_s, processor_s)
 
     def blocks(self) -> tuple[dict[Block, Measurement], list[Block]]:
         """What was measured, and the blocks that were too noisy to tell."""

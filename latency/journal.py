@@ -31,7 +31,8 @@ def chain_text(chain: Chain) -> str:
 
 
 class Journal:
-    """Jobs that are done: {(pass, job): float64 [chains, rounds]}, and their seconds of wall time.
+    """Jobs that are done: {(pass, job): float64 [chains, rounds]}, and their seconds of wall and
+    processor time.
 
     Raises:
         ValueError: the file was begun by another host, engine or plan, or a line is damaged.
@@ -42,6 +43,7 @@ class Journal:
         self.path = path
         self.done: dict[Key, NDArray[np.float64]] = {}
         self.spent_s = 0.0
+        self.processor_s = 0.0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
         try:
@@ -78,6 +80,7 @@ class Journal:
                     times = np.array(values["times"], dtype=np.float64)
                     self.done[int(values["pass"]), int(values["job"])] = times
                     self.spent_s += float(values["wall_s"])
+                    self.processor_s += float(values.get("processor_s", values["wall_s"]))
                 elif not isinstance(values, dict):
                     raise ValueError("must be an object")
             except (ValueError, KeyError, TypeError) as error:
@@ -102,7 +105,12 @@ class Journal:
         os.fsync(self._file.fileno())
 
     def add(
-        self, key: Key, chains: tuple[Chain, ...], times: NDArray[np.float64], wall_s: float
+        self,
+        key: Key,
+        chains: tuple[Chain, ...],
+        times: NDArray[np.float64],
+        wall_s: float,
+        processor_s: float,
     ) -> None:
         """Record a job: times [chains, rounds] in seconds."""
         self._append(
@@ -110,9 +118,11 @@ class Journal:
                 "pass": key[0],
                 "job": key[1],
                 "wall_s": round(wall_s, 3),
+                "processor_s": round(processor_s, 3),
                 "chains": [chain_text(chain) for chain in chains],
                 "times": [[float(f"{t:.5g}") for t in row] for row in times],
             }
         )
         self.done[key] = times
         self.spent_s += wall_s
+        self.processor_s += processor_s

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PANELS = 4  # a row of the picture
 NOISE_WARNING = 0.10
+SHARE_WARNING = 0.95
 
 
 def parser() -> argparse.ArgumentParser:
@@ -76,6 +77,11 @@ def error_lines(header: Header) -> list[str]:
         lines.append(
             f"warning: samples spread by {noise['spread']:.0%}: the machine was not quiet; "
             "close other programs and build again"
+        )
+    if noise["processor_share"] < SHARE_WARNING:
+        lines.append(
+            f"warning: the measurement had a processor for {noise['processor_share']:.0%} of its "
+            "time: other programs ran there; close them or pin this one, and build again"
         )
     if noise["too_noisy"]:
         lines.append(f"warning: {len(noise['too_noisy'])} blocks were too noisy and left out")

@@ -39,6 +39,43 @@ def test_json_is_the_header(path, capsys):
     assert json.loads(capsys.readouterr().out) == json.loads(path.read_text())
 
 
+@pytest.mark.parametrize(
+    "spread, share, too_noisy, warnings",
+    [(0.05, 0.99, [], []), (0.2, 0.5, ["stem"], ["not quiet", "50% of its time", "left out"])],
+)
+def test_warns_of_noise(spread, share, too_noisy, warnings):
+    errors = {
+        "networks": 4,
+        "mean_abs_error": 0.01,
+        "max_abs_error": 0.02,
+        "within_5pct": 1.0,
+        "within_3pct": 1.0,
+        "bias": 0.0,
+        "spearman": 1.0,
+    }
+    both = {"unscaled": errors, "scaled": errors}
+    header = Header(
+        layout="blocks",
+        target="cpu",
+        source="measured",
+        device="chip",
+        engine="null",
+        date="2026-01-01",
+        network_error={"held_out": both, "on_grid": both, "left_out_blocks": {}},
+        noise={
+            "samples": 12,
+            "spread": spread,
+            "stopped_by": "stable",
+            "seconds": 9,
+            "processor_share": share,
+            "too_noisy": too_noisy,
+        },
+    )
+    found = [line for line in show.error_lines(header) if line.startswith("warning")]
+    assert len(found) == len(warnings)
+    assert all(word in line for word, line in zip(warnings, found, strict=True))
+
+
 @pytest.mark.slow
 def test_picture(path, tmp_path, capsys):
     out = tmp_path / "t.png"
