@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -43,9 +44,10 @@ def export(network: Network, stem: Path, seed: int) -> float:
         return weight.numpy(), bias.numpy()
 
     model = build_model(network.blocks, batch="batch", weights=weights, name=network.name)
-    for number, text in (("architecture", network.name), ("weights", f"initialised, seed {seed}")):
+    about = {"architecture": network.name, "weights": f"initialised, seed {seed}"}
+    for key, value in about.items():
         entry = model.metadata_props.add()
-        entry.key, entry.value = number, text
+        entry.key, entry.value = key, value
     image = torch.randn(2, *network.input_shape, generator=torch.Generator().manual_seed(seed))
     with torch.inference_mode():
         expected = module(image).numpy()
@@ -60,8 +62,8 @@ def export(network: Network, stem: Path, seed: int) -> float:
             f"ONNX and torch must agree within 1e-4 on {network.name}; got {difference:.1e}"
         )
     temporary = stem.with_name(f".{stem.name}.part")
-    metadata = {"architecture": network.name, "weights": f"initialised, seed {seed}"}
-    temporary.write_bytes(save(module.state_dict(), metadata))
+    # One key: safetensors writes several in an order that changes from call to call.
+    temporary.write_bytes(save(module.state_dict(), {"g4nas": json.dumps(about)}))
     _commit(temporary, stem.with_suffix(".safetensors"))
     temporary.write_bytes(text)
     _commit(temporary, stem.with_suffix(".onnx"))
