@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -52,6 +57,20 @@ def need(package: str) -> Any:
         raise
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep warnings, logs and prints of other people's code from stdout and stderr."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            with redirect_stderr(io.StringIO()):
+                warnings.simplefilter("ignore")
+                yield
+    finally:
+        logging.disable(level)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """One operator of the source.
@@ -96,8 +115,10 @@ class Source:
 
 
 def without_batch(shape: tuple[int, ...], batch: int) -> Shape:
-    """The shape of one image; a shape whose first axis is not the batch is kept as it is."""
-    return shape[1:] if shape and shape[0] == batch else shape
+    """The shape of one image; a shape whose first axis is not the batch is kept as it is.
+
+    Compared as text: a symbolic size of torch refuses to be compared."""
+    return shape[1:] if shape and str(shape[0]) == str(batch) else shape
 
 
 def parse_input(text: str) -> Shape:

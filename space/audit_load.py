@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
-import warnings
 from pathlib import Path
 from typing import Any
 
-from space.audit_graph import AuditError, Shape, Source, need, show_shape
+from space.audit_graph import AuditError, Shape, Source, need, quiet, show_shape
 
 DEFAULT_INPUT = (3, 224, 224)
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
@@ -50,20 +50,10 @@ def _read_onnx(path: Path, input_shape: Shape | None) -> Source:
 
 
 def _read_pt2(path: Path, input_shape: Shape | None) -> Source:
+    from space.audit_pt2 import load_program
     from space.audit_torch import read_program
 
-    torch = need("torch")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            program = torch.export.load(str(path))
-        except Exception as error:
-            why = str(error).strip().splitlines()
-            raise ValueError(
-                f"{path} is no exported program of this torch ({torch.__version__}): "
-                f"{why[0] if why else type(error).__name__}"
-            ) from None
-    source = read_program(program)
+    source = read_program(load_program(path))
     if input_shape and input_shape != source.input_shape:
         raise ValueError(
             f"{path} was exported for an input of {show_shape(source.input_shape)}; got --input "
@@ -87,8 +77,7 @@ def build(model: str) -> Any:
 def _find(model: str, name: str, attribute: str) -> Any:
     if not all(word.isidentifier() for word in (*name.split("."), *attribute.split("."))):
         raise ValueError(f"MODEL must be {KINDS}; got {model!r}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         try:
             found: Any = importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -100,10 +89,10 @@ def _find(model: str, name: str, attribute: str) -> Any:
             raise AuditError(f"{name} cannot be imported: {_short(error)}") from None
     for word in attribute.split("."):
         if not hasattr(found, word):
-            near = [n for n in dir(found) if not n.startswith("_") and word.lower() in n.lower()]
+            near = difflib.get_close_matches(word, dir(found))
             raise ValueError(
                 f"{model}: {getattr(found, '__name__', name)} has no {word!r}"
-                + (f"; near: {', '.join(near[:5])}" if near else "")
+                + (f"; near: {', '.join(near)}" if near else "")
             )
         found = getattr(found, word)
     return found
@@ -125,8 +114,7 @@ def _call(model: str, factory: Any) -> Any:
             f"{model} needs arguments ({', '.join(wanted)}): write a function without any that "
             "calls it"
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         try:
             return factory()
         except Exception as error:

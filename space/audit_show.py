@@ -230,8 +230,8 @@ def _latency(audit: Audit) -> str:
     seconds = audit.network.seconds
     assert seconds is not None
     unknown = sum(len(u.where) for u in audit.unknown)
-    lacks = [f"{unknown} unknown ops"] * bool(unknown)
-    lacks += [f"{seconds.unpriced} ops without a price"] * bool(seconds.unpriced)
+    lacks = [f"unknown ops ({unknown})"] * bool(unknown)
+    lacks += [f"ops without a price ({seconds.unpriced})"] * bool(seconds.unpriced)
     said = f", without {' and '.join(lacks)}" if lacks else ""
     return f"Latency: {seconds.total_s * 1e3:.2f} ms{said} ({audit.target})"
 

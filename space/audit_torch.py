@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import traceback
-import warnings
 from pathlib import Path
 from typing import Any
 
 from space.audit_aten import Call, arguments, base_name, kind_of
-from space.audit_graph import AuditError, Node, Shape, Source, need, show_shape, without_batch
+from space.audit_graph import (
+    AuditError,
+    Node,
+    Shape,
+    Source,
+    need,
+    quiet,
+    show_shape,
+    without_batch,
+)
 
 
 def export(module: Any, input_shape: Shape) -> Any:
@@ -21,8 +29,7 @@ def export(module: Any, input_shape: Shape) -> Any:
     torch = need("torch")
     image = torch.zeros(1, *input_shape)
     module = module.eval()
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with quiet(), torch.no_grad():
         try:
             return torch.export.export(module, (image,))
         except Exception as error:

@@ -7,7 +7,8 @@ unit of its own.
 
 Without paths, or where they say nothing (every unit holds one layer at most, and a container
 joins them), units are regions of the graph: they end where one value alone leads on. What a
-concatenation has taken in does not count beside its result.
+concatenation has taken in does not count beside its result, and an activation on its own belongs
+to the region before it.
 """
 
 from __future__ import annotations
@@ -106,11 +107,12 @@ def _by_graph(layers: Sequence[Layer]) -> tuple[Unit, ...]:
     held: dict[int, set[int]] = {}  # concatenation -> every value in it
     live: set[int] = {-1}
     for index, layer in enumerate(layers):
-        found[-1].append(index)
+        late = layer.op is not None and layer.op.kind == "relu" and not found[-1]
+        found[-2 if late and len(found) > 1 else -1].append(index)
         live = {value for value in live if last[value] > index} | {index}
         if layer.op is not None and layer.op.kind == "concat":
             held[index] = set(layer.inputs).union(*(held.get(i, set()) for i in layer.inputs))
-        if live - held.get(index, set()) == {index}:
+        if found[-1] and live - held.get(index, set()) == {index}:
             found.append([])
     return tuple(Unit(_span(layers, which), tuple(which)) for which in found if which)
 
