@@ -16,6 +16,7 @@ DEVICES = {
     "arm": "the paper's Snapdragon 810, published",
     "gpu": "the paper's GTX 1080 Ti, published",
 }
+TITLE = "Slow-down when a guideline is broken"
 MEASURING: dict[str, Any] = {
     "engine": "onnxruntime",
     "threads": 1,
@@ -112,8 +113,8 @@ def measure_device(
     found["noise"] |= {"seconds": round(wall_s), "processor_share": round(share, 3)}
     if engine.name != "null" and share < 0.95:
         say(f"the processor was ours {share:.0%} of the time only: others ran on it too")
-    draw(out / "guidelines.png", [(f"paper, {columns}", paper), (chip(), here)],
-         "Slow-down when a guideline is broken", limits)  # fmt: skip
+    name = f"{chip()}, {engine.name}"
+    draw(out / "guidelines.png", [(f"paper, {columns}", paper), (name, here)], TITLE, limits)
     write_atomic(out / "guidelines.samples.jsonl", samples_text(cases, times))
     write_atomic(out / "guidelines.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
     say(f"written: {out / 'guidelines.json'}, .samples.jsonl, .png")
@@ -132,8 +133,7 @@ def show_published(device: str, out: Path | None) -> tuple[dict[str, Any], str]:
     model = load_model(device)
     if out is not None:
         paper = paper_slowdowns(cases)
-        draw(out / "guidelines.png", [(f"paper, {device}", paper)],
-             "Slow-down when a guideline is broken")  # fmt: skip
+        draw(out / "guidelines.png", [(f"paper, {device}", paper)], TITLE)
     return published(model, cases)
 
 

@@ -28,7 +28,7 @@ def _lines(rows: Sequence[Slowdown]) -> list[tuple[str, list[Slowdown]]]:
         return [(how, [first, *(r for r in others if how in r.row)]) for how in kinds]
     if first.table == 4:
         *single, both = others
-        return [(f"{row.row} first", [first, row, both]) for row in single]
+        return [(f"{row.row}, then both", [first, row, both]) for row in single]
     return [("", list(rows))]
 
 
@@ -110,4 +110,4 @@ def _explain(axes: Any, rows: Sequence[Slowdown]) -> None:
         for i, kind in enumerate(kinds)
     ]
     if keys:
-        axes.legend(handles=keys, loc="upper left", fontsize=7, frameon=False)
+        axes.legend(handles=keys, loc="upper left", fontsize=7, frameon=False, handlelength=3.5)
