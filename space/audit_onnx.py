@@ -195,14 +195,25 @@ class _Reader:
         weight = self.shapes.get(node.input[1], ())
         constant = node.input[1] in self.constants
         if node.op_type != "Conv":
-            bias = len(node.input) > 2
-            return {"kind": "linear", "bias": bias} if constant and len(weight) == 2 else None
+            if not constant or len(weight) != 2:
+                return None
+            self._must_take(node, weight[int(attributes.get("transB", 0))], before[-1])
+            return {"kind": "linear", "bias": len(node.input) > 2}
         if len(weight) != 4 or len(before) != 3:
             return None
+        self._must_take(node, weight[1] * attributes.get("group", 1), before[0])
         strides = tuple(attributes.get("strides", (1, 1)))
         bias = len(node.input) > 2 and bool(node.input[2])
         fields = {"kind": "conv", "kernel": weight[2:], "stride": strides, "bias": bias}
         return {**fields, "groups": attributes.get("group", 1)}
+
+    def _must_take(self, node: Any, channels: int, given: int) -> None:
+        """ONNX's inference lets a wrong input pass."""
+        if channels != given:
+            raise ValueError(
+                f"{node.op_type} {node.name or node.output[0]} takes {channels} channels; an "
+                f"input of {show_shape(self.nodes[0].shape)} gives it {given}"
+            )
 
     def _part(
         self, node: Any, number: int, attributes: dict[str, Any], before: Shape, after: Shape
