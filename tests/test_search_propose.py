@@ -75,7 +75,7 @@ def _scan(
 
 def test_pick_equals_a_slow_scan() -> None:
     rng = np.random.default_rng(0)
-    for n in (1, 2, 7, 40):
+    for n in (1, 2, 7, 40, 40, 100, 100, 100):
         for direction in (0.0, 0.3, 0.9, 1.0):
             for shift in (-0.7, 0.0, 5.0):  # mostly feasible, few, none
                 score, latency = rng.normal(size=n), rng.uniform(0.01, 1, size=n)
