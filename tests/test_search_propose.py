@@ -105,3 +105,9 @@ def test_without_a_feasible_row_the_least_violation() -> None:
 def test_pick_needs_a_row() -> None:
     with pytest.raises(ValueError, match="at least one row must be allowed; got none"):
         pick(np.ones(2), np.ones(2), np.zeros((2, 1)), np.zeros(2, dtype=bool), 0.5)
+
+
+def test_of_equally_far_rows_the_one_that_is_better_in_the_other() -> None:
+    score, latency = np.array([0.0, 0.0, 1.0]), np.array([10.0, 1.0, 10.0])
+    allowed = np.array([True, True, False])  # the third sets the range of scores
+    assert pick(score, latency, np.zeros((3, 1)), allowed, 0.5) == 1
