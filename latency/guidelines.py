@@ -16,6 +16,7 @@ DEVICES = {
     "arm": "the paper's Snapdragon 810, published",
     "gpu": "the paper's GTX 1080 Ti, published",
 }
+SHARE_WARNING = 0.95  # below this, others ran on our processors
 TITLE = "Slow-down when a guideline is broken"
 MEASURING: dict[str, Any] = {
     "engine": "onnxruntime",
@@ -78,47 +79,52 @@ def measure_device(
     import time
 
     from latency.engines import get_engine
-    from latency.guidelines_cases import TITLES, make_cases
+    from latency.guidelines_cases import make_aligned, make_cases
     from latency.guidelines_measure import estimate_s, measure, split_rounds
     from latency.guidelines_picture import draw
-    from latency.guidelines_report import document, samples_text, text
+    from latency.guidelines_report import Sweep, document, samples_text, text
     from latency.guidelines_rule import suggest
-    from latency.guidelines_slowdown import measured_slowdowns, paper_slowdowns
+    from latency.guidelines_slowdown import paper_slowdowns
     from latency.host import chip, emulated, write_atomic
 
     say = say or _to_stderr
     if batch < 1:
         raise ValueError(f"`--batch` must be at least 1; got {batch}")
     cases = make_cases(columns)
+    every = (*cases, *make_aligned(columns))
     passes, each = split_rounds(rounds)
     engine = get_engine(engine_name, threads=threads)
     if emulated() and engine.name != "null":
         raise ValueError("this machine is emulated: its wall time is not latency")
     out.mkdir(parents=True, exist_ok=True)
+    how = f"{threads} thread{'s' * (threads > 1)}, {passes} x {each} rounds"
     say(
-        f"{2 * len(cases)} chains of Tables 1-{len(TITLES)} on {chip()}, {engine.name} "
-        f"{engine.version}, {threads} thread{'s' * (threads > 1)}, {passes} x {each} rounds: "
-        f"{_duration(estimate_s(cases, engine, batch, rounds))}"
+        f"{2 * len(every)} chains, of Tables 1-4 and at aligned widths, on {chip()}, "
+        f"{engine.name} {engine.version}, {how}: "
+        f"{_duration(estimate_s(every, engine, batch, rounds))}"
     )
     started, processor = time.monotonic(), time.process_time()
     with _progress() as report:
-        times = measure(cases, engine, batch=batch, rounds=rounds, report=report)
+        times = measure(every, engine, batch=batch, rounds=rounds, report=report)
     wall_s, processor_s = time.monotonic() - started, time.process_time() - processor
-    here, paper = measured_slowdowns(cases, times), paper_slowdowns(cases)
-    limits = suggest(here, paper)
+    own = Sweep(cases, times[: len(cases)])
+    aligned = Sweep(every[len(cases) :], times[len(cases) :])
+    paper = paper_slowdowns(cases)
+    limits = suggest(own.slow, paper, aligned.slow)
     found = document(
-        cases, times, here, paper, limits, engine, columns=columns, batch=batch, command=command
+        own, aligned, paper, limits, engine, columns=columns, batch=batch, command=command
     )
     share = processor_s / max(wall_s, 1e-9)
     found["noise"] |= {"seconds": round(wall_s), "processor_share": round(share, 3)}
-    if engine.name != "null" and share < 0.95:
-        say(f"the processor was ours {share:.0%} of the time only: others ran on it too")
+    if engine.name != "null" and share < SHARE_WARNING:
+        say(f"warning: the processor was ours {share:.0%} of the time only: others ran on it too")
     name = f"{chip()}, {engine.name}"
-    draw(out / "guidelines.png", [(f"paper, {columns}", paper), (name, here)], TITLE, limits)
-    write_atomic(out / "guidelines.samples.jsonl", samples_text(cases, times))
+    lines = [(f"paper, {columns}", paper), (name, own.slow), ("at multiples of 16", aligned.slow)]
+    draw(out / "guidelines.png", lines, TITLE, limits)
+    write_atomic(out / "guidelines.samples.jsonl", samples_text(own, aligned))
     write_atomic(out / "guidelines.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
     say(f"written: {out / 'guidelines.json'}, .samples.jsonl, .png")
-    return found, text(found, cases, here, paper)
+    return found, text(found, own, aligned, paper)
 
 
 def show_published(device: str, out: Path | None) -> tuple[dict[str, Any], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ COLUMNS = ("arm", "gpu")  # whose widths: the paper gives each platform its own
 SCALES = (1, 2, 4)
 SIZE = 56  # pixels; height and width of every map
 BLOCKS = 10  # stacked in every row of the four tables
+ALIGNED = 16  # floats of the widest vector unit (AVX-512); every smaller one divides it
 
 # Table 4, guideline G4: ten ResNet bottlenecks of c channels. (ReLU, shortcut): speeds at c = 32,
 # 64, 128. Size and ratio are not stated in the paper. 56x56, the size of the other three tables:
@@ -124,15 +126,24 @@ def _table_2(columns: str) -> Iterable[Case]:
                 yield _case(2, row, scale, f"{low},{high}", unit, printed, *halves)
 
 
+def _fragments(c: int, fragments: int, serial: int) -> Block:
+    fields = {"c_in": c, "c_out": c, "fragments": fragments, "serial": serial}
+    return Block("pointwise_fragments", SIZE, SIZE, **fields)
+
+
+def _fragments_row(fragments: int, serial: int) -> str:
+    if fragments == 1:
+        return "1 fragment"
+    return f"{fragments} {'in sequence' if serial else 'in parallel'}"
+
+
 def _table_3(columns: str) -> Iterable[Case]:
     base = {"arm": 64, "gpu": 128}[columns]
     for (fragments, serial), speeds in TABLE_3[columns].items():
-        how = "in sequence" if serial else "in parallel"
-        row = "1 fragment" if fragments == 1 else f"{fragments} {how}"
+        row = _fragments_row(fragments, serial)
         for scale, printed in zip(SCALES, speeds, strict=True):
             c = round(base * scale / np.sqrt(fragments))
-            fields = {"c_in": c, "c_out": c, "fragments": fragments, "serial": serial}
-            unit = (Block("pointwise_fragments", SIZE, SIZE, **fields),)
+            unit = (_fragments(c, fragments, serial),)
             flops = BLOCKS * (base * scale) ** 2 * SIZE * SIZE
             yield _case(3, row, scale, str(c), unit, printed, flops)
 
@@ -153,6 +164,38 @@ def make_cases(columns: str) -> tuple[Case, ...]:
         raise ValueError(f"`columns` must be one of {', '.join(COLUMNS)}; got {columns!r}")
     tables = (_table_1, _table_2, _table_3, _table_4)
     return tuple(case for table in tables for case in table(columns))
+
+
+def make_aligned(columns: str) -> tuple[Case, ...]:
+    """The questions of Tables 1-3 again, at widths that are multiples of `ALIGNED`; not in the
+    paper.
+
+    Most of the paper's rows that break G1-G3 have widths such as 22, 45 or 90, which vector units
+    and tiles do not divide, and the rows that keep them have 32 or 64: the tables measure both
+    effects at once. Here only one varies. Two widths each; rows differ a little in FLOPs.
+    """
+    found = []
+    wide = {"arm": 1, "gpu": 2}[columns]
+    for scale in (1, 2):
+        c = 64 * scale * wide
+        for share in (1, 2, 4):
+            a, b = c // share, c * share
+            row = f"1:{share * share}"
+            found.append(_own(1, row, scale, f"{a}:{b}", (_conv(a, b), _conv(b, a))))
+        for share in (1, 2, 4):
+            row = "1 group" if share == 1 else f"{share * share} groups"
+            block = _conv(c * share, c * share, share * share)
+            found.append(_own(2, row, scale, str(c * share), (block,)))
+        for fragments, serial in TABLE_3[columns]:
+            width = {1: c, 2: 3 * c // 4, 4: c // 2}[fragments]
+            block = _fragments(width, fragments, serial)
+            found.append(_own(3, _fragments_row(fragments, serial), scale, str(width), (block,)))
+    return tuple(sorted(found, key=lambda case: case.table))
+
+
+def _own(table: int, row: str, scale: int, channels: str, unit: tuple[Block, ...]) -> Case:
+    flops = float(BLOCKS * sum(block.flops for block in unit))
+    return Case(table, row, scale, channels, unit, BLOCKS, math.nan, 0.0, flops)
 
 
 def rows_of(cases: Iterable[Case], table: int) -> list[str]:

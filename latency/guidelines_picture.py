@@ -16,12 +16,15 @@ NUMBERS = {
     3: "G3: fragments of a block",
     4: "G4: share of element-wise memory access",
 }
-PAPER, HERE = "#8a8a8a", "#1f5a91"
+PAPER, HERE, ALIGNED = "#8a8a8a", "#1f5a91", "#c9701a"
+COLORS = (PAPER, HERE, ALIGNED)
 
 
 def _lines(rows: Sequence[Slowdown]) -> list[tuple[str, list[Slowdown]]]:
     """Rows that belong on one line: label of the line and its rows. Table 3 has two lines that
     start at one fragment, the ReLU and the shortcut of Table 4 one each."""
+    if not rows:
+        return []
     first, *others = rows
     if first.table == 3:
         kinds = ("in parallel", "in sequence")
@@ -38,7 +41,8 @@ def draw(
     title: str,
     limits: Sequence[Limit] = (),
 ) -> None:
-    """Write a PNG. `series`: (name, slow-downs of all tables), the paper's first."""
+    """Write a PNG. `series`: (name, slow-downs by table), the paper's first, which has all
+    tables; then this device's and its own at aligned widths."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -46,7 +50,7 @@ def draw(
     figure = Figure(figsize=(9, 6.6), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     for table, axes in enumerate(figure.subplots(2, 2).flat, 1):
-        for (_, found), color in zip(series, (PAPER, HERE), strict=False):
+        for (_, found), color in zip(series, COLORS, strict=False):
             for index, (_, rows) in enumerate(_lines(of_table(found, table))):
                 ends = [[r.value - r.low for r in rows], [r.high - r.value for r in rows]]
                 axes.errorbar(
@@ -64,15 +68,15 @@ def draw(
         for limit in limits[table - 1 : table]:
             number = limit.value if table != 3 else (limit.value - UNIT) / FRAGMENT
             if math.isfinite(number):
-                axes.axvline(number, c=HERE, ls=":", lw=1)
+                axes.axvline(number, c="black", ls=":", lw=1)
         _explain(axes, of_table(series[0][1], table))
     keys = [
         Line2D([], [], c=color, marker="o", ms=4.5, label=name)
-        for (name, _), color in zip(series, (PAPER, HERE), strict=False)
+        for (name, _), color in zip(series, COLORS, strict=False)
     ]
     if limits:
-        keys.append(Line2D([], [], c=HERE, ls=":", label="limit suggested here (none: no line)"))
-    figure.legend(handles=keys, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+        keys.append(Line2D([], [], c="black", ls=":", label="limit suggested"))
+    figure.legend(handles=keys, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
@@ -110,4 +114,4 @@ def _explain(axes: Any, rows: Sequence[Slowdown]) -> None:
         for i, kind in enumerate(kinds)
     ]
     if keys:
-        axes.legend(handles=keys, loc="upper left", fontsize=7, frameon=False, handlelength=3.5)
+        axes.legend(handles=keys, loc="best", fontsize=7, frameon=False, handlelength=3.5)

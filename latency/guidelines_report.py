@@ -6,17 +6,19 @@ import json
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from latency.engines import Engine
-from latency.guidelines_cases import TITLES, Case
+from latency.guidelines_cases import ALIGNED, TITLES, Case
 from latency.guidelines_limits import SCHEMA, limits_json
 from latency.guidelines_measure import chains
 from latency.guidelines_rule import RULE, Limit
 from latency.guidelines_show import case_rows, slowdown_line, tables
-from latency.guidelines_slowdown import Slowdown, of_table, verdict
+from latency.guidelines_slowdown import Slowdown, measured_slowdowns, of_table, verdict
 from latency.host import chip, commit, facts
 from latency.journal import chain_text
 from latency.measure import Floats
@@ -30,10 +32,35 @@ MEASURED = (
 )
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """Cases and their times: seconds [cases, passes, rounds]."""
+
+    cases: Sequence[Case]
+    times: Floats
+
+    @cached_property
+    def slow(self) -> tuple[Slowdown, ...]:
+        return measured_slowdowns(self.cases, self.times)
+
+    @property
+    def quartiles(self) -> Floats:
+        """Seconds at 25, 50 and 75 %, [3, cases]."""
+        return np.quantile(self.times.reshape(len(self.cases), -1), (0.25, 0.5, 0.75), axis=1)
+
+    @property
+    def spread(self) -> Floats:
+        """Interquartile range over median, [cases]."""
+        q25, median, q75 = self.quartiles
+        return (q75 - q25) / median
+
+    def rows(self) -> list[dict[str, Any]]:
+        return case_rows(self.cases, self.quartiles[1], self.spread)
+
+
 def document(
-    cases: Sequence[Case],
-    times: Floats,
-    here: Sequence[Slowdown],
+    own: Sweep,
+    aligned: Sweep,
     paper: Sequence[Slowdown],
     limits: Sequence[Limit],
     engine: Engine,
@@ -42,17 +69,21 @@ def document(
     batch: int,
     command: str,
 ) -> dict[str, Any]:
-    """What guidelines.json holds. `times`: seconds [cases, passes, rounds]."""
-    flat = times.reshape(len(cases), -1)
-    q25, seconds, q75 = np.quantile(flat, (0.25, 0.5, 0.75), axis=1)
-    spread = (q75 - q25) / seconds
-    return {
+    """What guidelines.json holds."""
+    passes, rounds = own.times.shape[1:]
+    found = {
         "schema": SCHEMA,
         "limits": limits_json(Guidelines(*(limit.value for limit in limits))),
         "why": {limit.name: limit.why for limit in limits},
         "verdicts": {
-            f"g{table}": verdict(of_table(here, table), of_table(paper, table), columns)
+            f"g{table}": verdict(of_table(own.slow, table), of_table(paper, table), columns)
             for table in TITLES
+        },
+        "aligned_verdicts": {
+            f"g{table}": verdict(
+                of_table(aligned.slow, table), where=f" at multiples of {ALIGNED}"
+            )
+            for table in sorted({case.table for case in aligned.cases})
         },
         "rule": RULE,
         "source": "measured",
@@ -69,34 +100,40 @@ def document(
         "command": command,
         "host": facts(),
         "noise": {
-            "spread": round(float(np.median(spread)), 4),
-            "spread_90pct": round(float(np.quantile(spread, 0.9)), 4),
-            "passes": times.shape[1],
-            "rounds": times.shape[2],
+            "spread": round(float(np.median(own.spread)), 4),
+            "spread_90pct": round(float(np.quantile(own.spread, 0.9)), 4),
+            "passes": passes,
+            "rounds": rounds,
         },
         "method": MEASURED,
         "reference": f"{CITATION}; Tables 1-4, {columns} columns",
         "columns": columns,
-        "slowdowns": [_slowdown(s, p) for s, p in zip(here, paper, strict=True)],
-        "rows": case_rows(cases, seconds, spread),
+        "slowdowns": [_slowdown(s, p) for s, p in zip(own.slow, paper, strict=True)],
+        "aligned_slowdowns": [_slowdown(s) for s in aligned.slow],
+        "rows": own.rows(),
+        "aligned_rows": aligned.rows(),
     }
+    return found
 
 
-def _slowdown(here: Slowdown, paper: Slowdown) -> dict[str, Any]:
-    values = {"measured": here.value, "low": here.low, "high": here.high, "paper": paper.value}
+def _slowdown(here: Slowdown, paper: Slowdown | None = None) -> dict[str, Any]:
+    values = {"measured": here.value, "low": here.low, "high": here.high}
+    if paper is not None:
+        values["paper"] = paper.value
     rounded = {name: round(value, 4) for name, value in values.items()}
     return {"table": here.table, "row": here.row, "number": round(here.number, 4)} | rounded
 
 
-def samples_text(cases: Sequence[Case], times: Floats) -> str:
+def samples_text(*sweeps: Sweep) -> str:
     """One JSON object a line: a case, its chains, its raw seconds [passes, rounds]."""
     lines = []
-    for case, own in zip(cases, times, strict=True):
+    for case, own in ((c, t) for s in sweeps for c, t in zip(s.cases, s.times, strict=True)):
         long, before = chains(case)
         values = {
             "table": case.table,
             "row": case.row,
             "channels": case.channels,
+            "in_paper": bool(np.isfinite(case.paper_s)),
             "long": chain_text(long),
             "before": chain_text(before),
             "times": [[float(f"{t:.5g}") for t in row] for row in own],
@@ -105,22 +142,21 @@ def samples_text(cases: Sequence[Case], times: Floats) -> str:
     return "\n".join(lines) + "\n"
 
 
-def text(
-    found: dict[str, Any],
-    cases: Sequence[Case],
-    here: Sequence[Slowdown],
-    paper: Sequence[Slowdown],
-) -> str:
-    """The four tables with a verdict each, and the limits."""
-    column = found["columns"]
-    ends = {
-        table: [
-            slowdown_line(cases, table, here, "here"),
-            slowdown_line(cases, table, paper, f"paper {column}"),
-            found["verdicts"][f"g{table}"],
+def text(found: dict[str, Any], own: Sweep, aligned: Sweep, paper: Sequence[Slowdown]) -> str:
+    """The four tables with their verdicts, and the limits. `found` of `document`."""
+    column, ends = found["columns"], {}
+    for table in TITLES:
+        name = f"g{table}"
+        ends[table] = [
+            slowdown_line(own.cases, table, own.slow, "here"),
+            slowdown_line(own.cases, table, paper, f"paper {column}"),
         ]
-        for table in TITLES
-    }
+        if name in found["aligned_verdicts"]:
+            who = f"here at multiples of {ALIGNED}"
+            ends[table].append(slowdown_line(aligned.cases, table, aligned.slow, who))
+        ends[table].append(found["verdicts"][name])
+        if name in found["aligned_verdicts"]:
+            ends[table].append(found["aligned_verdicts"][name])
     noise, threads = found["noise"], found["threads"]
     head = (
         f"measured: {found['device']}, {found['engine']} {found['engine_version']}, {threads} "
@@ -128,5 +164,7 @@ def text(
         f"median spread (IQR / median) {noise['spread']:.1%} over {noise['passes']} x "
         f"{noise['rounds']} rounds; 'to best' is time per multiply-add over the best of its width"
     )
+    more = list(zip(aligned.cases, found["aligned_rows"], strict=True))
+    listed = tables(own.cases, found["rows"], ends, column, more)
     limits = ["Limits for search.run --guidelines", *(f"  {why}" for why in found["why"].values())]
-    return "\n\n".join([head, tables(cases, found["rows"], ends, column), "\n".join(limits)])
+    return "\n\n".join([head, listed, "\n".join(limits)])

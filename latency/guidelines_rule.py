@@ -14,8 +14,10 @@ from space.network import SHUFFLENET_V2, shufflenet_v2
 
 RULE = (
     "A limit is the guideline's number at which this device slows down as much as the paper's "
-    "column does at the paper's limit. Slow-downs are times per multiply-add against the row that "
-    "keeps the guideline, geometric means over the three widths, linear between the rows; of rows "
+    "column does at the paper's limit. For G1-G3 the device is measured at widths that are "
+    "multiples of 16: what other widths cost here is no matter of the guidelines, and latency "
+    "tables know it. Slow-downs are times per multiply-add against the row that "
+    "keeps the guideline, geometric means over the widths, linear between the rows; of rows "
     "with one number the slower counts. Where no row exceeds the allowed slow-down with all of "
     "its 95 % interval, the limit is infinite (null). G3: f "
     "fragments count 2 + 3 f, as in a ShuffleNet v2 unit, rounded down. No limit is below what "
@@ -83,12 +85,16 @@ def needed() -> Guidelines:
     return Guidelines(*(max(getattr(g, name) for g in found) for name in NAMES))
 
 
-def suggest(device: Sequence[Slowdown], paper: Sequence[Slowdown]) -> list[Limit]:
-    """A limit for each of G1-G4 by `RULE`."""
+def suggest(
+    device: Sequence[Slowdown], paper: Sequence[Slowdown], aligned: Sequence[Slowdown] = ()
+) -> list[Limit]:
+    """A limit for each of G1-G4 by `RULE`. A table that is among `aligned` is read there, not in
+    `device`."""
     least = needed()
     limits = []
     for table, name in enumerate(NAMES, 1):
-        of_paper, of_device = curve(paper, table), curve(device, table)
+        of_paper = curve(paper, table)
+        of_device = curve(aligned, table) or curve(device, table)
         paper_limit = float(getattr(PAPER_LIMITS, name))
         allowed = slowdown_at(of_paper, paper_limit)
         value = number_at(of_device, allowed)

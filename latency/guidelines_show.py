@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from latency.guidelines_cases import TITLES, Case, rows_of
+from latency.guidelines_cases import ALIGNED, TITLES, Case, rows_of
 from latency.guidelines_slowdown import Slowdown, of_table
 from latency.measure import Floats
 
@@ -39,9 +39,10 @@ def case_rows(
             "channels": case.channels,
             "flops": case.flops,
             "number": round(case.number, 4),
-            "paper_s": float(f"{case.paper_s:.6g}"),
-            "paper_to_best": round(float(theirs[i]), 4),
         }
+        if np.isfinite(case.paper_s):
+            row["paper_s"] = float(f"{case.paper_s:.6g}")
+            row["paper_to_best"] = round(float(theirs[i]), 4)
         value = float(f"{seconds[i]:.6g}")
         if spread is None:
             row |= {"model_s": value, "error": round(value / case.paper_s - 1, 4)}
@@ -53,9 +54,14 @@ def case_rows(
 
 
 def tables(
-    cases: Sequence[Case], rows: Sequence[dict], ends: dict[int, list[str]], column: str
+    cases: Sequence[Case],
+    rows: Sequence[dict],
+    ends: dict[int, list[str]],
+    column: str,
+    more: Sequence[tuple[Case, dict]] = (),
 ) -> str:
-    """The four tables. `rows` of `case_rows`, `ends`: lines under each table."""
+    """The four tables. `rows` of `case_rows`; `ends`: lines under each table; `more`: cases that
+    are not in the paper and their rows."""
     text = []
     for table, title in TITLES.items():
         name = f"G{table}"
@@ -66,12 +72,17 @@ def tables(
         heads += f"{f'paper {column}, ms':>15}{'to best':>9}"
         heads += "" if measured else f"{'model, ms':>11}{'error':>8}"
         text += [f"Table {table}. {title}", heads]
-        for scale in dict.fromkeys(case.scale for case in cases):
-            for case, row in zip(cases, rows, strict=True):
-                if (case.table, case.scale) == (table, scale):
-                    text.append(_line(case, row))
+        text += _lines(table, list(zip(cases, rows, strict=True)))
+        own = _lines(table, more)
+        text += [f"  at multiples of {ALIGNED}, not in the paper:", *own] if own else []
         text += [*ends.get(table, []), ""]
     return "\n".join(text).rstrip()
+
+
+def _lines(table: int, pairs: Sequence[tuple[Case, dict]]) -> list[str]:
+    """Of one table, width by width."""
+    kept = [pair for pair in pairs if pair[0].table == table]
+    return [_line(*pair) for pair in sorted(kept, key=lambda pair: pair[0].scale)]
 
 
 def _line(case: Case, row: dict) -> str:
@@ -79,7 +90,8 @@ def _line(case: Case, row: dict) -> str:
     if "measured_s" in row:
         line += f"{row['measured_s'] * 1e3:10.3f}{row['spread']:8.1%}"
         line += f"{row['measured_to_best']:8.2f}x"
-    line += f"{row['paper_s'] * 1e3:15.3f}{row['paper_to_best']:8.2f}x"
+    if "paper_s" in row:
+        line += f"{row['paper_s'] * 1e3:15.3f}{row['paper_to_best']:8.2f}x"
     if "model_s" in row:
         line += f"{row['model_s'] * 1e3:11.3f}{row['error']:+8.1%}"
     return line

@@ -97,11 +97,16 @@ def _against(slowdown: Slowdown) -> str:
     return f"{slowdown.row} {'are' if several else 'is'} {value:.2f}x {how}"
 
 
-def verdict(found: Sequence[Slowdown], paper: Sequence[Slowdown] = (), column: str = "") -> str:
+def verdict(
+    found: Sequence[Slowdown],
+    paper: Sequence[Slowdown] = (),
+    column: str = "",
+    where: str = "",
+) -> str:
     """One sentence: whether a guideline holds, told from the rows of its table.
 
     It holds if the row that breaks it most is slower beyond doubt. `paper`: the same rows in the
-    paper's `column`, to name beside them.
+    paper's `column`, to name beside them. `where`: which rows these are.
     """
     first, *others, worst = found
     interval = f"{worst.low:.2f} to {worst.high:.2f}"
@@ -113,4 +118,4 @@ def verdict(found: Sequence[Slowdown], paper: Sequence[Slowdown] = (), column: s
         says = "does not hold" if worst.high < 1 else "within noise"
     contrary = [s for s in others if (s.high < 1 <= worst.value) or (s.low > 1 > worst.value)]
     but = "".join(f", yet {_against(s)}" for s in contrary)
-    return f"G{worst.table} {says}: {_against(worst)} than {first.row} ({interval}){but}"
+    return f"G{worst.table}{where} {says}: {_against(worst)} than {first.row} ({interval}){but}"

@@ -71,11 +71,14 @@ def test_document_and_files(measured: tuple[Path, dict, str]) -> None:
     for name in ("device", "engine", "versions", "date", "noise", "rule", "host", "threads"):
         assert found[name]
     assert len(found["rows"]) == 51 and len(found["slowdowns"]) == 17
+    assert len(found["aligned_rows"]) == 22 and len(found["aligned_slowdowns"]) == 11
+    assert all("paper_s" not in row for row in found["aligned_rows"])
     limits = load_limits(out / "guidelines.json")
     assert found["limits"]["g1"] == limits.g1 and limits.g3 == 5
     assert (out / "guidelines.png").read_bytes().startswith(b"\x89PNG")
     for table in range(1, 5):
         assert f"Table {table}. G{table}" in text and found["verdicts"][f"g{table}"] in text
+    assert "G1 at multiples of 16 holds: 1:16 is 1.21x slower than 1:1 (1.21 to 1.21)\n" in text
     assert "G4 holds: ReLU and shortcut are 1.52x slower than neither" in text
 
 
@@ -84,7 +87,7 @@ def test_samples_are_raw(measured: tuple[Path, dict, str]) -> None:
     out, found, _ = measured
     samples = (out / "guidelines.samples.jsonl").read_text()
     lines = [json.loads(line) for line in samples.splitlines()]
-    assert len(lines) == 51
+    assert [line["in_paper"] for line in lines] == [True] * 51 + [False] * 22
     first = lines[0]
     conv = "conv@56x56 c_in=32 c_out=32"
     assert (first["long"], first["before"]) == (f"24 x {conv}", f"4 x {conv}")
@@ -99,7 +102,9 @@ def test_json_goes_to_stdout(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     said = capsys.readouterr()
     found = json.loads(said.out)
     assert found["command"].startswith("python -m latency.guidelines --engine null")
-    assert said.err.splitlines()[0].startswith("102 chains of Tables 1-4 on ")
+    assert said.err.splitlines()[0].startswith(
+        "146 chains, of Tables 1-4 and at aligned widths, on "
+    )
 
 
 @pytest.mark.slow

@@ -6,7 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from latency.guidelines_cases import BLOCKS, TITLES, Case, make_cases, rows_of
+from latency.guidelines_cases import (
+    ALIGNED,
+    BLOCKS,
+    TITLES,
+    Case,
+    make_aligned,
+    make_cases,
+    rows_of,
+)
 from latency.guidelines_measure import chains
 from latency.published_rows import fit_rows
 from space.block import Block
@@ -37,10 +45,30 @@ def test_unknown_columns() -> None:
 @pytest.mark.parametrize("columns", ["arm", "gpu"])
 def test_units_stack(columns: str) -> None:
     """A unit takes what it gives, and ten blocks of it are the chain's difference."""
-    for c in make_cases(columns):
+    for c in (*make_cases(columns), *make_aligned(columns)):
         long, before = chains(c)
         assert Network("stack", long).flops - Network("stack", before).flops == c.flops
         assert c.repeats * len(c.unit) == (2 * BLOCKS if c.table == 1 else BLOCKS)
+
+
+@pytest.mark.parametrize("columns", ["arm", "gpu"])
+def test_aligned_cases(columns: str) -> None:
+    """Every width of every group is a multiple of 16, and rows have about equal FLOPs."""
+    cases = make_aligned(columns)
+    assert [rows_of(cases, table) for table in (1, 2, 4)] == [
+        ["1:1", "1:4", "1:16"],
+        ["1 group", "4 groups", "16 groups"],
+        [],
+    ]
+    assert rows_of(cases, 3) == rows_of(make_cases(columns), 3)
+    for c in cases:
+        ops = [op for block in c.unit for op in block.ops]
+        assert all(op.c_in // op.groups % ALIGNED == op.c_out % ALIGNED == 0 for op in ops)
+        base = 64 * c.scale * {"arm": 1, "gpu": 2}[columns]
+        wanted = BLOCKS * base * base * PIXELS * (2 if c.table == 1 else 1)
+        slack = 0.126 if c.row.startswith("2 ") else 0  # 3/4 for the root of 1/2
+        assert c.flops == pytest.approx(wanted, rel=slack)
+        assert c.paper_s != c.paper_s and c.paper_flops == c.flops
 
 
 @pytest.mark.parametrize(

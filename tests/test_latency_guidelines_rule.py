@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from latency.guidelines_cases import make_cases
+from latency.guidelines_cases import make_aligned, make_cases
 from latency.guidelines_limits import limits_json, load_limits
 from latency.guidelines_rule import Point, curve, needed, number_at, slowdown_at, suggest
 from latency.guidelines_slowdown import (
@@ -96,6 +96,17 @@ def test_what_shufflenet_v2_needs_is_within_the_papers_limits() -> None:
     assert needed().g3 == 5
 
 
+def test_aligned_rows_take_the_place_of_the_papers() -> None:
+    """What odd widths cost is no slow-down of a guideline."""
+    paper = paper_slowdowns(CASES)
+    device = measured_slowdowns(CASES, times_of({"1:2": 1.5, "1:6": 1.5, "1:12": 1.5}))
+    assert suggest(device, paper)[0].value == 1.02
+    cases = make_aligned("arm")
+    flat = np.array([c.flops / 1e10 for c in cases])[:, None, None] * np.ones((1, 6, 5))
+    found = suggest(device, paper, measured_slowdowns(cases, flat))
+    assert all(math.isinf(limit.value) for limit in found)
+
+
 def test_fragments_count_units() -> None:
     """f fragments are 2 + 3 f convolutions; the slower arrangement counts; rounded down."""
     device = measured_slowdowns(CASES, times_of({"2 in sequence": 1.3, "4 in parallel": 1.5}))
@@ -156,9 +167,10 @@ def test_verdicts(found: list[Slowdown], says: str) -> None:
     assert verdict(found) == says
 
 
-def test_verdict_names_the_paper() -> None:
+def test_verdict_names_the_paper_and_the_rows() -> None:
     found = rows(1, 1.2, 1.41, half=0.01)
     assert verdict(found, rows(1, 1.1, 1.35), "arm").endswith("(1.40 to 1.42; paper arm 1.35x)")
+    assert verdict(found, where=" here").startswith("G1 here holds: ")
 
 
 def test_limits_round_trip(tmp_path: Path) -> None:
