@@ -14,6 +14,7 @@ Kind: TypeAlias = dict[str, Any]  # fields of a Node
 ACTS = {
     "relu", "relu6", "hardswish", "hardsigmoid", "silu", "sigmoid", "gelu", "tanh", "leaky_relu",
     "elu", "selu", "celu", "mish", "softplus", "prelu", "clamp", "abs", "hardtanh",
+    "erf",
 }  # fmt: skip
 PASS = {
     "dropout", "feature_dropout", "alpha_dropout", "contiguous", "clone", "alias", "detach", "to",

@@ -17,6 +17,7 @@ from space.op import Op
 
 ABSORB = ("conv", "dwconv", "linear", "batchnorm")
 GATES = {"sigmoid": "silu", "hardsigmoid": "hardswish", "relu6": "hardswish", "tanh": "mish"}
+GATES |= {"clamp": "hardswish", "erf": "gelu"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class _Draft:
 
 def lower(source: Source) -> tuple[Layer, ...]:
     """The layers of a model in the order they run."""
-    return tuple(_finish(draft) for draft in _Lowering(_gates(source), source.outputs).drafts)
+    nodes = _gates(_without_dead_views(source.nodes, source.outputs), source.outputs)
+    return tuple(_finish(draft) for draft in _Lowering(nodes, source.outputs).drafts)
 
 
 def _uses(nodes: tuple[Node, ...], outputs: tuple[int, ...]) -> Counter[int]:
@@ -62,27 +64,39 @@ def _uses(nodes: tuple[Node, ...], outputs: tuple[int, ...]) -> Counter[int]:
     return uses
 
 
-def _gates(source: Source) -> tuple[Node, ...]:
+def _without_dead_views(nodes: tuple[Node, ...], outputs: tuple[int, ...]) -> tuple[Node, ...]:
+    """The nodes; views that nothing reads, such as a batch norm's other outputs, read nothing."""
+    kept, uses = list(nodes), _uses(nodes, outputs)
+    for index in range(len(kept) - 1, -1, -1):
+        if kept[index].kind in ("pass", "slice", "reshape", "transpose") and not uses[index]:
+            uses.subtract(kept[index].inputs)
+            kept[index] = replace(kept[index], kind="pass", inputs=())
+    return tuple(kept)
+
+
+def _gates(given: tuple[Node, ...], outputs: tuple[int, ...]) -> tuple[Node, ...]:
     """The nodes with x * f(x), f of activations and constants alone, as one activation.
 
     What f read is left without a reader and goes.
     """
-    nodes = list(source.nodes)
-    uses = _uses(source.nodes, source.outputs)
+    nodes, uses = list(given), _uses(given, outputs)
     for index, node in enumerate(nodes):
         if node.kind != "mul" or len(node.inputs) != 2:
             continue
         for gate, x in (node.inputs, node.inputs[::-1]):
-            names, at = [], gate
-            while at != x and nodes[at].kind in ("act", "affine") and uses[at] == 1:
+            names, at, roots = [], gate, [x]
+            while nodes[roots[-1]].kind == "affine" and uses[roots[-1]] == 1:
+                roots.append(nodes[roots[-1]].inputs[0])
+            while at not in roots and nodes[at].kind in ("act", "affine") and uses[at] == 1:
                 names += [nodes[at].act] if nodes[at].act else []
                 at = nodes[at].inputs[0]
-            if at == x and names:
+            if at in roots and names:
                 act = GATES.get(names[0], names[0])
-                nodes[index] = replace(node, kind="act", act=act, inputs=(x,))
-                while gate != x:
-                    gone, gate = gate, nodes[gate].inputs[0]
-                    nodes[gone] = replace(nodes[gone], kind="pass", inputs=())
+                nodes[index] = replace(node, kind="act", act=act, inputs=(at,))
+                for gone in (gate, x):
+                    while gone != at:
+                        inner = nodes[gone].inputs[0]
+                        nodes[gone], gone = replace(nodes[gone], kind="pass", inputs=()), inner
                 break
     return tuple(nodes)
 
@@ -162,9 +176,10 @@ class _Lowering:
             free = before.kind in ABSORB and not before.act
             constant = node.kind == "affine" and not node.params and before.kind != "unknown"
             again = node.kind == "norm" and before.norm == "batch"
-            if (free and not again) or constant:
+            bound = node.act == "clamp" and before.act in ("relu", "clamp")  # the other bound
+            if (free and not again) or constant or bound:
                 self._absorb(index, before)
-                before.act = before.act or node.act
+                before.act = node.act if bound else before.act or node.act
                 before.norm = "batch" if node.kind == "norm" else before.norm
                 return
         draft = self._new(index, "relu" if node.kind == "act" else "batchnorm")

@@ -14,7 +14,7 @@ ACTS = {
     "Relu": "relu", "HardSwish": "hardswish", "HardSigmoid": "hardsigmoid", "Sigmoid": "sigmoid",
     "Tanh": "tanh", "LeakyRelu": "leaky_relu", "Elu": "elu", "Selu": "selu", "Celu": "celu",
     "Gelu": "gelu", "Mish": "mish", "Softplus": "softplus", "PRelu": "prelu", "Swish": "silu",
-    "Abs": "abs", "Clip": "clamp",
+    "Abs": "abs", "Clip": "clamp", "Erf": "erf",
 }  # fmt: skip
 KINDS = {
     "BatchNormalization": "norm", "Concat": "concat", "Transpose": "transpose",

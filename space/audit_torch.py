@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from space.audit_aten import Call, arguments, base_name, kind_of
+from space.audit_aten import SPLITS, Call, arguments, base_name, kind_of
 from space.audit_graph import (
     AuditError,
     Node,
@@ -146,6 +146,8 @@ class _Reader:
             "shape": self._shape(node),
             "modules": _modules(node),
         }
+        if base_name(node) in SPLITS:  # what its parts are slices of
+            fields["shape"] = self._shape(node.all_input_nodes[0])
         kinds = self._kind(node) or {"kind": "unknown"}
         if not all(isinstance(size, int) for size in fields["shape"]):
             kinds = {"kind": "unknown", "missing": "no fixed shape"}
