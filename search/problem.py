@@ -90,8 +90,8 @@ class Evaluation:
 class Problem:
     """Score up, latency down, under budgets and guidelines.
 
-    `relax` names guidelines whose axes are open and whose limits do not bind. `only` are the axes
-    to search instead of every open slot of the space.
+    `relax` names guidelines whose axes are open and whose limits do not bind; nor does an infinite
+    limit. `only` are the axes to search instead of every open slot of the space.
     """
 
     space: ShuffleNetV2Space
@@ -113,7 +113,8 @@ class Problem:
         """(cost, limit) of every constraint."""
         kept = [(name, float(getattr(self.limits, name))) for name in NAMES]
         budgets = [(budget.cost, budget.limit) for budget in self.budgets]
-        return (*budgets, *(item for item in kept if item[0] not in self.relax))
+        bind = (item for item in kept if item[0] not in self.relax and item[1] < np.inf)
+        return (*budgets, *bind)
 
     def evaluate(self, genes: Genes) -> Evaluation:
         """Costs, score and constraints of genes int16 [n, slots].

@@ -56,6 +56,8 @@ def record(
         words += ["--budget", str(budget)]
     for name in problem.relax:
         words += ["--relax", name]
+    if args.guidelines is not None:
+        words += ["--guidelines", str(args.guidelines)]
     words += ["--trials", str(args.trials), "--seed", str(args.seed), "--sampler", args.sampler]
     found = {
         "command": shlex.join(words),

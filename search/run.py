@@ -50,6 +50,12 @@ def parser() -> argparse.ArgumentParser:
         help="open the axes that break a guideline and drop its limit; may be repeated",
     )
     result.add_argument(
+        "--guidelines",
+        type=Path,
+        metavar="FILE",
+        help="limits of G1-G4 measured on a device by latency.guidelines; default: the paper's",
+    )
+    result.add_argument(
         "--sampler",
         default="prescreened",
         choices=("prescreened", "nsga2", "tpe", "random"),
@@ -85,12 +91,15 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError(f"--resume needs a study in {out}; there is no {path}")
 
     from search.lock import locked
+    from latency.guidelines_limits import load_limits
     from search.problem import Problem
     from search.study import Study
+    from space.guidelines import PAPER_LIMITS
     from space.shufflenet_v2 import ShuffleNetV2Space
 
     relax = tuple(sorted(set(args.relax)))
-    problem = Problem(ShuffleNetV2Space(), table, budgets, relax)
+    limits = PAPER_LIMITS if args.guidelines is None else load_limits(args.guidelines)
+    problem = Problem(ShuffleNetV2Space(), table, budgets, relax, limits)
     _writable(out)
     with locked(out):
         study = Study.open(problem, seed=args.seed, sampler=args.sampler, path=path)
@@ -119,6 +128,8 @@ def target_table(target: str) -> Table:
 def _default_out(args: argparse.Namespace) -> Path:
     target = re.sub(r"[^\w.-]+", "_", Path(args.target).stem)
     words = [target, *args.budget, *(f"relax-{name}" for name in sorted(set(args.relax)))]
+    if args.guidelines is not None:
+        words.append(args.guidelines.stem)
     if args.seed:
         words.append(f"seed{args.seed}")
     if args.sampler != "prescreened":

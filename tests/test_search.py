@@ -381,3 +381,21 @@ def test_benchmark_and_ablation_print_json(capsys: pytest.CaptureFixture[str]) -
     assert ablation.main(["--trials", "20", "--seeds", "1", "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["dropped"] for row in rows] == [None, "g1", "g2", "g3", "g4"]
+
+
+def test_limits_of_a_device_take_the_papers_place() -> None:
+    limits = Guidelines(g1=1.02, g2=float("inf"), g3=5, g4=0.37)
+    found = Problem(ShuffleNetV2Space(), load_table("arm"), parse_budgets(["146M"]), limits=limits)
+    assert dict(found.constraints) == {"flops": 146e6, "g1": 1.02, "g3": 5.0, "g4": 0.37}
+    genes = found.space.sample(300, np.random.default_rng(2))
+    got = found.evaluate(genes)
+    assert (got.costs.g4[got.feasible] <= 0.37).all()
+    assert got.feasible.sum() < problem("146M").evaluate(genes).feasible.sum()
+
+
+def test_a_bad_limits_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "limits.json").write_text('{"schema": 1}')
+    words = ("--target", "arm", "--budget", "41M", "--guidelines", str(tmp_path / "limits.json"))
+    assert run(*words, out=tmp_path / "out") == 2
+    assert "must have `limits`" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
