@@ -90,8 +90,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.resume and not path.exists():
         raise ValueError(f"--resume needs a study in {out}; there is no {path}")
 
-    from search.lock import locked
     from latency.guidelines_limits import load_limits
+    from search.lock import locked
     from search.problem import Problem
     from search.study import Study
     from space.guidelines import PAPER_LIMITS
