@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from latency.header import Header
@@ -21,7 +21,8 @@ OTHERS = ("ShuffleNet v1", "MobileNet v2")
 @dataclass(frozen=True, slots=True)
 class Row:
     """One network of the answer. `score` is None outside the space it compares in, `latency_s`
-    None where the table cannot tell."""
+    None where the table cannot tell; `measured_s` is the whole network run on this machine, if the
+    table is of it."""
 
     name: str
     role: str
@@ -33,6 +34,8 @@ class Row:
     speed_up: float | None = None
     architecture: str = ""
     genes: tuple[int, ...] = ()
+    network: Network | None = None
+    measured_s: float | None = None
 
     def record(self, header: Header) -> dict[str, Any]:
         """The row for JSON, every latency with its source and the table's own error."""
@@ -45,8 +48,9 @@ class Row:
             "params": int(self.params),
             "latency_s": self.latency_s,
             "latency_source": header.source,
-            "latency_mean_abs_error": header.network_error.get("mean_abs_error"),
+            "latency_mean_abs_error": (mean_error(header) or (None,))[0],
             "speed_up": self.speed_up,
+            "measured_whole_s": self.measured_s,
             "score": self.score,
             **{name: getattr(self.guidelines, name) for name in NAMES},
         }
@@ -70,6 +74,7 @@ def row_of(
         speed_up=None if base is None else float(base.found.costs.latency_s[0]) / latency,
         architecture=problem.space.text(architecture),
         genes=architecture.genes,
+        network=problem.space.lower(architecture),
     )
 
 
@@ -89,6 +94,7 @@ def other_rows(table: Table, flops: float, base: Baseline | None) -> list[Row]:
                 params=network.params,
                 latency_s=latency,
                 guidelines=Guidelines.of(network.blocks),
+                network=network,
                 speed_up=float(base.found.costs.latency_s[0]) / latency if known else None,  # type: ignore[union-attr,operator]
             )
         )
@@ -164,15 +170,41 @@ def limit_of(problem: Problem, found: Evaluation, base: Baseline | None) -> Limi
     )
 
 
+def with_measurements(rows: Sequence[Row], header: Header) -> list[Row]:
+    """The rows, each run whole here where the table is of this machine; else as they are."""
+    from search.verify import measured_whole
+
+    networks = [row.network for row in rows if row.network is not None]
+    if len(networks) != len(rows):
+        return list(rows)
+    seconds = measured_whole(header, networks)
+    if seconds is None:
+        return list(rows)
+    return [replace(row, measured_s=value) for row, value in zip(rows, seconds, strict=True)]
+
+
+def mean_error(header: Header) -> tuple[float, str] | None:
+    """The table's mean absolute relative error on whole networks it was not made from, and on
+    which; None if it was never judged."""
+    error = header.network_error
+    held_out = error.get("held_out") if isinstance(error, dict) else None
+    if isinstance(held_out, dict) and isinstance(held_out.get("scaled"), dict):
+        judged = held_out["scaled"]  # predictions carry the scale factor
+        what = f"{judged.get('networks', '?')} random networks it was not built from"
+    elif isinstance(held_out, str):
+        judged, what = error, f"{error.get('networks', '?')} whole networks ({held_out}, held out)"
+    else:
+        return None
+    value = judged.get("mean_abs_error")
+    return (float(value), what) if isinstance(value, int | float) else None
+
+
 def latency_line(header: Header) -> str:
     """What every latency printed above it is, and how far off on whole networks."""
-    error = header.network_error
-    line = f"latency: {header.label}"
-    if "mean_abs_error" in error:
-        count = error.get("networks", "?")
-        line += f"; mean error {error['mean_abs_error']:.1%} on {count} whole networks"
-        line += f" ({error['held_out']}, held out)" if error.get("held_out") else ""
-    return line
+    error = mean_error(header)
+    if error is None:
+        return f"latency: {header.label}; its error on whole networks is not known"
+    return f"latency: {header.label}; mean error {error[0]:.1%} on {error[1]}"
 
 
 def print_rows(rows: Sequence[Row], header: Header) -> None:
@@ -185,16 +217,22 @@ def print_rows(rows: Sequence[Row], header: Header) -> None:
     per = "" if header.batch == 1 else f" of {header.batch}"
     shown = RichTable(box=None, pad_edge=False, header_style="bold")
     shown.add_column("network", no_wrap=True)
-    heads = ("FLOPs", "params", f"latency{per}", "speed-up", "score", *(n.upper() for n in NAMES))
+    whole = any(row.measured_s is not None for row in rows)
+    heads = ["FLOPs", "params", f"latency{per}", "speed-up", "score", *(n.upper() for n in NAMES)]
+    if whole:
+        heads.insert(3, "run whole")
     for head in heads:
         shown.add_column(head, justify="right", no_wrap=True)
     for row in rows:
         g = row.guidelines
+        latency = "-" if row.latency_s is None else scaled(row.latency_s, "latency_s")
+        run = "-" if row.measured_s is None else scaled(row.measured_s, "latency_s")
         shown.add_row(
             row.name,
             scaled(row.flops, "flops"),
             scaled(row.params, "params"),
-            "not in table" if row.latency_s is None else scaled(row.latency_s, "latency_s"),
+            latency,
+            *([run] if whole else []),
             "-" if row.speed_up is None else f"{row.speed_up:.2f}x",
             "-" if row.score is None else f"{row.score:.2f}",
             f"{g.g1:.3f}",
@@ -205,6 +243,10 @@ def print_rows(rows: Sequence[Row], header: Header) -> None:
     console.print(shown)
     console.print()
     console.print(latency_line(header), soft_wrap=True)
+    if any(row.latency_s is None for row in rows):
+        console.print("latency -: the table has no such blocks", soft_wrap=True)
+    if whole:
+        console.print("run whole: measured on this machine just now, interleaved", soft_wrap=True)
     console.print("score: training-free closed form, higher is better; not an accuracy")
     for row in rows:
         if row.architecture and row.role != "baseline":

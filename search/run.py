@@ -175,15 +175,15 @@ def _answer(args: argparse.Namespace, problem: Problem, study: Study, out: Path)
     from search.export import export
     from search.picture import draw
     from search.record import front_csv, record
-    from search.report import answer, limit_of, print_rows
+    from search.report import answer, limit_of, print_rows, with_measurements
     from search.winners import require_feasible, winners
 
     found = study.evaluated()
     require_feasible(problem, found)
     base = baseline(problem)
     chosen = winners(found, base)
-    rows = answer(problem, found, chosen, base)
     header = problem.table.header
+    rows = with_measurements(answer(problem, found, chosen, base), header)
     budget = " and ".join(map(str, problem.budgets))
     title = f"{args.target}, {budget}: {study.trials} trials, seed {args.seed}"
     draw(out / "front.png", found, rows, title, header)

@@ -22,9 +22,14 @@ COMMANDS = (
     "search.run",
     "search.reproduce",
     "search.benchmark",
+    "search.ablation",
+    "search.compare",
     "latency.build",
     "latency.published",
     "latency.show",
+    "latency.guidelines",
+    "space.zoo",
+    "space.audit",
     "evaluator.benchmark",
 )
 # What takes long to load: torch alone 3 s, each of the others a good part of one.

@@ -399,3 +399,31 @@ def test_a_bad_limits_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert run(*words, out=tmp_path / "out") == 2
     assert "must have `limits`" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_every_shipped_table_states_its_error() -> None:
+    from latency.table import shipped_tables
+    from search.report import latency_line, mean_error
+
+    for name in shipped_tables():
+        header = load_table(name).header
+        error = mean_error(header)
+        assert error is not None
+        assert 0 < error[0] < 0.1
+        assert f"mean error {error[0]:.1%} on " in latency_line(header)
+
+
+@pytest.mark.slow
+def test_networks_are_run_whole_only_where_the_table_is_of_this_machine() -> None:
+    from dataclasses import replace
+
+    from latency.host import chip
+    from search.verify import measured_whole
+    from space.network import shufflenet_v2
+
+    header = load_table("epyc-milan-ort").header
+    networks = [shufflenet_v2("0.5"), shufflenet_v2("1.5")]
+    small, large = measured_whole(replace(header, device=chip()), networks) or (0, 0)
+    assert 0 < small < large
+    assert measured_whole(replace(header, device="another chip"), networks) is None
+    assert measured_whole(load_table("arm").header, networks) is None
