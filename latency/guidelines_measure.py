@@ -11,14 +11,22 @@ import numpy as np
 from latency.engines import Engine
 from latency.guidelines_cases import Case
 from latency.measure import WARM_UP, Chain, Floats, time_chains
+from space.block import Block
 
 PASSES = 6  # each prepares every chain anew; they tell how far a repeated measurement differs
 BEFORE = 2  # units before the ten blocks: their edges and the start of a run cancel
 
 
 def chains(case: Case) -> tuple[Chain, Chain]:
-    """The chain with the ten blocks and the one without."""
-    return case.unit * (BEFORE + case.repeats), case.unit * BEFORE
+    """The chain with the ten blocks and the one without.
+
+    Both begin with a 1x1 convolution. An engine may keep maps in a layout of its own from the
+    first convolution on; a shortcut straight from the input would keep it from doing so.
+    """
+    first = case.unit[0]
+    lead = Block("conv", first.height, first.width, c_in=first.c_in, c_out=first.c_in)
+    before = (lead, *case.unit * BEFORE)
+    return (*before, *case.unit * case.repeats), before
 
 
 def split_rounds(rounds: int) -> tuple[int, int]:

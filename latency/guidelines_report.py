@@ -26,8 +26,8 @@ from latency.paper_data import CITATION
 from space.guidelines import Guidelines
 
 MEASURED = (
-    "seconds are what ten blocks add to a chain of two units, each timed right after a run of its "
-    "own; rows of one width share every round; medians; spread = IQR / median; 95 % intervals "
+    "seconds are what ten blocks add to a 1x1 convolution and two units, each chain timed right "
+    "after a run of its own; rows of one width share every round; medians; spread = IQR / median; 95 % intervals "
     "over passes, each of which prepares every chain anew"
 )
 

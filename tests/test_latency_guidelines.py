@@ -90,7 +90,7 @@ def test_samples_are_raw(measured: tuple[Path, dict, str]) -> None:
     assert [line["in_paper"] for line in lines] == [True] * 51 + [False] * 22
     first = lines[0]
     conv = "conv@56x56 c_in=32 c_out=32"
-    assert (first["long"], first["before"]) == (f"24 x {conv}", f"4 x {conv}")
+    assert (first["long"], first["before"]) == (f"25 x {conv}", f"5 x {conv}")
     assert len(first["times"]) == 4 and len(first["times"][0]) == 1
     assert first["times"][0][0] == pytest.approx(found["rows"][0]["measured_s"], rel=1e-4)
 

@@ -48,6 +48,7 @@ def test_units_stack(columns: str) -> None:
     for c in (*make_cases(columns), *make_aligned(columns)):
         long, before = chains(c)
         assert Network("stack", long).flops - Network("stack", before).flops == c.flops
+        assert long[0] == before[0] and long[0].kind == "conv" and long[0].c_in == c.unit[0].c_in
         assert c.repeats * len(c.unit) == (2 * BLOCKS if c.table == 1 else BLOCKS)
 
 
