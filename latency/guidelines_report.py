@@ -27,8 +27,8 @@ from space.guidelines import Guidelines
 
 MEASURED = (
     "seconds are what ten blocks add to a 1x1 convolution and two units, each chain timed right "
-    "after a run of its own; rows of one width share every round; medians; spread = IQR / median; 95 % intervals "
-    "over passes, each of which prepares every chain anew"
+    "after a run of its own; rows of one width share every round; medians; spread = IQR / "
+    "median; 95 % intervals over passes, each of which prepares every chain anew"
 )
 
 
