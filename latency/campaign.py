@@ -12,7 +12,17 @@ import numpy as np
 from latency.engines import Engine
 from latency.grid import MAX_BEFORE, Grid, block_in_context, jobs_of, space_targets
 from latency.journal import Journal, chain_text
-from latency.measure import WARM_UP, Chain, Floats, Target, measurement, settled, time_chains
+from latency.measure import (
+    WARM_UP,
+    Chain,
+    Floats,
+    Target,
+    chain_flops,
+    measurement,
+    probe,
+    settled,
+    time_chains,
+)
 from latency.table import Measurement
 from space.block import Block
 from space.network import Network
@@ -99,19 +109,10 @@ def estimate_s(plan: Plan, engine: Engine, effort: Effort, batch: int) -> float:
     chains = [chain for job in plan.jobs for chain in job.chains]
     rng = np.random.default_rng(0)
     sample = [chains[i] for i in rng.choice(len(chains), min(12, len(chains)), replace=False)]
-    flops = sum(block.flops for chain in sample for block in chain)
-    started = time.monotonic()
-    runs = [engine.prepare(chain, batch) for chain in sample]
-    prepare_s = (time.monotonic() - started) / len(sample)
-    for run in runs:
-        run.run()
-    started = time.monotonic()
-    for run in runs:
-        run.run()
-    per_flop_s = (time.monotonic() - started) / flops
+    prepare_s, per_flop_s = probe(sample, engine, batch)
     total = 0.0
     for chain in chains:
-        run_s = per_flop_s * sum(block.flops for block in chain)
+        run_s = per_flop_s * chain_flops(chain)
         total += prepare_s + run_s * (1 + 2 * (WARM_UP + effort.rounds))
     return total * effort.min_passes
 

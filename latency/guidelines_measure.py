@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from latency.engines import Engine
 from latency.guidelines_cases import Case
-from latency.measure import WARM_UP, Chain, Floats, time_chains
+from latency.measure import WARM_UP, Chain, Floats, chain_flops, probe, time_chains
 from space.block import Block
 
 PASSES = 6  # each prepares every chain anew; they tell how far a repeated measurement differs
@@ -48,23 +47,11 @@ def jobs_of(cases: Sequence[Case]) -> list[list[int]]:
 def estimate_s(cases: Sequence[Case], engine: Engine, batch: int, rounds: int) -> float:
     """Wall seconds that `measure` will take, from running a row of each table once."""
     sample = [chains(cases[job[-1]])[0] for job in jobs_of(cases)[::2]]
-    started = time.monotonic()
-    runs = [engine.prepare(chain, batch) for chain in sample]
-    prepare_s = (time.monotonic() - started) / len(sample)
-    for run in runs:
-        run.run()
-    started = time.monotonic()
-    for run in runs:
-        run.run()
-    per_flop_s = (time.monotonic() - started) / sum(_flops(chain) for chain in sample)
+    prepare_s, per_flop_s = probe(sample, engine, batch)
     passes, each = split_rounds(rounds)
-    flops = sum(_flops(chain) for case in cases for chain in chains(case))
+    flops = sum(chain_flops(chain) for case in cases for chain in chains(case))
     runs_each = 1 + 2 * (WARM_UP + each)
     return passes * (2 * len(cases) * prepare_s + flops * per_flop_s * runs_each)
-
-
-def _flops(chain: Chain) -> int:
-    return sum(block.flops for block in chain)
 
 
 def measure(

@@ -9,6 +9,7 @@ runs of one block; the chain's own run before that leaves the outer cache as a n
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -109,6 +110,25 @@ def time_chains(
                 engine.evict()
             times[row, index] = _timed(run, clock, count) / count
     return times[:, WARM_UP:]
+
+
+def probe(chains: Sequence[Chain], engine: Engine, batch: int) -> tuple[float, float]:
+    """(seconds to prepare a chain, seconds per multiply-add), from running a few chains once: for
+    saying beforehand what a measurement will take."""
+    started = time.monotonic()
+    runs = [engine.prepare(chain, batch) for chain in chains]
+    prepare_s = (time.monotonic() - started) / len(chains)
+    for run in runs:
+        run.run()
+    started = time.monotonic()
+    for run in runs:
+        run.run()
+    return prepare_s, (time.monotonic() - started) / sum(map(chain_flops, chains))
+
+
+def chain_flops(chain: Chain) -> int:
+    """Multiply-adds of a chain."""
+    return sum(block.flops for block in chain)
 
 
 def measurement(copies: int, long: Floats, before: Floats | None = None) -> Measurement:

@@ -112,8 +112,7 @@ def _judge(problem: Problem, found: Any, base: Any, dropped: str) -> dict[str, A
 
 
 def _record(args: argparse.Namespace, rows: list[dict[str, Any]], table: Table) -> dict[str, Any]:
-    from latency.host import commit
-    from search.record import versions
+    from search.record import provenance
 
     header = table.header
     return {
@@ -121,8 +120,7 @@ def _record(args: argparse.Namespace, rows: list[dict[str, Any]], table: Table) 
         "trials": args.trials,
         "seeds": args.seeds,
         "latency": {"target": header.target, "source": header.source},
-        "commit": commit(),
-        "versions": versions(),
+        **provenance(),
     }
 
 

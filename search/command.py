@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 from space.errors import InfeasibleError, MissingOpError
 
+# Named here, where no Optuna is loaded; `search.study` makes them.
+SAMPLERS = ("prescreened", "nsga2", "tpe", "random")
 DONE, NO_ANSWER, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 

@@ -78,15 +78,13 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 
 def _record(rows: Sequence[Row], source: Source, args: argparse.Namespace) -> dict[str, Any]:
-    from latency.host import commit
-    from search.record import versions
+    from search.record import provenance
 
     return {
         "latency": source.line,
         "batch": source.batch,
         "features_only": args.features_only,
-        "commit": commit(),
-        "versions": versions(),
+        **provenance(),
         "rows": [row.record(source.kind) for row in rows],
     }
 

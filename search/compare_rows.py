@@ -7,16 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from latency.paper_data import TABLE_8
 from search.budget import Budget
-from search.report import latency_line
-from space.errors import MissingOpError
+from search.report import latency_line, network_latency
 from space.network import Network
 from space.zoo_registry import Entry, entries, find
 
-ROUNDS = 9  # of measuring whole networks on this machine
 # Backbones of the paper's Table 7 and their images per second there: GTX 1080 Ti, batch 4,
 # 800x1200, the whole Light-Head R-CNN detector and not the backbone alone.
 TABLE_7 = {
@@ -145,43 +141,31 @@ def open_source(target: str, batch: int | None) -> Source:
     from latency.table import load_table
 
     table = load_table(target)
-    header = table.header
-    if batch not in (None, header.batch):
+    line, batch = latency_line(table.header), batch or table.header.batch
+    if batch != table.header.batch:
         if not isinstance(table, OpCostModel):
-            raise ValueError(f"{target} was measured at batch {header.batch}; got --batch {batch}")
-        header = dataclasses.replace(header, batch=batch)
-        table = dataclasses.replace(table, header=header)
-    line = latency_line(header)
-    if batch not in (None, 1, load_table(target).header.batch):
-        line += f"; batch {batch} is an extrapolation"
+            raise ValueError(
+                f"{target} was measured at batch {table.header.batch}; got --batch {batch}"
+            )
+        table = dataclasses.replace(table, header=dataclasses.replace(table.header, batch=batch))
+        line = f"{latency_line(table.header)}; batch {batch} is an extrapolation"
 
     def seconds(chosen: Sequence[Network]) -> list[float | None]:
-        return [_or_none(table, network) for network in chosen]
+        return [network_latency(table, network) for network in chosen]
 
-    return Source(header.source, line, header.batch, seconds)
-
-
-def _or_none(table: Any, network: Network) -> float | None:
-    try:
-        return float(table.network_s(network.blocks))
-    except MissingOpError:
-        return None
+    return Source(table.header.source, line, batch, seconds)
 
 
 def _this_machine(batch: int) -> Source:
-    """Whole networks measured on this machine, interleaved; medians over rounds."""
+    """Whole networks measured on this machine."""
     from latency.engines import get_engine
-    from latency.host import chip, emulated
-    from latency.measure import time_chains
+    from latency.host import chip
+    from latency.whole import ROUNDS, measure_networks
 
-    if emulated():
-        raise ValueError("this machine is emulated: its wall time is not latency")
     engine = get_engine("onnxruntime")
 
     def seconds(chosen: Sequence[Network]) -> list[float | None]:
-        chains = [network.blocks for network in chosen]
-        times = time_chains(chains, engine, batch=batch, rounds=ROUNDS, steady=True)
-        return [float(value) for value in np.median(times, axis=1)]
+        return measure_networks(chosen, engine=engine.name, batch=batch).tolist()
 
     line = (
         f"latency: measured: {chip()}, {engine.name} {engine.version}, 1 thread, batch {batch}; "

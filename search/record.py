@@ -35,6 +35,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def provenance() -> dict[str, Any]:
+    """The commit and the versions, for every record a command prints."""
+    return {"commit": commit(), "versions": versions()}
+
+
 def record(
     args: argparse.Namespace,
     problem: Problem,
@@ -62,8 +67,7 @@ def record(
     found = {
         "command": shlex.join(words),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "versions": versions(),
+        **provenance(),
         "seed": args.seed,
         "trials": study.trials,
         "duplicates": study.duplicates,

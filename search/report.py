@@ -30,11 +30,11 @@ class Row:
     params: float
     latency_s: float | None
     guidelines: Guidelines
+    network: Network
     score: float | None = None
     speed_up: float | None = None
     architecture: str = ""
     genes: tuple[int, ...] = ()
-    network: Network | None = None
     measured_s: float | None = None
 
     def record(self, header: Header) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def other_rows(table: Table, flops: float, base: Baseline | None) -> list[Row]:
     for family in OTHERS:
         networks = [make() for name, make in TABLE_8.items() if name.startswith(family)]
         network = min(networks, key=lambda n: abs(n.flops - flops))
-        latency = _latency(table, network)
+        latency = network_latency(table, network)
         known = base is not None and latency is not None
         rows.append(
             Row(
@@ -106,9 +106,10 @@ def _size(network: Network) -> str:
     return "" if height == 224 else f" at {height}x{width}"
 
 
-def _latency(table: Table, network: Network) -> float | None:
+def network_latency(table: Table, network: Network) -> float | None:
+    """Seconds of a network; None if the table lacks one of its blocks."""
     try:
-        return table.network_s(network.blocks)
+        return float(table.network_s(network.blocks))
     except MissingOpError:
         return None
 
@@ -172,15 +173,19 @@ def limit_of(problem: Problem, found: Evaluation, base: Baseline | None) -> Limi
 
 def with_measurements(rows: Sequence[Row], header: Header) -> list[Row]:
     """The rows, each run whole here where the table is of this machine; else as they are."""
-    from search.verify import measured_whole
+    from latency.whole import is_of_this_machine, measure_networks
 
-    networks = [row.network for row in rows if row.network is not None]
-    if len(networks) != len(rows):
+    if not is_of_this_machine(header):
         return list(rows)
-    seconds = measured_whole(header, networks)
-    if seconds is None:
-        return list(rows)
-    return [replace(row, measured_s=value) for row, value in zip(rows, seconds, strict=True)]
+    seconds = measure_networks(
+        [row.network for row in rows],
+        engine=header.engine,
+        threads=header.threads,
+        batch=header.batch,
+    )
+    return [
+        replace(row, measured_s=float(value)) for row, value in zip(rows, seconds, strict=True)
+    ]
 
 
 def mean_error(header: Header) -> tuple[float, str] | None:

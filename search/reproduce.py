@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from search.command import DONE, NO_ANSWER, Parser, run_command, say
+from search.command import DONE, NO_ANSWER, SAMPLERS, Parser, run_command, say
 
 if TYPE_CHECKING:
     from search.problem import Axes, Problem, Table
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--sampler",
         default="prescreened",
-        choices=("prescreened", "nsga2", "tpe", "random"),
+        choices=SAMPLERS,
         help="default: %(default)s",
     )
     result.add_argument("--format", choices=("table", "json"), default="table")
@@ -53,8 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from latency.host import commit
-    from search.record import versions
+    from search.record import provenance
     from search.run import target_table
 
     if min(args.seeds, args.trials) < 1 or args.full_seeds < 0:
@@ -75,8 +74,7 @@ def _run(args: argparse.Namespace) -> int:
             "latency": {"target": header.target, "source": header.source},
             "sampler": args.sampler,
             "trials": {"paper_axes": PAPER_TRIALS, "full_space": args.trials},
-            "commit": commit(),
-            "versions": versions(),
+            **provenance(),
         }
         print(json.dumps(found, indent=2))
     else:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.command import DONE, INTERRUPTED, Parser, run_command, say
+from search.command import DONE, INTERRUPTED, SAMPLERS, Parser, run_command, say
 
 if TYPE_CHECKING:
     from search.problem import Problem, Table
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--sampler",
         default="prescreened",
-        choices=("prescreened", "nsga2", "tpe", "random"),
+        choices=SAMPLERS,
         help="default: %(default)s (NSGA-II, each trial the best of many children)",
     )
     result.add_argument(
@@ -190,8 +190,7 @@ def _answer(args: argparse.Namespace, problem: Problem, study: Study, out: Path)
     files: dict[str, dict[str, Any]] = {}
     for winner, row in zip(chosen, rows, strict=False):
         stem = out / winner.name.replace(" ", "-")
-        architecture = problem.space.parse(row.architecture)
-        difference = export(problem.space.lower(architecture), stem, args.seed)
+        difference = export(row.network, stem, args.seed)
         names = [stem.with_suffix(s).name for s in (".safetensors", ".onnx")]
         files[winner.name] = {"files": names, "onnx_max_relative_difference": difference}
     write_atomic(out / "front.csv", front_csv(problem, found))

@@ -20,6 +20,7 @@ from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
+from search.command import SAMPLERS
 from search.problem import Evaluation, Problem, stack
 from search.propose import Choices, children, pick
 from search.storage import finished_trials, open_study, store
@@ -113,9 +114,6 @@ def _sampler(name: str, problem: Problem, seed: int, seen: set[bytes]) -> BaseSa
     if name == "random":
         return RandomSampler(seed=seed)
     raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}; got {name!r}")
-
-
-SAMPLERS = ("prescreened", "nsga2", "tpe", "random")
 
 
 def _continued(seed: int, trials: int, sampler: str) -> int:

@@ -40,7 +40,8 @@ class Graph:
     def channels(self, value: int) -> Count:
         return self._shapes[value][0]
 
-    def _add(self, kind: str, inputs: tuple[int, ...], c_out: Count, **fields: Any) -> int:
+    def op(self, kind: str, inputs: tuple[int, ...], c_out: Count, **fields: Any) -> int:
+        """Add an op of any kind; `fields` are those of `Op` beyond channels and sizes."""
         c_in, height, width = self._shapes[inputs[0]]
         if kind == "concat":
             c_in = c_out
@@ -64,34 +65,34 @@ class Graph:
         if not (isinstance(groups, int) and groups == 1):
             common = np.gcd(np.gcd(groups, self.channels(x)), c_out)
             groups = int(common) if np.ndim(common) == 0 else common
-        return self._add("conv", (x,), c_out, kernel=kernel, stride=stride, groups=groups, act=act)
+        return self.op("conv", (x,), c_out, kernel=kernel, stride=stride, groups=groups, act=act)
 
     def dwconv(self, x: int, *, kernel: Count, stride: Count = 1, act: str = "") -> int:
-        return self._add("dwconv", (x,), self.channels(x), kernel=kernel, stride=stride, act=act)
+        return self.op("dwconv", (x,), self.channels(x), kernel=kernel, stride=stride, act=act)
 
     def linear(self, x: int, c_out: Count) -> int:
-        return self._add("linear", (x,), c_out)
+        return self.op("linear", (x,), c_out)
 
     def pool(self, x: int, kind: str, *, kernel: Count = 1, stride: Count = 1) -> int:
-        return self._add(kind, (x,), self.channels(x), kernel=kernel, stride=stride)
+        return self.op(kind, (x,), self.channels(x), kernel=kernel, stride=stride)
 
     def slice(self, x: int, start: Count, c_out: Count) -> int:
-        return self._add("slice", (x,), c_out, start=start)
+        return self.op("slice", (x,), c_out, start=start)
 
     def shuffle(self, x: int, groups: Count) -> int:
-        return self._add("shuffle", (x,), self.channels(x), groups=groups)
+        return self.op("shuffle", (x,), self.channels(x), groups=groups)
 
     def concat(self, values: tuple[int, ...], *, shuffle: int = 1) -> int:
         total: Count = sum(self.channels(value) for value in values)
-        return self._add("concat", values, total, groups=shuffle)
+        return self.op("concat", values, total, groups=shuffle)
 
     def add(self, a: int, b: int) -> int:
         if any(np.any(m != n) for m, n in zip(self._shapes[a], self._shapes[b], strict=True)):
             raise ValueError(f"add takes equal shapes; got {self._shapes[a]}, {self._shapes[b]}")
-        return self._add("add", (a, b), self.channels(a))
+        return self.op("add", (a, b), self.channels(a))
 
     def relu(self, x: int) -> int:
-        return self._add("relu", (x,), self.channels(x))
+        return self.op("relu", (x,), self.channels(x))
 
 
 Lowering: TypeAlias = Callable[..., None]
@@ -115,8 +116,9 @@ def unit(name: str) -> Callable[[Lowering], Lowering]:
 
 def unit_kinds() -> tuple[str, ...]:
     """The known block kinds."""
-    import space.units  # noqa: F401  (registers them)
+    from space import units, units_classic, units_shufflenet
 
+    assert units and units_classic and units_shufflenet  # importing them registers the units
     return tuple(_UNITS)
 
 

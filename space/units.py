@@ -183,7 +183,3 @@ def inverted_residual(
     x = g.conv(x, c_out)
     if residual:
         g.add(0, x)
-
-
-import space.units_classic  # noqa: E402
-import space.units_shufflenet  # noqa: E402, F401  (both register their units)

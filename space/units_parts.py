@@ -21,12 +21,12 @@ def raw_conv(
 
     `groups` must divide both widths."""
     fields = {"kernel": kernel, "stride": stride, "groups": groups, "norm": norm, "act": act}
-    return g._add("conv", (x,), c_out, **fields)
+    return g.op("conv", (x,), c_out, **fields)
 
 
 def batchnorm(g: Graph, x: int, *, act: str = "") -> int:
     """Batch norm on its own, where no convolution before it can absorb it."""
-    return g._add("batchnorm", (x,), g.channels(x), act=act)
+    return g.op("batchnorm", (x,), g.channels(x), act=act)
 
 
 def squeeze_excite(g: Graph, x: int, hidden: Count) -> int:
@@ -34,6 +34,6 @@ def squeeze_excite(g: Graph, x: int, hidden: Count) -> int:
     that two fully connected layers, `hidden` wide between, make of its global average."""
     channels = g.channels(x)
     pooled = g.pool(x, "globalpool")
-    inner = g._add("linear", (pooled,), hidden, act="relu")
-    scale = g._add("linear", (inner,), channels, act="sigmoid")
-    return g._add("mul", (x, scale), channels)
+    inner = g.op("linear", (pooled,), hidden, act="relu")
+    scale = g.op("linear", (inner,), channels, act="sigmoid")
+    return g.op("mul", (x, scale), channels)

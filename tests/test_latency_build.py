@@ -44,7 +44,7 @@ class Counting:
     def prepare(self, blocks, batch=1):
         self.prepared += 1
         if self.prepared > self.stop_at:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("stop here")
         return self.engine.prepare(blocks, batch)
 
 
@@ -73,7 +73,7 @@ def test_nothing_is_measured_twice(tmp_path, stop_at):
     expected, _ = run(tmp_path / "whole.jsonl", whole)
     path = tmp_path / "j.jsonl"
     first, second = Counting(stop_at), Counting()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="stop here"):
         run(path, first)
     done = len(path.read_text().splitlines()) - 1
     campaign, _ = run(path, second)

@@ -28,6 +28,7 @@ COMMANDS = (
     "latency.published",
     "latency.show",
     "latency.guidelines",
+    "latency.validate",
     "space.zoo",
     "space.audit",
     "evaluator.benchmark",

@@ -135,3 +135,15 @@ def test_stack_keeps_order(problem: Problem) -> None:
     assert joined.costs.latency_s.tobytes() == whole.costs.latency_s.tobytes()
     assert joined.violations.tobytes() == whole.violations.tobytes()
     assert joined.score.tobytes() == whole.score.tobytes()
+
+
+def test_limits_of_a_device_take_the_papers_place(
+    problem: Problem, space: ShuffleNetV2Space, arm: OpCostModel
+) -> None:
+    limits = Guidelines(g1=1.02, g2=float("inf"), g3=5, g4=0.37)
+    found = Problem(space, arm, problem.budgets, limits=limits)
+    assert dict(found.constraints) == {"flops": 146e6, "g1": 1.02, "g3": 5.0, "g4": 0.37}
+    genes = space.sample(300, np.random.default_rng(2))
+    got = found.evaluate(genes)
+    assert (got.costs.g4[got.feasible] <= 0.37).all()
+    assert got.feasible.sum() < problem.evaluate(genes).feasible.sum()

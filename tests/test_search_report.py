@@ -9,14 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from latency.engines.null import RUN_S, block_s
 from latency.op_model import OpCostModel
-from latency.table import load_table
+from latency.table import load_table, shipped_tables
 from search.baseline import Baseline, baseline
 from search.budget import parse_budgets
 from search.picture import draw
 from search.problem import Evaluation, Problem
 from search.record import front_csv, versions
-from search.report import Row, answer, latency_line, limit_of, other_rows, print_rows
+from search.report import (
+    Row,
+    answer,
+    latency_line,
+    limit_of,
+    mean_error,
+    other_rows,
+    print_rows,
+    with_measurements,
+)
 from search.winners import Winner, front, winners
 from space.errors import MissingOpError
 from space.guidelines import Guidelines
@@ -205,3 +215,29 @@ def test_picture(
     assert image.shape[:2] == (676, 1040)
     assert image[..., :3].std() > 0.05  # something is drawn
     assert [p.name for p in path.parent.iterdir()] == ["front.png"]
+
+
+@pytest.mark.parametrize("name", shipped_tables())
+def test_every_shipped_table_states_its_error(name: str) -> None:
+    header = load_table(name).header
+    error = mean_error(header)
+    assert error is not None
+    assert 0 < error[0] < 0.1
+    assert f"mean error {error[0]:.1%} on " in latency_line(header)
+
+
+def test_rows_are_run_whole_where_the_table_is_of_this_machine(
+    rows: list[Row], arm: OpCostModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's seconds land in the rows of their networks; elsewhere rows stay as they are."""
+    from latency import whole
+
+    assert with_measurements(rows, arm.header) == rows
+    monkeypatch.setattr(whole, "is_of_this_machine", lambda header: True)
+    got = with_measurements(rows, replace(arm.header, engine="null"))
+    assert got == [
+        replace(row, measured_s=new.measured_s) for row, new in zip(rows, got, strict=True)
+    ]
+    for row in got:
+        expected = RUN_S + sum(block_s(block) for block in row.network.blocks)
+        assert row.measured_s == pytest.approx(expected)

@@ -195,12 +195,17 @@ def test_ctrl_c_keeps_trials(tmp_path: Path, root: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # A run in the background hands down an ignored SIGINT, and the child would keep it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     wal = tmp_path / "study.db-wal"
     while child.poll() is None and not (wal.exists() and wal.stat().st_size > 500_000):
         pass
     child.send_signal(signal.SIGINT)
-    stdout, stderr = child.communicate(timeout=60)
+    try:
+        stdout, stderr = child.communicate(timeout=60)
+    finally:
+        child.kill()
     assert child.returncode == 130
     assert stdout == ""
     (line,) = stderr.splitlines()

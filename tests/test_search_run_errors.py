@@ -218,3 +218,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("finished")
     assert main([*ARM, "--out", str(out)]) == 0
     return out
+
+
+def test_a_bad_limits_file(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "limits.json").write_text('{"schema": 1}')
+    words = ["--target", "arm", "--budget", "41M", "--guidelines", str(tmp_path / "limits.json")]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert "must have `limits`" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
