@@ -1,8 +1,10 @@
 """The contract every engine keeps, and what the null one adds."""
 
+import sys
+
 import pytest
 
-from latency.engines import ENGINES, get_engine
+from latency.engines import ENGINES, Entry, get_engine
 from latency.engines.null import RUN_S, block_s
 from space.block import Block
 
@@ -52,8 +54,21 @@ def test_threads_from_one():
         get_engine("null", threads=0)
 
 
+def test_unknown_dtype_lists_the_known():
+    with pytest.raises(ValueError, match="dtype of null must be one of float32; got 'int4'"):
+        get_engine("null", dtype="int4")
+
+
+def test_writing_a_model_needs_no_runner(monkeypatch):
+    monkeypatch.setitem(sys.modules, "latency.runners.null", None)
+    model = get_engine("null", here=False).write([X], batch=2)
+    assert model.shape == (2, 8, 6, 6) and list(model.files) == ["model.json"]
+    with pytest.raises(ImportError, match="engine 'null' needs packages"):
+        get_engine("null")
+
+
 def test_missing_package_is_named(monkeypatch):
-    monkeypatch.setitem(ENGINES, "gone", ("latency.engines.no_such", "no-such-package"))
+    monkeypatch.setitem(ENGINES, "gone", Entry("latency.engines.no_such", "no-such-package"))
     with pytest.raises(ImportError, match="pip install no-such-package"):
         get_engine("gone")
 

@@ -71,7 +71,7 @@ def test_caches_are_overwritten_between_an_untimed_run_and_a_timed_one(steady, e
     class Run:
         def run(self):
             log.append("run")
-            engine.now_s += 1.0
+            engine.runner.now_s += 1.0
 
     engine.prepare = lambda chain, batch: Run()
     engine.evict = lambda: log.append("evict")

@@ -194,3 +194,9 @@ def test_reader_of_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert {"torch.nn", "onnx", "pandas", "search.deep.near", "search.up.thing"} <= top
     assert not top & {"optuna", "latency", "latency.table"}
     assert {"optuna", "latency.table"} <= imported(path)
+
+
+def test_runners_import_nothing_of_this_project():
+    for path in (ROOT / "latency" / "runners").glob("*.py"):
+        names = [name for name in imported(path) if name.split(".")[0] in ROOMS]
+        assert not names, f"{path} is loaded alone on other devices"

@@ -1,10 +1,18 @@
-"""What runs a chain of blocks on this machine: one engine a file, found by name, loaded on use."""
+"""What runs a chain of blocks: one engine a file, found by name, loaded on use.
+
+Most engines read a model from files: `latency/engines/NAME.py` writes them on the machine that
+builds a table, `latency/runners/NAME.py` loads and runs them where they are measured, here or on
+another device. An engine without files (torch) prepares blocks on this machine alone.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol
 
 from space.block import Block
 
@@ -23,9 +31,16 @@ class Engine(Protocol):
     """
 
     name: str
-    version: str
     threads: int
-    versions: dict[str, str]
+    dtype: str
+
+    @property
+    def version(self) -> str:
+        """Of the package that runs models."""
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of every package that has a part in it."""
 
     def prepare(self, blocks: Sequence[Block], batch: int = 1) -> Runnable:
         """The chain as one model with random weights, ready to run."""
@@ -37,29 +52,99 @@ class Engine(Protocol):
         """Seconds from some fixed moment."""
 
 
-# engine name -> (module, what to install)
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What an engine loads: `files` name -> content, and the input's `shape` [n, c, h, w]."""
+
+    files: Mapping[str, bytes]
+    shape: tuple[int, ...]
+
+
+def input_shape(blocks: Sequence[Block], batch: int) -> tuple[int, ...]:
+    """Shape [n, c, h, w] of what a chain reads."""
+    return (batch, blocks[0].c_in, blocks[0].height, blocks[0].width)
+
+
+class FileEngine:
+    """An engine whose models are files. `write` needs nothing that runs them; all else opens the
+    runner on this machine."""
+
+    name: ClassVar[str]
+    writer_versions: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    def __init__(self, threads: int, dtype: str) -> None:
+        self.threads, self.dtype = threads, dtype
+
+    def write(self, blocks: Sequence[Block], batch: int = 1) -> Model:
+        """The chain as one model with random weights."""
+        raise NotImplementedError
+
+    @cached_property
+    def runner(self) -> Any:
+        """This engine on this machine; ImportError if its package is not here."""
+        module = importlib.import_module(f"latency.runners.{self.name}")
+        return module.open_runner(self.threads, self.dtype)
+
+    @property
+    def version(self) -> str:
+        return self.runner.version
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return {**self.runner.versions, **self.writer_versions}
+
+    def prepare(self, blocks: Sequence[Block], batch: int = 1) -> Any:
+        """The written model, loaded on this machine."""
+        model = self.write(blocks, batch)
+        return self.runner.load(model.files, model.shape)
+
+    def evict(self) -> None:
+        self.runner.evict()
+
+    def clock(self) -> float:
+        return self.runner.clock()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A registered engine: its module, what to install for it, the dtypes it can run."""
+
+    module: str
+    packages: str
+    dtypes: tuple[str, ...] = ("float32",)
+
+
 ENGINES = {
-    "onnxruntime": ("latency.engines.onnxruntime", "onnxruntime onnx"),
-    "null": ("latency.engines.null", ""),
+    "onnxruntime": Entry("latency.engines.onnxruntime", "onnxruntime onnx"),
+    "null": Entry("latency.engines.null", ""),
 }
 
 
-def get_engine(name: str, *, threads: int = 1) -> Engine:
-    """The engine of that name.
+def get_engine(
+    name: str, *, threads: int = 1, dtype: str = "float32", here: bool = True
+) -> Engine:
+    """The engine of that name; with `here` it is ready to run on this machine.
 
     Raises:
-        ValueError: unknown name; the message lists the known ones.
+        ValueError: unknown name, or a dtype it has not; the message lists the known ones.
         ImportError: its package is not installed; the message says what to install.
     """
     if name not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {name!r}")
+    entry = ENGINES[name]
     if threads < 1:
         raise ValueError(f"`threads` must be at least 1; got {threads}")
-    module, packages = ENGINES[name]
+    if dtype not in entry.dtypes:
+        raise ValueError(
+            f"dtype of {name} must be one of {', '.join(entry.dtypes)}; got {dtype!r}"
+        )
     try:
-        return importlib.import_module(module).open_engine(threads)
+        engine: Engine = importlib.import_module(entry.module).open_engine(threads, dtype)
+        if here and isinstance(engine, FileEngine):
+            _ = engine.runner
     except ImportError as error:
         raise ImportError(
             f"engine {name!r} needs packages that are not here ({error.name or error}): "
-            f"pip install {packages}"
+            f"pip install {entry.packages}"
         ) from error
+    return engine

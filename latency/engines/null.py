@@ -1,9 +1,11 @@
-"""An engine that computes its latencies: exact, deterministic and instant, for tests."""
+"""An engine whose latencies are computed here from the ops, exact and deterministic: for tests."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
+from latency.engines import FileEngine, Model, input_shape
 from space.block import Block
 from space.op import Op
 
@@ -27,35 +29,13 @@ def block_s(block: Block) -> float:
     return sum(op_s(op) for op in block.ops)
 
 
-class _Chain:
-    def __init__(self, engine: NullEngine, seconds: float) -> None:
-        self.engine, self.seconds = engine, seconds
-
-    def run(self) -> None:
-        self.engine.now_s += self.seconds
-
-
-class NullEngine:
-    """Running a chain moves this engine's own clock and does nothing else."""
-
+class NullEngine(FileEngine):
     name = "null"
-    version = "1"
 
-    def __init__(self, threads: int = 1) -> None:
-        self.threads = threads
-        self.versions: dict[str, str] = {}
-        self.now_s = 0.0
-
-    def prepare(self, blocks: Sequence[Block], batch: int = 1) -> _Chain:
-        seconds = RUN_S + batch * sum(block_s(block) for block in blocks) / self.threads
-        return _Chain(self, seconds)
-
-    def evict(self) -> None:
-        """Nothing is cached."""
-
-    def clock(self) -> float:
-        return self.now_s
+    def write(self, blocks: Sequence[Block], batch: int = 1) -> Model:
+        model = {"start_s": RUN_S, "work_s": batch * sum(block_s(block) for block in blocks)}
+        return Model({"model.json": json.dumps(model).encode()}, input_shape(blocks, batch))
 
 
-def open_engine(threads: int) -> NullEngine:
-    return NullEngine(threads)
+def open_engine(threads: int, dtype: str) -> NullEngine:
+    return NullEngine(threads, dtype)

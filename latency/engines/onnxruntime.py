@@ -1,71 +1,25 @@
-"""ONNX Runtime on the CPU, float32."""
+"""ONNX Runtime on the CPU: chains of blocks as ONNX models."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from types import MappingProxyType
 
-import numpy as np
 import onnx
-import onnxruntime
 
+from latency.engines import FileEngine, Model, input_shape
 from latency.onnx_graph import build_model, random_weights
 from space.block import Block
 
-# More than the inner caches (L1, L2) of common chips, less than the outer one: docs/latency.md
-# compares sizes.
-EVICT_BYTES = 8 * 2**20
 
-
-class Session:
-    """A loaded model with its input and output bound, so that a run copies nothing."""
-
-    def __init__(self, model: onnx.ModelProto, shape: tuple[int, ...], threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = 3
-        # Idle workers that spin steal the core from the next sample.
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
-        self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        values = np.random.default_rng(0).random(shape, dtype=np.float32)
-        self._input = onnxruntime.OrtValue.ortvalue_from_numpy(values)
-        self._binding = self._session.io_binding()
-        self._binding.bind_ortvalue_input("input", self._input)
-        self._binding.bind_output("output", "cpu")
-
-    def run(self) -> None:
-        self._session.run_with_iobinding(self._binding)
-
-    def outputs(self) -> list[np.ndarray]:
-        """What the last run gave."""
-        return self._binding.copy_outputs_to_cpu()
-
-
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(FileEngine):
     name = "onnxruntime"
-    version = onnxruntime.__version__
+    writer_versions = MappingProxyType({"onnx": onnx.__version__})
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self._other = np.zeros(EVICT_BYTES // 8)
-        self.versions = {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__}
-
-    def prepare(self, blocks: Sequence[Block], batch: int = 1) -> Session:
+    def write(self, blocks: Sequence[Block], batch: int = 1) -> Model:
         model = build_model(blocks, batch=batch, weights=random_weights(0))
-        first = blocks[0]
-        shape = (batch, first.c_in, first.height, first.width)
-        return Session(model, shape, self.threads)
-
-    def evict(self) -> None:
-        self._other += 1
-
-    def clock(self) -> float:
-        return time.perf_counter()
+        return Model({"model.onnx": model.SerializeToString()}, input_shape(blocks, batch))
 
 
-def open_engine(threads: int) -> OnnxRuntimeEngine:
-    return OnnxRuntimeEngine(threads)
+def open_engine(threads: int, dtype: str) -> OnnxRuntimeEngine:
+    return OnnxRuntimeEngine(threads, dtype)

@@ -1,0 +1,161 @@
+"""Debian packages of any architecture, unpacked into a folder and not installed.
+
+apt-get works here on its own state directory, so nothing of this system changes and no rights are
+needed. It reads this system's package sources; `$G4NAS_APT_SOURCES`, the path of a sources.list or
+.sources file, replaces them where they do not carry the architecture.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+SOURCES_VARIABLE = "G4NAS_APT_SOURCES"
+TOOLS = {"apt-get": "apt", "dpkg-deb": "dpkg"}
+
+
+def require_tools() -> None:
+    """Raises:
+    OSError: apt-get or dpkg-deb is not on the PATH; the message says what to do.
+    """
+    missing = [name for name in TOOLS if shutil.which(name) is None]
+    if missing:
+        raise OSError(
+            f"an emulator's files come from Debian packages, which need {' and '.join(missing)} "
+            f"on the PATH: use a Debian or Ubuntu system, or install {TOOLS[missing[0]]}"
+        )
+
+
+def run(command: Sequence[str], doing: str, timeout_s: float = 600.0) -> str:
+    """The standard output of a command.
+
+    Raises:
+        OSError: it failed; the message is one line with the last thing it said.
+    """
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=timeout_s
+        )
+    except subprocess.TimeoutExpired:
+        raise OSError(f"{doing} took more than {timeout_s:.0f} s: check the network") from None
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
+        errors = [line for line in said if line.lower().startswith(("e:", "error"))] or said
+        raise OSError(f"{doing} failed ({Path(command[0]).name}: {errors[-1].strip()})")
+    return done.stdout
+
+
+class Apt:
+    """Package lists of one architecture in a folder of their own, read on entering.
+
+    Raises:
+        OSError: apt-get is missing or the lists cannot be read.
+    """
+
+    def __init__(self, architecture: str) -> None:
+        require_tools()
+        self.architecture = architecture
+        self._folder = tempfile.TemporaryDirectory(prefix="g4nas-apt-")
+
+    def __enter__(self) -> Apt:
+        try:
+            root = Path(self._folder.name)
+            (root / "lists" / "partial").mkdir(parents=True)
+            (root / "archives" / "partial").mkdir(parents=True)
+            (root / "status").touch()
+            self._options = [
+                f"-oAPT::Architecture={self.architecture}",
+                f"-oAPT::Architectures={self.architecture}",
+                f"-oDir::State={root}",
+                f"-oDir::State::status={root / 'status'}",
+                f"-oDir::Cache={root}",
+                "-oAcquire::Languages=none",
+                "-oAcquire::Retries=2",
+                *(["-oAPT::Sandbox::User=root"] if os.geteuid() == 0 else []),
+                *_sources(),
+            ]
+            what = f"reading the package lists of {self.architecture}"
+            run(["apt-get", *self._options, "--error-on=any", "-q", "update"], what)
+        except BaseException:
+            self._folder.cleanup()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def depends(self, package: str) -> list[str]:
+        """The packages that one needs, as apt-cache lists them."""
+        text = run(["apt-cache", *self._options, "depends", package], f"looking up {package}")
+        lines = (line.strip().partition("Depends: ") for line in text.splitlines())
+        return [name for kind, _, name in lines if kind in ("", "Pre")]
+
+    def unpack(
+        self, packages: Sequence[str], into: Path, *, with_dependencies: bool
+    ) -> dict[str, str]:
+        """Download packages, unpack them into a folder; {package: version} of all of them.
+
+        Raises:
+            OSError: a package is not known, or cannot be fetched or unpacked.
+        """
+        archives = Path(self._folder.name) / "archives"
+        for old in archives.glob("*.deb"):
+            old.unlink()
+        what = f"fetching {', '.join(packages)} ({self.architecture})"
+        if with_dependencies:  # the status file is empty: everything that is needed is fetched
+            flags = ["-y", "-q", "--no-install-recommends", "--download-only", "install"]
+            run(["apt-get", *self._options, *flags, *packages], what)
+        else:
+            names = [f"{name}:{self.architecture}" for name in packages]
+            shell = ["env", f"--chdir={archives}", "apt-get", *self._options, "-q", "download"]
+            run([*shell, *names], what)
+        found: dict[str, str] = {}
+        into.mkdir(parents=True, exist_ok=True)
+        for path in sorted(archives.glob("*.deb")):
+            run(["dpkg-deb", "-x", str(path), str(into)], f"unpacking {path.name}")
+            words = ["dpkg-deb", "-f", str(path), "Package", "Version"]
+            fields = dict(
+                line.split(": ", 1) for line in run(words, f"reading {path.name}").splitlines()
+            )
+            found[fields["Package"]] = fields["Version"]
+        return found
+
+
+def host_architecture() -> str:
+    """Debian's name of this machine's architecture, for example amd64."""
+    return run(["dpkg", "--print-architecture"], "asking for this machine's architecture").strip()
+
+
+def pip_install(packages: Sequence[str], into: Path, python: str) -> None:
+    """Wheels for aarch64 Linux and CPython `python` ("3.11"), without their dependencies.
+
+    Raises:
+        OSError: pip is missing, or there is no such wheel.
+    """
+    if subprocess.run([sys.executable, "-m", "pip", "-V"], capture_output=True).returncode != 0:
+        raise OSError(f"aarch64 wheels need pip: {sys.executable} -m ensurepip, then once more")
+    abi = f"cp{python.replace('.', '')}"
+    flags = [f"--python-version={python}", "--implementation=cp", "--only-binary=:all:"]
+    flags += [f"--abi={name}" for name in (abi, "abi3", "none")]
+    flags += [
+        f"--platform=manylinux{name}_aarch64" for name in ("_2_28", "_2_27", "_2_17", "2014")
+    ]
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-input"]
+    command += ["--disable-pip-version-check", f"--target={into}", *flags, *packages]
+    run(command, f"fetching aarch64 wheels of {', '.join(packages)}")
+
+
+def _sources() -> list[str]:
+    """apt-get's options for other package sources than this system's."""
+    name = os.environ.get(SOURCES_VARIABLE)
+    if not name:
+        return []
+    path = Path(name)
+    if not path.is_file():
+        raise OSError(f"${SOURCES_VARIABLE} must be the path of a sources list; got {name!r}")
+    return [f"-oDir::Etc::SourceList={path.resolve()}", "-oDir::Etc::SourceParts=/dev/null"]

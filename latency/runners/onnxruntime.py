@@ -1,0 +1,66 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import onnxruntime
+
+# More than the inner caches (L1, L2) of common chips, less than the outer one: docs/latency.md
+# compares sizes.
+EVICT_BYTES = 8 * 2**20
+
+
+class Session:
+    """A loaded model with its input and output bound, so that a run copies nothing."""
+
+    def __init__(self, model: bytes, shape: tuple[int, ...], threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 3
+        # Idle workers that spin steal the core from the next sample.
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
+        self._session = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"]
+        )
+        values = np.random.default_rng(0).random(shape, dtype=np.float32)
+        self._input = onnxruntime.OrtValue.ortvalue_from_numpy(values)
+        self._binding = self._session.io_binding()
+        self._binding.bind_ortvalue_input("input", self._input)
+        self._binding.bind_output("output", "cpu")
+
+    def run(self) -> None:
+        self._session.run_with_iobinding(self._binding)
+
+    def outputs(self) -> list[np.ndarray]:
+        """What the last run gave."""
+        return self._binding.copy_outputs_to_cpu()
+
+
+class Runner:
+    """ONNX Runtime with `threads` threads."""
+
+    version = onnxruntime.__version__
+
+    def __init__(self, threads: int, dtype: str) -> None:
+        self.threads, self.dtype = threads, dtype
+        self._other = np.zeros(EVICT_BYTES // 8)
+        self.versions = {"onnxruntime": onnxruntime.__version__}
+
+    def load(self, files: Mapping[str, bytes], shape: tuple[int, ...]) -> Session:
+        """`files`: {"model.onnx": bytes}; `shape` [n, c, h, w] of the input."""
+        return Session(files["model.onnx"], shape, self.threads)
+
+    def evict(self) -> None:
+        self._other += 1
+
+    def clock(self) -> float:
+        return time.perf_counter()
+
+
+def open_runner(threads: int, dtype: str) -> Runner:
+    return Runner(threads, dtype)
