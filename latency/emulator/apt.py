@@ -43,6 +43,8 @@ def run(command: Sequence[str], doing: str, timeout_s: float = 600.0) -> str:
         )
     except subprocess.TimeoutExpired:
         raise OSError(f"{doing} took more than {timeout_s:.0f} s: check the network") from None
+    except FileNotFoundError:
+        raise OSError(f"{doing} needs {command[0]} on the PATH: install it") from None
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
         errors = [line for line in said if line.lower().startswith(("e:", "error"))] or said
@@ -127,7 +129,8 @@ class Apt:
 
 
 def host_architecture() -> str:
-    """Debian's name of this machine's architecture, for example amd64."""
+    """Debian's name of this machine's architecture, for example amd64; OSError without dpkg."""
+    require_tools()
     return run(["dpkg", "--print-architecture"], "asking for this machine's architecture").strip()
 
 
