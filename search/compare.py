@@ -78,6 +78,7 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 
 def _record(rows: Sequence[Row], source: Source, args: argparse.Namespace) -> dict[str, Any]:
+    from search.compare_order import orders
     from search.record import provenance
 
     return {
@@ -85,6 +86,7 @@ def _record(rows: Sequence[Row], source: Source, args: argparse.Namespace) -> di
         "batch": source.batch,
         "features_only": args.features_only,
         **provenance(),
+        "orders": [order.record() for order in orders(rows)],
         "rows": [row.record(source.kind) for row in rows],
     }
 

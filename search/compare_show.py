@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.budget import scaled
+from search.compare_order import order_lines, orders
 from search.compare_rows import PAPER_SPEED, Row, Source
 
 COLORS = {
@@ -53,6 +54,8 @@ def print_rows(rows: Sequence[Row], source: Source) -> None:
     if measured:
         errors = [abs(row.error) for row in rows if row.error is not None]
         console.print(f"\nmean error {sum(errors) / len(errors):.1%} on {len(errors)} networks")
+    for line in order_lines(orders(rows)):
+        console.print(line, soft_wrap=True)
     console.print(f"\n{source.line}", soft_wrap=True)
     console.print("top-1 error: ImageNet, as published; sources: python -m space.zoo")
 
