@@ -6,47 +6,20 @@ convolution has a weight and a bias.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from latency.lowering import Weights, checked_weights, random_weights, slices_of_one
 from space.block import Block, Step
 from space.op import Op
 
 OPSET = 18
 IR_VERSION = 10
-
-Array: TypeAlias = NDArray[np.float32]
-# (index of the block, index of the step, op) -> weight [c_out, c_in / groups, k, k] (linear:
-# [c_out, c_in]; batch norm: scale [c_out]) and bias [c_out]
-Weights: TypeAlias = Callable[[int, int, Op], tuple[Array, Array]]
-
-
-def random_weights(seed: int = 0) -> Weights:
-    """Seeded weights scaled so that activations neither vanish nor overflow."""
-    rng = np.random.default_rng(seed)
-
-    def weights(block: int, step: int, op: Op) -> tuple[Array, Array]:
-        shape = weight_shape(op)
-        scale = np.sqrt(2 / np.prod(shape[1:]))
-        weight = rng.standard_normal(shape, dtype=np.float32) * np.float32(scale)
-        return weight, rng.standard_normal(shape[0], dtype=np.float32) * np.float32(0.01)
-
-    return weights
-
-
-def weight_shape(op: Op) -> tuple[int, ...]:
-    """Shape of the weight of a convolution, linear or batch norm op."""
-    if op.kind == "batchnorm":
-        return (int(op.c_out),)
-    if op.kind == "linear":
-        return int(op.c_out), int(op.c_in)
-    groups = op.c_in if op.kind == "dwconv" else op.groups
-    return int(op.c_out), int(op.c_in // groups), int(op.kernel), int(op.kernel)
 
 
 def build_model(
@@ -140,24 +113,11 @@ class _Writer:
 
     def _slices(self, steps: Sequence[Step], i: int, value: str, names: list[str]) -> set[int]:
         """Slices that share an input and cut it up whole become one Split."""
-        source = steps[i].inputs
-        twins = [
-            j
-            for j, s in enumerate(steps)
-            if s.op.kind == "slice" and s.inputs == source and j >= i
-        ]
-        twins.sort(key=lambda j: int(steps[j].op.start))
-        end = 0
-        for j in twins:
-            whole = steps[j].op.start == end
-            end += int(steps[j].op.c_out)
-            if not whole:
-                break
-        else:
-            if end == steps[i].op.c_in:
-                sizes = self.ints(*(int(steps[j].op.c_out) for j in twins))
-                self.node("Split", [value, sizes], [names[j + 1] for j in twins], axis=1)
-                return set(twins)
+        twins = slices_of_one(steps, i)
+        if twins:
+            sizes = self.ints(*(int(steps[j].op.c_out) for j in twins))
+            self.node("Split", [value, sizes], [names[j + 1] for j in twins], axis=1)
+            return set(twins)
         op = steps[i].op
         ends = (self.ints(int(op.start)), self.ints(int(op.start + op.c_out)), self.ints(1))
         self.node("Slice", [value, *ends], [names[i + 1]])
@@ -217,13 +177,7 @@ class _Writer:
             self.node("Clip", [raw, *bounds], [out])
 
     def _weights(self, block: int, step: int, op: Op, out: str) -> tuple[str, str]:
-        weight, bias = self.weights(block, step, op)
-        if weight.shape != weight_shape(op) or bias.shape != (op.c_out,):
-            raise ValueError(
-                f"weight and bias of {op} must have shapes {weight_shape(op)} and ({op.c_out},); "
-                f"got {weight.shape} and {bias.shape}"
-            )
-        weight, bias = (np.ascontiguousarray(a, dtype=np.float32) for a in (weight, bias))
+        weight, bias = checked_weights(self.weights, block, step, op)
         return self.constant(f"{out}_w", weight), self.constant(f"{out}_b", bias)
 
     def _shuffle(self, op: Op, value: str, out: str) -> None:

@@ -8,7 +8,8 @@ from types import MappingProxyType
 import onnx
 
 from latency.engines import FileEngine, Model, input_shape
-from latency.onnx_graph import build_model, random_weights
+from latency.lowering import random_weights
+from latency.onnx_graph import build_model
 from space.block import Block
 
 
