@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from search.study import Study
 
 TRIALS = 500
+PATIENCE_S = 20.0  # what takes longer is said beforehand
 
 
 def parser() -> argparse.ArgumentParser:
@@ -101,6 +102,7 @@ def _run(args: argparse.Namespace) -> int:
     limits = PAPER_LIMITS if args.guidelines is None else load_limits(args.guidelines)
     problem = Problem(ShuffleNetV2Space(), table, budgets, relax, limits)
     _writable(out)
+    _say_cost(problem)
     with locked(out):
         study = Study.open(problem, seed=args.seed, sampler=args.sampler, path=path)
         if study.trials:
@@ -109,6 +111,22 @@ def _run(args: argparse.Namespace) -> int:
             say(f"stopped; {study.trials} finished trials are in {path}. The same command goes on")
             return INTERRUPTED
         return _answer(args, problem, study, out)
+
+
+def _say_cost(problem: Problem) -> None:
+    """Tell before it happens that many kinds of units must be tabulated."""
+    import time
+
+    variants = len(problem.space.variants())
+    started = time.monotonic()
+    tables, _ = problem.model.tables((0,) * len(problem.space.variants()[0]))
+    seconds = variants * (time.monotonic() - started)
+    if seconds > PATIENCE_S:
+        size = variants * sum(lookup.table.nbytes for lookup in tables)
+        say(
+            f"{variants} kinds of units to tabulate as they are met: up to about {seconds:.0f} s "
+            f"and {size / 1e9:.1f} GB; relax fewer guidelines to need less"
+        )
 
 
 def target_table(target: str) -> Table:
@@ -197,6 +215,7 @@ def _answer(args: argparse.Namespace, problem: Problem, study: Study, out: Path)
     limit = limit_of(problem, found, base)
     text = record(args, problem, study, rows, files, limit)
     write_atomic(out / "winners.json", text)
+    _remove_others(out, {name for entry in files.values() for name in entry["files"]})
     if args.format == "json":
         print(text, end="")
         return DONE
@@ -210,6 +229,13 @@ def _answer(args: argparse.Namespace, problem: Problem, study: Study, out: Path)
         print(f"{name}: {', '.join(entry['files'])}; ONNX against torch: {difference:.1e}")
     print(f"all in {out}: winners.json, front.csv, front.png, study.db")
     return DONE
+
+
+def _remove_others(out: Path, kept: set[str]) -> None:
+    """Remove winners of an earlier answer in `out` that this one does not have."""
+    for path in out.iterdir():
+        if re.fullmatch(r"winner-\d+\.(safetensors|onnx)", path.name) and path.name not in kept:
+            path.unlink()
 
 
 if __name__ == "__main__":

@@ -114,7 +114,10 @@ def test_the_same_command_again_tries_nothing_and_agrees(
     target, out = job
     before = {p.name: p.read_bytes() for p in out.iterdir() if p.suffix in (".onnx", ".csv")}
     record = _record(out)
+    for name in ("winner-9.onnx", "winner-9.safetensors"):  # as of an answer with more winners
+        (out / name).touch()
     assert main([*WORDS[target], "--out", str(out), "--format", "json"]) == 0
+    assert not list(out.glob("winner-9.*"))
     stdout, stderr = capsys.readouterr()
     assert _without_time(json.loads(stdout)) == _without_time(record)
     assert f"holds {TRIALS} trials of this search" in stderr
@@ -155,6 +158,16 @@ def test_open_axes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert record["relaxed"] == ["g4"]
     assert set(record["limits"]) == {"g1", "g2", "g3"}
     assert record["bound"] is None
+
+
+def test_a_long_tabulation_is_said_beforehand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.run.PATIENCE_S", 0.0)
+    assert main([*WORDS["arm"][:-1], "1", "--relax", "g4", "--out", str(tmp_path)]) == 0
+    told = capsys.readouterr().err
+    assert "4 kinds of units to tabulate" in told  # residual or not, ReLU or not
+    assert "GB; relax fewer guidelines" in told
 
 
 def test_no_baseline_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
