@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 COLUMNS = ("block", "median_s", "q25_s", "q75_s", "n")
 SHIPPED = Path(__file__).parent / "tables"
 HOST_TARGET = "cpu"
+# Other names of shipped tables: name -> file. They win over files of the same name, and are looked
+# up once: a family name such as `arm` can mean another table while each chip keeps its own name.
+ALIASES = {"snapdragon-810": "arm", "gtx-1080-ti": "gpu"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,15 @@ def shipped_tables() -> dict[str, Path]:
 
 def known_targets() -> tuple[str, ...]:
     """The names `load_table` knows."""
-    return (*shipped_tables(), HOST_TARGET)
+    names = dict.fromkeys((*shipped_tables(), *ALIASES))
+    return (*(name for name in names if shipped_name(name)), HOST_TARGET)
+
+
+def shipped_name(target: Path | str) -> str | None:
+    """The file name, without suffix, of the shipped table that a target means; None if it is not
+    one that comes with the project."""
+    name = ALIASES.get(target, target) if isinstance(target, str) else None
+    return name if name in shipped_tables() else None
 
 
 def host_table_path() -> Path:
@@ -142,16 +153,15 @@ def host_table_path() -> Path:
 
 
 def load_table(target: Path | str) -> LatencyTable | OpCostModel:
-    """The table of a target: a shipped name, `cpu` (this host) or a path.
+    """The table of a target: a shipped name or alias, `cpu` (this host) or a path.
 
     Raises:
         FileNotFoundError: `cpu` has not been measured yet.
         ValueError: an unknown name, or a table that cannot be trusted; the message names the
             file and line, what must hold, and what to do.
     """
-    shipped = shipped_tables()
-    if isinstance(target, str) and target in shipped:
-        return _read(shipped[target])
+    if name := shipped_name(target):
+        return _read(shipped_tables()[name])
     if target == HOST_TARGET:
         path = host_table_path()
         if not path.exists():

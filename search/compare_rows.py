@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from latency.paper_data import TABLE_8
+from latency.table import shipped_name
 from search.budget import Budget
 from search.report import latency_line, network_latency
 from space.network import Network
@@ -200,7 +201,7 @@ def _paper_s(entry: Entry, network: Network, target: str, batch: int) -> float |
     if entry.name not in PAPER_SPEED or not published:
         return None
     gpu, arm = PAPER_SPEED[entry.name]
-    speed = {("arm", 1): arm, ("gpu", 8): gpu}.get((target, batch))
+    speed = {("arm", 1): arm, ("gpu", 8): gpu}.get((shipped_name(target) or "", batch))
     return None if speed is None else 1 / speed
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from latency import table as table_module
 from latency.header import Header
-from latency.table import LatencyTable, Measurement, load_table, shipped_tables
+from latency.table import LatencyTable, Measurement, known_targets, load_table, shipped_tables
 from space.block import Block, BlockBatch
 from space.errors import MissingOpError
 from space.network import shufflenet_v2
@@ -142,8 +142,30 @@ def test_unreadable_files(tmp_path):
 
 
 def test_unknown_target_lists_the_known():
-    with pytest.raises(ValueError, match=r"unknown target 'amr': must be one of arm, .*gpu, cpu"):
+    with pytest.raises(
+        ValueError, match=r"unknown target 'amr': must be one of arm, .*gpu, .*cpu"
+    ):
         load_table("amr")
+
+
+@pytest.mark.parametrize("alias, name", table_module.ALIASES.items())
+def test_aliases_are_shipped_tables_by_another_name(alias, name):
+    assert load_table(alias) == load_table(name)
+    assert alias in known_targets() and len(set(known_targets())) == len(known_targets())
+    with pytest.raises(ValueError, match=f"must be one of .*{alias}"):
+        load_table("nope")
+
+
+def test_a_family_name_may_mean_another_table(monkeypatch):
+    """Each chip keeps its own name, and a table that is not there is not listed."""
+    monkeypatch.setattr(
+        table_module, "ALIASES", {"arm": "gpu", "snapdragon-810": "arm", "lost": "none"}
+    )
+    assert load_table("arm") == load_table("gpu")
+    assert load_table("snapdragon-810").header.target == "arm"
+    assert "lost" not in known_targets()
+    with pytest.raises(ValueError, match="unknown target 'lost'"):
+        load_table("lost")
 
 
 @pytest.mark.parametrize("name", list(shipped_tables()))
