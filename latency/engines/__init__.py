@@ -14,6 +14,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
+from latency.lowering import Weights
 from space.block import Block
 
 
@@ -42,8 +43,10 @@ class Engine(Protocol):
     def versions(self) -> dict[str, str]:
         """Of every package that has a part in it."""
 
-    def prepare(self, blocks: Sequence[Block], batch: int = 1) -> Runnable:
-        """The chain as one model with random weights, ready to run."""
+    def prepare(
+        self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
+    ) -> Runnable:
+        """The chain as one model, ready to run; with random weights if None are given."""
 
     def evict(self) -> None:
         """Overwrite the inner caches, as the rest of a network would."""
@@ -75,8 +78,10 @@ class FileEngine:
     def __init__(self, threads: int, dtype: str) -> None:
         self.threads, self.dtype = threads, dtype
 
-    def write(self, blocks: Sequence[Block], batch: int = 1) -> Model:
-        """The chain as one model with random weights."""
+    def write(
+        self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
+    ) -> Model:
+        """The chain as one model; with random weights if None are given."""
         raise NotImplementedError
 
     @cached_property
@@ -93,9 +98,11 @@ class FileEngine:
     def versions(self) -> dict[str, str]:
         return {**self.runner.versions, **self.writer_versions}
 
-    def prepare(self, blocks: Sequence[Block], batch: int = 1) -> Any:
+    def prepare(
+        self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
+    ) -> Any:
         """The written model, loaded on this machine."""
-        model = self.write(blocks, batch)
+        model = self.write(blocks, batch, weights)
         return self.runner.load(model.files, model.shape)
 
     def evict(self) -> None:
@@ -107,15 +114,29 @@ class FileEngine:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A registered engine: its module, what to install for it, the dtypes it can run."""
+    """A registered engine: its module, what to install for it, the dtypes it can run, and the
+    wheels that its runner needs on another device (all of them: dependencies are not followed)."""
 
     module: str
     packages: str
     dtypes: tuple[str, ...] = ("float32",)
+    wheels: tuple[str, ...] = ()
 
 
 ENGINES = {
-    "onnxruntime": Entry("latency.engines.onnxruntime", "onnxruntime onnx"),
+    "onnxruntime": Entry(
+        "latency.engines.onnxruntime", "onnxruntime onnx", wheels=("onnxruntime", "numpy")
+    ),
+    "litert": Entry(
+        "latency.engines.litert",
+        "ai-edge-litert flatbuffers",
+        wheels=("ai-edge-litert", "numpy"),
+    ),
+    "torch": Entry("latency.engines.torch", "torch"),
+    "torch-compile": Entry("latency.engines.torch_compile", "torch"),
+    "torch-cuda": Entry(
+        "latency.engines.torch_cuda", "torch nvidia-ml-py", ("float32", "tf32", "float16")
+    ),
     "null": Entry("latency.engines.null", ""),
 }
 

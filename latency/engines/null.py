@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from latency.engines import FileEngine, Model, input_shape
+from latency.lowering import Weights
 from space.block import Block
 from space.op import Op
 
@@ -32,7 +33,9 @@ def block_s(block: Block) -> float:
 class NullEngine(FileEngine):
     name = "null"
 
-    def write(self, blocks: Sequence[Block], batch: int = 1) -> Model:
+    def write(
+        self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
+    ) -> Model:
         model = {"start_s": RUN_S, "work_s": batch * sum(block_s(block) for block in blocks)}
         return Model({"model.json": json.dumps(model).encode()}, input_shape(blocks, batch))
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import onnx
 
 from latency.engines import FileEngine, Model, input_shape
-from latency.lowering import random_weights
+from latency.lowering import Weights, random_weights
 from latency.onnx_graph import build_model
 from space.block import Block
 
@@ -17,8 +17,10 @@ class OnnxRuntimeEngine(FileEngine):
     name = "onnxruntime"
     writer_versions = MappingProxyType({"onnx": onnx.__version__})
 
-    def write(self, blocks: Sequence[Block], batch: int = 1) -> Model:
-        model = build_model(blocks, batch=batch, weights=random_weights(0))
+    def write(
+        self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
+    ) -> Model:
+        model = build_model(blocks, batch=batch, weights=weights or random_weights(0))
         return Model({"model.onnx": model.SerializeToString()}, input_shape(blocks, batch))
 
 

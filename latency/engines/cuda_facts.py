@@ -1,0 +1,140 @@
+"""The state of an NVIDIA GPU that moves its latencies: clocks, temperature, power, throttling.
+
+Read through NVML's Python package (nvidia-ml-py) if it is installed, else through nvidia-smi;
+what neither tells is left out.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+# Bits of NVML's "clocks event reasons" (NVML API reference, NvmlClocksEventReasons).
+REASONS = {
+    0x001: "idle",
+    0x002: "application clocks",
+    0x004: "power cap",
+    0x008: "hardware slowdown",
+    0x010: "sync boost",
+    0x020: "software thermal slowdown",
+    0x040: "hardware thermal slowdown",
+    0x080: "power brake",
+    0x100: "display clocks",
+}
+BENIGN = {"idle", "application clocks", "display clocks"}  # set by a person, or no work to do
+CLOCK_CHANGE = 0.05  # share by which a clock may move before it is named
+# Field of `nvidia-smi --query-gpu` -> name here. The last has an older name in older drivers.
+QUERY = {
+    "driver_version": "driver",
+    "clocks.current.sm": "sm_clock_mhz",
+    "clocks.max.sm": "sm_clock_max_mhz",
+    "clocks.current.memory": "memory_clock_mhz",
+    "temperature.gpu": "temperature_c",
+    "power.draw": "power_w",
+    "enforced.power.limit": "power_limit_w",
+    "persistence_mode": "persistence",
+    "clocks_event_reasons.active": "throttle",
+}
+OLD_REASONS = "clocks_throttle_reasons.active"
+
+
+def read_facts(uuid: str) -> dict[str, Any]:
+    """Facts about the GPU of that UUID ("GPU-..."), now; empty if nothing tells them."""
+    found = _from_nvml(uuid)
+    return found or _from_smi(uuid)
+
+
+def throttle_words(mask: int) -> str:
+    """NVML's bits in words; "none" if no bit is set."""
+    known = [word for bit, word in REASONS.items() if mask & bit]
+    rest = mask & ~sum(REASONS)
+    return ", ".join([*known, *([f"0x{rest:x}"] if rest else [])]) or "none"
+
+
+def slowed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """What of two readings says why samples between them may differ; a line each."""
+    found = []
+    words = {word for facts in (before, after) for word in facts.get("throttle", "").split(", ")}
+    if reasons := sorted(words - BENIGN - {"", "none"}):
+        found.append(f"the GPU was slowed by: {', '.join(reasons)}")
+    first, last = before.get("sm_clock_mhz"), after.get("sm_clock_mhz")
+    if first and last and abs(last - first) > CLOCK_CHANGE * first:
+        found.append(
+            f"the GPU's clock went from {first:g} to {last:g} MHz: lock it with "
+            f"nvidia-smi --lock-gpu-clocks"
+        )
+    if after.get("persistence") == "disabled":
+        found.append("persistence mode is off: the driver may unload between runs")
+    return found
+
+
+def _from_nvml(uuid: str) -> dict[str, Any]:
+    try:
+        import pynvml as nvml
+    except ImportError:
+        return {}
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return {}
+    found: dict[str, Any] = {}
+    try:
+        gpu = nvml.nvmlDeviceGetHandleByUUID(uuid)
+        temperature = nvml.NVML_TEMPERATURE_GPU
+        persistence = ("disabled", "enabled")
+        reads: dict[str, Callable[[], Any]] = {
+            "driver": nvml.nvmlSystemGetDriverVersion,
+            "sm_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM),
+            "sm_clock_max_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM),
+            "memory_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM),
+            "temperature_c": lambda: nvml.nvmlDeviceGetTemperature(gpu, temperature),
+            "power_w": lambda: nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3,
+            "power_limit_w": lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1e3,
+            "persistence": lambda: persistence[nvml.nvmlDeviceGetPersistenceMode(gpu)],
+            "throttle": lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(gpu),
+        }
+        for name, read in reads.items():
+            with suppress(nvml.NVMLError):  # not every GPU tells everything
+                found[name] = read()
+        if "throttle" not in found:  # the name of drivers before 535
+            with suppress(nvml.NVMLError):
+                found["throttle"] = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)
+        if "throttle" in found:
+            found["throttle"] = throttle_words(found["throttle"])
+    except nvml.NVMLError:
+        return {}
+    finally:
+        nvml.nvmlShutdown()
+    return found
+
+
+def _from_smi(uuid: str) -> dict[str, Any]:
+    for reasons in ("clocks_event_reasons.active", OLD_REASONS):
+        names = [reasons if name.startswith("clocks_event") else name for name in QUERY]
+        command = ["nvidia-smi", f"--id={uuid}", f"--query-gpu={','.join(names)}"]
+        command.append("--format=csv,noheader,nounits")
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        except (OSError, subprocess.TimeoutExpired):
+            return {}
+        values = [value.strip() for value in done.stdout.strip().split(",")]
+        if done.returncode == 0 and len(values) == len(names):
+            return dict(_told(QUERY.values(), values))
+    return {}
+
+
+def _told(names: Any, values: list[str]) -> Any:
+    """The pairs that say something: nvidia-smi writes "[N/A]" and the like for the others."""
+    for name, value in zip(names, values, strict=True):
+        if not value or value.startswith("["):
+            continue
+        if name == "throttle":
+            yield name, throttle_words(int(value, 16))
+        elif name == "persistence":
+            yield name, value.lower()
+        elif name == "driver":
+            yield name, value
+        else:
+            yield name, float(value)
