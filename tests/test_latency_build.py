@@ -11,7 +11,6 @@ import pytest
 from latency import build
 from latency.campaign import Campaign, Effort, Job, Plan
 from latency.check import common_factor, error_summary, left_out_error, spearman
-from latency.devices.local import LocalSession
 from latency.engines import get_engine
 from latency.engines.null import RUN_S, block_s
 from latency.grid import Grid, block_in_context, space_targets
@@ -38,8 +37,6 @@ class Counting:
     def __init__(self, stop_at=10**9):
         self.engine, self.prepared, self.stop_at = get_engine("null"), 0, stop_at
         self.name, self.clock = self.engine.name, self.engine.clock
-        self.version, self.versions = self.engine.version, {}
-        self.threads, self.dtype = 1, "float32"
 
     def evict(self):
         pass
@@ -54,7 +51,7 @@ class Counting:
 def run(path, engine):
     reports = []
     with Journal(path, IDENTITY) as journal:
-        campaign = Campaign(small_plan(), LocalSession(engine), journal, EFFORT, 1, 0)
+        campaign = Campaign(small_plan(), engine, journal, EFFORT, 1, 0)
         campaign.run(lambda *values: reports.append(values))
     return campaign, reports
 
@@ -149,8 +146,7 @@ def test_stops_when_time_is_over_but_not_before_every_block_was_measured(tmp_pat
     path = tmp_path / "j.jsonl"
     with Journal(path, IDENTITY) as journal:
         effort = replace(EFFORT, max_s=-1.0)
-        session = LocalSession(get_engine("null"))
-        campaign = Campaign(small_plan(), session, journal, effort, 1, 0)
+        campaign = Campaign(small_plan(), get_engine("null"), journal, effort, 1, 0)
         campaign.run(lambda *values: None)
     assert campaign.stopped_by == "time"
     assert {key[0] for key in campaign.journal.done} == {0}
@@ -227,9 +223,14 @@ def test_wrong_usage_is_one_line(capsys, arguments, status, message):
 
 
 def test_emulated_machine_makes_no_table(monkeypatch):
-    monkeypatch.setattr("latency.host.emulation", lambda: "so it is")
-    with pytest.raises(ValueError, match=r"emulated \(so it is\): its wall time is not latency"):
-        build.build_table()
+    monkeypatch.setattr("latency.host.emulated", lambda: True)
+
+    class Real:
+        name = "real"
+
+    monkeypatch.setattr("latency.engines.get_engine", lambda name, threads: Real())
+    with pytest.raises(ValueError, match="wall time is not latency"):
+        build.build_table(engine_name="real")
 
 
 @pytest.mark.parametrize("module", ["latency.build", "latency.show"])
