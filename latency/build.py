@@ -1,20 +1,19 @@
-"""python -m latency.build: measure this host's latency table."""
+"""python -m latency.build: measure a device's latency table."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from latency.campaign import Campaign, Effort, Plan
-    from latency.engines import Engine
+    from latency.campaign import Effort
+    from latency.devices import Session
     from latency.grid import Grid
     from latency.table import LatencyTable
 
@@ -24,14 +23,19 @@ Report = Callable[[str], None]
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m latency.build",
-        description="Measure the latency table of the blocks of the search space on this host.",
+        description="Measure the latency table of the blocks of the search space on a device.",
     )
-    p.add_argument("--device", default="cpu", help="what to measure: cpu, this host (default)")
-    p.add_argument("--engine", default="onnxruntime", help="what runs the blocks (onnxruntime)")
+    p.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu or gpu of this host, ssh://user@host[:port] or adb://SERIAL (cpu)",
+    )
+    p.add_argument("--engine", help="what runs the blocks (onnxruntime; on a gpu torch-cuda)")
     p.add_argument("--threads", type=int, default=1, help="threads of the engine (1)")
     p.add_argument("--batch", type=int, default=1, help="images at once (1)")
+    p.add_argument("--dtype", default="float32", help="of weights and activations (float32)")
     p.add_argument("--coarse", action="store_true", help="fewer blocks: about a minute")
-    p.add_argument("--out", type=Path, help="the table's path (this host's own table)")
+    p.add_argument("--out", help="the table's path, or a folder for it (the cache folder)")
     p.add_argument("--seed", type=int, default=0, help="of the random networks and orders (0)")
     p.add_argument(
         "--networks",
@@ -45,11 +49,13 @@ def parser() -> argparse.ArgumentParser:
 
 def build_table(
     *,
-    engine_name: str = "onnxruntime",
+    device: str = "cpu",
+    engine_name: str | None = None,
     threads: int = 1,
     batch: int = 1,
+    dtype: str = "float32",
     coarse: bool = False,
-    out: Path | None = None,
+    out: Path | str | None = None,
     seed: int = 0,
     networks: int = 20,
     fresh: bool = False,
@@ -61,129 +67,124 @@ def build_table(
     """Measure, check on networks not in the table, save; go on where a killed build stopped.
 
     Args:
+        device: as `latency.devices.open_session` takes it.
+        engine_name: onnxruntime if None, on a GPU torch-cuda.
         say: told what happens, line by line; stderr if None.
         grid, effort: instead of those that `coarse` chooses.
 
     Raises:
         ValueError, ImportError, OSError: cannot be done as asked; one line says why.
     """
-    from latency.campaign import Campaign, Effort, estimate_s, make_plan
-    from latency.engines import get_engine
-    from latency.grid import COARSE, FULL
-    from latency.host import chip, emulated
-    from latency.journal import Journal
-    from latency.show import error_lines
-    from latency.table import host_table_path
-    from space.shufflenet_v2 import ShuffleNetV2Space
+    from latency.devices import open_session
 
     say = say or _to_stderr
     if networks < 2 or batch < 1:
         raise ValueError(f"needs `networks` >= 2 and `batch` >= 1; got {networks} and {batch}")
-    engine = get_engine(engine_name, threads=threads)
-    if emulated() and engine.name != "null":
-        raise ValueError("this machine is emulated: its wall time is not latency, so no table")
-    out = (out or host_table_path()).with_suffix(".json")
+    engine = engine_name or ("torch-cuda" if device == "gpu" else "onnxruntime")
+    with open_session(device, engine, threads=threads, dtype=dtype, say=say) as session:
+        if session.emulation and session.engine != "null":
+            raise ValueError(
+                f"{session.where} is emulated ({session.emulation}): its wall time is not "
+                "latency, so no table; latency.estimate makes one of such a chip"
+            )
+        return measure_table(
+            session,
+            table_path(out, session, batch, here=device == "cpu"),
+            batch=batch,
+            coarse=coarse,
+            seed=seed,
+            networks=networks,
+            fresh=fresh,
+            command=command,
+            say=say,
+            grid=grid,
+            effort=effort,
+        )
+
+
+def measure_table(
+    session: Session,
+    out: Path,
+    *,
+    batch: int,
+    coarse: bool,
+    seed: int,
+    networks: int,
+    fresh: bool,
+    command: str,
+    say: Report,
+    grid: Grid | None,
+    effort: Effort | None,
+) -> LatencyTable:
+    """`build_table` on a session that is open, into `out` (.json)."""
+    from latency.assemble import finished_table
+    from latency.campaign import Campaign, Effort, estimate_s, make_plan
+    from latency.devices.health import warnings
+    from latency.grid import COARSE, FULL
+    from latency.journal import Journal
+    from latency.show import error_lines
+    from space.shufflenet_v2 import ShuffleNetV2Space
+
     grid = grid or (COARSE if coarse else FULL)
     effort = effort or (Effort(max_s=100.0, tolerance=0.02) if coarse else Effort())
     plan = make_plan(grid, ShuffleNetV2Space(), networks, seed)
     journal_path = out.with_suffix(".journal.jsonl")
     if fresh:
         journal_path.unlink(missing_ok=True)
+    threads = session.threads
     identity = {
-        "device": chip(),
-        "engine": engine.name,
-        "engine_version": engine.version,
+        "device": session.chip,
+        "host": session.host,
+        "engine": session.engine,
+        "engine_version": session.engine_version,
         "threads": threads,
+        "dtype": session.dtype,
         "batch": batch,
         "seed": seed,
         "grid": grid.name,
         "plan": plan.digest,
     }
+    for line in warnings(session.facts, [], threads):
+        say(f"warning: {line}")
     with Journal(journal_path, identity) as journal:
-        campaign = Campaign(plan, engine, journal, effort, batch, seed)
-        expected_s = estimate_s(plan, engine, effort, batch)
+        campaign = Campaign(plan, session, journal, effort, batch, seed)
+        expected_s = estimate_s(plan, session, effort, batch)
         count = 2 * networks + len(plan.on_grid)
         say(
-            f"{len(plan.targets)} blocks and {count} networks on {chip()}, {engine.name} "
-            f"{engine.version}, {threads} thread{'s' * (threads > 1)}: "
+            f"{len(plan.targets)} blocks and {count} networks on {session.chip}, "
+            f"{session.engine} {session.engine_version}, {threads} thread{'s' * (threads > 1)}: "
             f"{_duration(expected_s)}, at most {_duration(max(effort.max_s, expected_s))}"
         )
         if journal.done:
             say(f"{len(journal.done)} jobs ({_duration(journal.spent_s)}) are done already")
         with _progress(say) as report:
             campaign.run(report)
-        table = _table(campaign, out.stem, grid, identity, command, seed)
+        table = finished_table(campaign, target=out.stem, grid=grid, command=command, seed=seed)
     table.save(out)
     journal_path.replace(out.with_suffix(".samples.jsonl"))
     for line in error_lines(table.header):
         say(line)
+    for line in table.header.noise["warnings"]:
+        say(f"warning: {line}")
     say(f"written: {out}, {out.with_suffix('.csv').name}")
     return table
 
 
-def _table(
-    campaign: Campaign,
-    target: str,
-    grid: Grid,
-    identity: dict[str, Any],
-    command: str,
-    seed: int,
-) -> LatencyTable:
-    """The table of a finished campaign, scaled and judged."""
-    import platform
+def table_path(out: Path | str | None, session: Session, batch: int, *, here: bool) -> Path:
+    """Where a table goes: `out`, or in it under the device's name if it is a folder (one that
+    exists, or ends with a slash); without it this host's own place, or the cache folder."""
+    from latency.host import cache_dir
+    from latency.table import host_table_path
 
-    import numpy as np
-
-    from latency.check import common_factor, error_summary, left_out_error, predictions
-    from latency.grid import summary
-    from latency.header import Header
-    from latency.host import commit, facts
-    from latency.table import LatencyTable
-
-    plan: Plan = campaign.plan
-    engine: Engine = campaign.engine
-    entries, noisy = campaign.blocks()
-    spreads = [m.spread for m in entries.values()]
-    header = Header(
-        layout="blocks",
-        target=target,
-        source="measured",
-        device=identity["device"],
-        engine=engine.name,
-        engine_version=engine.version,
-        threads=identity["threads"],
-        batch=identity["batch"],
-        date=time.strftime("%Y-%m-%d", time.gmtime()),
-        versions={"python": platform.python_version(), "numpy": np.__version__} | engine.versions,
-        commit=commit(),
-        command=command,
-        grid=f"{grid.name}: {summary(plan.targets)}, seed {seed}",
-        host=facts(),
-        noise={
-            "spread": round(float(np.median(spreads)), 4),
-            "spread_90pct": round(float(np.quantile(spreads, 0.9)), 4),
-            "samples": int(np.median([m.n for m in entries.values()])),
-            "stopped_by": campaign.stopped_by,
-            "seconds": round(campaign.journal.spent_s),
-            "processor_share": round(
-                campaign.journal.processor_s / max(campaign.journal.spent_s, 1e-9), 3
-            ),
-            "too_noisy": [str(block) for block in noisy],
-        },
-    )
-    table = LatencyTable(header, entries)
-    factor = common_factor(predictions(table, plan.scale_set), campaign.networks_s(plan.scale_set))
-    how = f"geometric mean of measured / predicted, {len(plan.scale_set)} other random networks"
-    errors: dict[str, Any] = {"seed": seed}
-    for name, nets in (("held_out", plan.held_out), ("on_grid", plan.on_grid)):
-        predicted, measured = predictions(table, nets), campaign.networks_s(nets)
-        errors[name] = {
-            "unscaled": error_summary(predicted, measured),
-            "scaled": error_summary(predicted * factor, measured),
-        }
-    errors["left_out_blocks"] = left_out_error({b: m.median_s for b, m in entries.items()})
-    scale = {"factor": round(factor, 5), "how": how}
-    return LatencyTable(replace(header, scale=scale, network_error=errors), entries)
+    words = [session.chip.partition(" (")[0], session.engine]
+    words += [f"{session.threads}-threads"] * (session.threads > 1)
+    words += [f"batch-{batch}"] * (batch > 1) + [session.dtype] * (session.dtype != "float32")
+    name = "-".join(re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-") for word in words)
+    if out is None:
+        return host_table_path() if here else cache_dir() / f"{name}.json"
+    if Path(out).is_dir() or str(out).endswith("/"):
+        return Path(out) / f"{name}.json"
+    return Path(out).with_suffix(".json")
 
 
 def ensure_host_table(*, say: Report | None = None) -> LatencyTable:
@@ -235,15 +236,14 @@ def _to_stderr(line: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 no table, 2 wrong usage."""
     args = parser().parse_args(arguments)
-    if args.device != "cpu":
-        _to_stderr(f"`--device` must be cpu (this host); {args.device} cannot be measured yet")
-        return 2
     words = ["python", "-m", "latency.build", *(sys.argv[1:] if arguments is None else arguments)]
     try:
         build_table(
+            device=args.device,
             engine_name=args.engine,
             threads=args.threads,
             batch=args.batch,
+            dtype=args.dtype,
             coarse=args.coarse,
             out=args.out,
             seed=args.seed,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latency.engines import Engine
+from latency.devices import Session
 from latency.grid import MAX_BEFORE, Grid, block_in_context, jobs_of, space_targets
 from latency.journal import Journal, chain_text
 from latency.measure import (
@@ -19,9 +19,7 @@ from latency.measure import (
     Target,
     chain_flops,
     measurement,
-    probe,
     settled,
-    time_chains,
 )
 from latency.table import Measurement
 from space.block import Block
@@ -104,26 +102,34 @@ def make_plan(grid: Grid, space: ShuffleNetV2Space, networks: int, seed: int) ->
     )
 
 
-def estimate_s(plan: Plan, engine: Engine, effort: Effort, batch: int) -> float:
+def estimate_s(plan: Plan, session: Session, effort: Effort, batch: int) -> float:
     """Wall seconds that `min_passes` will take, from running a few chains once."""
     chains = [chain for job in plan.jobs for chain in job.chains]
     rng = np.random.default_rng(0)
     sample = [chains[i] for i in rng.choice(len(chains), min(12, len(chains)), replace=False)]
-    prepare_s, per_flop_s = probe(sample, engine, batch)
+    started = time.monotonic()
+    timed = session.time(sample, batch=batch, rounds=1, steady=True)
+    runs_s = timed.wall_s - timed.prepare_s
+    prepare_s = (time.monotonic() - started - runs_s) / len(sample)
+    per_flop_s = runs_s / _runs(1) / sum(map(chain_flops, sample))
     total = 0.0
     for chain in chains:
-        run_s = per_flop_s * chain_flops(chain)
-        total += prepare_s + run_s * (1 + 2 * (WARM_UP + effort.rounds))
+        total += prepare_s + per_flop_s * chain_flops(chain) * _runs(effort.rounds)
     return total * effort.min_passes
+
+
+def _runs(rounds: int) -> int:
+    """How often a chain runs where the clock is fine: for its loops, then twice a round."""
+    return 1 + 2 * (WARM_UP + rounds)
 
 
 class Campaign:
     """A plan being measured; what is done already comes from the journal."""
 
     def __init__(
-        self, plan: Plan, engine: Engine, journal: Journal, effort: Effort, batch: int, seed: int
+        self, plan: Plan, session: Session, journal: Journal, effort: Effort, batch: int, seed: int
     ) -> None:
-        self.plan, self.engine, self.journal = plan, engine, journal
+        self.plan, self.session, self.journal = plan, session, journal
         self.effort, self.batch, self.seed = effort, batch, seed
         self.stopped_by = ""
 
@@ -172,16 +178,11 @@ class Campaign:
 
     def _measure(self, index: int, number: int) -> None:
         job = self.plan.jobs[number]
-        started, processor = time.monotonic(), time.process_time()
-        times = time_chains(
-            job.chains,
-            self.engine,
-            batch=self.batch,
-            rounds=self.effort.rounds,
-            steady=job.steady,
+        started = time.monotonic()
+        timed = self.session.time(
+            job.chains, batch=self.batch, rounds=self.effort.rounds, steady=job.steady
         )
-        wall_s, processor_s = time.monotonic() - started, time.process_time() - processor
-        self.journal.add((index, number), job.chains, times, wall_s, processor_s)
+        self.journal.add((index, number), job.chains, timed, time.monotonic() - started)
 
     def blocks(self) -> tuple[dict[Block, Measurement], list[Block]]:
         """What was measured, and the blocks that were too noisy to tell."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latency.devices import Timed
 from latency.measure import Chain
 
 Key = tuple[int, int]  # (pass, job)
@@ -31,8 +32,8 @@ def chain_text(chain: Chain) -> str:
 
 
 class Journal:
-    """Jobs that are done: {(pass, job): float64 [chains, rounds]}, and their seconds of wall and
-    processor time.
+    """Jobs that are done: {(pass, job): float64 [chains, rounds]}; their seconds of wall time here
+    (`spent_s`) and on the device (`device_s`), of processor time there, and its states after them.
 
     Raises:
         ValueError: the file was begun by another host, engine or plan, or a line is damaged.
@@ -43,7 +44,9 @@ class Journal:
         self.path = path
         self.done: dict[Key, NDArray[np.float64]] = {}
         self.spent_s = 0.0
+        self.device_s = 0.0
         self.processor_s = 0.0
+        self.states: list[dict[str, Any]] = []
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
         try:
@@ -79,8 +82,7 @@ class Journal:
                 if number > 1:
                     times = np.array(values["times"], dtype=np.float64)
                     self.done[int(values["pass"]), int(values["job"])] = times
-                    self.spent_s += float(values["wall_s"])
-                    self.processor_s += float(values.get("processor_s", values["wall_s"]))
+                    self._count(values)
                 elif not isinstance(values, dict):
                     raise ValueError("must be an object")
             except (ValueError, KeyError, TypeError) as error:
@@ -104,25 +106,25 @@ class Journal:
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def add(
-        self,
-        key: Key,
-        chains: tuple[Chain, ...],
-        times: NDArray[np.float64],
-        wall_s: float,
-        processor_s: float,
-    ) -> None:
-        """Record a job: times [chains, rounds] in seconds."""
-        self._append(
-            {
-                "pass": key[0],
-                "job": key[1],
-                "wall_s": round(wall_s, 3),
-                "processor_s": round(processor_s, 3),
-                "chains": [chain_text(chain) for chain in chains],
-                "times": [[float(f"{t:.5g}") for t in row] for row in times],
-            }
-        )
-        self.done[key] = times
+    def _count(self, values: Mapping[str, Any]) -> None:
+        wall_s = float(values["wall_s"])
         self.spent_s += wall_s
-        self.processor_s += processor_s
+        self.device_s += float(values.get("device_s", wall_s))
+        self.processor_s += float(values.get("processor_s", wall_s))
+        self.states.append(dict(values.get("state", {})))
+
+    def add(self, key: Key, chains: tuple[Chain, ...], timed: Timed, wall_s: float) -> None:
+        """Record a job that took `wall_s` seconds here."""
+        values = {
+            "pass": key[0],
+            "job": key[1],
+            "wall_s": round(wall_s, 3),
+            "device_s": round(timed.wall_s, 3),
+            "processor_s": round(timed.processor_s, 3),
+            "state": timed.state,
+            "chains": [chain_text(chain) for chain in chains],
+            "times": [[float(f"{t:.5g}") for t in row] for row in timed.times],
+        }
+        self._append(values)
+        self.done[key] = timed.times
+        self._count(values)

@@ -10,24 +10,25 @@ runs of one block; the chain's own run before that leaves the outer cache as a n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latency.engines import Engine, Runnable
+from latency.engines import Engine
 from latency.table import Measurement
+from latency.timing import WARM_UP, Clock, time_rounds
 from space.block import Block
 
 Chain: TypeAlias = tuple[Block, ...]
-Clock: TypeAlias = Callable[[], float]
 Floats: TypeAlias = NDArray[np.float64]
 
-CLOCK_SHARE = 0.01  # the clock's own step is at most this share of a sample
-MAX_LOOPS = 1_000_000
-WARM_UP = 1  # rounds that are not kept
+__all__ = [
+    "WARM_UP", "Chain", "Floats", "Target", "chain_flops", "measurement", "probe", "settled",
+    "time_chains",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +49,6 @@ class Target:
         return (self.before, self.long) if self.before else (self.long,)
 
 
-def clock_step(clock: Clock) -> float:
-    """The least time between two different readings, in seconds; 0 if waiting moves it not."""
-    steps = []
-    for _ in range(10):
-        first = last = clock()
-        for _ in range(10_000):
-            last = clock()
-            if last != first:
-                break
-        steps.append(last - first)
-    return min(steps)
-
-
-def loops_for(run: Runnable, clock: Clock, step_s: float) -> int:
-    """How many runs make one sample of which the clock's step is a small share."""
-    loops = 1
-    while loops < MAX_LOOPS:
-        taken = _timed(run, clock, loops)
-        if step_s <= CLOCK_SHARE * taken:
-            return loops
-        enough = loops * step_s / CLOCK_SHARE / max(taken, step_s)
-        loops = min(MAX_LOOPS, max(2 * loops, int(enough) + 1))
-    return loops
-
-
-def _timed(run: Runnable, clock: Clock, loops: int) -> float:
-    start = clock()
-    for _ in range(loops):
-        run.run()
-    return clock() - start
-
-
 def time_chains(
     chains: Sequence[Chain],
     engine: Engine,
@@ -98,18 +67,9 @@ def time_chains(
     Returns:
         Seconds of one run, float64 [chains, rounds].
     """
-    clock = clock or engine.clock
-    step_s = clock_step(clock)
     runs = [engine.prepare(chain, batch) for chain in chains]
-    loops = [loops_for(run, clock, step_s) for run in runs]
-    times = np.empty((len(runs), WARM_UP + rounds))
-    for index in range(WARM_UP + rounds):
-        for row, (run, count) in enumerate(zip(runs, loops, strict=True)):
-            run.run()
-            if not steady:
-                engine.evict()
-            times[row, index] = _timed(run, clock, count) / count
-    return times[:, WARM_UP:]
+    found = list(time_rounds(runs, engine, clock or engine.clock, rounds, steady))
+    return np.array(found, dtype=np.float64).T
 
 
 def probe(chains: Sequence[Chain], engine: Engine, batch: int) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Whole networks measured on this machine: what the sums of a table are judged by."""
+"""Whole networks measured on a device: what the sums of a table are judged by."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from latency.engines import ENGINES, get_engine
+from latency.devices import Session, open_session
+from latency.engines import ENGINES
 from latency.header import Header
 from latency.host import chip, emulated
-from latency.measure import time_chains
 from space.network import Network
 
 ROUNDS = 9
@@ -24,22 +24,44 @@ def measure_networks(
     threads: int = 1,
     batch: int = 1,
     rounds: int = ROUNDS,
+    dtype: str = "float32",
+    device: str = "cpu",
 ) -> NDArray[np.float64]:
     """Seconds of each network, float64 [n]: medians, interleaved with those timed beside it.
 
+    Args:
+        device: as `latency.devices.open_session` takes it.
+
     Raises:
-        ValueError: unknown engine, or an emulated machine.
+        ValueError: unknown engine or device, or an emulated machine.
         ImportError: the engine's package is not installed; the message says what to install.
+        OSError: another device that cannot be used.
     """
-    runner = get_engine(engine, threads=threads)
-    if emulated() and engine != "null":
-        raise ValueError("this machine is emulated: its wall time is not latency")
+    with open_session(device, engine, threads=threads, dtype=dtype) as session:
+        return time_networks(session, networks, batch=batch, rounds=rounds)
+
+
+def time_networks(
+    session: Session, networks: Sequence[Network], *, batch: int = 1, rounds: int = ROUNDS
+) -> NDArray[np.float64]:
+    """`measure_networks` on a session that is open."""
+    if session.emulation and session.engine != "null":
+        raise ValueError(
+            f"{session.where} is emulated ({session.emulation}): its wall time is not latency"
+        )
     chains = [network.blocks for network in networks]
     times = [
-        time_chains(chains[i : i + TOGETHER], runner, batch=batch, rounds=rounds, steady=True)
+        session.time(chains[i : i + TOGETHER], batch=batch, rounds=rounds, steady=True).times
         for i in range(0, len(chains), TOGETHER)
     ]
     return np.median(np.concatenate(times), axis=1)
+
+
+def is_of(header: Header, session: Session) -> bool:
+    """Whether a table was measured on a session's chip, with its engine, threads and dtype."""
+    wanted = (session.chip, session.engine, session.threads, session.dtype)
+    found = (header.device, header.engine, header.threads, header.dtype)
+    return header.source == "measured" and found == wanted and not session.emulation
 
 
 def is_of_this_machine(header: Header) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from latency import build
 from latency.campaign import Campaign, Effort, Job, Plan
 from latency.check import common_factor, error_summary, left_out_error, spearman
+from latency.devices.local import LocalSession
 from latency.engines import get_engine
 from latency.engines.null import RUN_S, block_s
 from latency.grid import Grid, block_in_context, space_targets
@@ -37,6 +38,8 @@ class Counting:
     def __init__(self, stop_at=10**9):
         self.engine, self.prepared, self.stop_at = get_engine("null"), 0, stop_at
         self.name, self.clock = self.engine.name, self.engine.clock
+        self.version, self.versions = self.engine.version, {}
+        self.threads, self.dtype = 1, "float32"
 
     def evict(self):
         pass
@@ -51,7 +54,7 @@ class Counting:
 def run(path, engine):
     reports = []
     with Journal(path, IDENTITY) as journal:
-        campaign = Campaign(small_plan(), engine, journal, EFFORT, 1, 0)
+        campaign = Campaign(small_plan(), LocalSession(engine), journal, EFFORT, 1, 0)
         campaign.run(lambda *values: reports.append(values))
     return campaign, reports
 
@@ -146,7 +149,8 @@ def test_stops_when_time_is_over_but_not_before_every_block_was_measured(tmp_pat
     path = tmp_path / "j.jsonl"
     with Journal(path, IDENTITY) as journal:
         effort = replace(EFFORT, max_s=-1.0)
-        campaign = Campaign(small_plan(), get_engine("null"), journal, effort, 1, 0)
+        session = LocalSession(get_engine("null"))
+        campaign = Campaign(small_plan(), session, journal, effort, 1, 0)
         campaign.run(lambda *values: None)
     assert campaign.stopped_by == "time"
     assert {key[0] for key in campaign.journal.done} == {0}
@@ -208,7 +212,11 @@ def test_whole_build(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "arguments, status, message",
     [
-        (["--device", "gpu"], 2, "`--device` must be cpu .*; gpu cannot be measured yet"),
+        (["--device", "tpu"], 2, "a device must be cpu, gpu, ssh://.*; got 'tpu'"),
+        (["--device", "ssh://"], 2, "a device must be cpu, gpu, ssh://.*; got 'ssh://'"),
+        (["--device", "gpu", "--engine", "null"], 2, "--device gpu needs an engine"),
+        (["--engine", "torch-cuda"], 2, "--device cpu needs an engine that runs there"),
+        (["--engine", "null", "--dtype", "int4"], 2, "dtype of null must be one of float32"),
         (["--engine", "tvm"], 2, "engine must be one of onnxruntime, .*null; got 'tvm'"),
         (["--threads", "0"], 2, "`threads` must be at least 1"),
         (["--networks", "1"], 2, "needs `networks` >= 2"),
@@ -223,14 +231,9 @@ def test_wrong_usage_is_one_line(capsys, arguments, status, message):
 
 
 def test_emulated_machine_makes_no_table(monkeypatch):
-    monkeypatch.setattr("latency.host.emulated", lambda: True)
-
-    class Real:
-        name = "real"
-
-    monkeypatch.setattr("latency.engines.get_engine", lambda name, threads: Real())
-    with pytest.raises(ValueError, match="wall time is not latency"):
-        build.build_table(engine_name="real")
+    monkeypatch.setattr("latency.host.emulation", lambda: "so it is")
+    with pytest.raises(ValueError, match=r"emulated \(so it is\): its wall time is not latency"):
+        build.build_table()
 
 
 @pytest.mark.parametrize("module", ["latency.build", "latency.show"])

@@ -6,15 +6,8 @@ import pytest
 from latency.engines import get_engine
 from latency.engines.null import RUN_S, block_s
 from latency.grid import block_in_context
-from latency.measure import (
-    CLOCK_SHARE,
-    Target,
-    clock_step,
-    loops_for,
-    measurement,
-    settled,
-    time_chains,
-)
+from latency.measure import Target, measurement, settled, time_chains
+from latency.timing import CLOCK_SHARE, clock_step, loops_for
 from space.block import Block
 
 X = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)

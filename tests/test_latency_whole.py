@@ -27,7 +27,7 @@ def test_seconds_are_the_engines() -> None:
 
 
 def test_an_emulated_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole, "emulated", lambda: True)
+    monkeypatch.setattr("latency.host.emulation", lambda: "so it is")
     with pytest.raises(ValueError, match="wall time is not latency"):
         whole.measure_networks(NETWORKS)
 

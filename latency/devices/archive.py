@@ -1,0 +1,37 @@
+"""The one file that is pushed to a device: the worker and the engines' runners, as a zip archive
+that Python runs."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent
+MODULES = ("__init__", "emulation", "machine", "timing", "worker", "worker_main")
+START = "import sys\nfrom latency.worker_main import main\nmain(sys.argv[1])\n"
+DATE = (1980, 1, 1, 0, 0, 0)  # the same bytes at any time
+
+
+@cache
+def worker_archive() -> tuple[str, bytes]:
+    """(file name, content); the name changes with the content."""
+    paths = [PACKAGE / f"{name}.py" for name in MODULES]
+    paths += sorted((PACKAGE / "runners").glob("*.py"))
+    files = {
+        f"latency/{path.relative_to(PACKAGE).as_posix()}": path.read_bytes() for path in paths
+    }
+    data = zip_bytes({**files, "__main__.py": START.encode()})
+    return f"g4nas-worker-{hashlib.sha256(data).hexdigest()[:12]}.pyz", data
+
+
+def zip_bytes(files: dict[str, bytes], *, compress: bool = False) -> bytes:
+    """A zip archive of files by name: the same bytes for the same files."""
+    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(name, DATE), data, compress_type=method)
+    return out.getvalue()

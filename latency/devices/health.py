@@ -1,0 +1,74 @@
+"""What about a device makes its times doubtful: told before, and after with how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+FREQUENCY_CHANGE = 0.05  # share by which a clock may move before it is named
+HOT = 85.0  # degrees Celsius: Raspberry Pi slows down there (its documentation, "Frequency
+# management and thermal control"), phones and laptops earlier or not much later
+GPU_STATE = ("sm_clock_mhz", "throttle", "temperature_c", "power_w", "persistence")
+
+
+def warnings(
+    facts: dict[str, Any],
+    states: Sequence[dict[str, Any]],
+    threads: int = 1,
+    spread: float | None = None,
+) -> list[str]:
+    """What a person should know, a line each.
+
+    Args:
+        facts: of the device before.
+        states: of the device after each job, none before the first.
+        spread: IQR / median of the samples, if there are any.
+    """
+    found = []
+    if facts.get("on_battery") or any(state.get("on_battery") for state in states):
+        found.append("it runs on battery, which slows many chips: connect it to power")
+    governor = facts.get("governor", "")
+    if governor not in ("", "performance"):
+        found.append(
+            f"its frequency governor is {governor!r}, so clocks follow the load: set it to "
+            "'performance'"
+        )
+    found += _drift(states)
+    loads = sorted(state["load"] for state in states if "load" in state)
+    if loads and loads[len(loads) // 2] > threads + 1:
+        found.append(
+            f"other programs ran beside it (load {loads[len(loads) // 2]:g}, {threads} of it "
+            "ours): close them"
+        )
+    if found and spread is not None:
+        found = [f"{line} (samples spread by {spread:.1%})" for line in found]
+    return found
+
+
+def _drift(states: Sequence[dict[str, Any]]) -> list[str]:
+    """A chip that slowed itself down while it was measured."""
+    found = []
+    hertz = [state["frequency"] for state in states if "frequency" in state]
+    if hertz and min(hertz) < (1 - FREQUENCY_CHANGE) * max(hertz):
+        found.append(
+            f"its clock moved between {min(hertz) / 1e9:.2f} and {max(hertz) / 1e9:.2f} GHz: "
+            "cool it, or fix its frequency"
+        )
+    counts = [state.get("throttled", 0) for state in states]
+    if len(set(counts)) > 1:
+        found.append("the chip throttled itself while it was measured: cool it")
+    elif counts and counts[0]:
+        found.append("the chip has throttled itself since it was started: cool it, start it anew")
+    heat = [state["temperature"] for state in states if "temperature" in state]
+    if heat and max(heat) >= HOT:
+        found.append(f"it went from {heat[0]:.0f} to {max(heat):.0f} degrees Celsius: cool it")
+    if states and "sm_clock_mhz" in states[0]:
+        from latency.engines.cuda_facts import slowed
+
+        found += slowed(states[0], states[-1])
+    return found
+
+
+def states(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The first and last state of a campaign, for a table's header."""
+    return {"state_first": found[0], "state_last": found[-1]} if found and found[0] else {}

@@ -1,0 +1,69 @@
+"""An engine in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from latency import host
+from latency.devices import Timed
+from latency.devices.health import GPU_STATE
+from latency.engines import Engine
+from latency.machine import state
+from latency.measure import Chain
+from latency.timing import time_rounds
+
+
+class LocalSession:
+    """An engine on this machine. One that runs on an accelerator has a method `facts` that tells
+    of that, its `name` among them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.where = "this machine"
+        self.engine, self.engine_version = engine.name, engine.version
+        self.versions = dict(engine.versions)
+        self.threads, self.dtype = engine.threads, engine.dtype
+        self.chip = host.chip()
+        self.host = host.host_id()
+        self.facts = host.facts()
+        if hasattr(engine, "facts"):
+            self.facts["accelerator"] = engine.facts()
+            self.chip = self.facts["accelerator"]["name"]
+        self.emulation = host.emulation()
+
+    def __enter__(self) -> LocalSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def time(
+        self, chains: Sequence[Chain], *, batch: int = 1, rounds: int = 5, steady: bool = False
+    ) -> Timed:
+        started, processor = time.monotonic(), time.process_time()
+        runs = [self._engine.prepare(chain, batch) for chain in chains]
+        prepare_s = time.monotonic() - started
+        found = list(time_rounds(runs, self._engine, self._engine.clock, rounds, steady))
+        wall_s, processor_s = time.monotonic() - started, time.process_time() - processor
+        times = np.array(found, dtype=np.float64).T
+        return Timed(times, wall_s, processor_s, prepare_s, self.state())
+
+    def state(self) -> dict[str, Any]:
+        """What may have changed: of the machine, or of the accelerator if one runs the engine."""
+        if not hasattr(self._engine, "facts"):
+            return state()
+        found = self._engine.facts()
+        return {name: found[name] for name in GPU_STATE if name in found}
+
+    def outputs(self, chain: Chain, *, batch: int = 1) -> list[Any]:
+        """What the chain gives for the engine's fixed input."""
+        run: Any = self._engine.prepare(chain, batch)
+        run.run()
+        return [np.asarray(value) for value in run.outputs()]
+
+    def close(self) -> None:
+        """Nothing is left anywhere."""
