@@ -132,6 +132,9 @@ ENGINES = {
         "ai-edge-litert flatbuffers",
         wheels=("ai-edge-litert", "numpy"),
     ),
+    "ncnn": Entry(
+        "latency.engines.ncnn", "ncnn", ("float32", "float16"), wheels=("ncnn", "numpy")
+    ),
     "torch": Entry("latency.engines.torch", "torch"),
     "torch-compile": Entry("latency.engines.torch_compile", "torch"),
     "torch-cuda": Entry(

@@ -1,0 +1,25 @@
+"""ncnn on the CPU: chains of blocks as .param and .bin files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from latency.engines import FileEngine, Model, input_shape
+from latency.lowering import Weights, random_weights
+from latency.ncnn_graph import build_model
+from space.block import Block
+
+
+class NcnnEngine(FileEngine):
+    name = "ncnn"
+
+    def write(
+        self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
+    ) -> Model:
+        text, data = build_model(blocks, weights=weights or random_weights(0))
+        files = {"model.param": text.encode(), "model.bin": data}
+        return Model(files, input_shape(blocks, batch))
+
+
+def open_engine(threads: int, dtype: str) -> NcnnEngine:
+    return NcnnEngine(threads, dtype)
