@@ -55,9 +55,13 @@ def pointwise_fragments(
 
 
 @unit("stem")
-def stem(g: Graph, *, c_in: Count = 3, c_out: Count, pool: int = 1, relu6: int = 0) -> None:
-    """3x3 convolution of stride 2, then 3x3 max-pool of stride 2 (paper, Table 5) if `pool`."""
-    x = g.conv(0, c_out, kernel=3, stride=2, act="relu6" if relu6 else "relu")
+def stem(
+    g: Graph, *, c_in: Count = 3, c_out: Count, pool: int = 1, relu6: int = 0, stride: int = 2
+) -> None:
+    """3x3 convolution of stride 2, then 3x3 max-pool of stride 2 (paper, Table 5) if `pool`.
+
+    Stride 1 is for small inputs: see `space.small`."""
+    x = g.conv(0, c_out, kernel=3, stride=stride, act="relu6" if relu6 else "relu")
     if pool:
         g.pool(x, "maxpool", kernel=3, stride=2)
 
