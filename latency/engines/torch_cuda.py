@@ -31,6 +31,7 @@ DTYPES = {
     "tf32": (torch.float32, "tf32"),
     "float16": (torch.float16, "ieee"),
 }
+DEVICE = "cuda"
 WARM_UP = 3  # runs before the capture: libraries load, cuDNN times its kernels and picks
 EVICT_TIMES = 2  # what is written to overwrite the L2 cache, in sizes of that cache
 BUSY_WRITES = 200  # such writes queued while clocks are read: those of an idle GPU are low
@@ -100,7 +101,7 @@ class TorchCudaEngine:
         self.now_s = 0.0
         self._device = torch.cuda.get_device_properties(torch.cuda.current_device())
         size = EVICT_TIMES * self._device.L2_cache_size
-        self._other = torch.empty(size, dtype=torch.uint8, device="cuda")
+        self._other = torch.empty(size, dtype=torch.uint8, device=DEVICE)
 
     @property
     def version(self) -> str:
@@ -116,7 +117,7 @@ class TorchCudaEngine:
     ) -> GraphRun:
         """The chain as one CUDA graph; random weights if None are given."""
         numbers, precision = DTYPES[self.dtype]
-        place: dict[str, Any] = {"device": "cuda", "dtype": numbers}
+        place: dict[str, Any] = {"device": DEVICE, "dtype": numbers}
         place["memory_format"] = torch.channels_last
         module = build_chain(blocks, weights).to(**place)
         x = random_input(input_shape(blocks, batch)).to(**place)
