@@ -43,8 +43,9 @@ def main(folder_name: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         locked = lock(folder / "lock")
-        sweep(folder)
-        temporary = tempfile.mkdtemp(dir=folder, prefix="run-")
+        if locked is not None:
+            sweep(folder)
+            temporary = tempfile.mkdtemp(dir=folder, prefix="run-")
     except OSError as error:
         kind = "full" if error.errno == 28 else "folder"
         say({"error": f"{folder}: {error.strerror}", "kind": kind})

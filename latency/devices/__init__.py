@@ -82,7 +82,7 @@ def open_session(
         ImportError: a package is missing here; the message says what to install.
         OSError: the device cannot be reached or used; one line says why.
     """
-    from latency.engines import get_engine
+    from latency.engines import ENGINES, get_engine
 
     scheme, mark, address = device.partition("://")
     if not mark:
@@ -98,8 +98,14 @@ def open_session(
         return LocalSession(get_engine(engine, threads=threads, dtype=dtype))
     if scheme not in ("ssh", "adb") or not address:
         raise ValueError(f"{KNOWN}; got {device!r}")
+    from latency.devices.archive import has_runner
     from latency.devices.remote import RemoteSession
 
+    if engine in ENGINES and not has_runner(engine):
+        raise ValueError(
+            f"engine {engine} runs on this machine alone: {device} needs one whose models are "
+            f"files ({', '.join(filter(has_runner, ENGINES))})"
+        )
     writer = get_engine(engine, threads=threads, dtype=dtype, here=False)
     if scheme == "ssh":
         from latency.devices.ssh import SshTransport

@@ -27,6 +27,11 @@ def worker_archive() -> tuple[str, bytes]:
     return f"g4nas-worker-{hashlib.sha256(data).hexdigest()[:12]}.pyz", data
 
 
+def has_runner(engine: str) -> bool:
+    """Whether an engine can run where only that archive is."""
+    return (PACKAGE / "runners" / f"{engine}.py").is_file()
+
+
 def zip_bytes(files: dict[str, bytes], *, compress: bool = False) -> bytes:
     """A zip archive of files by name: the same bytes for the same files."""
     method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
