@@ -89,15 +89,15 @@ class TestMade:
 
     def make(self, path: Path) -> None:
         (path / "file").write_text("whole")
-        sysroot._mark(path)
+        sysroot.mark_whole(path)
 
     def test_made_once(self, tmp_path: Path) -> None:
-        path = sysroot._made(tmp_path / "a", self.make)
+        path = sysroot.made_folder(tmp_path / "a", self.make)
 
         def again(path: Path) -> None:
             raise AssertionError("made twice")
 
-        assert sysroot._made(path, again) == path
+        assert sysroot.made_folder(path, again) == path
         assert (path / "file").read_text() == "whole"
 
     def test_a_failure_leaves_nothing(self, tmp_path: Path) -> None:
@@ -106,21 +106,21 @@ class TestMade:
             raise OSError("no network")
 
         with pytest.raises(OSError, match="no network"):
-            sysroot._made(tmp_path / "a", fails)
+            sysroot.made_folder(tmp_path / "a", fails)
         assert list(tmp_path.iterdir()) == []
 
     def test_a_folder_without_its_mark_is_made_again(self, tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()
         (tmp_path / "a" / "file").write_text("half")
-        path = sysroot._made(tmp_path / "a", self.make)
+        path = sysroot.made_folder(tmp_path / "a", self.make)
         assert (path / "file").read_text() == "whole"
 
     def test_two_at_once(self, tmp_path: Path) -> None:
         def slow(path: Path) -> None:
-            sysroot._made(tmp_path / "a", self.make)  # another process is faster
+            sysroot.made_folder(tmp_path / "a", self.make)  # another process is faster
             self.make(path)
 
-        path = sysroot._made(tmp_path / "a", slow)
+        path = sysroot.made_folder(tmp_path / "a", slow)
         assert [p.name for p in tmp_path.iterdir()] == ["a"]
         assert (path / "file").read_text() == "whole"
 

@@ -113,11 +113,11 @@ def arm64_sysroot(
         raise ValueError("an aarch64 sysroot needs the names of its engine's wheels; got none")
     folder = cache_dir() / "sysroot-arm64"
     qemu, qemu_version = qemu_binary(say=say)
-    base = _made(folder / "debian", _make_root, lambda: say("unpacking an aarch64 Debian"))
+    base = made_folder(folder / "debian", _make_root, lambda: say("unpacking an aarch64 Debian"))
     facts = json.loads((base / MARK).read_text())
     wanted = sorted(set(engine_packages))
     digest = hashlib.sha256("\n".join([facts["python"], *wanted]).encode()).hexdigest()[:12]
-    site = _made(
+    site = made_folder(
         folder / f"site-{digest}",
         lambda path: _make_site(path, wanted, facts["python"]),
         lambda: say(f"fetching aarch64 wheels of {', '.join(wanted)}"),
@@ -135,7 +135,7 @@ def qemu_binary(*, say: Callable[[str], None] = lambda line: None) -> tuple[Path
     """
     found = shutil.which("qemu-aarch64-static")
     if found is None:
-        folder = _made(
+        folder = made_folder(
             cache_dir() / "sysroot-arm64" / "qemu",
             _make_qemu,
             lambda: say("unpacking qemu-aarch64-static"),
@@ -145,7 +145,7 @@ def qemu_binary(*, say: Callable[[str], None] = lambda line: None) -> tuple[Path
     return Path(found), text.splitlines()[0].removeprefix("qemu-aarch64 version ").strip()
 
 
-def _made(
+def made_folder(
     path: Path, make: Callable[[Path], None], announce: Callable[[], None] = lambda: None
 ) -> Path:
     """`path`, made in a temporary folder beside it and renamed when whole; a folder without its
@@ -186,14 +186,14 @@ def _make_root(path: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     kept = {name: versions[name] for name in ("libc6", names[0]) if name in versions}
-    _mark(path, python=python, versions=kept)
+    mark_whole(path, python=python, versions=kept)
 
 
 def _make_site(path: Path, packages: Sequence[str], python: str) -> None:
     site = path / "site"
     apt.pip_install(packages, site, python)
     folders = [p.name.removesuffix(".dist-info") for p in site.glob("*.dist-info")]
-    _mark(path, versions=dict(name.rsplit("-", 1) for name in sorted(folders)))
+    mark_whole(path, versions=dict(name.rsplit("-", 1) for name in sorted(folders)))
 
 
 def _make_qemu(path: Path) -> None:
@@ -201,8 +201,9 @@ def _make_qemu(path: Path) -> None:
         packages.unpack(["qemu-user-static"], path / "all", with_dependencies=False)
     shutil.move(path / "all" / "usr" / "bin" / "qemu-aarch64-static", path)
     shutil.rmtree(path / "all")
-    _mark(path)
+    mark_whole(path)
 
 
-def _mark(path: Path, **facts: object) -> None:
+def mark_whole(path: Path, **facts: object) -> None:
+    """What `made_folder` looks for, with facts about what was made."""
     (path / MARK).write_text(json.dumps(facts, indent=2) + "\n")

@@ -1,0 +1,98 @@
+"""Processor cores whose latencies are estimated, and the boards they are on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """A core as QEMU and LLVM know it, and its board.
+
+    `caches`: (bytes, ways) of each level's data cache. `part`: of MIDR_EL1.
+    `device`: the board's key in ncnn's published benchmark.
+    """
+
+    name: str
+    qemu_cpu: str
+    mca_cpu: str
+    mca_features: str
+    part: str
+    features: str
+    caches: tuple[tuple[int, int], ...]
+    hertz: float
+    board: str
+    device: str
+    dtype: str
+
+
+# Cache sizes and ways: Arm Cortex-A76 Technical Reference Manual (100798), Cortex-A72 (100095);
+# sizes on the boards: Raspberry Pi's BCM2712 and BCM2711 documentation. LLVM's model of the
+# Neoverse N1, which is the same core as the Cortex-A76, stands for it: LLVM 19's own
+# "cortex-a76" is the Cortex-A57's.
+CORES = {
+    core.name: core
+    for core in (
+        Core(
+            name="cortex-a76",
+            qemu_cpu="cortex-a76",
+            mca_cpu="neoverse-n1",
+            mca_features="+v8.2a,+fullfp16,+dotprod,+lse,+rcpc",
+            part="0xd0b",
+            features="fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid "
+            "asimdrdm lrcpc dcpop asimddp",
+            caches=((64 * KIB, 4), (512 * KIB, 8), (2048 * KIB, 16)),
+            hertz=2.4e9,
+            board="Raspberry Pi 5 (Cortex-A76 2.4 GHz)",
+            device="rpi5",
+            dtype="float16",
+        ),
+        Core(
+            name="cortex-a72",
+            qemu_cpu="cortex-a72",
+            mca_cpu="cortex-a72",
+            mca_features="+v8a,+crc,+crypto",
+            part="0xd08",
+            features="fp asimd evtstrm crc32 cpuid",
+            caches=((32 * KIB, 2), (1024 * KIB, 16)),
+            hertz=1.5e9,
+            board="Raspberry Pi 4 (Cortex-A72 1.5 GHz)",
+            device="rpi4",
+            dtype="float32",
+        ),
+    )
+}
+
+
+def get_core(name: str) -> Core:
+    """The core of that name; ValueError lists the known ones."""
+    if name not in CORES:
+        raise ValueError(f"core must be one of {', '.join(CORES)}; got {name!r}")
+    return CORES[name]
+
+
+def plain_files(core: Core) -> dict[str, str]:
+    """What /proc and /sys say about this core: engines choose kernels and tiles by it."""
+    cpu = "sys/devices/system/cpu"
+    files = {
+        "proc/cpuinfo": (
+            "processor\t: 0\nmodel name\t: QEMU user mode\nBogoMIPS\t: 108.00\n"
+            f"Features\t: {core.features}\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
+            f"CPU variant\t: 0x0\nCPU part\t: {core.part}\nCPU revision\t: 3\n\n"
+        ),
+        f"{cpu}/possible": "0\n",
+        f"{cpu}/present": "0\n",
+        f"{cpu}/online": "0\n",
+    }
+    caches = [("1", "Instruction", 48 * KIB)]
+    for number, (size, _) in enumerate(core.caches, 1):
+        caches.append((str(number), "Data" if number == 1 else "Unified", size))
+    for index, (level, kind, size) in enumerate(caches):
+        folder = f"{cpu}/cpu0/cache/index{index}"
+        files[f"{folder}/level"] = f"{level}\n"
+        files[f"{folder}/type"] = f"{kind}\n"
+        files[f"{folder}/size"] = f"{size // KIB}K\n"
+        files[f"{folder}/shared_cpu_map"] = "1\n"
+    return files

@@ -1,0 +1,144 @@
+"""Writing an ncnn network layer by layer: text of its .param format, without weights.
+
+Layer names and parameter numbers are those of ncnn's own documentation (docs/developer-guide,
+"operators"). A value that several layers read gets the Split layer that ncnn wants.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+MAGIC = 7767517  # first line of every .param file
+INPUT, OUTPUT = "in0", "out0"  # names as pnnx gives them
+ACTIVATIONS = {"": 0, "relu": 1, "sigmoid": 4}  # parameter 9 of layers with weights
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What a layer gives, by name, and its shape."""
+
+    name: str
+    channels: int
+    size: int
+
+
+@dataclass
+class NetworkText:
+    """Layers as they are added; methods take and give values. Windows pad by (kernel - 1) // 2
+    unless told."""
+
+    flops: int = 0  # multiply-adds of convolutions and inner products
+    _layers: list[tuple[str, list[str], str, str]] = field(default_factory=list)
+
+    def _add(
+        self, kind: str, inputs: list[Value], channels: int, size: int, text: str = ""
+    ) -> Value:
+        name = f"v{len(self._layers)}" if self._layers else INPUT
+        self._layers.append((kind, [value.name for value in inputs], name, text))
+        return Value(name, channels, size)
+
+    def input(self, channels: int, size: int) -> Value:
+        return self._add("Input", [], channels, size, f"0={size} 1={size} 2={channels}")
+
+    def conv(
+        self,
+        x: Value,
+        channels: int,
+        kernel: int = 1,
+        stride: int = 1,
+        *,
+        act: str = "relu",
+        groups: int = 1,
+        pad: int | None = None,
+    ) -> Value:
+        """A convolution with bias; depthwise where `groups` are all channels."""
+        pad = (kernel - 1) // 2 if pad is None else pad
+        size = (x.size + 2 * pad - kernel) // stride + 1
+        weights = x.channels // groups * channels * kernel * kernel
+        self.flops += weights * size * size
+        text = f"0={channels} 1={kernel} 3={stride} 4={pad} 5=1 6={weights} 9={ACTIVATIONS[act]}"
+        if groups == 1:
+            return self._add("Convolution", [x], channels, size, text)
+        text += f" 7={groups}"
+        return self._add("ConvolutionDepthWise", [x], channels, size, text)
+
+    def depthwise(self, x: Value, kernel: int, stride: int = 1, *, act: str = "relu") -> Value:
+        return self.conv(x, x.channels, kernel, stride, act=act, groups=x.channels)
+
+    def linear(self, x: Value, channels: int, *, act: str = "") -> Value:
+        weights = x.channels * x.size * x.size * channels
+        self.flops += weights
+        return self._add(
+            "InnerProduct", [x], channels, 1, f"0={channels} 1=1 2={weights} 9={ACTIVATIONS[act]}"
+        )
+
+    def pool(
+        self, x: Value, kind: str, kernel: int, stride: int, *, pad: int = 0, full: bool = True
+    ) -> Value:
+        """`kind` max or avg; `full`: a window that overlaps the edge counts, as in Caffe."""
+        extra = stride - 1 if full else 0
+        size = (x.size + 2 * pad - kernel + extra) // stride + 1
+        text = f"0={int(kind == 'avg')} 1={kernel} 2={stride} 3={pad} 5={0 if full else 1}"
+        return self._add("Pooling", [x], x.channels, size, text)
+
+    def global_pool(self, x: Value) -> Value:
+        return self._add("Pooling", [x], x.channels, 1, "0=1 4=1")
+
+    def one(self, kind: str, x: Value, text: str = "") -> Value:
+        """A layer that keeps the shape: ReLU, Swish, HardSwish, HardSigmoid, ..."""
+        return self._add(kind, [x], x.channels, x.size, text)
+
+    def add(self, a: Value, b: Value) -> Value:
+        return self._add("BinaryOp", [a, b], a.channels, a.size, "0=0")
+
+    def scale(self, x: Value, by: Value) -> Value:
+        """Times one number a channel."""
+        return self._add("BinaryOp", [x, by], x.channels, x.size, "0=2")
+
+    def concat(self, *values: Value) -> Value:
+        return self._add("Concat", list(values), sum(v.channels for v in values), values[0].size)
+
+    def pad_channels(self, x: Value, after: int) -> Value:
+        return self._add(
+            "Padding", [x], x.channels + after, x.size, f"0=0 1=0 2=0 3=0 4=0 5=0.0 7=0 8={after}"
+        )
+
+    def pad_far(self, x: Value, pixels: int) -> Value:
+        """Zeros at the bottom and right."""
+        return self._add(
+            "Padding",
+            [x],
+            x.channels,
+            x.size + pixels,
+            f"0=0 1={pixels} 2=0 3={pixels} 4=0 5=0.0 7=0 8=0",
+        )
+
+    def squeeze_excite(self, x: Value, channels: int, act: str, gate: str) -> Value:
+        """`act` after the first layer: relu, or a layer's kind; `gate`: sigmoid or HardSigmoid."""
+        y = self.linear(self.global_pool(x), channels, act="relu" if act == "relu" else "")
+        y = y if act == "relu" else self.one(act, y)
+        y = self.linear(y, x.channels, act="sigmoid" if gate == "sigmoid" else "")
+        y = y if gate == "sigmoid" else self.one(gate, y)
+        return self.scale(x, y)
+
+    def text(self, *, output: str = OUTPUT) -> str:
+        """The .param file; input `in0`, output `output`."""
+        uses = Counter(name for _, inputs, _, _ in self._layers for name in inputs)
+        lines: list[str] = []
+        given: Counter[str] = Counter()
+        blobs = 0
+        last = self._layers[-1][2]
+        for number, (kind, inputs, name, text) in enumerate(self._layers):
+            words = []
+            for source in inputs:
+                words.append(f"{source}_{given[source]}" if uses[source] > 1 else source)
+                given[source] += 1
+            made = output if name == last else name
+            lines.append(" ".join([kind, f"l{number}", str(len(words)), "1", *words, made, text]))
+            blobs += 1
+            if uses[name] > 1:
+                copies = [f"{name}_{i}" for i in range(uses[name])]
+                lines.append(f"Split s{number} 1 {len(copies)} {name} {' '.join(copies)}")
+                blobs += len(copies)
+        return "\n".join([str(MAGIC), f"{len(lines)} {blobs}", *lines, ""])

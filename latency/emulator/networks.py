@@ -1,0 +1,297 @@
+"""The networks of ncnn's published benchmark, written from their papers.
+
+Each is named as in ncnn's benchmark (github.com/Tencent/ncnn, benchmark/README.md) and has the
+input size and the fused layers that its programs run there: batch norms are folded into
+convolutions, SE layers are inner products, activations that ncnn does not fuse stand alone.
+Widths are from the papers' architecture tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from latency.emulator.ncnn_text import NetworkText, Value
+
+NETWORKS: dict[str, Callable[[NetworkText], Value]] = {}
+
+
+def network(make: Callable[[NetworkText], Value]) -> Callable[[NetworkText], Value]:
+    """Register a network under its function's name."""
+    NETWORKS[make.__name__] = make
+    return make
+
+
+INPUT_SIZE = {"squeezenet": 227, "alexnet": 227, "blazeface": 128}  # else 224
+
+
+def input_size(name: str) -> int:
+    """Pixels of a side of the published benchmark's image."""
+    return INPUT_SIZE.get(name, 224)
+
+
+def published_network(name: str) -> NetworkText:
+    """The network of that name; ValueError lists the known ones."""
+    if name not in NETWORKS:
+        raise ValueError(f"network must be one of {', '.join(NETWORKS)}; got {name!r}")
+    net = NetworkText()
+    net.one("Softmax", NETWORKS[name](net)) if name != "blazeface" else NETWORKS[name](net)
+    return net
+
+
+@network
+def squeezenet(n: NetworkText) -> Value:  # SqueezeNet 1.1
+    x = n.pool(n.conv(n.input(3, 227), 64, 3, 2, pad=0), "max", 3, 2)
+    for i, (squeeze, expand) in enumerate(
+        ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
+    ):
+        if i in (2, 4):
+            x = n.pool(x, "max", 3, 2)
+        x = n.conv(x, squeeze)
+        x = n.concat(n.conv(x, expand), n.conv(x, expand, 3))
+    return n.global_pool(n.conv(x, 1000, pad=1))
+
+
+@network
+def mobilenet(n: NetworkText) -> Value:  # MobileNet v1
+    x = n.conv(n.input(3, 224), 32, 3, 2)
+    for channels, stride in (
+        (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2),
+        (1024, 1),
+    ):  # fmt: skip
+        x = n.conv(n.depthwise(x, 3, stride), channels)
+    return n.linear(n.global_pool(x), 1000)
+
+
+def _inverted(
+    n: NetworkText, x: Value, width: int, out: int, kernel: int, stride: int, act: str = "relu"
+) -> Value:
+    y = n.conv(x, width) if width else x
+    y = n.conv(n.depthwise(y, kernel, stride), out, act="")
+    return n.add(x, y) if stride == 1 and x.channels == out and width else y
+
+
+@network
+def mobilenet_v2(n: NetworkText) -> Value:  # as its Caffe version: a first expansion of 1
+    x = n.conv(n.input(3, 224), 32, 3, 2)
+    for expand, out, count, stride in (
+        (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ):  # fmt: skip
+        for i in range(count):
+            x = _inverted(n, x, expand * x.channels, out, 3, stride if i == 0 else 1)
+    return n.linear(n.global_pool(n.conv(x, 1280)), 1000)
+
+
+@network
+def mobilenet_v3(n: NetworkText) -> Value:  # Large; stride 2 in the second 160-channel unit
+    x = n.one("HardSwish", n.conv(n.input(3, 224), 16, 3, 2, act=""))
+    for kernel, width, out, squeeze, swish, stride in (
+        (3, 0, 16, 0, 0, 1), (3, 64, 24, 0, 0, 2), (3, 72, 24, 0, 0, 1), (5, 72, 40, 1, 0, 2),
+        (5, 120, 40, 1, 0, 1), (5, 120, 40, 1, 0, 1), (3, 240, 80, 0, 1, 2), (3, 200, 80, 0, 1, 1),
+        (3, 184, 80, 0, 1, 1), (3, 184, 80, 0, 1, 1), (3, 480, 112, 1, 1, 1),
+        (3, 672, 112, 1, 1, 1), (5, 672, 160, 1, 1, 1), (5, 672, 160, 1, 1, 2),
+        (5, 960, 160, 1, 1, 1),
+    ):  # fmt: skip
+        act = "" if swish else "relu"
+        y = n.conv(x, width, act=act) if width else x
+        y = n.one("HardSwish", y) if swish else y
+        y = n.depthwise(y, kernel, stride, act="" if squeeze else act)
+        if squeeze:
+            y = n.squeeze_excite(y, y.channels // 4, "relu", "HardSigmoid")
+            y = y if swish else n.one("ReLU", y)
+        y = n.one("HardSwish", y) if swish else y
+        y = n.conv(y, out, act="")
+        x = n.add(x, y) if stride == 1 and x.channels == out else y
+    x = n.one("HardSwish", n.conv(x, 960, act=""))
+    x = n.one("HardSwish", n.linear(n.global_pool(x), 1280))
+    return n.linear(x, 1000)
+
+
+@network
+def shufflenet(n: NetworkText) -> Value:  # ShuffleNet v1, g = 3
+    x = n.pool(n.conv(n.input(3, 224), 24, 3, 2), "max", 3, 2)
+    for stage, (out, count) in enumerate(((240, 4), (480, 8), (960, 4))):
+        for i in range(count):
+            first = stage == 0 and i == 0
+            made = out - x.channels if i == 0 else out
+            width = 54 if first else x.channels // 4
+            y = n.conv(x, width, groups=1 if first else 3)
+            if not first:
+                y = n.one("ShuffleChannel", y, "0=3")
+            y = n.conv(n.depthwise(y, 3, 1 + (i == 0), act=""), made, groups=3, act="")
+            joined = n.concat(n.pool(x, "avg", 3, 2), y) if i == 0 else n.add(x, y)
+            x = n.one("ReLU", joined)
+    return n.linear(n.global_pool(x), 1000)
+
+
+@network
+def mnasnet(n: NetworkText) -> Value:  # MnasNet-B1
+    x = n.conv(n.input(3, 224), 32, 3, 2)
+    x = _inverted(n, x, 0, 16, 3, 1)
+    for kernel, expand, out, count, stride, rest in (
+        (3, 3, 24, 3, 2, 3), (5, 3, 40, 3, 2, 3), (5, 6, 80, 3, 2, 6), (3, 6, 96, 2, 1, 6),
+        (5, 6, 192, 4, 2, 6), (3, 6, 320, 1, 1, 6),
+    ):  # fmt: skip
+        for i in range(count):
+            width = (expand if i == 0 else rest) * x.channels
+            x = _inverted(n, x, width, out, kernel, stride if i == 0 else 1)
+    return n.linear(n.global_pool(n.conv(x, 1280)), 1000)
+
+
+@network
+def proxylessnasnet(n: NetworkText) -> Value:  # ProxylessNAS, mobile
+    x = n.conv(n.input(3, 224), 32, 3, 2)
+    x = _inverted(n, x, 0, 32, 3, 1)
+    for width, out, kernel, stride in (
+        (48, 32, 5, 2), (96, 32, 3, 1),
+        (96, 40, 7, 2), (120, 40, 3, 1), (120, 40, 5, 1), (120, 40, 5, 1),
+        (240, 80, 7, 2), (240, 80, 5, 1), (240, 80, 5, 1), (240, 80, 5, 1),
+        (480, 96, 5, 1), (288, 96, 5, 1), (288, 96, 5, 1), (288, 96, 5, 1),
+        (576, 192, 7, 2), (1152, 192, 7, 1), (576, 192, 7, 1), (576, 192, 7, 1),
+        (1152, 320, 7, 1),
+    ):  # fmt: skip
+        x = _inverted(n, x, width, out, kernel, stride)
+    return n.linear(n.global_pool(n.conv(x, 1280)), 1000)
+
+
+def _swish(n: NetworkText, x: Value) -> Value:
+    return n.one("Swish", x)
+
+
+def _mbconv(n: NetworkText, x: Value, width: int, out: int, kernel: int, stride: int) -> Value:
+    y = _swish(n, n.conv(x, width, act="")) if width else x
+    y = _swish(n, n.depthwise(y, kernel, stride, act=""))
+    y = n.squeeze_excite(y, x.channels // 4, "Swish", "sigmoid")
+    y = n.conv(y, out, act="")
+    return n.add(x, y) if stride == 1 and x.channels == out else y
+
+
+@network
+def efficientnet_b0(n: NetworkText) -> Value:
+    x = _swish(n, n.conv(n.input(3, 224), 32, 3, 2, act=""))
+    for kernel, expand, out, count, stride in (
+        (3, 0, 16, 1, 1), (3, 6, 24, 2, 2), (5, 6, 40, 2, 2), (3, 6, 80, 3, 2), (5, 6, 112, 3, 1),
+        (5, 6, 192, 4, 2), (3, 6, 320, 1, 1),
+    ):  # fmt: skip
+        for i in range(count):
+            x = _mbconv(n, x, expand * x.channels, out, kernel, stride if i == 0 else 1)
+    x = _swish(n, n.conv(x, 1280, act=""))
+    return n.linear(n.global_pool(x), 1000)
+
+
+@network
+def efficientnetv2_b0(n: NetworkText) -> Value:
+    x = _swish(n, n.conv(n.input(3, 224), 32, 3, 2, act=""))
+    x = _swish(n, n.conv(x, 16, 3, act=""))
+    for out, count in ((32, 2), (48, 2)):  # Fused-MBConv4
+        for i in range(count):
+            y = _swish(n, n.conv(x, 4 * x.channels, 3, 2 if i == 0 else 1, act=""))
+            y = n.conv(y, out, act="")
+            x = y if i == 0 else n.add(x, y)
+    for expand, out, count, stride in ((4, 96, 3, 2), (6, 112, 5, 1), (6, 192, 8, 2)):
+        for i in range(count):
+            x = _mbconv(n, x, expand * x.channels, out, 3, stride if i == 0 else 1)
+    x = _swish(n, n.conv(x, 1280, act=""))
+    return n.linear(n.global_pool(x), 1000)
+
+
+@network
+def regnety_400m(n: NetworkText) -> Value:  # RegNetY-400MF, groups of 8 channels
+    x = n.conv(n.input(3, 224), 32, 3, 2)
+    for out, count in ((48, 1), (104, 3), (208, 6), (440, 6)):
+        for i in range(count):
+            squeeze = x.channels // 4
+            y = n.conv(n.conv(x, out), out, 3, 2 if i == 0 else 1, groups=out // 8)
+            y = n.squeeze_excite(y, squeeze, "relu", "sigmoid")
+            y = n.conv(y, out, act="")
+            short = n.conv(x, out, 1, 2, act="") if i == 0 else x
+            x = n.one("ReLU", n.add(short, y))
+    return n.linear(n.global_pool(x), 1000)
+
+
+@network
+def blazeface(n: NetworkText) -> Value:  # BlazeFace's trunk
+    x = n.conv(n.pad_far(n.input(3, 128), 3), 24, 5, 2, act="", pad=0)
+    x = n.one("ReLU", x)
+    for out, stride in (
+        (24, 1), (28, 1), (32, 2), (36, 1), (42, 1), (48, 2), (56, 1), (64, 1), (72, 1), (80, 1),
+        (88, 1), (96, 2), *[(96, 1)] * 4,
+    ):  # fmt: skip
+        if stride == 2:
+            y = n.pad_far(x, 2)
+            y = n.conv(y, x.channels, 3, 2, act="", groups=x.channels, pad=0)
+            short = n.pool(x, "max", 2, 2, full=False)
+        else:
+            y, short = n.depthwise(x, 3, act=""), x
+        y = n.conv(y, out, act="")
+        if out > x.channels:
+            short = n.pad_channels(short, out - x.channels)
+        x = n.one("ReLU", n.add(y, short))
+    return x
+
+
+@network
+def googlenet(n: NetworkText) -> Value:
+    x = n.pool(n.conv(n.input(3, 224), 64, 7, 2), "max", 3, 2)
+    x = n.conv(n.conv(n.one("LRN", x, "0=0 1=5 2=0.0001 3=0.75"), 64), 192, 3)
+    x = n.pool(n.one("LRN", x, "0=0 1=5 2=0.0001 3=0.75"), "max", 3, 2)
+    for i, (one, three_in, three, five_in, five, pool) in enumerate((
+        (64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64), (192, 96, 208, 16, 48, 64),
+        (160, 112, 224, 24, 64, 64), (128, 128, 256, 24, 64, 64), (112, 144, 288, 32, 64, 64),
+        (256, 160, 320, 32, 128, 128), (256, 160, 320, 32, 128, 128),
+        (384, 192, 384, 48, 128, 128),
+    )):  # fmt: skip
+        if i in (2, 7):
+            x = n.pool(x, "max", 3, 2)
+        x = n.concat(
+            n.conv(x, one),
+            n.conv(n.conv(x, three_in), three, 3),
+            n.conv(n.conv(x, five_in), five, 5),
+            n.conv(n.pool(x, "max", 3, 1, pad=1), pool),
+        )
+    return n.linear(n.global_pool(x), 1000)
+
+
+@network
+def resnet18(n: NetworkText) -> Value:
+    x = n.pool(n.conv(n.input(3, 224), 64, 7, 2), "max", 3, 2)
+    for stage, out in enumerate((64, 128, 256, 512)):
+        for i in range(2):
+            stride = 2 if stage and i == 0 else 1
+            y = n.conv(n.conv(x, out, 3, stride), out, 3, act="")
+            short = n.conv(x, out, 1, stride, act="") if i == 0 else x
+            x = n.one("ReLU", n.add(short, y))
+    return n.linear(n.global_pool(x), 1000)
+
+
+@network
+def resnet50(n: NetworkText) -> Value:
+    x = n.pool(n.conv(n.input(3, 224), 64, 7, 2), "max", 3, 2)
+    for stage, (width, count) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3))):
+        for i in range(count):
+            stride = 2 if stage and i == 0 else 1
+            y = n.conv(n.conv(x, width, 1, stride), width, 3)
+            y = n.conv(y, 4 * width, act="")
+            short = n.conv(x, 4 * width, 1, stride, act="") if i == 0 else x
+            x = n.one("ReLU", n.add(short, y))
+    return n.linear(n.global_pool(x), 1000)
+
+
+@network
+def alexnet(n: NetworkText) -> Value:  # Caffe's, with two groups
+    x = n.one("LRN", n.conv(n.input(3, 227), 96, 11, 4, pad=0), "0=0 1=5 2=0.0001 3=0.75")
+    x = n.conv(n.pool(x, "max", 3, 2), 256, 5, groups=2)
+    x = n.pool(n.one("LRN", x, "0=0 1=5 2=0.0001 3=0.75"), "max", 3, 2)
+    x = n.conv(n.conv(n.conv(x, 384, 3), 384, 3, groups=2), 256, 3, groups=2)
+    x = n.pool(x, "max", 3, 2)
+    return n.linear(n.linear(n.linear(x, 4096, act="relu"), 4096, act="relu"), 1000)
+
+
+@network
+def vgg16(n: NetworkText) -> Value:
+    x = n.input(3, 224)
+    for out, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(count):
+            x = n.conv(x, out, 3)
+        x = n.pool(x, "max", 2, 2)
+    return n.linear(n.linear(n.linear(x, 4096, act="relu"), 4096, act="relu"), 1000)

@@ -1,0 +1,142 @@
+"""QEMU with plugins, LLVM's machine code analyser and the counting plugin: found or unpacked.
+
+Programs unpacked from Debian packages run with the libraries unpacked beside them, through their
+own loader, so that they work on another system of the same architecture too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from latency.emulator import apt
+from latency.emulator.sysroot import made_folder, mark_whole
+from latency.host import cache_dir
+
+COUNTER = Path(__file__).parent / "counter.c"
+LLVM = 19  # its scheduling models are the ones that were judged
+MAX_QEMU = 8  # the plugin interface changed in QEMU 9
+LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The words that start a program, and its version."""
+
+    start: tuple[str, ...]
+    version: str
+
+
+@cache
+def plugin_qemu(say: Callable[[str], None] = lambda line: None) -> Program:
+    """qemu-aarch64 of a version that the counting plugin knows: this system's, else Debian's.
+
+    Raises:
+        OSError: neither can be had.
+    """
+    found = shutil.which("qemu-aarch64")
+    if found and "-plugin" in _output([found, "-h"]):
+        version = _version([found])
+        if int(version.split(".")[0]) <= MAX_QEMU:
+            return Program((found,), version)
+    root = _unpacked("qemu-user", ["qemu-user"], say)
+    start = _own_loader(root, root / "usr/bin/qemu-aarch64")
+    version = _version([*start])
+    if int(version.split(".")[0]) > MAX_QEMU:
+        raise OSError(
+            f"counting needs QEMU up to {MAX_QEMU} (its plugin interface); these package sources "
+            f"have {version}: set ${apt.SOURCES_VARIABLE} to those of Debian 12"
+        )
+    return Program(start, version)
+
+
+@cache
+def llvm_tool(name: str, say: Callable[[str], None] = lambda line: None) -> Program:
+    """llvm-mca or llvm-mc of LLVM 19: this system's, else Debian's.
+
+    Raises:
+        OSError: neither can be had.
+    """
+    for candidate in (f"{name}-{LLVM}", name):
+        found = shutil.which(candidate)
+        if found and _llvm_version([found]).startswith(f"{LLVM}."):
+            return Program((found,), _llvm_version([found]))
+    root = _unpacked(f"llvm-{LLVM}", [f"llvm-{LLVM}"], say)
+    start = _own_loader(root, root / f"usr/lib/llvm-{LLVM}/bin/{name}")
+    return Program(start, _llvm_version(list(start)))
+
+
+@cache
+def counter_plugin() -> Path:
+    """The counting plugin, compiled once by this system's C compiler.
+
+    Raises:
+        OSError: there is no compiler, or it fails.
+    """
+    source = COUNTER.read_bytes()
+    name = f"counter-{hashlib.sha256(source).hexdigest()[:12]}-{platform.machine()}.so"
+    path = cache_dir() / "sysroot-arm64" / name
+    if path.is_file():
+        return path
+    compiler = os.environ.get("CC") or next(
+        (name for name in ("cc", "gcc", "clang") if shutil.which(name)), None
+    )
+    if compiler is None:
+        raise OSError("counting instructions needs a C compiler on the PATH: install gcc")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        made = Path(folder) / name
+        flags = ["-O2", "-shared", "-fPIC", "-o", str(made), str(COUNTER)]
+        apt.run([compiler, *flags], "compiling the counter")
+        made.replace(path)
+    return path
+
+
+def _unpacked(name: str, packages: list[str], say: Callable[[str], None]) -> Path:
+    def make(path: Path) -> None:
+        with apt.Apt(apt.host_architecture()) as source:
+            versions = source.unpack(packages, path / "root", with_dependencies=True)
+        mark_whole(path, versions={name: versions[name] for name in packages})
+
+    folder = cache_dir() / "sysroot-arm64" / name
+    return made_folder(folder, make, lambda: say(f"unpacking {', '.join(packages)}")) / "root"
+
+
+def _own_loader(root: Path, program: Path) -> tuple[str, ...]:
+    loader = LOADERS.get(platform.machine(), "")
+    triple = f"{platform.machine()}-linux-gnu"
+    start = root / "lib64" / loader
+    if not start.exists():
+        start = root / "lib" / triple / loader
+    if not loader or not start.exists():
+        raise OSError(f"counting works on x86_64 and aarch64 Linux; this is {platform.machine()}")
+    folders = [root / "lib" / triple, root / "usr/lib" / triple, root / f"usr/lib/llvm-{LLVM}/lib"]
+    return (str(start), "--library-path", ":".join(map(str, folders)), str(program))
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    return done.stdout + done.stderr
+
+
+def _version(command: list[str]) -> str:
+    text = apt.run([*command, "--version"], "asking QEMU for its version")
+    return _number(text, r"version (\d+\.\S+)")
+
+
+def _llvm_version(command: list[str]) -> str:
+    return _number(_output([*command, "--version"]), r"LLVM version (\d+\.\S+)")
+
+
+def _number(text: str, pattern: str) -> str:
+    found = re.search(pattern, text)
+    return found.group(1) if found else ""
