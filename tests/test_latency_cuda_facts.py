@@ -116,10 +116,10 @@ def test_bits_in_words() -> None:
 
 def test_why_samples_may_differ() -> None:
     quiet = {"sm_clock_mhz": 1980, "throttle": "none", "persistence": "enabled"}
-    assert slowed(quiet, {**quiet, "sm_clock_mhz": 1950, "throttle": "idle"}) == []
-    assert slowed({}, {}) == []
+    assert slowed([quiet, {**quiet, "sm_clock_mhz": 1950, "throttle": "idle"}]) == []
+    assert slowed([{}, {}]) == slowed([]) == []
     hot = {"sm_clock_mhz": 1500, "throttle": "idle, power cap", "persistence": "disabled"}
-    power, clock, persistence = slowed(quiet, hot)
+    power, clock, persistence = slowed([quiet, hot, quiet])
     assert power == "the GPU was slowed by: power cap"
-    assert clock.startswith("the GPU's clock went from 1980 to 1500 MHz")
+    assert clock.startswith("the GPU's clock moved between 1500 and 1980 MHz")
     assert persistence.startswith("persistence mode is off")

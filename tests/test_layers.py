@@ -25,6 +25,7 @@ COMMANDS = (
     "search.ablation",
     "search.compare",
     "latency.build",
+    "latency.engines.__main__",
     "latency.published",
     "latency.show",
     "latency.guidelines",

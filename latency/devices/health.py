@@ -65,7 +65,7 @@ def _drift(states: Sequence[dict[str, Any]]) -> list[str]:
     if states and "sm_clock_mhz" in states[0]:
         from latency.engines.cuda_facts import slowed
 
-        found += slowed(states[0], states[-1])
+        found += slowed(states)
     return found
 
 

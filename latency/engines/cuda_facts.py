@@ -7,7 +7,7 @@ what neither tells is left out.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -53,19 +53,19 @@ def throttle_words(mask: int) -> str:
     return ", ".join([*known, *([f"0x{rest:x}"] if rest else [])]) or "none"
 
 
-def slowed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What of two readings says why samples between them may differ; a line each."""
+def slowed(states: Sequence[dict[str, Any]]) -> list[str]:
+    """What of some readings says why samples taken between them may differ; a line each."""
     found = []
-    words = {word for facts in (before, after) for word in facts.get("throttle", "").split(", ")}
+    words = {word for facts in states for word in facts.get("throttle", "").split(", ")}
     if reasons := sorted(words - BENIGN - {"", "none"}):
         found.append(f"the GPU was slowed by: {', '.join(reasons)}")
-    first, last = before.get("sm_clock_mhz"), after.get("sm_clock_mhz")
-    if first and last and abs(last - first) > CLOCK_CHANGE * first:
+    clocks = [facts["sm_clock_mhz"] for facts in states if "sm_clock_mhz" in facts]
+    if clocks and min(clocks) < (1 - CLOCK_CHANGE) * max(clocks):
         found.append(
-            f"the GPU's clock went from {first:g} to {last:g} MHz: lock it with "
-            f"nvidia-smi --lock-gpu-clocks"
+            f"the GPU's clock moved between {min(clocks):g} and {max(clocks):g} MHz: lock it "
+            f"with nvidia-smi --lock-gpu-clocks"
         )
-    if after.get("persistence") == "disabled":
+    if any(facts.get("persistence") == "disabled" for facts in states):
         found.append("persistence mode is off: the driver may unload between runs")
     return found
 
