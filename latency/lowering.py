@@ -36,8 +36,12 @@ def weight_shape(op: Op) -> tuple[int, ...]:
         return (int(op.c_out),)
     if op.kind == "linear":
         return int(op.c_out), int(op.c_in)
-    groups = op.c_in if op.kind == "dwconv" else op.groups
-    return int(op.c_out), int(op.c_in // groups), int(op.kernel), int(op.kernel)
+    return int(op.c_out), int(op.c_in) // conv_groups(op), int(op.kernel), int(op.kernel)
+
+
+def conv_groups(op: Op) -> int:
+    """Groups of a convolution; a depthwise one has as many as channels."""
+    return int(op.c_in if op.kind == "dwconv" else op.groups)
 
 
 def checked_weights(weights: Weights, block: int, step: int, op: Op) -> tuple[Array, Array]:

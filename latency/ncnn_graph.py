@@ -8,12 +8,20 @@ where a value is read more than once. Formats: ncnn's wiki, "param and model fil
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
-from latency.lowering import Array, Weights, checked_weights, random_weights, slices_of_one
+from latency.lowering import (
+    Array,
+    Weights,
+    checked_weights,
+    conv_groups,
+    random_weights,
+    slices_of_one,
+)
 from space.block import Block
 from space.errors import MissingOpError
 from space.op import Op
@@ -28,7 +36,7 @@ ACTIVATION_TYPES = {"relu": 1, "relu6": 3, "sigmoid": 4}
 ACTIVATION_LAYERS = {"relu": "ReLU", "relu6": "Clip", "sigmoid": "Sigmoid"}
 RELU6 = (0.0, 6.0)
 
-Value = int | float | tuple[int, ...] | tuple[float, ...]
+Value: TypeAlias = int | float | tuple[int, ...] | tuple[float, ...]
 
 
 @dataclass(slots=True)
@@ -47,6 +55,9 @@ class Layer:
         counts = f"{len(self.inputs)} {len(self.outputs)}"
         words = [f"{self.kind:24} {self.name:24} {counts}", *self.inputs, *self.outputs]
         return " ".join(words + [_parameter(*item) for item in self.params.items()])
+
+
+Pack: TypeAlias = Callable[[Layer, Array, Array], bytes]  # (layer, weight, bias) -> in a .bin file
 
 
 def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> tuple[str, bytes]:
@@ -92,22 +103,25 @@ def as_text(layers: Sequence[Layer]) -> str:
     return "\n".join([str(MAGIC), f"{len(layers)} {blobs}", *map(str, layers), ""])
 
 
-def as_bytes(layers: Sequence[Layer], weights: Weights) -> bytes:
-    """A .bin file of float32 weights."""
+def as_bytes(layers: Sequence[Layer], weights: Weights, pack: Pack | None = None) -> bytes:
+    """A .bin file: what `pack` (float32 if None) makes of each layer's weight and bias."""
+    pack = pack or layer_bytes
     parts: list[bytes] = []
     for layer in layers:
-        if layer.source is None:
-            continue
-        weight, bias = checked_weights(weights, *layer.source)
-        if layer.kind == "BatchNorm":  # scale, mean, variance, shift
-            mean, variance = np.zeros_like(bias), np.ones_like(bias)
-            parts += [_floats(array) for array in (weight, mean, variance, bias)]
-        else:
-            parts += [RAW_FLOATS, _floats(weight), _floats(bias)]
+        if layer.source is not None:
+            weight, bias = checked_weights(weights, *layer.source)
+            parts.append(pack(layer, weight, bias))
     return b"".join(parts)
 
 
-def _floats(array: Array) -> bytes:
+def layer_bytes(layer: Layer, weight: Array, bias: Array) -> bytes:
+    if layer.kind != "BatchNorm":
+        return RAW_FLOATS + float_bytes(weight) + float_bytes(bias)
+    mean, variance = np.zeros_like(bias), np.ones_like(bias)
+    return b"".join(float_bytes(array) for array in (weight, mean, variance, bias))
+
+
+def float_bytes(array: Array) -> bytes:
     return array.astype("<f4").tobytes()
 
 
@@ -165,7 +179,7 @@ def _layer(op: Op) -> tuple[str, dict[int, Value]]:
     kernel, channels = int(op.kernel), int(op.c_out)
     window: dict[int, Value] = {1: kernel, 3: int(op.stride), 4: (kernel - 1) // 2}
     if op.kind in ("conv", "dwconv"):
-        groups = int(op.c_in if op.kind == "dwconv" else op.groups)
+        groups = conv_groups(op)
         params: dict[int, Value] = {0: channels, **window, 5: 1, 6: int(op.weights)}
         if groups == 1:
             return "Convolution", params

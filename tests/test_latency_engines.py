@@ -24,6 +24,8 @@ CASES = [
 # Largest error, as a share of the largest output: rounding of the factors of one product (unit
 # roundoff: float32 2^-24, float16 and tf32 2^-11) and some that add up over the products.
 TOLERANCE = {"float32": 1e-4, "tf32": 2e-2, "float16": 2e-2}
+# 255 steps over the range of each value of a few hundred: the least correlation.
+INT8_CORRELATION = 0.99
 
 
 def opened(name, dtype="float32", threads=1):
@@ -91,8 +93,13 @@ class TestEngineContract:
                 expected = module(torch.from_numpy(x)).numpy()
             assert got.shape == expected.shape
             error = np.abs(got - expected).max() / np.abs(expected).max()
-            if not error < TOLERANCE[dtype]:
-                wrong[str(block)] = error
+            correlation = np.corrcoef(got.ravel(), expected.ravel())[0, 1]
+            if dtype == "int8":
+                agrees = correlation > INT8_CORRELATION and error < 0.5
+            else:
+                agrees = error < TOLERANCE[dtype]
+            if not agrees:
+                wrong[str(block)] = error, correlation
         assert not wrong
 
 

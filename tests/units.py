@@ -3,6 +3,7 @@ blocks."""
 
 UNITS = (
     "conv@6x6 c_in=4 c_out=8 kernel=3 stride=2 groups=2",
+    "conv@5x6 c_in=12 c_out=48 kernel=3 groups=3",
     "conv@7x9 c_in=5 c_out=6 kernel=5",
     "pointwise_fragments@5x4 c_in=4 c_out=6 fragments=3",
     "stem@9x11 c_out=6",

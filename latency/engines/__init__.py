@@ -125,7 +125,10 @@ class Entry:
 
 ENGINES = {
     "onnxruntime": Entry(
-        "latency.engines.onnxruntime", "onnxruntime onnx", wheels=("onnxruntime", "numpy")
+        "latency.engines.onnxruntime",
+        "onnxruntime onnx",
+        ("float32", "int8"),
+        wheels=("onnxruntime", "numpy"),
     ),
     "litert": Entry(
         "latency.engines.litert",
@@ -133,7 +136,7 @@ ENGINES = {
         wheels=("ai-edge-litert", "numpy"),
     ),
     "ncnn": Entry(
-        "latency.engines.ncnn", "ncnn", ("float32", "float16"), wheels=("ncnn", "numpy")
+        "latency.engines.ncnn", "ncnn", ("float32", "float16", "int8"), wheels=("ncnn", "numpy")
     ),
     "torch": Entry("latency.engines.torch", "torch"),
     "torch-compile": Entry("latency.engines.torch_compile", "torch"),

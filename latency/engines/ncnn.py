@@ -16,7 +16,13 @@ class NcnnEngine(FileEngine):
     def write(
         self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
     ) -> Model:
-        text, data = build_model(blocks, weights=weights or random_weights(0))
+        weights = weights or random_weights(0)
+        if self.dtype == "int8":
+            from latency import ncnn_int8  # needs onnx
+
+            text, data = ncnn_int8.build_model(blocks, weights=weights)
+        else:
+            text, data = build_model(blocks, weights=weights)
         files = {"model.param": text.encode(), "model.bin": data}
         return Model(files, input_shape(blocks, batch))
 

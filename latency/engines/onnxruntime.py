@@ -10,6 +10,8 @@ import onnx
 from latency.engines import FileEngine, Model, input_shape
 from latency.lowering import Weights, random_weights
 from latency.onnx_graph import build_model
+from latency.onnx_int8 import quantised
+from latency.ranges import value_ranges
 from space.block import Block
 
 
@@ -21,6 +23,8 @@ class OnnxRuntimeEngine(FileEngine):
         self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
     ) -> Model:
         model = build_model(blocks, batch=batch, weights=weights or random_weights(0))
+        if self.dtype == "int8":
+            model = quantised(model, value_ranges(model))
         return Model({"model.onnx": model.SerializeToString()}, input_shape(blocks, batch))
 
 
