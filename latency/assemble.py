@@ -36,6 +36,7 @@ def finished_table(
         threads=session.threads,
         batch=campaign.batch,
         dtype=session.dtype,
+        input="x".join(str(side) for side in plan.held_out[0].input_shape[1:]),
         date=time.strftime("%Y-%m-%d", time.gmtime()),
         versions={
             "python": platform.python_version(),

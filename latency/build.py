@@ -6,7 +6,7 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from latency.devices import Session
     from latency.grid import Grid
     from latency.table import LatencyTable
+    from space.shufflenet_v2 import ShuffleNetV2Space
 
 Report = Callable[[str], None]
 
@@ -34,6 +35,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=int, default=1, help="threads of the engine (1)")
     p.add_argument("--batch", type=int, default=1, help="images at once (1)")
     p.add_argument("--dtype", default="float32", help="of weights and activations (float32)")
+    p.add_argument("--input", default="224x224", help="height x width of images (224x224)")
+    p.add_argument(
+        "--relax",
+        action="append",
+        default=[],
+        choices=("g1", "g2", "g3", "g4"),
+        help="also units that break this guideline; each adds minutes, together they multiply",
+    )
     p.add_argument("--coarse", action="store_true", help="fewer blocks: about a minute")
     p.add_argument("--out", help="the table's path, or a folder for it (the cache folder)")
     p.add_argument("--seed", type=int, default=0, help="of the random networks and orders (0)")
@@ -63,6 +72,8 @@ def build_table(
     say: Report | None = None,
     grid: Grid | None = None,
     effort: Effort | None = None,
+    size: str = "224x224",
+    relax: Sequence[str] = (),
 ) -> LatencyTable:
     """Measure, check on networks not in the table, save; go on where a killed build stopped.
 
@@ -71,6 +82,8 @@ def build_table(
         engine_name: onnxruntime if None, on a GPU torch-cuda.
         say: told what happens, line by line; stderr if None.
         grid, effort: instead of those that `coarse` chooses.
+        size: height x width of the networks' input.
+        relax: guidelines; units that break them are measured too.
 
     Raises:
         ValueError, ImportError, OSError: cannot be done as asked; one line says why.
@@ -80,6 +93,7 @@ def build_table(
     say = say or _to_stderr
     if networks < 2 or batch < 1:
         raise ValueError(f"needs `networks` >= 2 and `batch` >= 1; got {networks} and {batch}")
+    space = _space(size)
     engine = engine_name or ("torch-cuda" if device == "gpu" else "onnxruntime")
     with open_session(device, engine, threads=threads, dtype=dtype, say=say) as session:
         if session.emulation and session.engine != "null":
@@ -89,7 +103,7 @@ def build_table(
             )
         return measure_table(
             session,
-            table_path(out, session, batch, here=device == "cpu"),
+            table_path(out, session, batch, size, here=device == "cpu"),
             batch=batch,
             coarse=coarse,
             seed=seed,
@@ -99,6 +113,8 @@ def build_table(
             say=say,
             grid=grid,
             effort=effort,
+            space=space,
+            relax=relax,
         )
 
 
@@ -115,6 +131,8 @@ def measure_table(
     say: Report,
     grid: Grid | None,
     effort: Effort | None,
+    space: ShuffleNetV2Space,
+    relax: Sequence[str] = (),
 ) -> LatencyTable:
     """`build_table` on a session that is open, into `out` (.json)."""
     from latency.assemble import finished_table
@@ -123,11 +141,10 @@ def measure_table(
     from latency.grid import COARSE, FULL
     from latency.journal import Journal
     from latency.show import error_lines
-    from space.shufflenet_v2 import ShuffleNetV2Space
 
     grid = grid or (COARSE if coarse else FULL)
     effort = effort or (Effort(max_s=100.0, tolerance=0.02) if coarse else Effort())
-    plan = make_plan(grid, ShuffleNetV2Space(), networks, seed)
+    plan = make_plan(grid, space, networks, seed, relax)
     journal_path = out.with_suffix(".journal.jsonl")
     if fresh:
         journal_path.unlink(missing_ok=True)
@@ -170,7 +187,19 @@ def measure_table(
     return table
 
 
-def table_path(out: Path | str | None, session: Session, batch: int, *, here: bool) -> Path:
+def _space(size: str = "224x224") -> ShuffleNetV2Space:
+    """The search space on images of this size; ValueError if it is none."""
+    from space.shufflenet_v2 import ShuffleNetV2Space
+
+    height, _, width = size.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and min(int(height), int(width)) >= 32):
+        raise ValueError(f"--input must be HEIGHTxWIDTH, 32x32 or more; got {size!r}")
+    return ShuffleNetV2Space(height=int(height), width=int(width))
+
+
+def table_path(
+    out: Path | str | None, session: Session, batch: int, size: str = "224x224", *, here: bool
+) -> Path:
     """Where a table goes: `out`, or in it under the device's name if it is a folder (one that
     exists, or ends with a slash); without it this host's own place, or the cache folder."""
     from latency.host import cache_dir
@@ -179,9 +208,10 @@ def table_path(out: Path | str | None, session: Session, batch: int, *, here: bo
     words = [session.chip.partition(" (")[0], session.engine]
     words += [f"{session.threads}-threads"] * (session.threads > 1)
     words += [f"batch-{batch}"] * (batch > 1) + [session.dtype] * (session.dtype != "float32")
+    words += [size] * (size != "224x224")
     name = "-".join(re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-") for word in words)
     if out is None:
-        return host_table_path() if here else cache_dir() / f"{name}.json"
+        return host_table_path() if here and size == "224x224" else cache_dir() / f"{name}.json"
     if Path(out).is_dir() or str(out).endswith("/"):
         return Path(out) / f"{name}.json"
     return Path(out).with_suffix(".json")
@@ -250,6 +280,8 @@ def main(arguments: list[str] | None = None) -> int:
             networks=args.networks,
             fresh=args.fresh,
             command=shlex.join(words),
+            size=args.input,
+            relax=args.relax,
         )
     except ValueError as error:
         _to_stderr(str(error))

@@ -10,23 +10,37 @@ from numpy.typing import NDArray
 
 from latency.interpolate import SIZES, alignment, family_of, widths_of
 from latency.measure import Chain, Target
+from latency.variants import VARIANTS, variants
 from space.block import Block, BlockBatch
+from space.network import Network
 from space.shufflenet_v2 import ShuffleNetV2Space
+from space.zoo_registry import entries
 
 COPIES = 6
+HEAVY = (
+    60_000_000  # multiply-adds: of a block with more, two copies tell as much as six of another
+)
 MAX_BEFORE = 4
+SMALL = 700_000_000  # multiply-adds: known networks up to here are measured as they are
 JOB_TARGETS = 12  # blocks timed in the same rounds
+GRID_SEED = 1_000_003  # of the random widths that are measured; other seeds judge them
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """How many blocks of each family (kind, resolution, kernel, stride) are measured."""
+    """How many blocks of each family (kind, resolution, kernel, stride) are measured.
+
+    `relaxed`: of each family that breaks a guideline. `variants`: of other networks, how many of
+    each kind at random widths bring their blocks, beside the small ones of the paper.
+    """
 
     name: str
     stem: int
     first: int  # stride-2 units
     rest: int  # stride-1 units
     head: int
+    relaxed: int = 0
+    variants: int = 0
 
     def count(self, block: Block) -> int:
         """Blocks of this one's family."""
@@ -35,15 +49,15 @@ class Grid:
         return self.first if block["stride"] == 2 else self.rest
 
 
-FULL = Grid("full", stem=15, first=96, rest=120, head=96)
-COARSE = Grid("coarse", stem=8, first=20, rest=22, head=16)
+FULL = Grid("full", stem=15, first=96, rest=120, head=96, relaxed=12, variants=8)
+COARSE = Grid("coarse", stem=8, first=20, rest=22, head=16, relaxed=10)
 
 
 def block_in_context(block: Block, before: Chain = ()) -> Target:
     """Where a block is measured: after copies of itself if it can follow itself, else after
     `before` (a 1x1 convolution if none is given), first if it takes an image."""
     if block.out_shape == (block.c_in, block.height, block.width):
-        return Target(block, (block,), COPIES)
+        return Target(block, (block,), COPIES if block.flops < HEAVY else 2)
     if block.c_in == 3:
         return Target(block)
     if not before:
@@ -53,15 +67,41 @@ def block_in_context(block: Block, before: Chain = ()) -> Target:
 
 def space_targets(grid: Grid, space: ShuffleNetV2Space) -> list[Target]:
     """The blocks of a space that a grid takes, spread evenly over the widths of each family and
-    over their alignments."""
+    over their alignments; of units that break a guideline where the space is relaxed, fewer."""
     targets: list[Target] = []
-    previous: BlockBatch | None = None
-    for segment in space.segments():
-        before = _neighbours(previous, segment.batch) if previous is not None else {}
-        for block in _choose(segment.batch, grid):
-            targets.append(block_in_context(block, before.get(block.c_in, ())))
-        previous = segment.batch
+    for index, variant in enumerate(space.variants()):
+        previous: BlockBatch | None = None
+        for segment in space.segments(variant):
+            before = _neighbours(previous, segment.batch) if previous is not None else {}
+            if index == 0 or segment.batch.kind == "shufflenet_v2":
+                for block in _choose(segment.batch, grid, relaxed=index > 0):
+                    targets.append(block_in_context(block, before.get(block.c_in, ())))
+            previous = segment.batch
     return targets
+
+
+def other_targets(grid: Grid, height: int, width: int) -> list[Target]:
+    """The blocks of the paper's other networks: of the small ones each at its own input, and of
+    each kind of `latency.variants` at random widths, `height` x `width` in."""
+    if not grid.variants:
+        return []
+    known = [entry.network() for entry in entries().values()]
+    networks = [network for network in known if network.flops <= SMALL]
+    for family in VARIANTS:
+        networks += variants(family, grid.variants, GRID_SEED, height, width)
+    return network_targets(networks)
+
+
+def network_targets(networks: Iterable[Network]) -> list[Target]:
+    """The blocks of networks, each once, after what stands before it there."""
+    targets: dict[Block, Target] = {}
+    for network in networks:
+        for index, block in enumerate(network.blocks):
+            if block not in targets:
+                reach = {"head": MAX_BEFORE, "classifier": 2}.get(block.kind, 1)
+                before = network.blocks[max(0, index - reach) : index]
+                targets[block] = block_in_context(block, before)
+    return list(targets.values())
 
 
 def _neighbours(batch: BlockBatch, after: BlockBatch) -> dict[int, Chain]:
@@ -83,7 +123,7 @@ def _neighbours(batch: BlockBatch, after: BlockBatch) -> dict[int, Chain]:
     }
 
 
-def _choose(batch: BlockBatch, grid: Grid) -> list[Block]:
+def _choose(batch: BlockBatch, grid: Grid, relaxed: bool) -> list[Block]:
     rest = [n for n in batch.fields if n not in SIZES and np.ndim(batch.fields[n]) > 0]
     if not rest:
         families = [np.arange(len(batch))]
@@ -94,19 +134,20 @@ def _choose(batch: BlockBatch, grid: Grid) -> list[Block]:
     widths = widths_of(batch)
     chosen: list[Block] = []
     for rows in families:
-        count = grid.count(batch.block(int(rows[0])))
+        count = grid.relaxed if relaxed else grid.count(batch.block(int(rows[0])))
         chosen += [batch.block(int(rows[i])) for i in spread(widths[rows], count)]
     return chosen
 
 
 def spread(widths: NDArray[np.int64], count: int) -> list[int]:
-    """Rows of `widths` [n, 3] that cover them evenly: the corners, then points of a
+    """Rows of `widths` [n, 4] that cover them evenly: the corners, then points of a
     low-discrepancy sequence, each alignment in turn."""
     if count >= len(widths):
         return list(range(len(widths)))
     logs = np.log(np.maximum(widths, 1))
-    logs[:, 2] -= logs[:, 1]  # the branch as a share
-    logs = logs[:, np.ptp(logs, axis=0) > 1e-6]
+    logs[:, 3] -= logs[:, 2]  # the inside as a share of the branch, the branch as one of the unit
+    logs[:, 2] -= logs[:, 1]
+    logs = logs[:, np.ptp(logs, axis=0) > 0.5]  # less is the rounding of a fixed share
     if (widths[:, 0] == widths[:, 1]).all():
         logs = logs[:, 1:]
     place = np.asfortranarray((logs - logs.min(axis=0)) / np.ptp(logs, axis=0))

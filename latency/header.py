@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -18,7 +19,8 @@ class Header:
     `layout`: rows are whole blocks, or coefficients of an op cost model. `scale`: the one factor
     from whole networks and how it was got, {"factor": 1.02, "how": "..."}. `network_error`: how
     well sums of rows predict whole networks. `noise`: the spread of the samples. `host`: facts
-    about the machine. `extra`: keys this version does not know, kept as they are.
+    about the machine. `input`: height x width of the networks that the rows are blocks of, empty
+    where any will do. `extra`: keys this version does not know, kept as they are.
 
     Raises:
         ValueError: a field that this version cannot use; the message says what must hold.
@@ -35,6 +37,7 @@ class Header:
     threads: int = 1
     batch: int = 1
     dtype: str = "float32"
+    input: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     commit: str = ""
     command: str = ""
@@ -57,9 +60,17 @@ class Header:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be a whole number from 1; got {value!r}")
+        if self.input and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", self.input):
+            raise ValueError(f"`input` must be HEIGHTxWIDTH, as 224x224; got {self.input!r}")
         factor = self.scale.get("factor") if isinstance(self.scale, dict) else None
         if not isinstance(factor, int | float) or not 0.1 <= factor <= 10:
             raise ValueError(f"`scale.factor` must be a number near 1; got {factor!r}")
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the input of its networks, in pixels."""
+        height, _, width = (self.input or "224x224").partition("x")
+        return int(height), int(width)
 
     @property
     def label(self) -> str:
@@ -69,6 +80,8 @@ class Header:
             words.append("1 thread" if self.threads == 1 else f"{self.threads} threads")
         if self.batch != 1:
             words.append(f"batch {self.batch}")
+        if self.input not in ("", "224x224"):
+            words.append(f"input {self.input}")
         return f"{self.source}: {', '.join(words)}"
 
     def to_json(self) -> str:

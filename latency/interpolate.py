@@ -19,7 +19,7 @@ from space.block import Block, BlockBatch
 from space.errors import MissingOpError
 from space.op import Op
 
-SIZES = ("c_in", "c_out", "branch")
+SIZES = ("c_in", "c_out", "branch", "mid")
 ALIGNMENTS = ("8", "4", "2 or 1")  # of the branch: what `alignment` numbers
 UNALIGNED = 2
 VECTOR = 8  # numbers in a vector of the common engines
@@ -27,7 +27,7 @@ MIN_POINTS = 8
 NEIGHBOURS = 16
 SMOOTHING = 0.4  # width of the correction's kernel, in octaves of width
 SHRINK = 0.2  # weight of "no correction": far from every measured block it wins
-BITS = 20  # a width is below 2**20: three of them make one int64
+BITS = 15  # a width is below 2**15: four of them make one int64
 
 Family: TypeAlias = tuple[str, int, int, tuple[tuple[str, int], ...]]
 Floats: TypeAlias = NDArray[np.float64]
@@ -111,19 +111,25 @@ class Interpolator:
 
 
 def widths_of(batch: BlockBatch) -> NDArray[np.int64]:
-    """Widths int64 [n, 3]; 0 for one this kind has not."""
+    """Widths int64 [n, 4]; 0 for one this kind has not."""
     columns = []
     for name in SIZES:
         try:
             columns.append(batch.column(name))
         except KeyError:
             columns.append(np.zeros(len(batch), dtype=np.int64))
-    return np.stack(columns, axis=1)
+    sizes = np.stack(columns, axis=1)
+    if batch.kind == "shufflenet_v2":  # there 0 means: as wide as the branch
+        sizes[:, 3] = np.where(sizes[:, 3] > 0, sizes[:, 3], sizes[:, 2])
+    return sizes
 
 
 def _code(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """One number per row of widths."""
-    return (sizes[:, 0] << 2 * BITS) + (sizes[:, 1] << BITS) + sizes[:, 2]
+    first, *others = sizes.T
+    for width in others:
+        first = (first << BITS) + width
+    return first
 
 
 class _Family:
@@ -142,7 +148,7 @@ class _Family:
 
     def _ratio_range(self) -> tuple[float, float]:
         """Least and greatest share of the branch; anything where there is no branch."""
-        share = self.sizes[:, 2] / self.sizes[:, 1]
+        share = self.sizes[:, 2] / np.maximum(self.sizes[:, 1], 1)
         return float(share.min()), float(share.max())
 
     def covers(self, sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -225,8 +231,11 @@ def _sizes_of(block: Block) -> list[int]:
 
 
 def alignment(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """0: branch (or width) is a multiple of 8; 1: of 4; 2: of neither. int [n]."""
+    """0: the branch (else the inside, else the output) is a multiple of 8 channels; 1: of 4; 2: of
+    neither. int [n]."""
     width = np.where(sizes[:, 2] > 0, sizes[:, 2], sizes[:, 1])
+    width = np.where((sizes[:, 2] == 0) & (sizes[:, 3] > 0), sizes[:, 3], width)
+    width = np.where(width > 0, width, sizes[:, 0])
     return np.where(width % 8 == 0, 0, np.where(width % 4 == 0, 1, 2))
 
 

@@ -6,66 +6,106 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from space.network import Network
+
+SPACE = "shufflenet_v2"
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(
         prog="python -m latency.validate",
-        description="Measure random networks of the space whole on this machine, interleaved, and "
-        "compare them with what a table measured on it predicts.",
+        description="Measure random networks whole on the device that a table was measured on, "
+        "interleaved, and compare them with what the table predicts.",
     )
     result.add_argument("--table", default="cpu", help="a table's name or path; default: cpu")
+    result.add_argument("--device", default="cpu", help="where, as latency.build takes it (cpu)")
     result.add_argument("--networks", type=int, default=200, help="default: %(default)s")
     result.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    result.add_argument(
+        "--family",
+        default=SPACE,
+        help="shufflenet_v2: networks of the search space (default); shufflenet_v1, xception, "
+        "mobilenet_v1, mobilenet_v2, resnet: those at random widths",
+    )
+    result.add_argument(
+        "--relax",
+        action="append",
+        default=[],
+        choices=("g1", "g2", "g3", "g4"),
+        help="networks of the space that may break this guideline",
+    )
     result.add_argument("--format", choices=("table", "json"), default="table")
     return result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 1 an engine is missing, 2 wrong usage."""
+    """Exit status: 0 done, 1 no answer, 2 wrong usage."""
     args = parser().parse_args(arguments)
+    from space.errors import MissingOpError
+
     try:
-        found = validate(args.table, networks=args.networks, seed=args.seed)
+        found = validate(
+            args.table,
+            networks=args.networks,
+            seed=args.seed,
+            family=args.family,
+            relax=args.relax,
+            device=args.device,
+        )
+    except (ImportError, MissingOpError) as error:
+        print(f"latency.validate: {error}", file=sys.stderr)
+        return 1
     except (ValueError, FileNotFoundError) as error:
         print(f"latency.validate: {error}", file=sys.stderr)
         return 2
-    except ImportError as error:
+    except OSError as error:
         print(f"latency.validate: {error}", file=sys.stderr)
         return 1
     print(json.dumps(found, indent=2) if args.format == "json" else _text(found))
     return 0
 
 
-def validate(target: str, *, networks: int, seed: int) -> dict[str, Any]:
+def validate(
+    target: str,
+    *,
+    networks: int,
+    seed: int,
+    family: str = SPACE,
+    relax: Sequence[str] = (),
+    device: str = "cpu",
+) -> dict[str, Any]:
     """Errors of the table's predictions, without and with its own one scale factor.
 
     Raises:
-        ValueError: fewer than two networks, or a table that was not measured on this machine.
+        ValueError: fewer than two networks, an unknown family, or a table that was not measured
+            on this device.
+        MissingOpError: the table has not the blocks of these networks.
     """
-    import numpy as np
-
     from latency.check import error_summary, predictions
+    from latency.devices import open_session
     from latency.table import LatencyTable, load_table
-    from latency.whole import is_of_this_machine, measure_networks
-    from space.shufflenet_v2 import ShuffleNetV2Space
+    from latency.whole import is_of, time_networks
 
     if networks < 2 or seed < 0:
         raise ValueError(f"--networks must be at least 2 and --seed 0; got {networks} and {seed}")
     table = load_table(target)
     header = table.header
-    if not isinstance(table, LatencyTable) or not is_of_this_machine(header):
-        raise ValueError(
-            f"{target} must be a table measured on this machine; it says {header.label}"
-        )
-    space = ShuffleNetV2Space()
-    rows = space.sample(networks, np.random.default_rng(seed))
-    chosen = [space.lower(space.architecture(row)) for row in rows]
-    measured = measure_networks(
-        chosen, engine=header.engine, threads=header.threads, batch=header.batch
-    )
+    if not isinstance(table, LatencyTable) or header.source != "measured":
+        raise ValueError(f"{target} must be a table measured on a device; it says {header.label}")
+    chosen = random_networks(family, networks, seed, header.input_size, relax)
     unscaled = predictions(table.unscaled(), chosen)
+    with open_session(
+        device, header.engine, threads=header.threads, dtype=header.dtype
+    ) as session:
+        if not is_of(header, session):
+            raise ValueError(
+                f"{target} must be a table measured on {session.where}; it says {header.label}"
+            )
+        measured = time_networks(session, chosen, batch=header.batch)
     scale = float(header.scale["factor"])
     plain, scaled = error_summary(unscaled, measured), error_summary(unscaled * scale, measured)
     return {
@@ -75,15 +115,46 @@ def validate(target: str, *, networks: int, seed: int) -> dict[str, Any]:
         "scale": scale,
         "mean_abs_error": plain["mean_abs_error"],
         "spearman": plain["spearman"],
+        "family": family,
+        "relaxed": list(relax),
         "seed": seed,
         "table": header.target,
+        "latency": header.label,
         "unscaled": plain,
         "scaled": scaled,
     }
 
 
+def random_networks(
+    family: str, count: int, seed: int, size: tuple[int, int], relax: Sequence[str] = ()
+) -> list[Network]:
+    """`count` networks of a family on images of `size` (height, width).
+
+    Raises:
+        ValueError: an unknown family, or a relaxed one of other networks than the space's.
+    """
+    import numpy as np
+
+    from latency.variants import VARIANTS, variants
+    from space.shufflenet_v2 import ShuffleNetV2Space
+
+    if family == SPACE:
+        space = ShuffleNetV2Space(height=size[0], width=size[1]).relaxed(relax)
+        rows = space.sample(count, np.random.default_rng(seed))
+        return [space.lower(space.architecture(row)) for row in rows]
+    if family not in VARIANTS:
+        known = ", ".join((SPACE, *VARIANTS))
+        raise ValueError(f"--family must be one of {known}; got {family!r}")
+    if relax:
+        raise ValueError(f"--relax is for the search space alone; got --family {family}")
+    return variants(family, count, seed, *size)
+
+
 def _text(found: dict[str, Any]) -> str:
-    lines = [f"{found['networks']} random networks, seed {found['seed']}, table {found['table']}"]
+    lines = [
+        f"{found['networks']} random networks ({found['family']}), seed {found['seed']}, "
+        f"table {found['table']}"
+    ]
     for name, row in (("nothing fitted", found["unscaled"]), ("its scale", found["scaled"])):
         lines.append(
             f"{name:15} mean error {row['mean_abs_error']:.1%}, largest "

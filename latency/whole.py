@@ -13,8 +13,9 @@ from latency.header import Header
 from latency.host import chip, emulated
 from space.network import Network
 
-ROUNDS = 9
+ROUNDS = 12
 TOGETHER = 12  # networks timed in the same rounds
+PASSES = 3  # over all networks, each in another order: drift of the machine hits all alike
 
 
 def measure_networks(
@@ -27,7 +28,8 @@ def measure_networks(
     dtype: str = "float32",
     device: str = "cpu",
 ) -> NDArray[np.float64]:
-    """Seconds of each network, float64 [n]: medians, interleaved with those timed beside it.
+    """Seconds of each network, float64 [n]: medians over rounds that are interleaved with those of
+    the others.
 
     Args:
         device: as `latency.devices.open_session` takes it.
@@ -50,11 +52,16 @@ def time_networks(
             f"{session.where} is emulated ({session.emulation}): its wall time is not latency"
         )
     chains = [network.blocks for network in networks]
-    times = [
-        session.time(chains[i : i + TOGETHER], batch=batch, rounds=rounds, steady=True).times
-        for i in range(0, len(chains), TOGETHER)
-    ]
-    return np.median(np.concatenate(times), axis=1)
+    passes = min(PASSES, rounds) if len(chains) > TOGETHER else 1
+    times: list[list[NDArray[np.float64]]] = [[] for _ in chains]
+    for index in range(passes):
+        order = np.random.default_rng(index).permutation(len(chains))
+        for rows in (order[i : i + TOGETHER] for i in range(0, len(order), TOGETHER)):
+            some = [chains[row] for row in rows]
+            timed = session.time(some, batch=batch, rounds=-(-rounds // passes), steady=True)
+            for row, seconds in zip(rows, timed.times, strict=True):
+                times[row].append(seconds)
+    return np.array([np.median(np.concatenate(of_one)) for of_one in times])
 
 
 def is_of(header: Header, session: Session) -> bool:

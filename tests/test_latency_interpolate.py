@@ -7,7 +7,7 @@ import pytest
 
 from latency.engines.null import block_s
 from latency.grid import FULL, space_targets, spread
-from latency.interpolate import Interpolator, alignment
+from latency.interpolate import Interpolator, alignment, widths_of
 from space.block import Block, BlockBatch
 from space.errors import MissingOpError
 from space.shufflenet_v2 import ShuffleNetV2Space
@@ -110,7 +110,7 @@ def test_grid_covers_corners_and_alignments():
     batch = SPACE.segments()[3].batch  # first unit of stage 3
     for kernel in (3, 5, 7):
         rows = batch.column("kernel") == kernel
-        widths = np.stack([batch.column(n)[rows] for n in ("c_in", "c_out", "branch")], axis=1)
+        widths = widths_of(batch)[rows]
         chosen = widths[spread(widths, 40)]
         corners = {tuple(w) for w in chosen[:, :2]}
         assert {(24, 48), (24, 512), (256, 48), (256, 512)} <= corners

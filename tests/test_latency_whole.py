@@ -69,10 +69,10 @@ def test_validate_compares_with_what_is_measured(
     table = load_table(table_here)
     assert isinstance(table, LatencyTable)
 
-    def measure(networks: list, **_: object) -> np.ndarray:
+    def measure(session: object, networks: list, **_: object) -> np.ndarray:
         return np.array([1.04 * table.unscaled().network_s(n.blocks) for n in networks])
 
-    monkeypatch.setattr(whole, "measure_networks", measure)
+    monkeypatch.setattr(whole, "time_networks", measure)
     words = ["--table", str(table_here), "--networks", "6", "--seed", "3"]
     assert validate.main([*words, "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -84,13 +84,13 @@ def test_validate_compares_with_what_is_measured(
     assert found["scaled"]["mean_abs_error"] == pytest.approx(1 - found["scale"] / 1.04, rel=1e-3)
     assert found["spearman"] == 1.0
     assert validate.main(words) == 0
-    assert "6 random networks, seed 3" in capsys.readouterr().out
+    assert "6 random networks (shufflenet_v2), seed 3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--table", "arm"], "must be a table measured on this machine"),
+        (["--table", "arm"], "must be a table measured on a device; it says published"),
         (["--table", "nope"], "unknown target"),
         (["--table", "arm", "--networks", "1"], "at least 2"),
     ],
