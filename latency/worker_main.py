@@ -79,9 +79,13 @@ def lock(path: Path) -> Any:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a worker left that was killed; only who holds the lock may."""
+    """Remove what a killed worker left, and workers of other versions; only who holds the lock
+    may."""
     for path in (*folder.glob("run-*"), *folder.glob("wheels/.new-*")):
         shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob("g4nas-worker-*.pyz"):
+        if path.name != Path(sys.argv[0]).name:
+            path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

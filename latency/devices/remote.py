@@ -18,7 +18,8 @@ from latency.engines import Engine, FileEngine, Model
 from latency.measure import Chain
 from latency.worker import PROTOCOL, model_digest
 
-TRIES = 6  # to connect again after a connection was lost, waiting 1, 2, 4, ... seconds before each
+TRIES = 6  # to connect again after a connection was lost
+BACKOFF_S = 1.0  # before the first try; twice as long before each next one
 HEARTBEAT_S = 15.0
 ANSWER_S = 600.0  # the longest silence: loading a job's models, or one round of it
 KNOWN_MODELS = 50_000  # digests kept here, so that a model is not written again to be named
@@ -42,7 +43,6 @@ class RemoteSession:
         engine: Engine,
         *,
         say: Say = lambda line: None,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.where = transport.where
         if not isinstance(engine, FileEngine):
@@ -50,7 +50,7 @@ class RemoteSession:
                 f"engine {engine.name} runs on this machine alone: {self.where} needs one whose "
                 "models are files (onnxruntime, ncnn, ...)"
             )
-        self._transport, self._writer, self._say, self._sleep = transport, engine, say, sleep
+        self._transport, self._writer, self._say = transport, engine, say
         self.engine, self.threads, self.dtype = engine.name, engine.threads, engine.dtype
         self._digests: dict[tuple[Chain, int], str] = {}
         self._stream: Stream | None = None
@@ -162,9 +162,9 @@ class RemoteSession:
 
     def _reconnect(self, error: Exception) -> None:
         for number in range(TRIES):
-            wait_s = 2**number
-            self._say(f"{error}; try {number + 1} of {TRIES} in {wait_s} s")
-            self._sleep(wait_s)
+            wait_s = BACKOFF_S * 2**number
+            self._say(f"{error}; try {number + 1} of {TRIES} in {wait_s:.0f} s")
+            time.sleep(wait_s)
             try:
                 hello, opened = self._connect()
             except DroppedError as problem:
