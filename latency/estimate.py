@@ -64,10 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace, command: str) -> None:
     from latency.emulator.cores import get_core
     from latency.emulator.estimator import Estimator
-    from latency.estimate_check import PUBLISHED, check, check_lines
+    from latency.estimate_check import PUBLISHED, check, check_lines, chosen_networks
 
-    with Estimator(get_core(args.core), args.engine, say=_to_stderr) as estimator:
-        found = check(estimator, args.networks, _progress, args.published or PUBLISHED)
+    path = args.published or PUBLISHED
+    core = get_core(args.core)
+    chosen_networks(core, args.networks, path)  # a mistake is told before anything is fetched
+    with Estimator(core, args.engine, say=_to_stderr) as estimator:
+        found = check(estimator, args.networks, _progress, path)
         if args.check:
             text = json.dumps(found, indent=2) if args.format == "json" else check_lines(found)
             print(text)
@@ -104,7 +107,7 @@ def build(estimator: Estimator, found: dict[str, Any], *, command: str) -> Laten
     model = found["model"]
     return make_table(
         estimator,
-        CycleModel(model["factor"], tuple(model["wait_cycles"])),
+        CycleModel(model["base"], model["factor"], tuple(model["waits"])),
         targets,
         dict(zip(chains, works, strict=True)),
         whole,
@@ -120,11 +123,12 @@ def build(estimator: Estimator, found: dict[str, Any], *, command: str) -> Laten
 def _progress(estimator: Estimator, requests: Sequence[Request]) -> list[Work]:
     """Count networks with a bar, or lines where there is no terminal."""
     missing = estimator.missing(requests)
-    seconds = estimator.expected_s(requests)
-    _to_stderr(
-        f"{len(missing)} of {len(requests)} networks to run under the emulator, "
-        f"about {max(1, round(seconds / 60))} min of one processor"
-    )
+    if missing:
+        minutes = max(1, round(estimator.expected_s(requests) / 60))
+        _to_stderr(
+            f"{len(missing)} of {len(requests)} networks to run under the emulator, "
+            f"about {minutes} min of one processor"
+        )
     with _bar() as report:
         return estimator.work(requests, report)
 

@@ -91,6 +91,19 @@ def whole_networks(space: ShuffleNetV2Space, seed: int) -> list[Network]:
     return [space.lower(space.parse(text)) for text in EXACT] + small[:WHOLE]
 
 
+def model_of(header: Header) -> CycleModel:
+    """The model that an estimated table was made with.
+
+    Raises:
+        ValueError: the table is not an estimated one.
+    """
+    facts = header.extra.get("estimate")
+    if not facts:
+        raise ValueError(f"{header.target} is {header.source}: it has no model of an estimate")
+    first, second, third = facts["waits"]
+    return CycleModel(facts["base"], header.scale["factor"], (first, second, third))
+
+
 def make_table(
     estimator: Estimator,
     model: CycleModel,
@@ -113,7 +126,7 @@ def make_table(
         how: how the factor and the waits were got.
     """
     core = estimator.core
-    plain = CycleModel(1.0, model.waits)
+    plain = replace(model, factor=1.0)
     entries = {}
     for block, work in block_work(targets, works).items():
         seconds = plain.seconds(work, core)
@@ -141,8 +154,9 @@ def make_table(
                 "scheduling_model": f"llvm-mca {core.mca_cpu} {core.mca_features}",
                 "hertz": core.hertz,
                 "caches": [list(level) for level in core.caches],
-                "wait_cycles": [round(wait, 3) for wait in model.waits],
-                "formula": "scale x (cycles + sum of wait x misses) / hertz",
+                "base": model.base,
+                "waits": [round(wait, 4) for wait in model.waits],
+                "formula": "scale x (base + sum of wait x misses of its level) / hertz",
             }
         },
     )

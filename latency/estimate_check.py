@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +14,19 @@ from numpy.typing import NDArray
 from latency.emulator.cores import Core
 from latency.emulator.counter import Job
 from latency.emulator.estimator import Estimator, Request, Work
-from latency.emulator.model import CycleModel, fit, left_out, relative_errors
+from latency.emulator.model import CycleModel, Terms, fit, left_out, relative_errors
 from latency.emulator.networks import NETWORKS, input_size, published_network
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "arm" / "ncnn_rpi_1thread.csv"
 SOURCE = "ncnn, benchmark/README.md (github.com/Tencent/ncnn): one thread, min of its loop"
 
-# Levels of cache whose waits are fitted for a core: chosen by the left-out error.
-FITTED_LEVELS = {"cortex-a76": (3,), "cortex-a72": (2,)}
+# What is fitted for a core, of what docs/estimate.md compares: chosen by the left-out errors.
+FITTED = {"cortex-a76": Terms("cycles", (3,)), "cortex-a72": Terms("instructions", (1, 2))}
 
 LARGE_FLOPS = 1e9
 
 Floats = NDArray[np.float64]
 Count = Callable[[Estimator, Sequence[Request]], list[Work]]
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Networks with their work on a core and their published seconds, float64 [n]."""
-
-    names: tuple[str, ...]
-    works: tuple[Work, ...]
-    seconds: Floats
 
 
 def published_seconds(core: Core, path: Path = PUBLISHED) -> dict[str, float]:
@@ -61,23 +52,19 @@ def request(name: str) -> Request:
     return Request(Job(net.text(), (size, size, 3), evict=net.flops >= LARGE_FLOPS), net.flops)
 
 
-def published_work(
-    estimator: Estimator, names: Sequence[str], count: Count, path: Path = PUBLISHED
-) -> Published:
-    """The networks that are written here and published for the core's board; all if no names.
+def chosen_networks(core: Core, names: Sequence[str], path: Path = PUBLISHED) -> dict[str, float]:
+    """{network: published seconds} of the names; without any, of all that are written here.
 
     Raises:
-        ValueError: a name that is not among them.
-        OSError: nothing is published here, or a tool is missing.
+        ValueError: a name that is not published or not written here.
+        OSError: the published rows are not there.
     """
-    seconds = published_seconds(estimator.core, path)
+    seconds = published_seconds(core, path)
     known = [name for name in NETWORKS if name in seconds]
-    chosen = list(names) or known
-    for name in chosen:
+    for name in names:
         if name not in known:
             raise ValueError(f"network must be one of {', '.join(known)}; got {name!r}")
-    works = count(estimator, [request(name) for name in chosen])
-    return Published(tuple(chosen), tuple(works), np.array([seconds[n] for n in chosen]))
+    return {name: seconds[name] for name in names or known}
 
 
 def check(
@@ -85,18 +72,20 @@ def check(
 ) -> dict[str, Any]:
     """Errors on the published networks, and the model fitted to all of them.
 
-    Nothing fitted; one factor; and a factor with the wait of a level of cache. Both fitted ones
-    are judged on networks left out of the fit, one at a time.
+    Nothing fitted; one factor; and the model of the core (`FITTED`). Fitted ones are judged on
+    networks left out of the fit, one at a time.
     """
-    published = published_work(estimator, names, count, path)
-    core, works, measured = estimator.core, published.works, published.seconds
-    levels = FITTED_LEVELS[core.name]
+    core = estimator.core
+    published = chosen_networks(core, names, path)
+    works = count(estimator, [request(name) for name in published])
+    measured = np.array(list(published.values()))
+    terms = FITTED[core.name]
     predicted = {"unfitted": np.array([CycleModel().seconds(work, core) for work in works])}
     model = CycleModel()
-    if len(works) > 2 + len(levels):
-        predicted["one factor, left out"] = left_out(works, measured, core)
-        predicted["factor and wait, left out"] = left_out(works, measured, core, levels=levels)
-        model = fit(works, measured, core, levels=levels)
+    if len(works) > 2 + len(terms.levels):
+        predicted["one factor"] = left_out(works, measured, core, Terms())
+        predicted["model"] = left_out(works, measured, core, terms)
+        model = fit(works, measured, core, terms)
     rows = [
         {
             "network": name,
@@ -104,14 +93,10 @@ def check(
             "instructions": round(works[i].instructions),
             **{f"{kind}_s": float(f"{values[i]:.5g}") for kind, values in predicted.items()},
         }
-        for i, name in enumerate(published.names)
+        for i, name in enumerate(published)
     ]
     errors = {kind: relative_errors(values, measured) for kind, values in predicted.items()}
-    waits = ", ".join(f"level {level}" for level in levels)
-    how = (
-        f"least squared relative error on {len(works)} published networks, with the wait of "
-        f"{waits} cache misses"
-    )
+    how = f"least squared relative error on {len(works)} published networks of {terms}"
     return {
         "core": core.name,
         "board": core.board,
@@ -119,7 +104,7 @@ def check(
         "versions": estimator.versions,
         "source": SOURCE,
         "errors": errors,
-        "model": {"factor": model.factor, "wait_cycles": list(model.waits), "how": how},
+        "model": {**asdict(model), "how": how},
         "network_error": {"networks": len(works), "published": SOURCE, **errors, "rows": rows},
     }
 
@@ -128,7 +113,8 @@ def check_lines(found: dict[str, Any]) -> str:
     """The comparison for people: a network a line."""
     rows, kinds = found["network_error"]["rows"], list(found["errors"])
     lines = [f"{found['board']}, {found['engine']}; published: {found['source']}", ""]
-    lines.append(f"{'network':20} {'published':>10} " + " ".join(f"{k:>26}" for k in kinds))
+    titles = [f"{kind}{', left out' if kind != 'unfitted' else ''}" for kind in kinds]
+    lines.append(f"{'network':20} {'published':>10} " + " ".join(f"{t:>26}" for t in titles))
     for row in rows:
         cells = [f"{row['network']:20}", f"{row['published_s'] * 1e3:7.2f} ms"]
         for kind in kinds:
@@ -139,6 +125,7 @@ def check_lines(found: dict[str, Any]) -> str:
         cells = [f"{found['errors'][kind][name]:>26.1%}" for kind in kinds]
         lines.append(f"{name.replace('_', ' '):31} " + " ".join(cells))
     model = found["model"]
-    waits = ", ".join(f"{wait:.2f}" for wait in model["wait_cycles"])
-    lines += ["", f"factor {model['factor']:.4f}, cycles a miss of each level waits: {waits}"]
+    waits = ", ".join(f"{wait:.2f}" for wait in model["waits"])
+    lines += ["", f"model: {model['how']}"]
+    lines += [f"factor {model['factor']:.4f} of {model['base']}, a miss of each level: {waits}"]
     return "\n".join(lines)

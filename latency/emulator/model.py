@@ -1,10 +1,10 @@
 """From the work of a network to seconds on a board.
 
-    seconds = factor x (cycles + sum over levels of wait x misses) / frequency
+    seconds = factor x (base + sum over levels of wait x misses) / frequency
 
-`cycles` are llvm-mca's, as if every access hit the first cache. A `wait` is what an average miss
-of that level adds: less than its latency, since later instructions run on and prefetchers
-fetch ahead.
+`base` are llvm-mca's cycles, as if every access hit the first cache, or instructions. A `wait` is
+what an average miss of that level adds: less than its latency, since later instructions run on
+and prefetchers fetch ahead.
 """
 
 from __future__ import annotations
@@ -20,13 +20,27 @@ from latency.emulator.cores import Core
 from latency.emulator.estimator import Work
 
 Floats = NDArray[np.float64]
+LEAST_FACTOR = 0.1  # the least that a table's header may have
 MISSES = ("l1_misses", "l2_misses", "l3_misses")
 
 
 @dataclass(frozen=True, slots=True)
-class CycleModel:
-    """`factor` 1 and no waits: nothing fitted. `waits`: cycles a miss of each level adds."""
+class Terms:
+    """What is fitted beside the factor: the waits of `levels`, from 1, on top of a `base`."""
 
+    base: str = "cycles"
+    levels: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        waits = [f"level {level} misses" for level in self.levels]
+        return " + ".join(["llvm-mca cycles" if self.base == "cycles" else self.base, *waits])
+
+
+@dataclass(frozen=True, slots=True)
+class CycleModel:
+    """`factor` 1 and no waits: nothing fitted. `waits`: what a miss of each level adds to base."""
+
+    base: str = "cycles"
     factor: float = 1.0
     waits: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
@@ -35,54 +49,30 @@ class CycleModel:
         lost = sum(
             wait * getattr(work, name) for wait, name in zip(self.waits, MISSES, strict=True)
         )
-        return self.factor * (work.cycles + lost) / core.hertz
+        return float(self.factor * (getattr(work, self.base) + lost) / core.hertz)
 
 
-def fit(
-    works: Sequence[Work],
-    seconds: Floats,
-    core: Core,
-    *,
-    factor: bool = True,
-    levels: Sequence[int] = (),
-) -> CycleModel:
-    """The model with the least mean squared relative error, no parameter below zero.
+def fit(works: Sequence[Work], seconds: Floats, core: Core, terms: Terms) -> CycleModel:
+    """The model with the least mean squared relative error; no wait is below zero."""
+    from scipy.optimize import lsq_linear
 
-    Args:
-        factor: whether the factor is fitted, or 1.
-        levels: the levels of cache whose waits are fitted, from 1; the others' are 0.
-    """
-    from scipy.optimize import nnls
-
-    columns = [[work.cycles for work in works]]
-    columns += [[getattr(work, MISSES[level - 1]) for work in works] for level in levels]
-    matrix = np.array(columns).T / core.hertz / seconds[:, None]
-    if factor:
-        found = nnls(matrix, np.ones(len(works)))[0]
-    elif levels:
-        found = np.array([1.0, *nnls(matrix[:, 1:], np.ones(len(works)) - matrix[:, 0])[0]])
-    else:
-        found = np.ones(1)
+    names = [terms.base, *(MISSES[level - 1] for level in terms.levels)]
+    columns = np.array([[getattr(work, name) for name in names] for work in works])
+    least = [LEAST_FACTOR, *(0.0 for _ in terms.levels)]
+    relative = columns / core.hertz / seconds[:, None]
+    found = lsq_linear(relative, np.ones(len(works)), bounds=(least, np.inf), method="bvls").x
     waits = [0.0, 0.0, 0.0]
-    for level, value in zip(levels, found[1:], strict=True):
+    for level, value in zip(terms.levels, found[1:], strict=True):
         waits[level - 1] = float(value / found[0])
-    return CycleModel(float(found[0]), (waits[0], waits[1], waits[2]))
+    return CycleModel(terms.base, float(found[0]), (waits[0], waits[1], waits[2]))
 
 
-def left_out(
-    works: Sequence[Work],
-    seconds: Floats,
-    core: Core,
-    *,
-    factor: bool = True,
-    levels: Sequence[int] = (),
-) -> Floats:
+def left_out(works: Sequence[Work], seconds: Floats, core: Core, terms: Terms) -> Floats:
     """Each network's seconds told by a model fitted to the others, float64 [n]."""
     found = []
     for i, work in enumerate(works):
         rest = [w for j, w in enumerate(works) if j != i]
-        model = fit(rest, np.delete(seconds, i), core, factor=factor, levels=levels)
-        found.append(model.seconds(work, core))
+        found.append(fit(rest, np.delete(seconds, i), core, terms).seconds(work, core))
     return np.array(found)
 
 
