@@ -49,20 +49,21 @@ class Part:
             DataError: it is damaged, truncated or not a colour or grey image; names the file.
         """
         try:
-            image = self.load(index)
-            image.load()
+            with self.load(index) as image:
+                image.load()
+                if image.mode in MODES:
+                    # A palette may have transparency, which is dropped from RGBA alone.
+                    whole = image.convert("RGBA") if image.mode == "P" else image
+                    return whole.convert("RGB")
+                mode = image.mode
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             raise DataError(
                 f"{self.name(index)} cannot be read as an image: {error}. Repair or remove it"
             ) from None
-        if image.mode not in MODES:
-            raise DataError(
-                f"{self.name(index)} must be an 8-bit grey or colour image; got mode "
-                f"{image.mode}. Convert it to RGB"
-            )
-        if image.mode == "P":  # a palette may have transparency, which RGB alone would drop oddly
-            image = image.convert("RGBA")
-        return image.convert("RGB")
+        raise DataError(
+            f"{self.name(index)} must be an 8-bit grey or colour image; got mode {mode}. "
+            "Convert it to RGB"
+        )
 
     def subset(self, indices: Ints) -> Part:
         """The images at `indices`, in that order."""

@@ -8,6 +8,7 @@ very batches it would have had, with any number of workers, and processes share 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -198,15 +199,19 @@ class DecodedBatches:
         )
 
     def _batches(self, lists: Any) -> Iterator[Batch]:
-        loader = torch.utils.data.DataLoader(
-            Decoded(self.part, self.recipe, self.seed),
-            batch_sampler=lists,
-            num_workers=self.workers,
-            multiprocessing_context="fork" if self.workers else None,
-            collate_fn=_collated,
-            pin_memory=self.device.startswith("cuda"),
-        )
-        for batch in loader:
+        with warnings.catch_warnings():  # more processes than cores is the user's choice
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            loader = torch.utils.data.DataLoader(
+                Decoded(self.part, self.recipe, self.seed),
+                batch_sampler=lists,
+                num_workers=self.workers,
+                multiprocessing_context="fork" if self.workers else None,
+                collate_fn=_collated,
+                generator=torch.Generator(),  # or it would draw from the global one
+                pin_memory=self.device.startswith("cuda"),
+            )
+            batches = iter(loader)
+        for batch in batches:
             if isinstance(batch, str):
                 raise DataError(batch)
             x, y = batch

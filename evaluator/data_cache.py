@@ -35,10 +35,9 @@ def squared(image: Image, side: int) -> Image:
     if (width, height) == (side, side):
         return image
     short = min(width, height)
-    left, top = (width - short) / 2, (height - short) / 2
-    box = (left, top, left + short, top + short)
-    method = Images.Resampling.BILINEAR
-    return image.resize((side, side), method, box=box)
+    left, top = (width - short) // 2, (height - short) // 2
+    middle = image.crop((left, top, left + short, top + short))
+    return middle.resize((side, side), Images.Resampling.BILINEAR)
 
 
 def decoded(

@@ -63,7 +63,7 @@ def _read(
         try:
             names = parquet.read_schema(file).names
             wanted = [_column(file, names, *each) for each in _choices(image, label)]
-            table = parquet.read_table(file, columns=wanted)
+            table = parquet.read_table(file, columns=sorted(set(wanted)))
         except (pyarrow.ArrowException, OSError) as error:
             first = str(error).splitlines()[0]
             raise DataError(f"{file} cannot be read as parquet: {first}") from None

@@ -168,6 +168,11 @@ class Training:
         self.history.append(done)
         self.losses = (0.0, 0)
 
+    @property
+    def epoch_ended(self) -> bool:
+        """Whether the last step ended an epoch or the training."""
+        return bool(self.history) and self.history[-1].step == self.step
+
     def weights(self) -> dict[str, Tensor]:
         """The weights that are evaluated and kept: the averaged ones if there are any."""
         return self.averaged or self.module.state_dict()

@@ -1,0 +1,50 @@
+"""Where a training runs: device, processes of torchrun, processes that decode."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from evaluator.data_batches import Share
+
+MOST_WORKERS = 8
+
+
+def decoders(given: int | None, share: Share) -> int:
+    """How many processes decode: as given, else one a free core of this process's share."""
+    if given is not None:
+        return given
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(MOST_WORKERS, max(0, (cores or 1) // share.world - 1))
+
+
+def device_of(given: str) -> str:
+    """The torch device of a word of the command line; ValueError lists the usable ones."""
+    if given == "auto":
+        given = "cuda" if torch.cuda.is_available() else "cpu"
+    kind = given.partition(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available()}
+    if not there.get(kind):
+        usable = ", ".join(["auto", *(name for name, found in there.items() if found)])
+        raise ValueError(f"--device must be one of {usable} here; got {given}")
+    local = os.environ.get("LOCAL_RANK")
+    return f"cuda:{local}" if given == "cuda" and local else given
+
+
+@contextmanager
+def processes(device: str) -> Iterator[Share]:
+    """This process's share of each batch, as torchrun started it."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Share()
+        return
+    if device != "cpu":
+        torch.cuda.set_device(device)
+    torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
+    try:
+        yield Share(torch.distributed.get_rank(), world)
+    finally:
+        torch.distributed.destroy_process_group()

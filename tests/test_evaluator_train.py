@@ -1,0 +1,355 @@
+"""`python -m evaluator.train`: what it leaves, and every mistake in one line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pictures import TINY, image_folder
+from safetensors.torch import load_file
+
+from evaluator import train_files, train_run
+from evaluator.train import main
+from evaluator.train_arch import read_about, read_network
+from evaluator.train_loop import Training
+from space.build import build
+from space.network import shufflenet_v2
+from space.shufflenet_v2 import ShuffleNetV2Space
+from space.small import on_input
+
+WORDS = [*TINY.split(), "--input", "16", "--batch", "8", "--epochs", "2", "--workers", "0"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return image_folder(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("G4NAS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a finished training."""
+    out = tmp_path_factory.mktemp("out") / "a"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("G4NAS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        assert main([*WORDS, "--data", str(folder), "--out", str(out)]) == 0
+    yield out
+
+
+def failed(capsys: pytest.CaptureFixture[str], status: int, *words: str) -> str:
+    """Run, expect `status`, return the last line of stderr; no traceback."""
+    assert main(list(words)) == status
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    return err.splitlines()[-1]
+
+
+def test_files(done: Path) -> None:
+    names = {path.name for path in done.iterdir()}
+    assert names == {".lock", "best.safetensors", "checkpoint.pt", "last.safetensors", "log.csv"}
+    with (done / "log.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "3"), ("2", "6")]
+    best = max(float(row["test_accuracy"]) for row in rows)
+    assert read_about(done / "best.safetensors")["test_accuracy"] == best
+
+
+def test_weights_say_what_they_are(done: Path, folder: Path) -> None:
+    """Rebuilt from the file alone, the network gives the accuracy that the file states."""
+    from evaluator.data import open_data
+    from evaluator.data_batches import DecodedBatches
+    from evaluator.recipe import Recipe
+
+    about = read_about(done / "last.safetensors")
+    assert about["architecture"] == TINY
+    assert about["classes"] == ["class0", "class1", "class2"]
+    assert {"commit", "date", "versions", "seed", "mean", "std"} <= set(about)
+    assert about["versions"]["torch"] == torch.__version__.partition("+")[0]
+    network = on_input(read_network(TINY), *about["input"][1:], classes=3)
+    assert (about["flops"], about["params"]) == (network.flops, network.params)
+    module = build(network)
+    module.load_state_dict(load_file(done / "last.safetensors"))
+    right = 0
+    with torch.inference_mode():
+        for x, labels in DecodedBatches(
+            open_data(folder).test, Recipe(**about["recipe"]), 0
+        ).test():
+            right += int((module(x).argmax(1) == labels).sum())
+    assert 100 * right / 24 == pytest.approx(about["test_accuracy"])
+
+
+def test_same_command_goes_on(
+    done: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (done / "last.safetensors").read_bytes()
+    words = [*WORDS, "--data", str(folder), "--out", str(done), "--format", "json"]
+    assert main(words) == 0
+    told = capsys.readouterr()
+    assert "is at step 6 of 6; going on from there" in told.err
+    assert (
+        json.loads(told.out)["last_accuracy"]
+        == read_about(done / "last.safetensors")["test_accuracy"]
+    )
+    assert (done / "last.safetensors").read_bytes() == before
+
+
+def test_stopped_and_gone_on_is_the_same(
+    done: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle of an epoch; the tensors of a run that was never stopped."""
+    steps = Training.run
+
+    def interrupted(self: Training, **options: Any) -> Iterator[int]:
+        for step in steps(self, **options):
+            yield step
+            if step == 4:
+                raise KeyboardInterrupt
+
+    words = [*WORDS, "--data", str(folder), "--out", str(tmp_path / "b")]
+    monkeypatch.setattr(Training, "run", interrupted)
+    assert main(words) == 130
+    monkeypatch.undo()
+    assert main(words) == 0
+    for name in ("last.safetensors", "best.safetensors"):
+        ours, theirs = load_file(tmp_path / "b" / name), load_file(done / name)
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--lr", "0.1"], "checkpoint.pt is of another training (lr: 0.2 there, 0.1 asked for)"),
+        (["--seed", "5"], "seed: 0 there, 5 asked for"),
+        (["--amp"], "amp: False there, True asked for). Choose another --out, or --fresh"),
+    ],
+)
+def test_checkpoint_of_another_training(
+    done: Path, folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    said = failed(capsys, 2, *WORDS, "--data", str(folder), "--out", str(done), *words)
+    assert message in said
+
+
+def test_checkpoint_of_another_architecture(
+    done: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = [word.replace("head=256", "head=384") for word in WORDS]
+    said = failed(capsys, 2, *other, "--data", str(folder), "--out", str(done))
+    assert "is of another training (architecture: " in said
+    assert "head=256 there, " in said
+    assert "head=384 asked for" in said
+
+
+def test_data_of_other_classes(
+    done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image_folder(tmp_path / "two", classes=2)
+    said = failed(capsys, 2, *WORDS, "--data", str(tmp_path / "two"), "--out", str(done))
+    assert "3 classes there, 2 in the data" in said
+    words = ["--out", str(tmp_path / "o"), "--weights", str(done / "best.safetensors")]
+    said = failed(capsys, 2, *WORDS, "--data", str(tmp_path / "two"), *words)
+    assert "the classifier of" in said
+    assert "is for 3 classes; the data has 2" in said
+
+
+def test_damaged_checkpoint(
+    done: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes((done / "checkpoint.pt").read_bytes()[:500])
+    said = failed(capsys, 2, *WORDS, "--data", str(folder), "--out", str(tmp_path))
+    assert "checkpoint.pt is no checkpoint of this program" in said
+    assert main([*WORDS, "--data", str(folder), "--out", str(tmp_path), "--fresh"]) == 0
+
+
+def test_start_from_weights(done: Path, folder: Path, tmp_path: Path) -> None:
+    words = ["--out", str(tmp_path), "--weights", str(done / "last.safetensors"), "--lr", "1e-9"]
+    # named by its file; a step of nearly nothing leaves the weights as they were
+    assert main([str(done / "last.safetensors"), *WORDS[7:], "--data", str(folder), *words]) == 0
+    ours, theirs = load_file(tmp_path / "last.safetensors"), load_file(done / "last.safetensors")
+    key = "blocks.0.0.conv.weight"
+    torch.testing.assert_close(ours[key], theirs[key], rtol=1e-4, atol=1e-6)
+
+
+def test_diverged_keeps_what_there_was(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = Training._one
+
+    def poisoned(self: Training, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return one(self, x * float("nan") if self.step == 4 else x, labels)
+
+    monkeypatch.setattr(Training, "_one", poisoned)
+    said = failed(capsys, 1, *WORDS, "--data", str(folder), "--out", str(tmp_path))
+    assert "the loss is nan at step 5 of 6" in said
+    assert "lower --lr (now 0.2) and give --fresh. What was done before is in" in said
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 3
+    assert all(torch.isfinite(v).all() for v in state["module"].values())
+    assert (tmp_path / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    def full(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Training, "_one", full)
+    said = failed(capsys, 1, *WORDS, "--data", str(folder), "--out", str(tmp_path))
+    assert said == (
+        "evaluator.train: out of memory with --batch 8 at --input 16: lower --batch, then "
+        "--input. Nothing was written yet"
+    )
+
+
+def test_truncated_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    top = image_folder(tmp_path / "images")
+    bad = top / "train" / "class1" / "003.png"
+    bad.write_bytes(bad.read_bytes()[:70])
+    for recipe in ("short", "paper"):
+        out = str(tmp_path / recipe)
+        words = [*WORDS, "--recipe", recipe, "--data", str(top), "--out", out]
+        said = failed(capsys, 2, *words)
+        assert f"evaluator.train: {bad} cannot be read as an image" in said
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["nothing"], "ARCH must be a line that begins with shufflenet_v2, winners.json"),
+        (["shufflenet_v2 stem=8"], "`width2` is missing in"),
+        (["ResNet-50"], "halvings of ResNet-50 cannot be dropped"),
+        (["GoogLeNet inception 3a"], "images have 3 channels; GoogLeNet inception 3a takes 192"),
+        (["missing.safetensors"], "missing.safetensors does not exist"),
+        ([TINY, "--batch", "1"], "`batch` must be at least 2, for batch norm; got 1"),
+        ([TINY, "--device", "tpu"], "--device must be one of auto, cpu"),
+        ([TINY, "--seed", "-1"], "--seed must be at least 0; got -1"),
+        ([TINY, "--workers", "-1"], "--workers must be at least 0; got -1"),
+        ([TINY, "--held-out", "2", "--data", "FLAT"], "held out must be in 0..1; got 2"),
+        ([TINY, "--data", "nowhere"], "nowhere does not exist"),
+    ],
+)
+def test_mistakes(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    flat = str(folder / "train")
+    words = [flat if word == "FLAT" else word for word in words]
+    if "--data" not in words:
+        words += ["--data", str(folder)]
+    said = failed(capsys, 2, *words, "--out", str(tmp_path / "out"))
+    assert message in said
+
+
+def test_out_is_a_file(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x").touch()
+    said = failed(capsys, 2, TINY, "--data", str(folder), "--out", str(tmp_path / "x"))
+    assert "--out must be a folder, or a new one; got" in said
+
+
+def test_one_training_in_a_folder(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from space.files import locked
+
+    with locked(tmp_path, "training"):
+        said = failed(capsys, 2, TINY, "--data", str(folder), "--out", str(tmp_path))
+    assert f"another training is running in {tmp_path}" in said
+
+
+def test_what_a_network_is_named_by(tmp_path: Path) -> None:
+    space = ShuffleNetV2Space()
+    path = tmp_path / "winners.json"
+    rows = [{"name": name, "architecture": text} for name, text in (("fast", TINY), ("b", TINY))]
+    rows[1]["architecture"] = TINY.replace("head=256", "head=512")
+    path.write_text(json.dumps({"winners": rows}), encoding="utf-8")
+    assert read_network(str(path)) == space.lower(space.parse(TINY))
+    assert read_network(f"{path}:b").name.endswith("head=512")
+    with pytest.raises(ValueError, match="has the winners fast, b; got 'c'"):
+        read_network(f"{path}:c")
+    assert read_network("ShuffleNet v2 0.5x") == shufflenet_v2("0.5")
+    path.write_text("[]", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"must be the winners\.json of a search; it is not"):
+        read_network(str(path))
+
+
+def test_default_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    from evaluator.data_batches import Share
+    from evaluator.train_place import decoders
+
+    for cores, world, expected in ((1, 1, 0), (4, 1, 3), (64, 1, 8), (8, 4, 1), (2, 4, 0)):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, n=cores: set(range(n)))
+        assert decoders(None, Share(0, world)) == expected
+    assert decoders(5, Share()) == 5
+
+
+def test_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that fails half way leaves the old checkpoint."""
+    network = on_input(read_network(TINY), 16, 16, classes=3)
+    from evaluator.recipe import SHORT
+
+    training = Training(network, SHORT.changed(input=16), 8, None, None)  # type: ignore[arg-type]
+    path = tmp_path / "checkpoint.pt"
+    train_files.save_checkpoint(path, training, {"seed": 1})
+    before = path.read_bytes()
+
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        train_files.save_checkpoint(path, training, {"seed": 2})
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_tensorboard_is_optional(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[tuple[str, float, int]] = []
+
+    class Writer:
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            written.append((name, value, step))
+
+        def close(self) -> None:
+            written.append(("closed", 0.0, 0))
+
+    words = [*WORDS, "--data", str(folder), "--out", str(tmp_path), "--tensorboard"]
+    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    said = failed(capsys, 2, *words)
+    assert "--tensorboard needs tensorboard, which is not installed" in said
+    monkeypatch.setattr(train_run, "_event_writer", lambda *_: Writer())
+    assert main(words) == 0
+    steps = [step for name, _, step in written if name == "test_accuracy"]
+    assert (steps, written[-1][0]) == ([3, 6], "closed")
