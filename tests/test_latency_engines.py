@@ -24,7 +24,7 @@ CASES = [
 # Largest error, as a share of the largest output: rounding of the factors of one product (unit
 # roundoff: float32 2^-24, float16 and tf32 2^-11) and some that add up over the products.
 TOLERANCE = {"float32": 1e-4, "tf32": 2e-2, "float16": 2e-2}
-# 255 steps over the range of each value of a few hundred: the least correlation.
+# Values in 255 steps: the least correlation over the outputs of a small block.
 INT8_CORRELATION = 0.99
 
 
