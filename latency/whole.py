@@ -13,9 +13,9 @@ from latency.header import Header
 from latency.host import chip, emulated
 from space.network import Network
 
-ROUNDS = 12
+ROUNDS = 24
 TOGETHER = 12  # networks timed in the same rounds
-PASSES = 3  # over all networks, each in another order: drift of the machine hits all alike
+PASSES = 6  # over all networks, each in another order: drift of the machine hits all alike
 
 
 def measure_networks(
