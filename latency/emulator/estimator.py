@@ -20,7 +20,7 @@ ENGINES = {"ncnn": ("ncnn", "numpy")}  # engine -> wheels of its sysroot
 COUNTER_VERSION = 1  # of what is counted, and how a run is prepared
 BATCH_FLOPS = 150e6  # multiply-adds of the networks that one emulator process runs
 BATCH_NETWORKS = 48
-START_S, SECONDS_PER_FLOP = 1.0, 7e-9  # of one run, float16, on an AMD EPYC core: an order
+START_S, SECONDS_PER_FLOP = 1.0, 3e-8  # of a run of the space's blocks on an AMD EPYC core
 
 Report = Callable[[int, int], None]  # (networks done, of)
 
@@ -106,10 +106,9 @@ class Estimator:
 
     def expected_s(self, requests: Sequence[Request]) -> float:
         """Processor seconds, roughly, that counting them will take."""
-        wide = 2.0 if self.core.dtype == "float32" else 1.0
         missing = self.missing(requests)
         runs = sum(r.flops * (r.runs + (not r.job.evict)) for r in missing)
-        return runs * SECONDS_PER_FLOP * wide + START_S * len(list(_batches(missing)))
+        return runs * SECONDS_PER_FLOP + START_S * len(list(_batches(missing)))
 
     def work(self, requests: Sequence[Request], report: Report = lambda a, b: None) -> list[Work]:
         """The work of each network; `report` follows every process of the emulator."""

@@ -77,10 +77,11 @@ def left_out(works: Sequence[Work], seconds: Floats, core: Core, terms: Terms) -
 
 
 def relative_errors(predicted: Floats, measured: Floats) -> dict[str, Any]:
-    """Median and largest absolute relative error, and the mean one with its sign."""
+    """Median, mean and largest absolute relative error, and the mean one with its sign."""
     error = predicted / measured - 1
     return {
         "median_abs_error": round(float(np.median(np.abs(error))), 4),
+        "mean_abs_error": round(float(np.abs(error).mean()), 4),
         "max_abs_error": round(float(np.abs(error).max()), 4),
         "bias": round(float(error.mean()), 4),
     }
