@@ -156,6 +156,24 @@ def test_pools_of_values_below_zero(kind: str, size: tuple[int, int], stride: in
     np.testing.assert_allclose(run(stand, shape, x), torch_outputs(stand, x), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("act", "sliced", "pad"),
+    [("relu", False, "PAD"), ("relu", True, "PAD"), ("", False, "PADV2"), ("", True, "PADV2")],
+)
+def test_zeros_pad_a_maximum_only_of_what_cannot_be_below(
+    schema: Any, act: str, sliced: bool, pad: str
+) -> None:
+    """XNNPACK has PAD and not PADV2, whose filling is given."""
+    g = Graph(4, 8, 8)
+    x = g.conv(0, 4, act=act)
+    other = g.slice(x, 0, 2) if sliced else x
+    x = g.slice(x, 2, 2) if sliced else x
+    g.pool(other, "maxpool", kernel=3, stride=2)
+    g.pool(x, "maxpool", kernel=3, stride=2)
+    found = names(schema, read(schema, build_model([Stand(g, 4, 8, 8)])))
+    assert [name for name in found if name.startswith("PAD")] == [pad] * 2
+
+
 def test_activations_of_their_own() -> None:
     """After a shuffle, which cannot clip: relu6 and sigmoid."""
     for act in ("relu", "relu6", "sigmoid"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -221,14 +222,32 @@ class TestCuda:
         engine.evict()
         assert engine._other.nbytes > 1024 and not engine._other.any()  # type: ignore[attr-defined]
 
-    def test_facts_are_read_before_the_queue_is_done(
+    def test_facts_are_read_while_the_gpu_works(
         self, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(torch_cuda, "BUSY_S", 0)
+        before = threading.active_count()
+
         def read(uuid: str) -> dict[str, float]:
-            assert uuid == "GPU-1234" and "synchronize" not in gpu.log
+            assert uuid == "GPU-1234" and threading.active_count() == before + 1
+            seen = len(gpu.log)
+            while len(gpu.log) == seen:
+                pass
             return {"sm_clock_mhz": 1980}
 
         monkeypatch.setattr(torch_cuda, "read_facts", read)
         facts = get_engine("torch-cuda").facts()  # type: ignore[attr-defined]
         assert facts["sm_clock_mhz"] == 1980 and facts["compute_capability"] == "9.0"
-        assert gpu.log == ["synchronize"]
+        assert facts["name"] == "Chip" and threading.active_count() == before
+
+    def test_no_thread_is_left_after_an_error(
+        self, gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(uuid: str) -> None:
+            raise KeyError(uuid)
+
+        monkeypatch.setattr(torch_cuda, "read_facts", fail)
+        before = threading.active_count()
+        with pytest.raises(KeyError, match="GPU-1234"):
+            get_engine("torch-cuda").facts()  # type: ignore[attr-defined]
+        assert threading.active_count() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -13,6 +14,9 @@ from torch._dynamo.exc import BackendCompilerFailed
 from latency.engines.torch import Session, TorchEngine
 from latency.lowering import Weights
 from space.block import Block
+
+# It warns of each CUDA build of torch that finds no GPU, which the CPU does not need.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 # Weights are constants: convolutions are packed for the chip once, and fused with what follows.
 OPTIONS = {"freezing": True}

@@ -10,6 +10,8 @@ microseconds for its user, is told nowhere.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -34,7 +36,8 @@ DTYPES = {
 DEVICE = "cuda"
 WARM_UP = 3  # runs before the capture: libraries load, cuDNN times its kernels and picks
 EVICT_TIMES = 2  # what is written to overwrite the L2 cache, in sizes of that cache
-BUSY_WRITES = 200  # such writes queued while clocks are read: those of an idle GPU are low
+BUSY_WRITES = 50  # such writes queued at once while clocks are read
+BUSY_S = 0.05  # for how long before: the clocks of an idle GPU are low and take a while to rise
 
 
 @contextmanager
@@ -133,10 +136,8 @@ class TorchCudaEngine:
 
     def facts(self) -> dict[str, Any]:
         """What a table's header says about the GPU; clocks are those of a GPU at work."""
-        for _ in range(BUSY_WRITES):
-            self._other.zero_()
-        found = read_facts(f"GPU-{self._device.uuid}")
-        torch.cuda.synchronize()
+        with self._busy():
+            found = read_facts(f"GPU-{self._device.uuid}")
         about = {
             "name": self._device.name,
             "compute_capability": f"{self._device.major}.{self._device.minor}",
@@ -145,6 +146,26 @@ class TorchCudaEngine:
             "l2_cache": self._device.L2_cache_size,
         }
         return about | found
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Work for the GPU, from another thread; the GPU is idle again at the end."""
+        done = threading.Event()
+
+        def work() -> None:
+            while not done.is_set():
+                for _ in range(BUSY_WRITES):
+                    self._other.zero_()
+                torch.cuda.synchronize()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            time.sleep(BUSY_S)
+            yield
+        finally:
+            done.set()
+            thread.join()
 
 
 def open_engine(threads: int, dtype: str) -> TorchCudaEngine:
