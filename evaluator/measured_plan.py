@@ -8,6 +8,7 @@ widths. Rounds take one of each, so a part of the benchmark is balanced too.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -127,16 +128,23 @@ def patterns() -> tuple[Entry, ...]:
 def _refitted(split: Fraction, depths: tuple[int, ...], growth: float) -> str:
     """The architecture whose widths grow by `growth`, with FLOPs nearest to ShuffleNet v2 0.5x."""
     space, target = ShuffleNetV2Space(), bands()[0]
-    best, nearest = "", np.inf
-    for first in np.arange(24, 257):
-        widths = [round(first * growth**stage / 4) * 4 for stage in range(3)]
-        if any(w not in WIDTHS[stage] for stage, w in enumerate(widths, start=2)):
-            continue
-        arch = space.point(widths, depths, split)
-        away = abs(space.lower(arch).flops / target - 1)
-        if away < nearest:
-            best, nearest = space.text(arch), away
-    return best
+
+    def widths(first: int) -> list[int]:
+        return [round(first * growth**stage / 4) * 4 for stage in range(3)]
+
+    def text(first: int) -> str:
+        return space.text(space.point(widths(first), depths, split))
+
+    def flops(first: int) -> int:
+        return space.lower(space.parse(text(first))).flops
+
+    firsts = [
+        first
+        for first in range(24, 257)
+        if all(w in WIDTHS[stage] for stage, w in enumerate(widths(first), start=2))
+    ]
+    above = bisect_left(firsts, target, key=flops)  # FLOPs grow with the widths
+    return text(min(firsts[max(0, above - 1) : above + 1], key=lambda f: abs(flops(f) - target)))
 
 
 def plan(per_band: int = PER_BAND) -> Iterator[Run]:
