@@ -25,6 +25,7 @@ COMMANDS = (
     "search.ablation",
     "search.compare",
     "latency.build",
+    "latency.diff",
     "latency.engines.__main__",
     "latency.published",
     "latency.show",
@@ -33,6 +34,10 @@ COMMANDS = (
     "space.zoo",
     "space.audit",
     "evaluator.benchmark",
+    "evaluator.train",
+    "evaluator.measured",
+    "evaluator.measured_report",
+    "evaluator.predictor",
 )
 # What takes long to load: torch alone 3 s, each of the others a good part of one.
 HEAVY = {"torch", "torchvision", "optuna", "pandas", "onnx", "onnxruntime", "onnxscript"}
