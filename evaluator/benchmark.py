@@ -7,6 +7,7 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 DATASETS = ("nats-sss", "accel-nasbench")
@@ -31,8 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     from evaluator.trained import MissingDataError
 
     try:
-        report = benchmark(args.dataset, data=args.data, proxies=args.meco, seed=args.seed)
-    except (MissingDataError, ValueError) as error:
+        report = benchmark(
+            args.dataset,
+            data=args.data,
+            proxies=args.proxies,
+            names=args.names.split(",") if args.names else None,
+            seed=args.seed,
+            cache=args.cache,
+        )
+    except (MissingDataError, ValueError, OSError) as error:
         print(f"evaluator.benchmark: {error}", file=sys.stderr)
         return 2
     if args.format == "json":
@@ -43,9 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def benchmark(
-    dataset: str, *, data: str | None = None, proxies: int = 0, seed: int = 0
+    dataset: str,
+    *,
+    data: str | None = None,
+    proxies: int = 0,
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
 ) -> dict[str, Any]:
-    """Judge every score on `dataset`; with `proxies` > 0, on that many networks and MeCo too."""
+    """Judge every score on `dataset`; with `proxies` > 0, on that many networks drawn at random,
+    and the training-free scores `names` (all) with them."""
     import numpy as np
 
     from evaluator import candidates, ranking, trained
@@ -53,14 +68,16 @@ def benchmark(
     table = trained.TABLES[dataset](data)
     n = len(table.flops)
     if proxies and not 3 * ranking.DECILES <= proxies <= n:
-        raise ValueError(f"--meco takes {3 * ranking.DECILES} to {n} networks; got {proxies}")
+        raise ValueError(f"--proxies takes {3 * ranking.DECILES} to {n} networks; got {proxies}")
     scores = candidates.formulas(table)
     if proxies:
-        chosen = np.random.default_rng(seed).choice(n, proxies, replace=False)
-        subsets = {"sample": np.sort(chosen)}
+        # The first of one order, so that a larger sample holds the smaller one.
+        subsets = {"sample": np.random.default_rng(seed).permutation(n)[:proxies]}
         scores = {name: score[subsets["sample"]] for name, score in scores.items()}
-        proxy = candidates.proxy_scores(table, subsets["sample"].tolist(), seed=seed)
-        scores = candidates.with_proxy(scores, proxy)
+        computed = candidates.proxy_scores(
+            table, subsets["sample"].tolist(), names=names, seed=seed, cache=cache
+        )
+        scores = candidates.with_proxies(scores, computed)
     else:
         subsets = {"all": np.arange(n)}
         if dataset == "accel-nasbench":
@@ -76,7 +93,7 @@ def benchmark(
     return {
         "dataset": dataset,
         "seed": seed,
-        "meco_input": candidates.PROXY_INPUT[dataset] if proxies else None,
+        "proxy_input": candidates.PROXY_INPUT[dataset] if proxies else None,
         "versions": _versions(with_torch=bool(proxies)),
         "rows": rows,
     }
@@ -93,11 +110,24 @@ def _parser() -> argparse.ArgumentParser:
         "--data", metavar="DIR", help="folder of tables (default: $G4NAS_DATA, ../shared/data)"
     )
     parser.add_argument(
-        "--meco",
+        "--proxies",
         type=int,
         default=0,
         metavar="N",
-        help="also run MeCo on N networks drawn at random, and judge every score on those",
+        help="also compute training-free scores of N networks drawn at random, and judge every "
+        "score on those; what is computed is kept and not computed again",
+    )
+    parser.add_argument(
+        "--names",
+        metavar="A,B",
+        help="which training-free scores, of meco, naswot, synflow, zen, zico (default: all)",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="FILE",
+        help="where computed scores are kept (default: proxies.jsonl in $G4NAS_CACHE or "
+        "~/.cache/g4nas)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--format", choices=("table", "json"), default="table")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,12 @@ from evaluator.closed_form import ClosedForm
 from evaluator.trained import Trained
 
 Floats = NDArray[np.float64]
-PROXY_INPUT = {"nats-sss": 32, "accel-nasbench": 224}
+PROXY_INPUT = {"nats-sss": (32, 16), "accel-nasbench": (112, 4)}
+"""(pixels, items): a batch that a CPU has time for. Half the size at ImageNet, but for MeCo."""
+FULL_SIZE = {"meco": {"accel-nasbench": (224, 1)}}
+"""MeCo reads one item, and at less than the networks' own size no small map (`docs/score.md`)."""
+COUNTED = ("params", "flops")
+"""Proxies that the tables count already, exactly."""
 
 
 def formulas(table: Trained) -> dict[str, Floats]:
@@ -41,28 +48,86 @@ def formulas(table: Trained) -> dict[str, Floats]:
     }
 
 
-def with_proxy(scores: dict[str, Floats], proxy: Floats) -> dict[str, Floats]:
-    """`scores`, the proxy alone, and the closed form + weight * log proxy in standard units."""
-    log = np.log(np.maximum(proxy, 1e-9))
+def proxy_input(dataset: str, name: str) -> tuple[int, int]:
+    """Pixels and items of the input that a proxy gets."""
+    return FULL_SIZE.get(name, {}).get(dataset, PROXY_INPUT[dataset])
+
+
+def with_proxies(scores: dict[str, Floats], proxies: dict[str, Floats]) -> dict[str, Floats]:
+    """`scores`, each proxy alone, and the closed form + half the proxy in standard units.
+
+    `proxies` are by title, in logarithms where they grow by factors; ranks do not mind.
+    """
+    closed = _standard(scores["closed form"])
     both = {
-        f"closed form + {weight:g} log MeCo": _standard(scores["closed form"])
-        + weight * _standard(log)
-        for weight in (0.25, 0.5, 1.0)
+        f"closed form + 0.5 {title}": closed + 0.5 * _standard(values)
+        for title, values in proxies.items()
     }
-    return {**scores, "MeCo": proxy, **both}
+    return {**scores, **proxies, **both}
 
 
-def proxy_scores(table: Trained, rows: Sequence[int], *, seed: int) -> Floats:
-    """MeCo of the rebuilt networks in `rows`, each with fresh weights and the same input."""
+def proxy_scores(
+    table: Trained,
+    rows: Sequence[int],
+    *,
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+) -> dict[str, Floats]:
+    """title -> [rows]: proxies of the rebuilt networks, each with weights and input from `seed`.
+
+    Scores that `cache` holds are read, the others computed and written there one network after
+    another. Logarithms where a proxy grows by factors.
+
+    Raises:
+        ValueError: an unknown name, or a network that a proxy refuses; the message names it.
+    """
+    import torch
     from rich.console import Console
     from rich.progress import track
 
-    from evaluator.meco import meco, random_input
+    from evaluator.proxies import chosen, random_input
+    from evaluator.proxy_cache import ProxyCache, code_of, default_path
     from evaluator.rebuilt import network
 
-    x = random_input(size=PROXY_INPUT[table.name], seed=seed)
-    steps = track(rows, description="MeCo", console=Console(stderr=True))
-    return np.array([meco(network(table, row, seed=seed), x, seed=seed) for row in steps])
+    wanted = [proxy for proxy in chosen(names) if proxy.name not in COUNTED]
+    codes = {proxy.name: code_of(proxy.function.__module__) for proxy in wanted}
+    shapes = {p.name: proxy_input(table.name, p.name) for p in wanted}
+    inputs = {
+        shape: random_input(size=shape[0], batch=shape[1], seed=seed) for shape in shapes.values()
+    }
+    found: dict[str, list[float]] = {proxy.name: [] for proxy in wanted}
+    with ProxyCache(cache or default_path()) as known:
+        for row in track(rows, description="training-free scores", console=Console(stderr=True)):
+            about = {
+                "dataset": table.name,
+                "network": table.text(row),
+                "seed": seed,
+                "torch": torch.__version__,
+            }
+            module, fresh = None, []
+            for proxy in wanted:
+                x = inputs[shapes[proxy.name]]
+                own = {"proxy": proxy.name, "code": codes[proxy.name], "input": list(x.shape)}
+                key = {**about, **own}
+                value = known.get(key)
+                if value is None:
+                    module = module or network(table, row, seed=seed)
+                    start = time.perf_counter()
+                    try:
+                        value = float(proxy.function(module, x, seed=seed))
+                    except ValueError as error:
+                        raise ValueError(f"{proxy.title} of {table.text(row)}: {error}") from None
+                    fresh.append((key, value, time.perf_counter() - start))
+                found[proxy.name].append(value)
+            if fresh:
+                known.add(fresh)
+    return {
+        proxy.title: np.log(np.maximum(found[proxy.name], 1e-9))
+        if proxy.logarithm
+        else np.array(found[proxy.name])
+        for proxy in wanted
+    }
 
 
 def _standard(values: Floats) -> Floats:

@@ -21,6 +21,8 @@ CHUNK = 8192  # rows that stay in the cache
 FIRST_SPLIT = 0.5  # of a stage's first unit, the one of stride 2
 STAGE_SLOTS = ("width", "depth", "split", "kernel")
 NEUTRAL = ("fragments", "residual", "extra_relu")
+FREE_SCORES = ("closed form", "log FLOPs", "log params")
+"""The training-free scores that cost nothing, which a predictor is fitted with."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,3 +88,11 @@ def score_genes(
                 index = index * size + by_slot[column]
             total[start : start + CHUNK] += part.table.take(index)
     return total
+
+
+def free_scores(
+    space: Slots, genes: NDArray[np.integer], flops: Floats, params: Floats
+) -> dict[str, Floats]:
+    """FREE_SCORES of `genes`, int [n, slots], whose FLOPs and parameters, [n], are known."""
+    found = (score_genes(space, genes), np.log(flops), np.log(params))
+    return dict(zip(FREE_SCORES, found, strict=True))

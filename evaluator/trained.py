@@ -45,6 +45,16 @@ class Trained:
     log_width_layers: Floats
     fan_in_layers: Floats
 
+    def text(self, row: int) -> str:
+        """Network `row` in one line: what the table varies, stage by stage."""
+        varied = (("width", self.widths), ("depth", self.depths), ("expansion", self.splits))
+        words = [
+            f"{name}={','.join(map(str, values[row]))}"
+            for name, values in (*varied, ("kernel", self.kernels), ("se", self.se))
+            if np.ptp(values, axis=0).any()
+        ]
+        return " ".join(words)
+
 
 def data_folder(given: str | Path | None = None) -> Path:
     """The folder of tables: as given, else G4NAS_DATA, else ../shared/data."""

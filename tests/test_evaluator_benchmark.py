@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from evaluator import candidates, ranking, rebuilt, trained
+from evaluator import candidates, proxy_cache, ranking, rebuilt, trained
 from evaluator.benchmark import benchmark, main
 from evaluator.calibrate import main as calibrate
 
@@ -196,8 +196,16 @@ def test_missing_data_is_one_line_and_exit_2(tmp_path, capsys, monkeypatch):
 
 def test_sample_of_a_wrong_size_is_refused(capsys):
     table_or_skip("accel-nasbench")
-    assert main(["accel-nasbench", "--meco", "3"]) == 2
-    assert "--meco takes 30 to 5138 networks; got 3" in capsys.readouterr().err
+    assert main(["accel-nasbench", "--proxies", "3"]) == 2
+    assert "--proxies takes 30 to 5138 networks; got 3" in capsys.readouterr().err
+
+
+def test_unknown_proxies_are_refused(capsys, tmp_path):
+    table_or_skip("accel-nasbench")
+    cache = str(tmp_path / "scores.jsonl")
+    command = ["accel-nasbench", "--proxies", "30", "--names", "meco,zenn", "--cache", cache]
+    assert main(command) == 2
+    assert "must be one of meco, naswot" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -214,12 +222,70 @@ def test_json_has_every_score_and_the_table_prints_them(capsys):
 
 
 @pytest.mark.slow
-def test_proxy_rows_are_the_same_for_the_same_seed():
+def test_proxy_rows_follow_the_seed_and_are_computed_once(tmp_path, monkeypatch):
     table_or_skip("nats-sss")
-    one, same, other = (benchmark("nats-sss", proxies=30, seed=seed) for seed in (3, 3, 4))
-    assert one["rows"] == same["rows"] != other["rows"]
-    assert {row["n"] for row in one["rows"]} == {30}
-    assert "MeCo" in {row["score"] for row in one["rows"]}
+    cache = tmp_path / "scores.jsonl"
+
+    def rows(proxies, seed):
+        return benchmark("nats-sss", proxies=proxies, names=["meco"], seed=seed, cache=cache)[
+            "rows"
+        ]
+
+    one = rows(30, 3)
+    assert {row["n"] for row in one} == {30} and len(cache.read_text().splitlines()) == 30
+    written = cache.read_bytes()
+    assert rows(30, 3) == one and cache.read_bytes() == written
+    rows(32, 3)  # holds the smaller sample
+    assert cache.read_bytes().startswith(written) and len(cache.read_text().splitlines()) == 32
+    assert rows(30, 4) != one and len(cache.read_text().splitlines()) == 62
+    monkeypatch.setattr(proxy_cache, "code_of", lambda module: "changed")
+    rows(30, 3)
+    assert len(cache.read_text().splitlines()) == 92
+
+
+def key(**changed):
+    found = {"dataset": "d", "network": "width=8", "proxy": "zen", "input": [2, 3, 4, 4]}
+    return {**found, "seed": 0, "torch": "2", "code": "c", **changed}
+
+
+def test_cache_finds_what_is_the_same_and_nothing_else(tmp_path):
+    path = tmp_path / "deep" / "scores.jsonl"
+    with proxy_cache.ProxyCache(path) as cache:
+        cache.add([(key(), 0.1, 1.0), (key(seed=1), 0.2, 1.0)])
+    with proxy_cache.ProxyCache(path) as cache:
+        assert cache.get(key()) == 0.1 and cache.get(key(seed=1)) == 0.2
+        for name in proxy_cache.FIELDS:
+            assert cache.get(key(**{name: [9] if name == "input" else "other"})) is None
+
+
+def test_cache_forgets_half_a_line_and_refuses_a_damaged_one(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    with proxy_cache.ProxyCache(path) as cache:
+        cache.add([(key(), 0.1, 1.0)])
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:40])
+    with proxy_cache.ProxyCache(path) as cache:
+        assert cache.get(key()) == 0.1
+    assert path.read_bytes() == whole
+    path.write_bytes(whole + b"{}\n")
+    with pytest.raises(ValueError, match=r"scores\.jsonl, line 2: must be a computed score"):
+        proxy_cache.ProxyCache(path)
+
+
+def test_code_of_a_proxy_ignores_words_about_it_and_nothing_else(tmp_path, monkeypatch):
+    folder = tmp_path / "proxies"
+    folder.mkdir()
+    monkeypatch.setattr(proxy_cache, "__file__", str(tmp_path / "proxy_cache.py"))
+    for path in (*(folder / n for n in ("zen.py", *proxy_cache.SHARED)), tmp_path / "rebuilt.py"):
+        path.write_text("x = 1\n")
+    before = proxy_cache.code_of("evaluator.proxies.zen")
+    (folder / "zen.py").write_text('"""Words."""\nx = 1  # more\n"""And after."""\n')
+    assert proxy_cache.code_of("evaluator.proxies.zen") == before
+    for path in (folder / "zen.py", folder / "watch.py", tmp_path / "rebuilt.py"):
+        path.write_text("x = 2\n")
+        changed = proxy_cache.code_of("evaluator.proxies.zen")
+        assert changed != before
+        before = changed
 
 
 @pytest.mark.parametrize("module", ["evaluator.benchmark", "evaluator.calibrate"])

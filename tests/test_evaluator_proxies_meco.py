@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from evaluator.meco import meco, random_input
+from evaluator.proxies import random_input
+from evaluator.proxies.meco import meco
 from space.build import build
 from space.shufflenet_v2 import ShuffleNetV2Space
 

@@ -29,22 +29,28 @@ The weights are the module's own: seed them where you build it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from evaluator.proxies.borrow import borrowed, check_input, raise_not_finite
+from evaluator.proxies.registry import proxy
+
 CHANNELS = 8
 
 
-def random_input(*, size: int = 224, channels: int = 3, seed: int = 0) -> Tensor:
-    """[1, channels, size, size] of standard normal numbers, the same for the same seed."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(1, channels, size, size, generator=generator)
+class _NotFiniteError(Exception):
+    """A map holds NaN or infinity."""
 
 
+@proxy(
+    "meco",
+    "MeCo",
+    "MeCo: Zero-Shot NAS with One Data and Single Forward Pass via Minimum Eigenvalue of "
+    "Correlation, MeCo_opt",
+    logarithm=True,
+)
 def meco(
     module: nn.Module, x: Tensor, *, seed: int = 0, channels: int = CHANNELS, draws: int = 8
 ) -> float:
@@ -52,36 +58,33 @@ def meco(
 
     `seed` draws the channels. The module comes back as it was: mode, buffers, hooks.
     """
-    if not isinstance(x, Tensor) or x.ndim != 4 or not x.shape[0] or not x.is_floating_point():
-        got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(
-            f"`x` must be a float tensor [batch, channels, height, width]; got {got}."
-        )
+    check_input(x)
     if channels < 2 or draws < 1:
         raise ValueError(f"`channels` must be >= 2 and `draws` >= 1; got {channels} and {draws}.")
-    if not torch.isfinite(x).all():
-        raise ValueError("`x` must be finite; it holds NaN or infinity.")
-    layers = [(n, m) for n, m in module.named_modules() if isinstance(m, nn.Conv2d)]
+    layers = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
     if not layers:
         raise ValueError("MeCo needs convolutions; the module has no Conv2d.")
     generator = torch.Generator().manual_seed(seed)
     scores: list[float] = []
 
-    def hook(name: str, output: Tensor) -> None:
+    def hook(layer: nn.Module, inputs: Any, output: Tensor) -> None:
         maps = output[0].flatten(1).double()
         if not torch.isfinite(maps).all():
-            raise ValueError(f"the output of layer {name!r} holds NaN or infinity.")
+            raise _NotFiniteError
         scores.append(_layer_score(maps, channels=channels, draws=draws, generator=generator))
 
-    with _as_initialised(module), torch.no_grad():
-        handles = []
+    with borrowed(module, batch_statistics=True), torch.no_grad():
+        handles = [layer.register_forward_hook(hook) for layer in layers]
+        finite = True
         try:
-            for name, layer in layers:
-                handles.append(layer.register_forward_hook(_calling(hook, name)))
             module(x[:1])
+        except _NotFiniteError:
+            finite = False
         finally:
             for handle in handles:
                 handle.remove()
+        if not finite:
+            raise_not_finite(module, lambda: module(x[:1]))
     if not scores:
         raise ValueError("MeCo needs convolutions; none of the module's ran.")
     return sum(scores)
@@ -102,29 +105,3 @@ def _layer_score(maps: Tensor, *, channels: int, draws: int, generator: torch.Ge
         picked = unit[order.to(unit.device)]
     smallest = torch.linalg.eigvalsh(picked @ picked.transpose(1, 2))[:, 0].clamp(min=0)
     return float(smallest.mean()) * count / taken
-
-
-def _calling(hook: Any, name: str) -> Any:
-    def forward_hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        hook(name, output)
-
-    return forward_hook
-
-
-@contextmanager
-def _as_initialised(module: nn.Module) -> Iterator[None]:
-    """Batch statistics in batch-norm, eval mode elsewhere; modes and buffers restored after."""
-    modes = [(m, m.training) for m in module.modules()]
-    buffers = [(b, b.clone()) for b in module.buffers()]
-    try:
-        module.eval()
-        for m, _ in modes:
-            if isinstance(m, nn.modules.batchnorm._BatchNorm):
-                m.training = True
-        yield
-    finally:
-        for m, mode in modes:
-            m.training = mode
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)
