@@ -99,6 +99,15 @@ class TestCompiler:
         with pytest.raises(OSError, match=r"OpenMP .*; got: a\.cpp:1: fatal error: Python\.h: mi"):
             get_engine("torch-compile").prepare([UNIT])
 
+    def test_threads_are_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Inductor compiles their number into its loops."""
+        if torch_compile.shutil.which(os.environ.get("CXX") or "g++") is None:
+            pytest.skip("no C++ compiler here")
+        told = []
+        monkeypatch.setattr(torch, "compile", lambda module, **words: told.append(words) or module)
+        get_engine("torch-compile", threads=3).prepare([UNIT])
+        assert [words["options"] for words in told] == [{"freezing": True, "cpp.threads": 3}]
+
 
 class Gpu:
     """Stands in for torch.cuda: writes down what is asked of it, and runs on the CPU."""

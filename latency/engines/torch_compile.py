@@ -20,6 +20,8 @@ logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 # Weights are constants: convolutions are packed for the chip once, and fused with what follows.
 OPTIONS = {"freezing": True}
+# Compiled into loops, so the cache of what was compiled must tell them apart.
+THREADS = "cpp.threads"
 
 
 class TorchCompileEngine(TorchEngine):
@@ -49,7 +51,8 @@ class TorchCompileEngine(TorchEngine):
         return session
 
     def transform(self, module: torch.nn.Module) -> Callable[[Tensor], Tensor]:
-        return torch.compile(module, dynamic=False, fullgraph=True, options=OPTIONS)
+        options = {**OPTIONS, THREADS: self.threads}
+        return torch.compile(module, dynamic=False, fullgraph=True, options=options)
 
 
 def _complaint(text: str) -> str:
