@@ -31,7 +31,10 @@ def run_command(name: str, body: Callable[[], int]) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         message, status = f"{where}{error.strerror or error}", WRONG_USAGE
-    except (ValueError, ModuleNotFoundError) as error:
+    except ModuleNotFoundError as error:
+        needed = f"{error.name} is needed and not installed: pip install 'g4nas[train]'"
+        message, status = needed, WRONG_USAGE
+    except ValueError as error:
         message, status = str(error), WRONG_USAGE
     except KeyboardInterrupt:
         message, status = "interrupted", INTERRUPTED

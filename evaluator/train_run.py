@@ -143,10 +143,7 @@ class Keeper:
         Raises:
             DivergedError: a weight is no number; the last good checkpoint stays.
         """
-        if not self.training.finite():
-            raise DivergedError(
-                f"a weight is no number after step {self.training.step}: lower --lr"
-            )
+        self._check()
         files.save_checkpoint(self.path, self.training, self.mine)
         self.saved = time.monotonic()
 
@@ -156,10 +153,17 @@ class Keeper:
         if training.share.rank:
             return
         if training.epoch_ended:
-            self.checkpoint()
+            # The checkpoint last: killed in between, the epoch ends again, to the same files.
+            self._check()
             self._epoch()
+            self.checkpoint()
         elif time.monotonic() - self.saved >= every_s:
             self.checkpoint()
+
+    def _check(self) -> None:
+        if not self.training.finite():
+            step = self.training.step
+            raise DivergedError(f"a weight is no number after step {step}: lower --lr")
 
     def _epoch(self) -> None:
         training, folder = self.training, self.path.parent

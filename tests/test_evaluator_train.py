@@ -353,3 +353,50 @@ def test_tensorboard_is_optional(
     assert main(words) == 0
     steps = [step for name, _, step in written if name == "test_accuracy"]
     assert (steps, written[-1][0]) == ([3, 6], "closed")
+
+
+def test_killed_before_its_checkpoint(
+    done: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An epoch's files are written before the checkpoint that says it is over."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any) -> None:
+        assert (tmp_path / "last.safetensors").exists()
+        assert (tmp_path / "best.safetensors").exists()
+        raise Killed
+
+    words = [*WORDS, "--data", str(folder), "--out", str(tmp_path)]
+    monkeypatch.setattr(train_files, "save_checkpoint", killed)
+    with pytest.raises(Killed):
+        main(words)
+    monkeypatch.undo()
+    assert main(words) == 0
+    ours, theirs = load_file(tmp_path / "last.safetensors"), load_file(done / "last.safetensors")
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_paper_recipe(folder: Path, tmp_path: Path) -> None:
+    """Its transforms and its schedule, for two steps on a smaller input."""
+    words = ["--recipe", "paper", "--steps", "2", "--batch", "12", "--input", "96"]
+    arguments = [TINY, *words, "--workers", "0", "--data", str(folder), "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    about = read_about(tmp_path / "last.safetensors")
+    assert about["input"] == [3, 96, 96]
+    assert about["recipe"]["weight_decay"] == 4e-5
+    network = on_input(read_network(TINY), 96, 96, classes=3, drop=0)
+    assert about["flops"] == network.flops
+
+
+def test_missing_package(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torchvision.transforms", None)
+    words = [TINY, "--recipe", "paper", "--steps", "1", "--batch", "8", "--input", "96"]
+    said = failed(capsys, 2, *words, "--data", str(folder), "--out", str(tmp_path))
+    assert "torchvision.transforms is needed and not installed: pip install" in said
