@@ -400,3 +400,22 @@ def test_missing_package(
     words = [TINY, "--recipe", "paper", "--steps", "1", "--batch", "8", "--input", "96"]
     said = failed(capsys, 2, *words, "--data", str(folder), "--out", str(tmp_path))
     assert "torchvision.transforms is needed and not installed: pip install" in said
+
+
+def test_bar_on_a_terminal(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = [*WORDS, "--data", str(folder), "--out"]
+    assert main([*words, str(tmp_path / "a")]) == 0
+    plain = capsys.readouterr().err
+    assert "\x1b" not in plain
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what Rich takes for a terminal
+    assert main([*words, str(tmp_path / "b")]) == 0
+    shown = capsys.readouterr().err
+    assert "\x1b" in shown
+    assert "training" in shown
+    for text in (plain, shown):
+        assert "epoch 2 of 2: loss " in text
