@@ -19,13 +19,10 @@ import io
 import json
 import os
 import platform
-import queue
 import re
-import select
 import shutil
 import sys
 import tempfile
-import threading
 import time
 import zipfile
 from collections import OrderedDict
@@ -37,9 +34,6 @@ from latency import machine
 from latency.timing import time_rounds
 
 PROTOCOL = 1
-SILENCE_S = 60.0
-MAX_LINE = 2**20
-MAX_FRAME = 2**31
 SPARE_BYTES = 64 * 2**20  # of the device's disk that is left free
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -50,63 +44,6 @@ class RefusedError(Exception):
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
         self.kind = kind
-
-
-class Reader(threading.Thread):
-    """Puts messages from a file descriptor into `messages`; calls `leave` when there are no more.
-
-    Where the next message would begin is not known after some; such a one has `last`.
-    """
-
-    def __init__(self, source: int, leave: Callable[[], None], silence_s: float) -> None:
-        super().__init__(daemon=True)
-        self.messages: queue.Queue[dict[str, Any]] = queue.Queue()
-        self._source, self._leave, self._silence_s = source, leave, silence_s
-        self._buffer = bytearray()
-
-    def run(self) -> None:
-        while True:
-            end = self._buffer.find(b"\n")
-            while end < 0:
-                if len(self._buffer) > MAX_LINE:
-                    self.messages.put(
-                        {"problem": f"a line of over {MAX_LINE} bytes", "last": True}
-                    )
-                    return
-                self._fill()
-                end = self._buffer.find(b"\n")
-            line = bytes(self._buffer[:end])
-            del self._buffer[: end + 1]
-            if line.strip():
-                message = _parse(line)
-                size = message.pop("bytes", None)
-                if size is not None:
-                    if type(size) is not int or not 0 <= size <= MAX_FRAME:
-                        problem = f"`bytes` must be 0 to {MAX_FRAME}"
-                        self.messages.put({"problem": problem, "last": True})
-                        return
-                    while len(self._buffer) < size:
-                        self._fill()
-                    message["data"] = bytes(self._buffer[:size])
-                    del self._buffer[:size]
-                self.messages.put(message)
-
-    def _fill(self) -> None:
-        ready, _, _ = select.select([self._source], [], [], self._silence_s)
-        data = os.read(self._source, 2**20) if ready else b""
-        if not data:
-            self._leave()
-        self._buffer += data
-
-
-def _parse(line: bytes) -> dict[str, Any]:
-    try:
-        message = json.loads(line)
-    except ValueError as error:
-        return {"problem": f"not JSON: {error}"}
-    if not isinstance(message, dict) or message.keys() & {"problem", "last", "data"}:
-        return {"problem": "a message must be an object with `do`"}
-    return message
 
 
 class Worker:

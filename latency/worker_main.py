@@ -8,14 +8,22 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import queue
+import select
 import shutil
 import signal
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from latency.worker import SILENCE_S, Reader, Worker
+from latency.worker import Worker
+
+SILENCE_S = 60.0
+MAX_LINE = 2**20
+MAX_FRAME = 2**31
 
 
 def main(folder_name: str) -> None:
@@ -65,6 +73,73 @@ def main(folder_name: str) -> None:
         worker.handle(message)
         if message.get("last"):
             leave()
+
+
+class Reader(threading.Thread):
+    """Puts messages from a file descriptor into `messages`; calls `leave` when there are no more.
+
+    Where the next message would begin is not known after some; such a one has `last`.
+    """
+
+    def __init__(self, source: int, leave: Callable[[], None], silence_s: float) -> None:
+        super().__init__(daemon=True)
+        self.messages: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._source, self._leave, self._silence_s = source, leave, silence_s
+        self._buffer = bytearray()
+
+    def run(self) -> None:
+        try:
+            self._read()
+        except BaseException:  # whatever it is, nobody watches the client any more
+            self._leave()
+            raise
+
+    def _read(self) -> None:
+        while True:
+            end = self._buffer.find(b"\n")
+            while end < 0:
+                if len(self._buffer) > MAX_LINE:
+                    self.messages.put(
+                        {"problem": f"a line of over {MAX_LINE} bytes", "last": True}
+                    )
+                    return
+                self._fill()
+                end = self._buffer.find(b"\n")
+            line = bytes(self._buffer[:end])
+            del self._buffer[: end + 1]
+            if line.strip():
+                message = _parse(line)
+                size = message.pop("bytes", None)
+                if size is not None:
+                    if type(size) is not int or not 0 <= size <= MAX_FRAME:
+                        problem = f"`bytes` must be 0 to {MAX_FRAME}"
+                        self.messages.put({"problem": problem, "last": True})
+                        return
+                    while len(self._buffer) < size:
+                        self._fill()
+                    message["data"] = bytes(self._buffer[:size])
+                    del self._buffer[:size]
+                self.messages.put(message)
+
+    def _fill(self) -> None:
+        ready, _, _ = select.select([self._source], [], [], self._silence_s)
+        try:
+            data = os.read(self._source, 2**20) if ready else b""
+        except OSError:  # a socket that was reset
+            data = b""
+        if not data:
+            self._leave()
+        self._buffer += data
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line)
+    except ValueError as error:
+        return {"problem": f"not JSON: {error}"}
+    if not isinstance(message, dict) or message.keys() & {"problem", "last", "data"}:
+        return {"problem": "a message must be an object with `do`"}
+    return message
 
 
 def lock(path: Path) -> Any:

@@ -9,6 +9,8 @@ import json
 import os
 import select
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -19,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from latency import worker
+from latency import worker, worker_main
 from latency.devices.archive import PACKAGE, worker_archive, zip_bytes
 
 # A runner whose runs take as long as its model says; with "hold" the interpreter's lock is kept.
@@ -166,7 +168,9 @@ def test_anything_gets_a_line_and_the_worker_goes_on(
     assert patient.ask({"do": "have", "models": []}) == {"absent": []}
 
 
-@pytest.mark.parametrize("line", [b"x" * (worker.MAX_LINE + 2), b'{"do": "model", "bytes": -1}\n'])
+@pytest.mark.parametrize(
+    "line", [b"x" * (worker_main.MAX_LINE + 2), b'{"do": "model", "bytes": -1}\n']
+)
 def test_where_the_next_message_begins_must_be_known(client: Client, line: bytes) -> None:
     client.raw(line)
     assert client.answer()["kind"] == "message"
@@ -219,6 +223,23 @@ def test_ends_where_a_client_is_silent(start: Callable[..., Client]) -> None:
         time.sleep(0.1)
     assert client.process.poll() is None
     assert client.process.wait(10) == 0 and not client.runs()
+
+
+def test_ends_with_a_socket_that_is_reset(tmp_path: Path) -> None:
+    """adbd gives a worker a socket; one with unread answers is reset when its end is closed."""
+    name, data = worker_archive()
+    (tmp_path / name).write_bytes(data)
+    ours = socket.create_server(("127.0.0.1", 0))
+    theirs = socket.create_connection(ours.getsockname())
+    end, _ = ours.accept()
+    command = [sys.executable, "-I", str(tmp_path / name), str(tmp_path / "kept")]
+    with ours, theirs, subprocess.Popen(command, stdin=theirs, stdout=theirs) as process:
+        theirs.close()
+        assert end.recv(1) == b"{"  # the rest of its first line is never read
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        end.close()
+        assert process.wait(10) == 0
+    assert not list((tmp_path / "kept").glob("run-*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

@@ -111,7 +111,9 @@ def open_session(
         from latency.devices.ssh import SshTransport
 
         return RemoteSession(SshTransport(address), writer, say=say)
-    raise ValueError("adb devices cannot be measured yet")
+    from latency.devices.adb import AdbTransport
+
+    return RemoteSession(AdbTransport(address, say=say), writer, say=say)
 
 
 KNOWN = "a device must be cpu, gpu, ssh://user@host[:port] or adb://SERIAL"

@@ -1,0 +1,215 @@
+"""A worker over the Android debug bridge: phones, and boards whose Linux runs adbd.
+
+Not yet run on a phone: what is sent was written after adb's own documents (SERVICES.TXT, SYNC.TXT)
+and tried on a server that follows them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import select
+import shlex
+import socket
+import threading
+from shutil import which
+from typing import Any
+
+from latency.devices import Say
+from latency.devices.android import PushedPython, debian_python
+from latency.devices.archive import worker_archive
+from latency.devices.transport import DroppedError, Stream
+
+FOLDER = "/data/local/tmp/g4nas"  # where adb's user may write and run
+ERRORS = f"{FOLDER}/errors"
+SPARE_KIB = 64 * 1024
+COMMAND_S = 60.0
+GOODBYE_S = 3.0
+VERSION = "import sys; print('python', sys.version_info >= (3, 9))"
+
+
+class AdbTransport:
+    """A device that this machine's adb server knows.
+
+    Raises:
+        ImportError: adbutils is not installed.
+    """
+
+    emulation = ""
+
+    def __init__(self, serial: str, *, say: Say = lambda line: None) -> None:
+        try:
+            import adbutils
+        except ImportError as error:
+            raise ImportError(
+                "a device over adb needs adbutils, which is not here: pip install adbutils"
+            ) from error
+        self._adb: Any = adbutils
+        self._serial, self._say = serial, say
+        self.where = f"adb://{serial}"
+        self.host = hashlib.sha256(f"g4nas {serial}".encode()).hexdigest()[:12]
+        self._python = ""
+
+    def start(self) -> Stream:
+        try:
+            device = self._device()
+            self.shell(device, f"mkdir -p {FOLDER}")
+            if not self._python:
+                self._python = self._find_python(device)
+            name, data = worker_archive()
+            path = f"{FOLDER}/{name}"
+            if self.shell(device, f"wc -c < {path} 2>/dev/null").strip() != str(len(data)):
+                self._push(device, data, path)
+            # Its errors go to a file: adb gives one stream for both.
+            command = f"cd {FOLDER} && exec {self._python} {path} {FOLDER} 2>{ERRORS}"
+            connection = device.open_transport(timeout=COMMAND_S)
+            connection.send_command(f"exec:{command}")
+            connection.check_okay()
+        except self._adb.AdbError as error:
+            raise DroppedError(f"{self.where}: {_line(error)}") from None
+        return AdbStream(self, connection)
+
+    def _device(self) -> Any:
+        """The device, if it is connected and lets this machine in."""
+        try:
+            client = self._adb.AdbClient()
+            if which("adb") is None:  # else adbutils starts a server that is not there
+                socket.create_connection((client.host, client.port), COMMAND_S).close()
+            states = {info.serial: info.state for info in client.list()}
+        except (OSError, self._adb.AdbError) as error:
+            raise OSError(
+                f"{self.where}: no adb server on this machine ({_line(error)}): install adb, then "
+                "adb devices"
+            ) from None
+        state = states.get(self._serial)
+        if state is None:
+            known = ", ".join(states) or "none"
+            text = f"{self.where} is not connected; adb devices shows: {known}"
+            raise DroppedError(text) if self._python else OSError(text)
+        if state == "unauthorized":
+            raise OSError(f"{self.where}: accept this computer's key on its screen")
+        if state != "device":
+            raise DroppedError(f"{self.where} is {state}")
+        return client.device(serial=self._serial)
+
+    def state(self) -> str:
+        """What the adb server says of the device now; empty if it says nothing."""
+        with contextlib.suppress(OSError, self._adb.AdbError):
+            infos = self._adb.AdbClient().list()
+            return next((str(i.state) for i in infos if i.serial == self._serial), "")
+        return ""
+
+    def shell(self, device: Any, command: str) -> str:
+        """What a command printed there."""
+        return str(device.shell(command, timeout=COMMAND_S))
+
+    def last_error(self) -> str:
+        """The last line that a worker said beside its answers."""
+        with contextlib.suppress(OSError, self._adb.AdbError):
+            device = self._adb.AdbClient().device(serial=self._serial)
+            return self.shell(device, f"tail -n 1 {ERRORS} 2>/dev/null").strip()
+        return ""
+
+    def _find_python(self, device: Any) -> str:
+        """A shell's words that start Python: the device's own, or one that is pushed."""
+        if "python True" in self.shell(device, f"python3 -c {shlex.quote(VERSION)} 2>/dev/null"):
+            return "python3"
+        machine = self.shell(device, "uname -m").strip()
+        if machine != "aarch64":
+            raise OSError(
+                f"{self.where} must have Python 3.9 or newer, or be aarch64; it is {machine}"
+            )
+        python = debian_python(say=self._say)
+        root = f"{FOLDER}/{python.name}"
+        done = f"{root}/complete"
+        if "complete" not in self.shell(device, f"ls {done} 2>/dev/null"):
+            self._unpack(device, python, root)
+            self.shell(device, f"touch {done}")
+        return python.command(root)
+
+    def _unpack(self, device: Any, python: PushedPython, root: str) -> None:
+        needed = 2 * len(python.data) // 1024 + SPARE_KIB  # the archive and what is in it
+        numbers = re.findall(r"\d+", self.shell(device, f"df -k {FOLDER} | tail -n 1"))
+        if len(numbers) >= 3 and int(numbers[-2]) < needed:
+            raise OSError(
+                f"{self.where} is full: a Python needs {needed >> 10} MiB in {FOLDER}, "
+                f"{int(numbers[-2]) >> 10} MiB are free"
+            )
+        self._say(f"pushing Python to {self.where} ({len(python.data) >> 20} MiB)")
+        self._push(device, python.data, f"{root}.tar")
+        told = self.shell(
+            device, f"rm -rf {root} && mkdir {root} && tar -xf {root}.tar -C {root} && echo whole"
+        )
+        self.shell(device, f"rm -f {root}.tar")
+        if "whole" not in told:
+            self.shell(device, f"rm -rf {root}")
+            raise OSError(f"{self.where}: Python cannot be unpacked there: {_line(told)}")
+
+    def _push(self, device: Any, data: bytes, path: str) -> None:
+        try:
+            device.sync.push(data, path, check=True)
+        except (self._adb.AdbError, OSError, ValueError) as error:
+            if self.state() != "device":
+                raise DroppedError(f"{self.where} was lost") from None
+            self.shell(device, f"rm -f {path}")
+            raise OSError(
+                f"{self.where}: {path} cannot be written (is it full?): {_line(error)}"
+            ) from None
+
+    def close(self) -> None:
+        """The adb server goes on."""
+
+
+class AdbStream:
+    """A worker that adbd runs."""
+
+    def __init__(self, transport: AdbTransport, connection: Any) -> None:
+        self._transport, self._connection = transport, connection
+        self._socket = connection.conn
+        self._socket.settimeout(None)
+        self._buffer = b""
+        self._lock = threading.Lock()  # heartbeats come from another thread
+
+    def write(self, data: bytes) -> None:
+        try:
+            with self._lock:
+                self._socket.sendall(data)
+        except OSError:
+            self._raise_ended()
+
+    def readline(self, timeout_s: float) -> bytes:
+        while b"\n" not in self._buffer:
+            try:
+                ready, _, _ = select.select([self._socket], [], [], timeout_s)
+                if not ready:
+                    text = f"{self._transport.where} was silent for {timeout_s:.0f} s"
+                    raise DroppedError(text)
+                data = self._socket.recv(2**20)
+            except ConnectionError:
+                data = b""
+            if not data:
+                self._raise_ended()
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line + b"\n"
+
+    def _raise_ended(self) -> None:
+        """The device is still there: then it is the worker that is gone."""
+        where = self._transport.where
+        if self._transport.state() != "device":
+            raise DroppedError(f"{where} was lost")
+        said = self._transport.last_error()
+        raise OSError(f"{where}: the worker ended{f': {said[:300]}' if said else ''}")
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.settimeout(GOODBYE_S)
+            while self._socket.recv(2**16):  # a worker that was told to end does
+                pass
+        with contextlib.suppress(OSError):
+            self._connection.close()
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text).split())[:300] or "no message"

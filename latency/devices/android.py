@@ -1,0 +1,71 @@
+"""A Python for devices that have none: an aarch64 Debian's, started by its own dynamic linker.
+
+Android has neither Python nor glibc. Programs need no installation, though: glibc's linker is a
+program that starts another one with the libraries of a folder (ld.so(8), --library-path), so that
+a folder with Debian's files is enough. Nothing outside that folder is touched, no root is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shlex
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from latency.devices import Say
+from latency.emulator.sysroot import arm64_sysroot
+
+KEPT = ("lib/", "usr/lib/", "usr/bin/python3")
+LEFT_OUT = ("/systemd/", "/test/", "/idlelib/", "/ensurepip/", "/__pycache__/", "/apt/", "/dpkg/")
+
+
+@dataclass(frozen=True, slots=True)
+class PushedPython:
+    """A tar archive to unpack on the device, and the folder name that it should be given."""
+
+    name: str
+    data: bytes
+    version: str
+
+    def command(self, root: str) -> str:
+        """What takes the place of `python3` in a shell there, unpacked in the folder `root`."""
+        libraries = ":".join(f"{root}/{path}/aarch64-linux-gnu" for path in ("lib", "usr/lib"))
+        words = [f"PYTHONHOME={root}/usr", "LD_LIBRARY_PATH=", "LD_PRELOAD=", "LANG=C.UTF-8"]
+        words += [f"{root}/lib/ld-linux-aarch64.so.1", "--library-path", libraries]
+        words += [f"{root}/usr/bin/python{self.version}"]
+        return " ".join(["env", *map(shlex.quote, words)])
+
+
+def debian_python(*, say: Say = lambda line: None) -> PushedPython:
+    """Made from Debian packages, which are fetched on the first call.
+
+    Raises:
+        OSError: apt-get, dpkg-deb, pip or the network is missing; one line says what to do.
+    """
+    made = arm64_sysroot(["numpy"], say=say)
+    data = tar_bytes(made.root)
+    digest = hashlib.sha256(data).hexdigest()[:12]
+    return PushedPython(f"python-{digest}", data, made.python)
+
+
+def tar_bytes(root: Path) -> bytes:
+    """The files that Python needs, as a tar archive: the same bytes for the same files."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for path in sorted(root.rglob("*")):
+            name = path.relative_to(root).as_posix()
+            wanted = name.startswith(KEPT) and not any(part in f"/{name}/" for part in LEFT_OUT)
+            if not wanted or not (path.is_symlink() or path.is_file()):
+                continue
+            info = archive.gettarinfo(path, name)
+            info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
+            if info.islnk():  # a second name of a file: toybox's tar takes it, others may not
+                info.type, info.size = tarfile.REGTYPE, path.stat().st_size
+            if info.isreg():
+                with path.open("rb") as file:
+                    archive.addfile(info, file)
+            else:
+                archive.addfile(info)
+    return out.getvalue()
