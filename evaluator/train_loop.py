@@ -69,6 +69,7 @@ class Training:
 
     def __post_init__(self) -> None:
         module = build(self.network, self.seed).to(self.device)
+        # Among processes, gradients of 1x1 weights would differ in strides from DDP's buckets.
         layout = torch.channels_last if self.share.world == 1 else torch.contiguous_format
         self.module: nn.Module = module.to(memory_format=layout)  # type: ignore[call-overload]
         self.total = self.recipe.total_steps(self.images)
