@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -253,3 +254,47 @@ class TestCommand:
         assert "network must be one of" in lines[0]
         assert "engine must be one of ncnn; got 'tensorflow'" in lines[1]
         assert "published benchmark must be at" in lines[2]
+
+
+@pytest.mark.parametrize("name", ["rpi5", "rpi4"])
+class TestShipped:
+    """What the shipped tables say about themselves, told again from their own rows."""
+
+    def test_source(self, name: str) -> None:
+        header = load_table(name).header
+        assert (header.source, header.engine, header.threads) == ("estimated", "ncnn", 1)
+        assert {"qemu", "llvm", "ncnn"} <= header.versions.keys()
+        assert header.label.startswith("estimated: Raspberry Pi")
+
+    def test_errors_are_those_of_the_rows(self, name: str) -> None:
+        error = load_table(name).header.network_error
+        rows = error["rows"]
+        measured = np.array([row["published_s"] for row in rows])
+        assert len(rows) == error["networks"] >= 10
+        for kind in ("unfitted", "one factor", "model"):
+            told = np.array([row[f"{kind}_s"] for row in rows])
+            for key, value in relative_errors(told, measured).items():
+                assert error["by_model"][kind][key] == pytest.approx(value, abs=2e-4)
+                if kind == "model":
+                    assert error[key] == error["by_model"][kind][key]
+
+    def test_goal(self, name: str) -> None:
+        assert load_table(name).header.network_error["median_abs_error"] <= 0.05
+
+    def test_published_seconds_are_the_published(self, name: str) -> None:
+        table = load_table(name)
+        core = next(c for c in map(get_core, estimate.CORES) if c.device == name)
+        try:
+            known = published_seconds(core)
+        except OSError as error:
+            pytest.skip(str(error))
+        for row in table.header.network_error["rows"]:
+            assert row["published_s"] == known[row["network"]]
+
+    def test_shufflenet_is_told(self, name: str) -> None:
+        table = load_table(name)
+        assert isinstance(table, LatencyTable)
+        space = ShuffleNetV2Space()
+        half, full = (table.network_s(space.lower(space.parse(t)).blocks) for t in EXACT)
+        assert 0 < half < full < 0.1
+        assert json.loads(table.header.to_json())["estimate"]["core"].startswith("cortex-a7")

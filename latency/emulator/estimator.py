@@ -140,7 +140,7 @@ class Estimator:
 
     def _key(self, request: Request) -> str:
         facts: Mapping[str, object] = {
-            "core": str(self.core),
+            "core": self.core.seen_by_emulator,
             "versions": self.versions,
             "param": request.job.param,
             "shape": request.job.shape,
