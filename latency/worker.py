@@ -17,7 +17,6 @@ import hashlib
 import importlib
 import io
 import json
-import os
 import platform
 import re
 import shutil

@@ -61,7 +61,10 @@ def main(folder_name: str) -> None:
     if locked is None:
         say({"error": "another measurement is running on this device", "kind": "busy"})
         leave()
-    tempfile.tempdir = os.environ["TMPDIR"] = temporary
+    # What an engine writes for itself (onnxruntime: a number of this device) goes with the rest.
+    for name in ("TMPDIR", "HOME", "XDG_CACHE_HOME"):
+        os.environ[name] = temporary
+    tempfile.tempdir = temporary
     reader = Reader(0, leave, float(os.environ.get("G4NAS_SILENCE_S", SILENCE_S)))
     reader.start()
     worker = Worker(folder, say)

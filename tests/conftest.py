@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,14 @@ ALL = ("g1", "g2", "g3", "g4")
 def root() -> Path:
     """The top of the checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where Debian packages and wheels are kept: $G4NAS_TEST_CACHE, or fetched once a session."""
+    path = Path(os.environ.get("G4NAS_TEST_CACHE") or tmp_path_factory.mktemp("downloads"))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -29,14 +29,9 @@ CHAINS = ((UNIT,), (UNIT,) * 3, (DOWN,), (STEM,))
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(os.environ.get("G4NAS_TEST_CACHE") or tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="module")
-def sysroot(cache: Path) -> Sysroot:
+def sysroot(downloads: Path) -> Sysroot:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("G4NAS_CACHE", str(cache))
+        patch.setenv("G4NAS_CACHE", str(downloads))
         try:
             return arm64_sysroot(["numpy"])
         except OSError as error:
@@ -55,12 +50,12 @@ def device(sysroot: Sysroot, tmp_path_factory: pytest.TempPathFactory) -> Proces
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "ncnn"])
 def test_an_engine_runs_there(
-    engine: str, device: ProcessTransport, cache: Path, monkeypatch: pytest.MonkeyPatch
+    engine: str, device: ProcessTransport, downloads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its wheels are pushed; its outputs are this machine's; its times come and are refused."""
     if engine not in ENGINES or not has_runner(engine):
         pytest.skip(f"there is no engine {engine} yet")
-    monkeypatch.setenv("G4NAS_CACHE", str(cache))
+    monkeypatch.setenv("G4NAS_CACHE", str(downloads))
     said: list[str] = []
     try:
         here = LocalSession(get_engine(engine))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -186,14 +185,13 @@ def test_how_a_pushed_python_starts() -> None:
 @pytest.mark.slow
 def test_debians_python_starts_by_its_own_linker(
     phone: fake_adb.FakeAdb,
-    tmp_path_factory: pytest.TempPathFactory,
+    downloads: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All of the way to a phone but the phone: QEMU stands for its processor, with no -L, so that
     nothing of the sysroot is found but through the linker's --library-path. With ncnn: where QEMU
     7.2 shows it an x86 /proc/cpuinfo, onnxruntime crashes."""
-    cache = os.environ.get("G4NAS_TEST_CACHE") or str(tmp_path_factory.mktemp("cache"))
-    monkeypatch.setenv("G4NAS_CACHE", cache)
+    monkeypatch.setenv("G4NAS_CACHE", str(downloads))
     without_python(phone)
     try:
         qemu = arm64_sysroot(["numpy"]).qemu

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import device_servers
+import fake_adb
 import numpy as np
 import pytest
 
 from latency import host
 from latency.devices import Session, open_session
+from latency.devices.adb import AdbTransport
 from latency.devices.local import LocalSession
 from latency.devices.remote import RemoteSession
 from latency.devices.ssh import SshTransport
@@ -24,14 +27,7 @@ from space.network import shufflenet_v2
 
 X = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)
 BIG = shufflenet_v2("0.5", 64, 64).blocks
-WAYS = ("local", "process", "ssh", pytest.param("sshd", marks=pytest.mark.slow))
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = Path(os.environ.get("G4NAS_TEST_CACHE") or tmp_path_factory.mktemp("cache"))
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+WAYS = ("local", "process", "ssh", "adb", pytest.param("sshd", marks=pytest.mark.slow))
 
 
 @pytest.fixture(params=WAYS)
@@ -39,7 +35,7 @@ def opened(
     request: pytest.FixtureRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    cache: Path,
+    downloads: Path,
 ) -> Iterator[Callable[..., Session]]:
     """opened(engine name, ...): a session, ended with the test."""
     with ExitStack() as stack:
@@ -47,11 +43,15 @@ def opened(
         def transport() -> Transport:
             if request.param == "process":
                 return ProcessTransport(tmp_path / "device")
+            if request.param == "adb":
+                phone = stack.enter_context(fake_adb.fake_adb(tmp_path / "adb", monkeypatch))
+                phone.tool("python3", f'exec {sys.executable} "$@"')
+                return AdbTransport(fake_adb.SERIAL)
             if request.param == "ssh":
                 server = stack.enter_context(device_servers.ssh_server(tmp_path))
             else:
                 try:
-                    server = stack.enter_context(device_servers.sshd(tmp_path, cache))
+                    server = stack.enter_context(device_servers.sshd(tmp_path, downloads))
                 except OSError as error:
                     pytest.skip(f"no sshd here: {error}")
             monkeypatch.setenv("HOME", str(server.keys.home))
@@ -71,7 +71,9 @@ class TestSession:
         session = opened(threads=2)
         assert (session.engine, session.engine_version) == ("null", "1")
         assert (session.threads, session.dtype) == (2, "float32")
-        assert (session.chip, session.host) == (host.chip(), host.host_id())
+        assert session.chip == host.chip()
+        known_by_serial_number = session.where.startswith("adb://")
+        assert known_by_serial_number or session.host == host.host_id()
         assert session.facts["machine"] == os.uname().machine
         assert session.emulation == host.emulation()
         assert session.where
@@ -126,6 +128,6 @@ def test_no_such_device(device: str, engine: str, told: str) -> None:
 
 
 def test_without_asyncssh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "asyncssh", None)
+    monkeypatch.setitem(sys.modules, "asyncssh", None)
     with pytest.raises(ImportError, match="pip install asyncssh"):
         open_session("ssh://host", "null")
