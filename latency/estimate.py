@@ -88,17 +88,17 @@ def build(estimator: Estimator, found: dict[str, Any], *, command: str) -> Laten
     """The table of the estimator's core, scaled by what the published networks say (`found`)."""
     from latency.emulator.model import CycleModel
     from latency.estimate_build import (
+        GRID,
         chain_request,
         chains_of,
         make_table,
         targets_of,
         whole_networks,
     )  # fmt: skip
-    from latency.grid import COARSE
     from space.shufflenet_v2 import ShuffleNetV2Space
 
     space = ShuffleNetV2Space()
-    targets = targets_of(COARSE, space)
+    targets = targets_of(GRID, space)
     whole = whole_networks(space, seed=0)
     chains = chains_of(targets) + [network.blocks for network in whole]
     requests = [chain_request(chain) for chain in chains]
@@ -112,7 +112,7 @@ def build(estimator: Estimator, found: dict[str, Any], *, command: str) -> Laten
         dict(zip(chains, works, strict=True)),
         whole,
         target=estimator.core.device,
-        grid=COARSE,
+        grid=GRID,
         network_error=found["network_error"],
         how=model["how"],
         command=command,
