@@ -62,8 +62,7 @@ def main(folder_name: str) -> None:
         say({"error": "another measurement is running on this device", "kind": "busy"})
         leave()
     # What an engine writes for itself (onnxruntime: a number of this device) goes with the rest.
-    for name in ("TMPDIR", "HOME", "XDG_CACHE_HOME"):
-        os.environ[name] = temporary
+    os.environ.update(dict.fromkeys(("TMPDIR", "HOME", "XDG_CACHE_HOME"), temporary))
     tempfile.tempdir = temporary
     reader = Reader(0, leave, float(os.environ.get("G4NAS_SILENCE_S", SILENCE_S)))
     reader.start()

@@ -60,6 +60,7 @@ def test_the_worker_is_pushed_once(phone: fake_adb.FakeAdb) -> None:
     assert len(written) == 1 and written[0].endswith(".pyz")
 
 
+@pytest.mark.slow
 def test_a_lost_connection(phone: fake_adb.FakeAdb) -> None:
     said: list[str] = []
     with RemoteSession(AdbTransport(fake_adb.SERIAL), get_engine("null"), say=said.append) as s:
@@ -77,6 +78,7 @@ def test_a_lost_connection(phone: fake_adb.FakeAdb) -> None:
     assert "was lost; try 1 of 6" in said[0] and f"{WHERE} is offline; try 2" in said[1]
 
 
+@pytest.mark.slow
 def test_unplugged_for_good(phone: fake_adb.FakeAdb) -> None:
     with open_session(WHERE, "null") as session:
         phone.unplug()
