@@ -128,6 +128,9 @@ class Training:
             smoothing = self.recipe.label_smoothing
             loss = functional.cross_entropy(self.forward(x), labels, label_smoothing=smoothing)
         self.scaler.scale(loss).backward()
+        if self.recipe.clip:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.averaged:

@@ -19,7 +19,7 @@ from space.build import build
 from space.network import Network
 from space.small import on_input
 
-RECIPE = SHORT.changed(input=16, batch=8, epochs=2.0)
+RECIPE = SHORT.changed(input=16, batch=8, epochs=2.0, clip=0.0)
 IMAGES = 32
 
 
@@ -84,6 +84,28 @@ def test_two_steps_by_hand(network: Network, nesterov: bool) -> None:
                 p -= rate * (slope + 0.9 * v if nesterov else v)
     for name, value in module.state_dict().items():
         torch.testing.assert_close(each.module.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_clipped_by_hand(network: Network) -> None:
+    """One step is the step of the whole gradient scaled down to the largest norm."""
+    free, held = (run(training(network, RECIPE.changed(clip=c)), steps=1) for c in (0.0, 0.01))
+    start = build(network, 0)
+    moves = [
+        torch.cat([(p - q).flatten() for p, q in _others(each.module, start)])
+        for each in (free, held)
+    ]
+    x, labels = Fixed().batch(0)
+    module = build(network, 0).train()
+    functional.cross_entropy(module(x), labels).backward()
+    norm = torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None]).norm()
+    torch.testing.assert_close(moves[0] * 0.01 / norm, moves[1], rtol=1e-2, atol=1e-7)
+
+
+def _others(a: torch.nn.Module, b: torch.nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    """Parameters without weight decay, in pairs."""
+    for p, q in zip(a.parameters(), b.parameters(), strict=True):
+        if p.ndim <= 1:
+            yield p.detach(), q.detach()
 
 
 def test_decay_of_norms(network: Network) -> None:
