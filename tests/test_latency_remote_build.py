@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,13 +50,13 @@ def words(server: device_servers.SshServer, out: Path, engine: str = "null") -> 
 
 def after(monkeypatch: pytest.MonkeyPatch, jobs: int, act: Callable[[], None]) -> list[int]:
     """Do something once, in the middle of the job after so many; a count of jobs asked for."""
-    time, counts = RemoteSession._time, [0]
+    timed, counts = RemoteSession._time, [0]
 
     def timing(self: RemoteSession, *args: Any) -> Timed:
         counts[0] += 1
         if counts[0] == jobs:
             act()
-        return time(self, *args)
+        return timed(self, *args)
 
     monkeypatch.setattr(RemoteSession, "_time", timing)
     return counts
@@ -239,6 +241,23 @@ class Changing(ProcessTransport):
 
         stream.readline, stream.write = lines, write  # type: ignore[method-assign]
         return stream
+
+
+@pytest.mark.slow
+def test_an_idle_client_gives_signs_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that ends after a second of silence is there after two."""
+    monkeypatch.setattr(remote, "HEARTBEAT_S", 0.1)
+    transport = ProcessTransport(tmp_path, env={**os.environ, "G4NAS_SILENCE_S": "1"})
+    with RemoteSession(transport, get_engine("null")) as session:
+        time.sleep(2)
+        assert session.time([(X,)], rounds=1).times.shape == (1, 1)
+    monkeypatch.setattr(remote, "HEARTBEAT_S", 60.0)
+    with RemoteSession(transport, get_engine("null")) as session:
+        time.sleep(2)
+        with pytest.raises(OSError, match="the worker ended with status 0"):
+            session.time([(X,)], rounds=1)
 
 
 def test_the_same_device_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
