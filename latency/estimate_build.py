@@ -26,7 +26,7 @@ from space.shufflenet_v2 import ShuffleNetV2Space
 
 # Blocks of each family: more of the stride-2 units, whose two branches fall on and off an engine's
 # packing apart; chosen by how well left-out blocks are told (docs/estimate.md).
-GRID = Grid("estimated", stem=8, first=30, rest=22, head=16)
+GRID = Grid("estimated", stem=8, first=40, rest=26, head=16)
 # Networks whose blocks are all in the table: ShuffleNet v2 0.5x and 1x (its Table 5).
 EXACT = (
     "shufflenet_v2 stem=24 width=48,96,192 depth=4,8,4 split=1/2,1/2,1/2 kernel=3,3,3 head=1024",
