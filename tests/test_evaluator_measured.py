@@ -221,6 +221,7 @@ def made(seed: int = 0, noise: float = 0.0) -> list[Row]:
     return rows
 
 
+@pytest.mark.slow
 def test_scores_find_what_was_put_in() -> None:
     found = measured_tell.networks(made())
     scores = {row["score"]: row for row in measured_tell.scores(found)}
