@@ -67,21 +67,27 @@ def benchmark(
 
     table = trained.TABLES[dataset](data)
     n = len(table.flops)
-    if proxies and not 3 * ranking.DECILES <= proxies <= n:
-        raise ValueError(f"--proxies takes {3 * ranking.DECILES} to {n} networks; got {proxies}")
+    unfitted = trained.halves(n)[1]
+    most = len(unfitted)
+    if proxies and not 3 * ranking.DECILES <= proxies <= most:
+        raise ValueError(
+            f"--proxies takes {3 * ranking.DECILES} to {most} networks; got {proxies}"
+        )
     scores = candidates.formulas(table)
     if proxies:
-        # The first of one order, so that a larger sample holds the smaller one.
-        subsets = {"sample": np.random.default_rng(seed).permutation(n)[:proxies]}
-        scores = {name: score[subsets["sample"]] for name, score in scores.items()}
+        # The first of one order, so that a larger sample holds the smaller one; of the half that
+        # the closed form was not fitted on.
+        sample = np.random.default_rng(seed).permutation(unfitted)[:proxies]
+        subsets = {"sample of the half not fitted on": sample}
+        scores = {name: score[sample] for name, score in scores.items()}
         computed = candidates.proxy_scores(
-            table, subsets["sample"].tolist(), names=names, seed=seed, cache=cache
+            table, sample.tolist(), names=names, seed=seed, cache=cache
         )
         scores = candidates.with_proxies(scores, computed)
     else:
         subsets = {"all": np.arange(n)}
         if dataset == "accel-nasbench":
-            subsets["half not fitted on"] = trained.halves(n)[1]
+            subsets["half not fitted on"] = unfitted
     rows = []
     for subset, index in subsets.items():
         for target, accuracy in table.accuracy.items():

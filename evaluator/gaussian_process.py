@@ -22,7 +22,7 @@ MEDIAN = np.array([-2.0, -2.0, 1.0, -4.0, -4.0])
 SPREAD = np.array([2.0, 2.0, 1.0, 2.0, 2.0])
 BOUNDS = ((-9.0, 4.0), (-9.0, 4.0), (-1.0, 4.0), (-12.0, 3.0), (-9.0, 1.0))
 JITTER = 1e-6
-CHUNK = 4096
+CHUNK = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,31 @@ class GaussianProcess:
     scale: float
     dual: Floats = field(repr=False)
     factor: Floats = field(repr=False)
+
+    @property
+    def offset(self) -> float:
+        """What every network gets: the mean is offset + trend . a + hot . b + bent(trend)."""
+        return self.centre + self.scale * float(self.dual.sum())
+
+    @property
+    def trend_weights(self) -> Floats:
+        return self.scale * np.exp(self.constants[0]) * (self.dual @ self.trend)
+
+    @property
+    def hot_weights(self) -> Floats:
+        return self.scale * np.exp(self.constants[3]) * (self.dual @ self.hot)
+
+    def bent(self, trend: Floats) -> Floats:
+        """[n]: the part of the mean that is no sum over columns."""
+        _, bend, length, _, _ = np.exp(self.constants)
+        found = np.empty(len(trend))
+        for start in range(0, len(trend), CHUNK):
+            rows = slice(start, start + CHUNK)
+            near = _squared(trend[rows], self.trend)
+            near *= -0.5 / length**2
+            np.exp(near, out=near)
+            found[rows] = near @ self.dual
+        return self.scale * bend * found
 
     @staticmethod
     def choose(
@@ -87,11 +112,8 @@ class GaussianProcess:
 
     def mean(self, trend: Floats, hot: Floats) -> Floats:
         """[n]."""
-        found = np.empty(len(trend))
-        for start in range(0, len(trend), CHUNK):
-            rows = slice(start, start + CHUNK)
-            found[rows] = self._across(trend[rows], hot[rows]) @ self.dual
-        return self.centre + self.scale * found
+        sums = trend @ self.trend_weights + hot @ self.hot_weights
+        return self.offset + sums + self.bent(trend)
 
     def mean_and_deviation(self, trend: Floats, hot: Floats) -> tuple[Floats, Floats]:
         """[n] and [n]: the mean, and the deviation of a new label from it, noise included."""
@@ -113,8 +135,10 @@ class GaussianProcess:
 
 def _squared(a: Floats, b: Floats) -> Floats:
     """[n, m]: squared distances."""
-    total = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
-    return np.maximum(total, 0)
+    total = a @ (-2 * b.T)
+    total += np.square(a).sum(axis=1)[:, None]
+    total += np.square(b).sum(axis=1)
+    return np.maximum(total, 0, out=total)
 
 
 def _covariance(

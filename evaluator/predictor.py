@@ -53,8 +53,7 @@ class Predictor:
         trend, hot = self._columns(self.genes, self.scores)
         model = ENGINES[self.engine].fit(self.constants, trend, hot, to_log(self.accuracy))
         object.__setattr__(self, "model", model)
-        tables = _tables(self.encoding, model) if isinstance(model, Ridge) else ()
-        object.__setattr__(self, "tables", tables)
+        object.__setattr__(self, "tables", _tables(self.encoding, model))
 
     @classmethod
     def fit(
@@ -119,15 +118,14 @@ class Predictor:
         scores = scores or {}
         genes = np.asarray(genes)
         self.encoding.check(genes, scores)
-        if not self.tables:
-            return from_log(self.model.mean(*self._columns(genes, scores)))
-        assert isinstance(self.model, Ridge)
         total = np.full(len(genes), self.model.offset)
         for column, table in self.tables:
             total += table.take(genes[:, column])
         weights = self.model.trend_weights[self.encoding.width - len(self.encoding.scores) :]
         for weight, values in zip(weights, self.encoding.standard(scores), strict=True):
             total += weight * values
+        if isinstance(self.model, GaussianProcess):
+            total += self.model.bent(self.encoding.trend(genes, scores))
         return from_log(total)
 
     def predict_interval(
@@ -194,17 +192,18 @@ def from_log(value: Floats) -> Floats:
     return 100 - np.exp(-value)
 
 
-def _tables(encoding: Encoding, model: Ridge) -> tuple[tuple[int, Floats], ...]:
+def _tables(encoding: Encoding, model: Engine) -> tuple[tuple[int, Floats], ...]:
     """(column, [choices]): what each choice of a slot adds, trend and one-hot together."""
+    trend_weights, hot_weights = model.trend_weights, model.hot_weights
     tables, trends, hots = [], 0, 0
     for column in encoding.open_columns:
         count = encoding.slots[column].open_choices
         table = np.zeros(count)
         values = encoding.trend_values(column)
         if values is not None:
-            table += values * model.trend_weights[trends]
+            table += values * trend_weights[trends]
             trends += 1
-        table += model.hot_weights[hots : hots + count]
+        table += hot_weights[hots : hots + count]
         hots += count
         tables.append((column, table))
     return tuple(tables)
@@ -216,10 +215,7 @@ def _spearman(a: Floats, b: Floats) -> float:
     return float(stats.spearmanr(a, b).statistic) if np.ptp(a) > 0 else 0.0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Judge the predictor on a table of trained networks; 0 done, 2 wrong usage or no data."""
-    from evaluator.predictor_judge import LABELS, judge, print_report
-
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m evaluator.predictor",
         description="Rank correlation of predictions from a few labels with the accuracy of the "
@@ -228,13 +224,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("dataset", choices=("nats-sss", "accel-nasbench"))
     parser.add_argument(
-        "--labels", metavar="N,N", default=",".join(map(str, LABELS)), help="default: %(default)s"
+        "--labels", metavar="N,N", default="20,50,100", help="default: %(default)s"
     )
     parser.add_argument("--draws", type=int, default=20, metavar="N", help="default: 20")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the first draw")
     parser.add_argument("--data", metavar="DIR", help="folder of tables (default: $G4NAS_DATA)")
     parser.add_argument("--format", choices=("table", "json"), default="table")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Judge the predictor on a table of trained networks; 0 done, 2 wrong usage or no data."""
+    args = _parser().parse_args(argv)
+    from evaluator.predictor_judge import judge, print_report
     from evaluator.trained import MissingDataError
 
     try:
@@ -243,7 +245,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MissingDataError, ValueError) as error:
         print(f"evaluator.predictor: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(report, indent=1)) if args.format == "json" else print_report(report)
+    if args.format == "json":
+        print(json.dumps(report, indent=1))
+    else:
+        print_report(report)
     return 0
 
 

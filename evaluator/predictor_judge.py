@@ -22,7 +22,6 @@ from evaluator.predictor import LEAST_LABELS, Predictor
 from evaluator.ridge import Ridge
 from space.slots import Slot, Slots
 
-LABELS = (20, 50, 100)
 METHODS = {
     "ridge, genes": ("ridge", ()),
     "ridge, genes + scores": ("ridge", FREE_SCORES),
@@ -57,7 +56,7 @@ def table_scores(table: trained.Trained) -> dict[str, Floats]:
 
 def judge(
     dataset: str,
-    labels: Sequence[int] = LABELS,
+    labels: Sequence[int],
     *,
     draws: int = 20,
     seed: int = 0,
@@ -219,9 +218,10 @@ def print_report(report: dict[str, Any]) -> None:
         console.print(table)
     last = report["seed"] + report["draws"] - 1
     console.print(
-        f"rho: Spearman on the networks not labelled, mean over draws {report['seed']} to {last}, "
-        f"+- its deviation;\neq: mean over ten deciles of FLOPs; cv: cross-validated on the "
-        "labels alone; in 90 %: true accuracies inside\nthe 90 % interval. Half of the table: "
+        "rho: Spearman on the networks not labelled, +- its deviation over draws "
+        f"{report['seed']} to {last};\n"
+        "eq: mean over ten deciles of FLOPs; cv: cross-validated on the labels alone;\n"
+        "in 90 %: true accuracies inside the 90 % interval. Of half the table:\n"
         f"{report['networks']:,} networks that nothing was designed or fitted on",
         highlight=False,
     )

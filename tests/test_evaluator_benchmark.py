@@ -197,7 +197,7 @@ def test_missing_data_is_one_line_and_exit_2(tmp_path, capsys, monkeypatch):
 def test_sample_of_a_wrong_size_is_refused(capsys):
     table_or_skip("accel-nasbench")
     assert main(["accel-nasbench", "--proxies", "3"]) == 2
-    assert "--proxies takes 30 to 5138 networks; got 3" in capsys.readouterr().err
+    assert "--proxies takes 30 to 2569 networks; got 3" in capsys.readouterr().err
 
 
 def test_unknown_proxies_are_refused(capsys, tmp_path):

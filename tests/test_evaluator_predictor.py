@@ -137,6 +137,7 @@ def test_gaussian_process_equals_the_explicit_inverse():
     assert model.mean(other_trend, other_hot) == pytest.approx(mean)
 
 
+@pytest.mark.slow
 def test_gaussian_process_constants_are_a_peak_of_the_posterior():
     """By scipy's density of a multivariate normal, each constant moved both ways."""
     from scipy.stats import multivariate_normal
@@ -249,13 +250,13 @@ class TestContract:
         with pytest.raises(ValueError, match=r"`groups` must be in 0\.\.0, the choices that were"):
             fitted.predict(closed, scores)
 
-
-def test_tables_add_up_to_the_ridge_itself():
-    genes, accuracy, scores = draw(30, noise=0.1)
-    fitted = Predictor.fit(SPACE, genes, accuracy, scores=scores, engine="ridge")
-    others, _, more = draw(100, seed=3)
-    expected = fitted.model.mean(fitted.encoding.trend(others, more), fitted.encoding.hot(others))
-    assert fitted.predict(others, more) == pytest.approx(from_log(expected), rel=1e-12)
+    def test_tables_add_up_to_the_model_itself(self, engine):
+        genes, accuracy, scores = draw(30, noise=0.1)
+        fitted = Predictor.fit(SPACE, genes, accuracy, scores=scores, engine=engine)
+        others, _, more = draw(3000, seed=3)
+        trend, hot = fitted.encoding.trend(others, more), fitted.encoding.hot(others)
+        expected = from_log(fitted.model.mean(trend, hot))
+        assert fitted.predict(others, more) == pytest.approx(expected, rel=1e-12)
 
 
 def test_intervals_hold_as_many_as_they_say():
@@ -309,6 +310,7 @@ def test_ridge_scores_a_million_networks_a_second():
     assert len(genes) / (time.process_time() - start) > 1e6
 
 
+@pytest.mark.slow
 def test_table_as_slots_gives_the_table_back():
     try:
         table = trained.nats_sss()

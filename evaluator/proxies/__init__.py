@@ -56,7 +56,7 @@ def score_each(
     """`score` of one module after another on the same input; `modules` may be made as they come.
 
     One module at a time is all that memory holds, and all that pays: networks that differ in
-    width share no kernel, and grouping equal ones into one call made no score faster on a CPU
+    width share no kernel, and equal ones grouped into one call ran slower on a CPU
     (docs/score.md).
     """
     for module in modules:
