@@ -27,6 +27,10 @@ MIN_POINTS = 8
 NEIGHBOURS = 16
 SMOOTHING = 0.4  # width of the correction's kernel, in octaves of width
 SHRINK = 0.2  # weight of "no correction": far from every measured block it wins
+# Kinds with other steps (a projected shortcut, a concatenation) where their channels change.
+WIDENING = frozenset(("bottleneck", "repvgg", "shufflenet_v1_wide"))
+# What tells families apart beside their fields: steps that depend on widths.
+FLAGS = ("widens", "uneven")
 BITS = 15  # a width is below 2**15: four of them make one int64
 
 Family: TypeAlias = tuple[str, int, int, tuple[tuple[str, int], ...]]
@@ -36,7 +40,26 @@ Floats: TypeAlias = NDArray[np.float64]
 def family_of(block: Block) -> Family:
     """What all blocks that one can be interpolated from have in common."""
     rest = tuple((name, value) for name, value in block.fields if name not in SIZES)
+    flags = _flags(BlockBatch.of(block))[0]
+    rest += tuple((name, 1) for name, flag in zip(FLAGS, flags, strict=True) if flag)
     return block.kind, block.height, block.width, rest
+
+
+def _flags(batch: BlockBatch) -> NDArray[np.int64]:
+    """Which of `FLAGS` hold, 0 or 1, int [n, 2]: the unit widens; its groups do not divide its
+    widths, so that fewer are taken."""
+    flags = np.zeros((len(batch), 2), dtype=np.int64)
+    if batch.kind in WIDENING:
+        flags[:, 0] = batch.column("c_in") != batch.column("c_out")
+    if batch.kind == "shufflenet_v1":
+        flags[:, 1] = batch.column("c_out") % (4 * batch.column("groups")) != 0
+    return flags
+
+
+def family_title(family: Family) -> str:
+    """A family as one line: `shufflenet_v2@28x28 kernel=5`."""
+    kind, height, width, rest = family
+    return " ".join([f"{kind}@{height}x{width}", *(f"{name}={value}" for name, value in rest)])
 
 
 class Interpolator:
@@ -68,24 +91,21 @@ class Interpolator:
             MissingOpError: a block is neither measured nor between measured ones; the message
                 names it and its nearest measured neighbours.
         """
-        n = len(batch)
-        rest = [name for name in batch.fields if name not in SIZES]
+        rest = [batch.column(name) for name in batch.fields if name not in SIZES]
         sizes = widths_of(batch)
+        flags = _flags(batch)
+        if flags.any():
+            rest += [*flags.T]
         if not rest:
-            return self._predict(batch, {}, sizes, np.arange(n))
-        choices, index = np.unique(
-            np.stack([batch.column(name) for name in rest]), axis=1, return_inverse=True
-        )
-        seconds = np.empty(n)
-        for i, values in enumerate(choices.T):
+            return self._predict(batch, sizes, np.arange(len(batch)))
+        choices, index = np.unique(np.stack(rest), axis=1, return_inverse=True)
+        seconds = np.empty(len(batch))
+        for i in range(choices.shape[1]):
             rows = np.flatnonzero(index.ravel() == i)
-            fields = {name: int(v) for name, v in zip(rest, values, strict=True)}
-            seconds[rows] = self._predict(batch, fields, sizes[rows], rows)
+            seconds[rows] = self._predict(batch, sizes[rows], rows)
         return seconds
 
-    def _predict(
-        self, batch: BlockBatch, rest: dict[str, int], sizes: NDArray[np.int64], rows: NDArray
-    ) -> Floats:
+    def _predict(self, batch: BlockBatch, sizes: NDArray[np.int64], rows: NDArray) -> Floats:
         key = family_of(batch.block(int(rows[0])))
         family = self._family(key)
         known = np.zeros(len(rows), dtype=bool) if family is None else family.covers(sizes)
@@ -119,6 +139,8 @@ def widths_of(batch: BlockBatch) -> NDArray[np.int64]:
         except KeyError:
             columns.append(np.zeros(len(batch), dtype=np.int64))
     sizes = np.stack(columns, axis=1)
+    if batch.kind == "shufflenet_v1":  # a quarter is inside (v1 paper, section 3.2)
+        sizes[:, 3] = sizes[:, 1] // 4
     if batch.kind == "shufflenet_v2":  # there 0 means: as wide as the branch
         sizes[:, 3] = np.where(sizes[:, 3] > 0, sizes[:, 3], sizes[:, 2])
     return sizes
@@ -139,7 +161,7 @@ class _Family:
         order = np.argsort(_code(sizes))
         self.sizes, self.seconds = sizes[order], seconds[order]
         self.codes = _code(self.sizes)
-        self.names = [n for n, high in zip(SIZES, sizes.max(axis=0), strict=True) if high]
+        self.names = [name for name in SIZES if _has(blocks[0], name)]
         self.low, self.high = self.sizes.min(axis=0), self.sizes.max(axis=0)
         self.ratio = self._ratio_range()
         self.interpolates = len(blocks) >= MIN_POINTS
@@ -157,6 +179,7 @@ class _Family:
         if not self.interpolates:
             return found
         inside = ((sizes >= self.low) & (sizes <= self.high)).all(axis=1)
+        inside &= np.isin(alignment(sizes), list(self.trees))
         least, most = self.ratio
         inside &= sizes[:, 2] >= least * sizes[:, 1] - 2
         inside &= sizes[:, 2] <= most * sizes[:, 1] + 2
@@ -192,7 +215,7 @@ class _Family:
 
     def _columns(self, sizes: NDArray[np.int64]) -> list[NDArray[Any]]:
         """What each block's ops must do: columns [n]."""
-        fields: dict[str, Any] = dict(self.rest)
+        fields: dict[str, Any] = {name: v for name, v in self.rest if name not in FLAGS}
         fields |= {name: sizes[:, SIZES.index(name)] for name in self.names}
         batch = BlockBatch(self.kind, self.height, self.width, fields)
         columns: list[Any] = [1]
@@ -224,6 +247,13 @@ class _Family:
             total = weight.sum(axis=1) + SHRINK
             result[rows] = (weight * correction[index]).sum(axis=1) / total
         return result
+
+
+def _has(block: Block, name: str) -> bool:
+    try:
+        return block[name] >= 0
+    except KeyError:
+        return False
 
 
 def _sizes_of(block: Block) -> list[int]:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from latency.header import Header
     from latency.table import LatencyTable
 
-PANELS = 4  # a row of the picture
 NOISE_WARNING = 0.10
 SHARE_WARNING = 0.95
 
@@ -90,93 +89,16 @@ def error_lines(header: Header) -> list[str]:
 
 def family_lines(table: LatencyTable) -> list[str]:
     """The families of blocks a table holds, with their range of latencies."""
-    from latency.interpolate import Family, family_of
+    from latency.interpolate import Family, family_of, family_title
 
     families: dict[Family, list[float]] = {}
     for block, measured in table.entries.items():
         families.setdefault(family_of(block), []).append(measured.median_s)
     return [
-        f"{_title(family):44} {len(values):5} blocks, {min(values) * 1e3:8.3f} to "
+        f"{family_title(family):44} {len(values):5} blocks, {min(values) * 1e3:8.3f} to "
         f"{max(values) * 1e3:8.3f} ms"
         for family, values in sorted(families.items(), key=lambda item: str(item[0]))
     ]
-
-
-def _title(family: Any) -> str:
-    kind, height, width, rest = family
-    return " ".join([f"{kind}@{height}x{width}", *(f"{name}={value}" for name, value in rest)])
-
-
-def draw(table: LatencyTable, out: Path) -> None:
-    """A panel for each family: measured blocks, and the table's own curves between them.
-
-    One curve for each alignment of the branch (of the width, where there is no branch): the gap
-    between curves is the cliff. Where blocks have a branch, it is half the width.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    from latency.interpolate import family_of
-
-    families: dict[Any, list[Any]] = {}
-    for block in table.entries:
-        families.setdefault(family_of(block), []).append(block)
-    shown = sorted((f for f in families if len(families[f]) > 1), key=str)
-    if not shown:
-        raise ValueError("the table has no two blocks of one family: nothing to draw")
-    rows = -(-len(shown) // PANELS)
-    figure, axes = plt.subplots(
-        rows, PANELS, figsize=(4.2 * PANELS, 3.1 * rows), squeeze=False, layout="constrained"
-    )
-    for axis in axes.flat[len(shown) :]:
-        axis.axis("off")
-    for axis, family in zip(axes.flat, shown, strict=False):
-        _panel(axis, table, family, families[family])
-    figure.suptitle(table.header.label)
-    figure.savefig(out, dpi=110)
-    plt.close(figure)
-
-
-def _panel(axis: Any, table: LatencyTable, family: Any, blocks: list[Any]) -> None:
-    import numpy as np
-
-    from latency.interpolate import ALIGNMENTS, alignment, widths_of
-    from space.block import BlockBatch
-    from space.errors import MissingOpError
-
-    factor = table.header.scale["factor"]
-    x = [block["c_out"] for block in blocks]
-    y = [table.entries[block].median_s * factor * 1e3 for block in blocks]
-    known = dict(blocks[0].fields)
-    color = [b["branch"] / b["c_out"] if "branch" in known else 0.5 for b in blocks]
-    axis.scatter(x, y, c=color, s=7, cmap="viridis", vmin=0.25, vmax=0.75)
-    axis.set_title(_title(family), fontsize=8)
-    axis.set_xlabel("output channels", fontsize=7)
-    axis.set_ylabel("ms", fontsize=7)
-    axis.tick_params(labelsize=7)
-    widths = np.arange(-(-min(x) // 4) * 4, max(x) + 1, 4)
-    fields: dict[str, Any] = dict(family[3]) | {"c_out": widths}
-    if "branch" in known:
-        fields["branch"] = widths // 2
-    if "c_in" in known:
-        sames = all(block["c_in"] == block["c_out"] for block in blocks)
-        middle = sorted(block["c_in"] for block in blocks)[len(blocks) // 2]
-        fields["c_in"] = widths if sames else np.full(len(widths), middle)
-        if not sames:
-            axis.set_title(f"{_title(family)} (curve: c_in={middle})", fontsize=8)
-    try:
-        batch = BlockBatch(family[0], family[1], family[2], fields)
-        curve = table.predict(batch)
-    except MissingOpError:
-        return
-    classes = alignment(widths_of(batch))
-    for name, (label, line) in enumerate(zip(ALIGNMENTS, ("-", "--", ":"), strict=True)):
-        rows = classes == name
-        if rows.any():
-            axis.plot(widths[rows], curve[rows] * 1e3, line, color="tab:red", label=label)
-    axis.legend(fontsize=6, title="multiple of", title_fontsize=6)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -195,6 +117,8 @@ def main(arguments: list[str] | None = None) -> int:
             if isinstance(table, LatencyTable):
                 print("\n" + "\n".join(family_lines(table)))
         if args.out and isinstance(table, LatencyTable):
+            from latency.table_picture import draw
+
             draw(table, args.out)
             print(f"written: {args.out}", file=sys.stderr)
     except ValueError as error:

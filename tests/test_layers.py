@@ -31,6 +31,7 @@ COMMANDS = (
     "latency.show",
     "latency.guidelines",
     "latency.validate",
+    "latency.diff",
     "space.zoo",
     "space.audit",
     "evaluator.benchmark",
