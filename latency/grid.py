@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from latency.interpolate import SIZES, alignment, family_of, widths_of
 from latency.measure import Chain, Target
-from latency.variants import VARIANTS, variants
+from latency.variants import VARIANTS, bounds, variants
 from space.block import Block, BlockBatch
 from space.network import Network
 from space.shufflenet_v2 import ShuffleNetV2Space
@@ -49,7 +49,7 @@ class Grid:
         return self.first if block["stride"] == 2 else self.rest
 
 
-FULL = Grid("full", stem=15, first=96, rest=120, head=96, relaxed=12, variants=8)
+FULL = Grid("full", stem=15, first=96, rest=120, head=96, relaxed=12, variants=12)
 COARSE = Grid("coarse", stem=8, first=20, rest=22, head=16, relaxed=10)
 
 
@@ -82,12 +82,14 @@ def space_targets(grid: Grid, space: ShuffleNetV2Space) -> list[Target]:
 
 def other_targets(grid: Grid, height: int, width: int) -> list[Target]:
     """The blocks of the paper's other networks: of the small ones each at its own input, and of
-    each kind of `latency.variants` at random widths, `height` x `width` in."""
+    each kind of `latency.variants` the narrowest, the widest and some at random widths, `height` x
+    `width` in."""
     if not grid.variants:
         return []
     known = [entry.network() for entry in entries().values()]
     networks = [network for network in known if network.flops <= SMALL]
     for family in VARIANTS:
+        networks += bounds(family, height, width)
         networks += variants(family, grid.variants, GRID_SEED, height, width)
     return network_targets(networks)
 
@@ -98,7 +100,7 @@ def network_targets(networks: Iterable[Network]) -> list[Target]:
     for network in networks:
         for index, block in enumerate(network.blocks):
             if block not in targets:
-                reach = {"head": MAX_BEFORE, "classifier": 2}.get(block.kind, 1)
+                reach = MAX_BEFORE if block.kind == "head" else 1
                 before = network.blocks[max(0, index - reach) : index]
                 targets[block] = block_in_context(block, before)
     return list(targets.values())

@@ -15,10 +15,21 @@ import numpy as np
 from space.network import _MOBILENET_V1, _MOBILENET_V2, SHUFFLENET_V1, STAGE_DEPTHS, Chain, Network
 from space.zoo_nets import RESNET_DEPTHS, XCEPTION
 
-Make: TypeAlias = Callable[[np.random.Generator, int, int], Network]
+Draw: TypeAlias = "np.random.Generator | _Bound"
+Make: TypeAlias = Callable[[Draw, int, int], Network]
 
 
-def _width(rng: np.random.Generator, low: float, high: float, step: int) -> int:
+class _Bound:
+    """Draws every width at its least (`at` 0) or its greatest (1)."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def uniform(self, low: float, high: float) -> float:
+        return high if self.at else low
+
+
+def _width(rng: Draw, low: float, high: float, step: int) -> int:
     """A multiple of `step` between the bounds, themselves rounded to one."""
     first, last = max(1, round(low / step)), max(1, round(high / step))
     return step * round(float(np.exp(rng.uniform(np.log(first), np.log(last)))))
@@ -28,7 +39,7 @@ def _shufflenet_v1(groups: int, widths: Sequence[int], first: int) -> Make:
     """`widths`: least and greatest of stage 2. Multiples of 12 suit 3 groups inside a unit, whose
     bottleneck is a quarter as wide; of 4, one group."""
 
-    def make(rng: np.random.Generator, height: int, width: int) -> Network:
+    def make(rng: Draw, height: int, width: int) -> Network:
         chain = Chain(f"ShuffleNet v1 unit g={groups}, random widths", height, width)
         chain.add("stem", c_out=_width(rng, 12, 48, 12))
         for stage, depth in enumerate(STAGE_DEPTHS):
@@ -43,7 +54,7 @@ def _shufflenet_v1(groups: int, widths: Sequence[int], first: int) -> Make:
     return make
 
 
-def _mobilenet_v1(rng: np.random.Generator, height: int, width: int) -> Network:
+def _mobilenet_v1(rng: Draw, height: int, width: int) -> Network:
     chain = Chain("MobileNet v1, random widths", height, width)
     chain.add("stem", c_out=_width(rng, 8, 32, 4), pool=0)
     c_out = 0
@@ -55,25 +66,28 @@ def _mobilenet_v1(rng: np.random.Generator, height: int, width: int) -> Network:
     return chain.network()
 
 
-def _mobilenet_v2(rng: np.random.Generator, height: int, width: int) -> Network:
+def _mobilenet_v2(rng: Draw, height: int, width: int) -> Network:
     chain = Chain("MobileNet v2, random widths", height, width)
     chain.add("stem", c_out=_width(rng, 8, 48, 4), pool=0, relu6=1)
     for expansion, channels, repeats, stride in _MOBILENET_V2:
         c_out = _width(rng, 0.3 * channels, 1.4 * channels, 4)
         for index in range(repeats):
             step = stride if index == 0 else 1
-            residual = int(step == 1 and chain.shape[0] == c_out)
+            if step == 1 and not index and chain.shape[0] == c_out:
+                c_out += 4  # equal by chance: the published networks have no shortcut here
+            residual = int(step == 1 and index > 0)
             fields = {"c_out": c_out, "expansion": expansion, "stride": step}
             chain.add("inverted_residual", **fields, residual=residual)
     chain.add("head", c_out=_width(rng, 1280, 1792, 64), relu6=1)
     return chain.network()
 
 
-def _resnet(rng: np.random.Generator, height: int, width: int) -> Network:
+def _resnet(rng: Draw, height: int, width: int) -> Network:
     chain = Chain("ResNet-50, random widths", height, width)
     chain.add("resnet_stem", c_out=_width(rng, 8, 32, 4))
     for stage, depth in enumerate(RESNET_DEPTHS):
         mid = _width(rng, 8 << stage, 32 << stage, 4)
+        mid += 4 * (4 * mid == chain.shape[0])  # equal by chance: ResNet-50 widens in each stage
         for index in range(depth):
             stride = 2 if stage and not index else 1
             fields = {"mid": mid, "c_out": 4 * mid, "stride": stride}
@@ -105,3 +119,8 @@ def variants(family: str, count: int, seed: int, height: int, width: int) -> lis
         raise ValueError(f"a family must be one of {', '.join(VARIANTS)}; got {family!r}")
     rng = np.random.default_rng((seed, list(VARIANTS).index(family)))
     return [VARIANTS[family](rng, height, width) for _ in range(count)]
+
+
+def bounds(family: str, height: int, width: int) -> list[Network]:
+    """The narrowest and the widest network of a family: what its others lie between."""
+    return [VARIANTS[family](_Bound(at), height, width) for at in (0, 1)]

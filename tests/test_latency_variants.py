@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from latency.grid import COPIES, MAX_BEFORE, Grid, network_targets, other_targets, space_targets
+from latency.interpolate import family_of, widths_of
 from latency.validate import random_networks
-from latency.variants import VARIANTS, variants
-from space.block import Block
+from latency.variants import VARIANTS, bounds, variants
+from space.block import Block, BlockBatch
 from space.network import mobilenet_v2, shufflenet_v1
 from space.shufflenet_v2 import ShuffleNetV2Space
 
@@ -19,6 +20,18 @@ def test_networks_are_seeded_and_differ(family):
     assert [n.blocks for n in one] == [n.blocks for n in two] != [n.blocks for n in other]
     assert len({n.blocks for n in one}) == 5
     assert all(network.input_shape == (3, 64, 64) for network in one)
+
+
+@pytest.mark.parametrize("family", VARIANTS)
+def test_random_networks_lie_between_the_bounds(family):
+    """Block by block and width by width, so that a table that holds the bounds covers them."""
+    low, high = bounds(family, 64, 64)
+    for network in variants(family, 30, 3, 64, 64):
+        blocks = zip(low.blocks, network.blocks, high.blocks, strict=True)
+        for trio in blocks:
+            a, b, c = (widths_of(BlockBatch.of(block))[0] for block in trio)
+            assert (a <= b).all() and (b <= c).all()
+            assert len({family_of(block) for block in trio}) == 1
 
 
 def test_units_stand_as_in_the_papers():
@@ -48,7 +61,7 @@ def test_blocks_of_networks_stand_after_their_neighbours():
     assert targets[network.blocks[1]].before == network.blocks[:1]
     unit = network.blocks[2]
     assert targets[unit].before == (unit,) and targets[unit].copies == COPIES
-    assert targets[network.blocks[-1]].before == network.blocks[-3:-1]
+    assert targets[network.blocks[-1]].before == network.blocks[-2:-1]
     head = mobilenet_v2(1.0).blocks[-1]
     before = {t.block: t.before for t in network_targets([mobilenet_v2(1.0)])}[head]
     assert len(before) == MAX_BEFORE
