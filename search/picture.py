@@ -7,12 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from latency.header import Header
-from search.problem import Evaluation
+from search.problem import CLOSED_FORM, Evaluation
 from search.report import Row, latency_line
 from search.winners import front
 
 
-def draw(path: Path, found: Evaluation, rows: Sequence[Row], title: str, header: Header) -> None:
+def draw(
+    path: Path,
+    found: Evaluation,
+    rows: Sequence[Row],
+    title: str,
+    header: Header,
+    score: str = CLOSED_FORM.label,
+) -> None:
     """Write a PNG: score against latency of all trials, the front, winners and baseline."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -66,7 +73,7 @@ def draw(path: Path, found: Evaluation, rows: Sequence[Row], title: str, header:
     batch = "" if header.batch == 1 else f" per batch of {header.batch}"
     source = textwrap.fill(latency_line(header), 110)
     axes.set_xlabel(f"latency{batch} in ms\n{source}", fontsize=8)
-    axes.set_ylabel("score (training-free, not an accuracy)")
+    axes.set_ylabel(score)
     axes.set_title(title, fontsize=10)
     axes.legend(loc="lower right", fontsize=7, framealpha=0.9, edgecolor="none")
     axes.grid(alpha=0.25)

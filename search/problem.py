@@ -35,6 +35,39 @@ class Table(Protocol):
     def network_s(self, blocks: Iterable[Block]) -> float: ...
 
 
+class Score(Protocol):
+    """Ranks architectures: the search drives it up. `identity` tells two scores apart; `label` and
+    `line` say to people what its numbers are, in a picture and under a table."""
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def line(self) -> str: ...
+
+    def __call__(self, space: ShuffleNetV2Space, genes: Genes, costs: Costs) -> Floats:
+        """The score of genes int16 [n, slots] with these costs, [n]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedFormScore:
+    """The score that needs no training: a sum of small tables (`evaluator.genes`)."""
+
+    identity: str = repr(ClosedForm())
+    label: str = "score (training-free, not an accuracy)"
+    line: str = "score: training-free closed form, higher is better; not an accuracy"
+
+    def __call__(self, space: ShuffleNetV2Space, genes: Genes, costs: Costs) -> Floats:
+        return score_genes(space, genes)
+
+
+CLOSED_FORM = ClosedFormScore()
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """A number the search chooses: 0 .. size - 1."""
@@ -91,7 +124,8 @@ class Problem:
     """Score up, latency down, under budgets and guidelines.
 
     `relax` names guidelines whose axes are open and whose limits do not bind; nor does an infinite
-    limit. `only` are the axes to search instead of every open slot of the space.
+    limit. `only` are the axes to search instead of every open slot of the space. `score` is the
+    closed form unless labels gave a better one (`search.labels`).
     """
 
     space: ShuffleNetV2Space
@@ -102,6 +136,7 @@ class Problem:
     axes: Axes = field(init=False)
     model: CostModel = field(init=False)
     only: Axes | None = None
+    score: Score = CLOSED_FORM
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "space", self.space.relaxed(self.relax))
@@ -132,7 +167,7 @@ class Problem:
         violations = np.stack(rows, axis=1)
         if np.isnan(violations).any():
             raise ValueError("every cost must be a number; got NaN from the latency table")
-        return Evaluation(genes, costs, score_genes(self.space, genes), violations)
+        return Evaluation(genes, costs, self.score(self.space, genes, costs), violations)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -148,7 +183,7 @@ class Problem:
             "slots": hashlib.sha256(json.dumps(slots).encode()).hexdigest()[:12],
             "target": table,
             "constraints": [list(item) for item in self.constraints],
-            "score": repr(ClosedForm()),
+            "score": self.score.identity,
         }
 
 

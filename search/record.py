@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from latency.host import commit
+from search.labels_options import words as option_words
 from search.problem import Evaluation, Problem
 from search.report import Limit, Row
 from search.study import Study
@@ -47,12 +48,13 @@ def record(
     rows: Sequence[Row],
     files: Mapping[str, dict[str, Any]],
     limit: Limit | None,
+    accuracy: Mapping[str, Any] | None = None,
 ) -> str:
-    """The text of winners.json."""
+    """The text of winners.json. `accuracy`: how the accuracies in `rows` were measured, if any."""
     header = problem.table.header
     entries = [{**row.record(header), **files.get(row.name, {})} for row in rows]
     by_role = {
-        "winners": [e for e in entries if e["name"] in files],
+        "winners": [e for e in entries if "files" in e],
         "baseline": next((e for e in entries if e["role"] == "baseline"), None),
         "others": [e for e in entries if e["role"] == "for comparison"],
     }
@@ -64,6 +66,7 @@ def record(
     if args.guidelines is not None:
         words += ["--guidelines", str(args.guidelines)]
     words += ["--trials", str(args.trials), "--seed", str(args.seed), "--sampler", args.sampler]
+    words += option_words(args)
     found = {
         "command": shlex.join(words),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -88,6 +91,8 @@ def record(
             "network_error": {k: v for k, v in header.network_error.items() if k != "rows"},
         },
         **by_role,
+        **({} if accuracy is None else {"accuracy": dict(accuracy)}),
+        "score": problem.score.line,
         "bound": None if limit is None else dataclasses.asdict(limit),
     }
     return json.dumps(found, indent=2) + "\n"

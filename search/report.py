@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from latency.header import Header
 from search.baseline import Baseline
 from search.budget import scaled
-from search.problem import Evaluation, Problem, Table
+from search.problem import CLOSED_FORM, Evaluation, Problem, Table
 from search.winners import Winner
 from space.errors import MissingOpError
 from space.guidelines import NAMES, Guidelines
@@ -22,7 +24,7 @@ OTHERS = ("ShuffleNet v1", "MobileNet v2")
 class Row:
     """One network of the answer. `score` is None outside the space it compares in, `latency_s`
     None where the table cannot tell; `measured_s` is the whole network run on this machine, if the
-    table is of it."""
+    table is of it. `accuracy` is measured: seed and percent of each training (`search.labels`)."""
 
     name: str
     role: str
@@ -36,12 +38,20 @@ class Row:
     architecture: str = ""
     genes: tuple[int, ...] = ()
     measured_s: float | None = None
+    accuracy: tuple[tuple[int, float], ...] = ()
 
     def record(self, header: Header) -> dict[str, Any]:
         """The row for JSON, every latency with its source and the table's own error."""
         record: dict[str, Any] = {"name": self.name, "role": self.role}
         if self.architecture:
             record |= {"architecture": self.architecture, "genes": list(self.genes)}
+        if self.accuracy:
+            values = [value for _, value in self.accuracy]
+            record["measured_accuracy"] = {
+                "mean": float(np.mean(values)),
+                "deviation": deviation(values),
+                "by_seed": {str(seed): value for seed, value in self.accuracy},
+            }
         return {
             **record,
             "flops": int(self.flops),
@@ -54,6 +64,11 @@ class Row:
             "score": self.score,
             **{name: getattr(self.guidelines, name) for name in NAMES},
         }
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """The standard deviation of a sample; None of a single value."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def row_of(
@@ -150,12 +165,11 @@ class Limit:
 
 def limit_of(problem: Problem, found: Evaluation, base: Baseline | None) -> Limit | None:
     """The bound beside the best found; None without a baseline, with axes open that break a
-    guideline, or if nothing found reaches the baseline in one of the two."""
-    import numpy as np
-
+    guideline, with another score than the closed form, or if nothing found reaches the baseline in
+    one of the two."""
     from search.bound import Bounds
 
-    if base is None or problem.relax:
+    if base is None or problem.relax or problem.score != CLOSED_FORM:
         return None
     score, latency = float(base.found.score[0]), float(base.found.costs.latency_s[0])
     as_good = found.feasible & (found.score >= score)
@@ -212,7 +226,15 @@ def latency_line(header: Header) -> str:
     return f"latency: {header.label}; mean error {error[0]:.1%} on {error[1]}"
 
 
-def print_rows(rows: Sequence[Row], header: Header) -> None:
+def _accuracy(row: Row) -> str:
+    values = [value for _, value in row.accuracy]
+    spread = deviation(values)
+    if spread is None:
+        return f"{values[0]:.2f} %" if values else "-"
+    return f"{np.mean(values):.2f} +- {spread:.2f} %"
+
+
+def print_rows(rows: Sequence[Row], header: Header, score: str = CLOSED_FORM.line) -> None:
     """The table on stdout, with the source of the latencies under it."""
     from rich.console import Console
     from rich.table import Table as RichTable
@@ -226,6 +248,9 @@ def print_rows(rows: Sequence[Row], header: Header) -> None:
     heads = ["FLOPs", "params", f"latency{per}", "speed-up", "score", *(n.upper() for n in NAMES)]
     if whole:
         heads.insert(3, "run whole")
+    trained = any(row.accuracy for row in rows)
+    if trained:
+        heads.insert(0, "accuracy")
     for head in heads:
         shown.add_column(head, justify="right", no_wrap=True)
     for row in rows:
@@ -234,6 +259,7 @@ def print_rows(rows: Sequence[Row], header: Header) -> None:
         run = "-" if row.measured_s is None else scaled(row.measured_s, "latency_s")
         shown.add_row(
             row.name,
+            *([_accuracy(row)] if trained else []),
             scaled(row.flops, "flops"),
             scaled(row.params, "params"),
             latency,
@@ -252,7 +278,7 @@ def print_rows(rows: Sequence[Row], header: Header) -> None:
         console.print("latency -: the table has no such blocks", soft_wrap=True)
     if whole:
         console.print("run whole: measured on this machine just now, interleaved", soft_wrap=True)
-    console.print("score: training-free closed form, higher is better; not an accuracy")
+    console.print(score, soft_wrap=True)
     for row in rows:
         if row.architecture and row.role != "baseline":
             console.print(f"{row.name}: {row.role}", soft_wrap=True)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.command import DONE, INTERRUPTED, SAMPLERS, Parser, run_command, say
+from search.labels_options import add_options, wanted
 
 if TYPE_CHECKING:
+    from search.labels import Labelling
     from search.problem import Problem, Table
     from search.study import Study
 
@@ -68,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
         help="go on with the study in --out; an error if there is none",
     )
     result.add_argument("--format", choices=("table", "json"), default="table")
+    add_options(result)
     return result
 
 
@@ -85,9 +88,10 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError(f"--trials must be at least 1; got {args.trials}")
     if args.seed < 0:
         raise ValueError(f"--seed must be at least 0; got {args.seed}")
+    asked = wanted(args)
     table = target_table(args.target)
     out = args.out or _default_out(args)
-    path = out / "study.db"
+    path = out / ("study.db" if asked is None else "labels.jsonl")
     if args.resume and not path.exists():
         raise ValueError(f"--resume needs a study in {out}; there is no {path}")
 
@@ -104,13 +108,33 @@ def _run(args: argparse.Namespace) -> int:
     _writable(out)
     _say_cost(problem)
     with locked(out):
+        labelling = None
+        if asked is not None:
+            from search.labels import Labelling
+
+            try:
+                labelling = Labelling.open(asked, problem, args.seed, out)
+                problem = labelling.scored()
+            except KeyboardInterrupt:
+                return _stopped(path)
+            path = out / labelling.study_name(problem)
         study = Study.open(problem, seed=args.seed, sampler=args.sampler, path=path)
         if study.trials:
             say(f"{path} holds {study.trials} trials of this search; going on from there")
         if not _search(study, args.trials):
             say(f"stopped; {study.trials} finished trials are in {path}. The same command goes on")
             return INTERRUPTED
-        return _answer(args, problem, study, out)
+        try:
+            return _answer(args, problem, study, out, labelling)
+        except KeyboardInterrupt:
+            if labelling is None:
+                raise
+            return _stopped(labelling.store.path)
+
+
+def _stopped(path: Path) -> int:
+    say(f"stopped; finished trainings are in {path}. The same command goes on")
+    return INTERRUPTED
 
 
 def _say_cost(problem: Problem) -> None:
@@ -152,6 +176,8 @@ def _default_out(args: argparse.Namespace) -> Path:
         words.append(f"seed{args.seed}")
     if args.sampler != "prescreened":
         words.append(args.sampler)
+    if args.data is not None:
+        words.append("trained")
     return Path("out") / "-".join(words)
 
 
@@ -187,7 +213,13 @@ def _search(study: Study, trials: int) -> bool:
     return True
 
 
-def _answer(args: argparse.Namespace, problem: Problem, study: Study, out: Path) -> int:
+def _answer(
+    args: argparse.Namespace,
+    problem: Problem,
+    study: Study,
+    out: Path,
+    labelling: Labelling | None,
+) -> int:
     from latency.host import write_atomic
     from search.baseline import baseline
     from search.export import export
@@ -202,29 +234,42 @@ def _answer(args: argparse.Namespace, problem: Problem, study: Study, out: Path)
     chosen = winners(found, base)
     header = problem.table.header
     rows = with_measurements(answer(problem, found, chosen, base), header)
+    if labelling is not None:
+        rows = labelling.measured(rows)
     budget = " and ".join(map(str, problem.budgets))
     title = f"{args.target}, {budget}: {study.trials} trials, seed {args.seed}"
-    draw(out / "front.png", found, rows, title, header)
+    draw(out / "front.png", found, rows, title, header, problem.score.label)
     files: dict[str, dict[str, Any]] = {}
     for winner, row in zip(chosen, rows, strict=False):
         stem = out / winner.name.replace(" ", "-")
         difference = export(row.network, stem, args.seed)
         names = [stem.with_suffix(s).name for s in (".safetensors", ".onnx")]
         files[winner.name] = {"files": names, "onnx_max_relative_difference": difference}
+    told: dict[str, Any] | None = None
+    if labelling is not None:
+        told = labelling.record(rows)
+        for row in rows:
+            if row.accuracy:
+                files.setdefault(row.name, {})["trained"] = labelling.weights(row)
     write_atomic(out / "front.csv", front_csv(problem, found))
     limit = limit_of(problem, found, base)
-    text = record(args, problem, study, rows, files, limit)
+    text = record(args, problem, study, rows, files, limit, told)
     write_atomic(out / "winners.json", text)
-    _remove_others(out, {name for entry in files.values() for name in entry["files"]})
+    _remove_others(out, {name for each in files.values() for name in each.get("files", ())})
     if args.format == "json":
         print(text, end="")
         return DONE
-    print_rows(rows, header)
+    print_rows(rows, header, problem.score.line)
+    if labelling is not None:
+        for line in labelling.lines(rows, None if base is None else base.name):
+            print(line)
     if base is None:
         print("no ShuffleNet v2 is within the budget: no speed-up is given")
     for line in limit.lines(base.name) if limit is not None and base is not None else ():
         print(line)
     for name, entry in files.items():
+        if "files" not in entry:
+            continue
         difference = entry["onnx_max_relative_difference"]
         print(f"{name}: {', '.join(entry['files'])}; ONNX against torch: {difference:.1e}")
     print(f"all in {out}: winners.json, front.csv, front.png, study.db")

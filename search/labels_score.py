@@ -1,0 +1,148 @@
+"""What labels make of the score: a predictor, if it ranks better than the closed form does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluator.data import digest
+from evaluator.genes import free_scores
+from search.problem import CLOSED_FORM, Evaluation, Problem, Score
+from space.costs import Costs
+from space.shufflenet_v2 import ShuffleNetV2Space
+from space.slots import Genes
+
+if TYPE_CHECKING:
+    from evaluator.predictor import Predictor
+
+Floats = NDArray[np.float64]
+FORMAT = 1  # of the identity: changes when the same labels would give other predictions
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedScore:
+    """The accuracy in % that short training would give, as a predictor has it from labels."""
+
+    identity: str
+    correlation: float
+    labels: int
+    predictor: Predictor = field(compare=False, repr=False)
+
+    @property
+    def label(self) -> str:
+        return "predicted accuracy after short training in %"
+
+    @property
+    def line(self) -> str:
+        return (
+            f"score: predicted accuracy after short training in %, from {self.labels} labels; "
+            f"cross-validated rank correlation {self.correlation:.2f}. Not measured"
+        )
+
+    def __call__(self, space: ShuffleNetV2Space, genes: Genes, costs: Costs) -> Floats:
+        return self.predictor.predict(genes, free_scores(space, genes, costs.flops, costs.params))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """Both scores on the same labels, by Spearman's rank correlation with the accuracies.
+    `predictor` is cross-validated; None if none could be fitted, and `why`."""
+
+    labels: int
+    stopped: int
+    predictor: float | None
+    closed_form: float
+    why: str = ""
+
+    @property
+    def better(self) -> bool:
+        """Whether the predictor is used."""
+        return self.predictor is not None and self.predictor > self.closed_form
+
+    def lines(self) -> list[str]:
+        """For people."""
+        # Of a correlation near 0; less near 1 (Fisher 1915).
+        error = 1 / np.sqrt(max(self.labels - 1, 1))
+        early = f", {self.stopped} of them stopped early" if self.stopped else ""
+        told = [f"{self.labels} labels{early}; rank correlation with their accuracy:"]
+        if self.predictor is None:
+            told.append(f"  predictor: none ({self.why})")
+        else:
+            told.append(f"  predictor, cross-validated: {self.predictor:.3f}")
+        told.append(
+            f"  closed form, which needs no labels: {self.closed_form:.3f} (either is uncertain "
+            f"by up to {error:.2f})"
+        )
+        if self.better:
+            told.append("the predictor ranks better and is the score")
+        else:
+            told.append("the predictor is no better than the closed form, which stays the score")
+        return told
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "labels": self.labels,
+            "stopped_early": self.stopped,
+            "rank_correlation": {
+                "predictor_cross_validated": self.predictor,
+                "closed_form": self.closed_form,
+            },
+            "score": "predictor" if self.better else "closed form",
+        }
+
+
+def score_of(
+    problem: Problem,
+    found: Evaluation,
+    accuracy: Floats,
+    *,
+    stopped: int,
+    told: Sequence[str],
+    folder: Path,
+) -> tuple[Score, Judged]:
+    """The better score on labels, and how both were judged.
+
+    `found`: the labelled architectures with the closed form as their score; `accuracy`: in %;
+    `told`: what names the labels. The predictor is kept in `folder` and read again from there:
+    fitted anew on another machine, its last digits might differ.
+    """
+    from scipy import stats
+
+    closed = 0.0
+    if np.ptp(found.score) > 0 and np.ptp(accuracy) > 0:
+        closed = float(stats.spearmanr(found.score, accuracy).statistic)
+    name = digest([FORMAT, list(told), [repr(float(value)) for value in accuracy]])
+    judged = {"labels": len(accuracy), "stopped": stopped, "closed_form": closed}
+    try:
+        predictor = _predictor(problem, found, accuracy, folder / f"predictor-{name}.json")
+    except ValueError as error:
+        why = str(error).rstrip(".")
+        return CLOSED_FORM, Judged(**judged, predictor=None, why=why)  # type: ignore[arg-type]
+    correlation = predictor.cross_validated
+    assert correlation is not None
+    result = Judged(**judged, predictor=correlation)  # type: ignore[arg-type]
+    if not result.better:
+        return CLOSED_FORM, result
+    return PredictedScore(f"predictor {name}", correlation, len(accuracy), predictor), result
+
+
+def _predictor(problem: Problem, found: Evaluation, accuracy: Floats, path: Path) -> Predictor:
+    from evaluator.predictor import Predictor
+    from latency.host import write_atomic
+
+    if path.exists():
+        try:
+            return Predictor.from_json(path.read_text(encoding="utf-8"))
+        except (ValueError, json.JSONDecodeError):
+            path.unlink()
+    scores = free_scores(problem.space, found.genes, found.costs.flops, found.costs.params)
+    predictor = Predictor.fit(problem.space, found.genes, accuracy, scores=scores)
+    write_atomic(path, predictor.to_json())
+    return predictor
