@@ -52,12 +52,13 @@ class PredictedScore:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """Both scores on the same labels, by Spearman's rank correlation with the accuracies.
-    `predictor` is cross-validated; None if none could be fitted, and `why`."""
+    `predictor` is cross-validated; None if none could be fitted, and `why`. `flops`: of FLOPs."""
 
     labels: int
     stopped: int
     predictor: float | None
     closed_form: float
+    flops: float
     why: str = ""
 
     @property
@@ -83,6 +84,12 @@ class Judged:
             told.append("the predictor ranks better and is the score")
         else:
             told.append("the predictor is no better than the closed form, which stays the score")
+        if self.flops < 0:
+            told.append(
+                f"warning: smaller networks reached more here (rank correlation with FLOPs "
+                f"{self.flops:.2f}): such short training favours what learns fast, and may rank "
+                "longer training wrongly. Give more --images or --epochs"
+            )
         return told
 
     def record(self) -> dict[str, Any]:
@@ -93,6 +100,7 @@ class Judged:
             "rank_correlation": {
                 "predictor_cross_validated": self.predictor,
                 "closed_form": self.closed_form,
+                "flops": self.flops,
             },
             "score": "predictor" if self.better else "closed form",
         }
@@ -113,13 +121,13 @@ def score_of(
     `told`: what names the labels. The predictor is kept in `folder` and read again from there:
     fitted anew on another machine, its last digits might differ.
     """
-    from scipy import stats
-
-    closed = 0.0
-    if np.ptp(found.score) > 0 and np.ptp(accuracy) > 0:
-        closed = float(stats.spearmanr(found.score, accuracy).statistic)
     name = digest([FORMAT, list(told), [repr(float(value)) for value in accuracy]])
-    judged = {"labels": len(accuracy), "stopped": stopped, "closed_form": closed}
+    judged = {
+        "labels": len(accuracy),
+        "stopped": stopped,
+        "closed_form": _spearman(found.score, accuracy),
+        "flops": _spearman(found.costs.flops, accuracy),
+    }
     try:
         predictor = _predictor(problem, found, accuracy, folder / f"predictor-{name}.json")
     except ValueError as error:
@@ -131,6 +139,12 @@ def score_of(
     if not result.better:
         return CLOSED_FORM, result
     return PredictedScore(f"predictor {name}", correlation, len(accuracy), predictor), result
+
+
+def _spearman(a: Floats, b: Floats) -> float:
+    from scipy import stats
+
+    return float(stats.spearmanr(a, b).statistic) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
 
 
 def _predictor(problem: Problem, found: Evaluation, accuracy: Floats, path: Path) -> Predictor:

@@ -272,7 +272,8 @@ def _answer(
             continue
         difference = entry["onnx_max_relative_difference"]
         print(f"{name}: {', '.join(entry['files'])}; ONNX against torch: {difference:.1e}")
-    print(f"all in {out}: winners.json, front.csv, front.png, study.db")
+    name = "study.db" if labelling is None else labelling.study_name(problem)
+    print(f"all in {out}: winners.json, front.csv, front.png, {name}")
     return DONE
 
 
