@@ -1,7 +1,8 @@
 """The accuracy of a network cut from shared weights, and how it ranks trained ones.
 
 Batch norm statistics of shared weights are those of no network, so each network gets its own:
-reset, then averaged over a few training batches (Universally Slimmable Networks, section 3.5).
+reset, then averaged over a few training batches (Universally Slimmable Networks,
+"Post-Statistics of Batch Normalization").
 """
 
 from __future__ import annotations

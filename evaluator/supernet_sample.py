@@ -66,12 +66,11 @@ def parse_flops(text: str) -> tuple[float, float]:
         values = [float(p[:-1]) * units[p[-1]] for p in text.split("-")]
     except (ValueError, KeyError, IndexError):
         values = []
-    low, high = (
-        [0.0, *values] if len(values) == 1 else (values if len(values) == 2 else (1.0, 0.0))
-    )
-    if not 0 <= low < high:
+    if len(values) == 1:
+        values = [0.0, *values]
+    if len(values) != 2 or not 0 <= values[0] < values[1]:
         raise ValueError(f"--budget must be like 30M-160M or 160M; got {text!r}")
-    return low, high
+    return values[0], values[1]
 
 
 def float_of(printed: str) -> float:
@@ -86,10 +85,10 @@ class Sampler:
 
     `limits`: slot -> allowed genes; all open ones otherwise. `flops`: (least, most) at the space's
     own input; None for all. `sampling`: "sandwich" (largest, smallest, `random` more: Yu & Huang,
-    Universally Slimmable Networks, ICCV 2019, section 3.3) or "single" (one path a step: Guo et
-    al., Single Path One-Shot, ECCV 2020, section 3.3). `fair`: a FLOPs bin is drawn first, then a
-    network in it (as AttentiveNAS draws a FLOPs target first: Wang et al., CVPR 2021, section 3),
-    since a uniform draw hardly ever gives small or large ones. Over the first `warm` of the
+    Universally Slimmable Networks, ICCV 2019, "The Sandwich Rule") or "single" (one path a step:
+    Guo et al., Single Path One-Shot, ECCV 2020, "Uniform Sampling"). `fair`: a FLOPs bin is drawn
+    first, then a network in it (AttentiveNAS draws a target of FLOPs first too: Wang et al., CVPR
+    2021), since a uniform draw hardly ever gives small or large ones. Over the first `warm` of the
     training the largest is trained alone; until `widened` the draw opens from the top of the FLOPs
     range down.
 

@@ -36,8 +36,8 @@ def small_network(
 @dataclass(eq=False)
 class SupernetTraining(Training):
     """Shared weights in training; `network` is the largest. With `distill`, the others of a step
-    learn the largest's outputs in place of the labels (in-place distillation: Universally
-    Slimmable Networks, section 3.4). Processes draw the same networks and add gradients."""
+    learn the largest's outputs in place of the labels (Universally Slimmable
+    Networks, "Inplace Distillation"). Processes draw the same networks and add gradients."""
 
     sampler: Sampler = field(kw_only=True)
     classes: int = field(kw_only=True)

@@ -70,7 +70,8 @@ class SharedWeights(nn.Module):
     """The shared weights of all networks that can be cut from `network`, the largest.
 
     With `transform`, a smaller kernel is the centre of the larger times a matrix that is learned,
-    one a layer and step of size (Once-for-All, section 3.2); without, the centre itself.
+    one a layer and step of size (Once-for-All, elastic kernel
+    size); without, the centre itself.
     """
 
     def __init__(self, network: Network, seed: int = 0, *, transform: bool = False) -> None:
