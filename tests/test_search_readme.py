@@ -27,7 +27,7 @@ def commands(text: str) -> list[str]:
     found = []
     for block in (*FENCE.findall(text), *INDENTED.findall(text)):
         for line in block.replace("\\\n", " ").splitlines():
-            words = line.removeprefix("$ ").partition(" #")[0].strip()
+            words = line.removeprefix("$ ").partition(" #")[0].strip(, "latency.estimate", "latency.validate")
             if words.startswith("python -m "):
                 found.append(words)
     return found
