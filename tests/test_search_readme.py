@@ -19,7 +19,7 @@ INDENTED = re.compile(r"^    (python -m [^\[\n]+)$", re.MULTILINE)  # [...]: a s
 MAIN = "python -m search.run --target arm --budget 146M"
 # What makes a command long, or needs what another command made or a device.
 DEAR = ("latency.build", "search.reproduce", "search.ablation", "evaluator.", "out/", "cpu",
-        "samplers", "latency.guidelines")  # fmt: skip
+        "samplers", "latency.guidelines", "latency.estimate", "latency.validate")  # fmt: skip
 
 
 def commands(text: str) -> list[str]:
@@ -27,7 +27,7 @@ def commands(text: str) -> list[str]:
     found = []
     for block in (*FENCE.findall(text), *INDENTED.findall(text)):
         for line in block.replace("\\\n", " ").splitlines():
-            words = line.removeprefix("$ ").partition(" #")[0].strip(, "latency.estimate", "latency.validate")
+            words = line.removeprefix("$ ").partition(" #")[0].strip()
             if words.startswith("python -m "):
                 found.append(words)
     return found
