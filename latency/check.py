@@ -56,23 +56,46 @@ def spearman(a: Floats, b: Floats) -> float:
 def left_out_error(
     seconds: Mapping[Block, float], folds: int = 5, seed: int = 0
 ) -> dict[str, Any]:
-    """How well blocks are told from the others: each fold predicted without its own entries."""
-    from latency.interpolate import Interpolator
+    """How well blocks are told from the others: each fold predicted without its own entries.
+
+    `kinds` and `alignments` split the same errors by kind of unit and by what divides its width.
+    Blocks at the edge of the measured range have nothing to be told from and are not counted.
+    """
+    from latency.interpolate import ALIGNMENTS, Interpolator, alignment, widths_of
 
     blocks = list(seconds)
     part = np.random.default_rng(seed).integers(folds, size=len(blocks))
-    errors = []
+    errors: list[float] = []
+    kinds: dict[str, list[float]] = {}
+    alignments: dict[str, list[float]] = {name: [] for name in ALIGNMENTS}
     for fold in range(folds):
         kept = {b: seconds[b] for b, p in zip(blocks, part, strict=True) if p != fold}
         others = Interpolator(kept)
         for block in (b for b, p in zip(blocks, part, strict=True) if p == fold):
+            one = BlockBatch.of(block)
             try:
-                predicted = float(others.predict(BlockBatch.of(block))[0])
-            except MissingOpError:  # at the edge of the range: nothing to interpolate from
+                predicted = float(others.predict(one)[0])
+            except MissingOpError:
                 continue
             errors.append(abs(predicted / seconds[block] - 1))
+            kinds.setdefault(_kind(block), []).append(errors[-1])
+            alignments[ALIGNMENTS[int(alignment(widths_of(one))[0])]].append(errors[-1])
     if not errors:
         return {}
+    return {
+        **_left_out(errors),
+        "kinds": {name: _left_out(kinds[name]) for name in sorted(kinds)},
+        "alignments": {name: _left_out(found) for name, found in alignments.items() if found},
+    }
+
+
+def _kind(block: Block) -> str:
+    """The kind of a unit, with its stride where that decides what the unit is."""
+    strides = "shufflenet_v2", "shufflenet_v1", "separable", "inverted_residual", "bottleneck"
+    return f"{block.kind} stride={block['stride']}" if block.kind in strides else block.kind
+
+
+def _left_out(errors: Sequence[float]) -> dict[str, Any]:
     return {
         "blocks": len(errors),
         "mean_abs_error": _short(float(np.mean(errors))),

@@ -72,6 +72,12 @@ def error_lines(header: Header) -> list[str]:
             f"{left['mean_abs_error']:.1%}, median {left['median_abs_error']:.1%}, 95 % of them "
             f"within {left['abs_error_95pct']:.1%}"
         )
+        for group, title in (("kinds", ""), ("alignments", "width a multiple of ")):
+            for name, row in left.get(group, {}).items():
+                lines.append(
+                    f"  {title}{name}: {row['blocks']} blocks, mean error "
+                    f"{row['mean_abs_error']:.1%}, median {row['median_abs_error']:.1%}"
+                )
     if noise["spread"] > NOISE_WARNING:
         lines.append(
             f"warning: samples spread by {noise['spread']:.0%}: the machine was not quiet; "

@@ -179,6 +179,22 @@ def test_left_out_blocks_of_a_straight_line_are_told_exactly():
     assert left_out_error(dict(list(blocks.items())[:3])) == {}
 
 
+def test_left_out_errors_are_split_by_kind_and_alignment():
+    """A straight line but for one width in three, whose noise then stands in its own row."""
+    noise = np.random.default_rng(0).uniform(0.5, 1.5, 100)
+    blocks = {
+        Block("stem", 224, 224, c_out=4 * c): c * (noise[c] if c % 2 else 1.0)
+        for c in range(1, 60)
+    }
+    found = left_out_error(blocks)
+    assert found["kinds"] == {
+        "stem": {name: found[name] for name in found if name not in ("kinds", "alignments")}
+    }
+    assert found["alignments"]["8"]["abs_error_95pct"] < 0.2
+    assert found["alignments"]["4"]["median_abs_error"] > 0.1
+    assert sum(row["blocks"] for row in found["alignments"].values()) == found["blocks"]
+
+
 TINY = Grid("tiny", stem=8, first=9, rest=12, head=9)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from latency.engines.null import block_s
 from latency.grid import FULL, space_targets, spread
-from latency.interpolate import Interpolator, alignment, widths_of
+from latency.interpolate import Interpolator, alignment, family_of, widths_of
 from space.block import Block, BlockBatch
 from space.errors import MissingOpError
 from space.shufflenet_v2 import ShuffleNetV2Space
@@ -116,3 +116,77 @@ def test_grid_covers_corners_and_alignments():
         assert {(24, 48), (24, 512), (256, 48), (256, 512)} <= corners
         counts = np.bincount(alignment(chosen), minlength=3)
         assert counts.min() >= 10 and len({tuple(w) for w in chosen}) == 40
+
+
+def cliff(c_out, branch):
+    """Seconds of a made-up unit: three times as long where 4 does not divide its branch."""
+    return 1e-8 * c_out * branch * (3.0 if branch % 4 else 1.0)
+
+
+def cliff_error():
+    """Greatest relative error between measured widths: four are measured, four are not, ..."""
+    widths = np.arange(40, 264, 4)
+    fields = {"c_in": widths, "c_out": widths, "branch": widths // 2}
+    batch = BlockBatch("shufflenet_v2", 28, 28, fields)
+    known = {batch.block(i): cliff(*pair) for i, pair in enumerate(_pairs(widths)) if i % 8 < 4}
+    inside = BlockBatch("shufflenet_v2", 28, 28, {name: v[:-4] for name, v in fields.items()})
+    found = Interpolator(known).predict(inside)
+    exact = np.array([cliff(*pair) for pair in _pairs(widths)])[:-4]
+    return np.abs(found / exact - 1).max()
+
+
+def _pairs(widths):
+    return [(int(c), int(c) // 2) for c in widths]
+
+
+def test_a_cliff_survives_only_where_alignments_are_kept_apart(monkeypatch):
+    """The same widths smoothed over alignments are wrong by more than half the cliff."""
+    assert cliff_error() < 0.03
+    monkeypatch.setattr("latency.interpolate.alignment", lambda sizes: np.zeros(len(sizes), int))
+    assert cliff_error() > 0.3
+
+
+def test_stride_2_is_interpolated_over_both_of_its_widths():
+    """A plane with an interaction and a cliff in each width; points of no measured row or column
+    are told from the others."""
+
+    def seconds(c_in, c_out):
+        up = -(-c_in // 8) * 8
+        return 1e-9 * (3000 + up * 40 + up * c_out + 20 * c_out) * (2.5 if c_out % 8 else 1)
+
+    batch = SPACE.segments()[3].batch
+    rows = np.flatnonzero(batch.column("kernel") == 3)
+    c_in, c_out = batch.column("c_in")[rows], batch.column("c_out")[rows]
+    exact = np.array([seconds(int(a), int(b)) for a, b in zip(c_in, c_out, strict=True)])
+    chosen = spread(widths_of(batch)[rows], 96)
+    known = {batch.block(int(rows[i])): exact[i] for i in chosen}
+    some = np.random.default_rng(1).choice(len(rows), 300, replace=False)
+    plain = {name: np.asarray(v)[rows][some] for name, v in batch.fields.items() if np.ndim(v)}
+    fields = {**batch.fields, **plain}
+    found = Interpolator(known).predict(BlockBatch("shufflenet_v2", 28, 28, fields))
+    error = np.abs(found / exact[some] - 1)
+    assert error.mean() < 0.01 and np.quantile(error, 0.95) < 0.04
+
+
+def test_an_alignment_that_was_not_measured_is_an_error():
+    blocks = {Block("stem", 224, 224, c_out=c): 1e-6 * c for c in range(8, 80, 4)}
+    odd = BlockBatch("stem", 224, 224, {"c_out": np.array([30])})
+    with pytest.raises(MissingOpError, match="c_out=30"):
+        Interpolator(blocks).predict(odd)
+
+
+def test_units_with_other_steps_are_other_families():
+    """A bottleneck that widens has a projected shortcut; 3 groups need widths that 12 divides."""
+
+    def unit(kind, c_in, c_out, **fields):
+        return Block(kind, 28, 28, c_in=c_in, c_out=c_out, **fields)
+
+    wide, same = unit("bottleneck", 64, 128, mid=32), unit("bottleneck", 128, 128, mid=32)
+    even, uneven = unit("shufflenet_v1", 120, 120), unit("shufflenet_v1", 128, 128)
+    assert family_of(wide) != family_of(same) and len(wide.steps) != len(same.steps)
+    assert family_of(even) != family_of(uneven)
+    known = {unit("bottleneck", c, 2 * c, mid=c // 2): 1e-6 * c for c in range(16, 128, 8)}
+    known |= {unit("bottleneck", c, c, mid=c // 4): 2e-6 * c for c in range(32, 256, 16)}
+    fields = {"c_in": np.array([64, 128]), "c_out": np.array([128, 128]), "mid": 32}
+    found = Interpolator(known).predict(BlockBatch("bottleneck", 28, 28, fields))
+    np.testing.assert_allclose(found, [64e-6, 256e-6], rtol=1e-12)
