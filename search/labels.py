@@ -182,7 +182,7 @@ class Labelling:
         say(
             f"{len(left)} labels: about {about(float(costs[left].sum()))} on this machine{most}; "
             f"after the search up to {WINNERS} winners and the baseline, {self.wanted.seeds} "
-            f"seeds each: about {about(later)}"
+            f"{'seed' if self.wanted.seeds == 1 else 'seeds'} each: about {about(later)}"
         )
         return costs
 
@@ -223,13 +223,16 @@ class Labelling:
     def lines(self, rows: Sequence[Row], base: str | None) -> list[str]:
         """What the accuracies are, and each winner against the baseline."""
         recipe, seeds = self.again.recipe, [str(seed) for seed, _ in rows[0].accuracy]
+        over = f"mean and deviation over seeds {', '.join(seeds)}"
+        if len(seeds) == 1:
+            over = f"seed {seeds[0]} alone, so of unknown spread"
         epochs = recipe.total_steps(len(self.again.train)) / recipe.steps_per_epoch(
             len(self.again.train)
         )
         told = [
             f"accuracy: measured on {len(self.again.test)} test images of {self.again.data.name} "
             f"after {epochs:g} epochs of {len(self.again.train)} images at {recipe.input}x"
-            f"{recipe.input}; mean and deviation over seeds {', '.join(seeds)}; all trained alike"
+            f"{recipe.input}; {over}; all trained alike"
         ]
         by_name = {row.name: [value for _, value in row.accuracy] for row in rows}
         for row in rows:
