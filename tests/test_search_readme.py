@@ -19,7 +19,8 @@ INDENTED = re.compile(r"^    (python -m [^\[\n]+)$", re.MULTILINE)  # [...]: a s
 MAIN = "python -m search.run --target arm --budget 146M"
 # What makes a command long, or needs what another command made or a device.
 DEAR = ("latency.build", "search.reproduce", "search.ablation", "evaluator.", "out/", "cpu",
-        "samplers", "latency.guidelines", "latency.estimate", "latency.validate", "--data")  # fmt: skip
+        "samplers", "latency.guidelines", "latency.estimate", "latency.validate",
+        "--data")  # fmt: skip
 
 
 def commands(text: str) -> list[str]:
