@@ -240,7 +240,7 @@ def print_rows(rows: Sequence[Row], header: Header, score: str = CLOSED_FORM.lin
     from rich.table import Table as RichTable
 
     # As wide as the rows: a narrower terminal wraps them, which rich would cut.
-    console = Console(width=118, highlight=False)
+    console = Console(width=150, highlight=False)
     per = "" if header.batch == 1 else f" of {header.batch}"
     shown = RichTable(box=None, pad_edge=False, header_style="bold")
     shown.add_column("network", no_wrap=True)

@@ -164,7 +164,9 @@ def target_table(target: str) -> Table:
             raise
     from latency.build import ensure_host_table
 
-    return ensure_host_table()
+    ensure_host_table()
+    # As the next run will read it: a study knows its table by what the file says.
+    return load_table(target)
 
 
 def _default_out(args: argparse.Namespace) -> Path:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ from search.labels_prune import Pruning, completed
 from search.labels_score import score_of
 from search.labels_show import about
 from search.problem import CLOSED_FORM, Evaluation, Floats, Problem
-from search.run import main, parser
+from search.report import print_rows, row_of
+from search.run import main, parser, target_table
 from space.shufflenet_v2 import ShuffleNetV2Space
 
 WORDS = ["--target", "arm", "--budget", "41M", "--trials", "30", "--labels", "10", "--seeds", "2"]
@@ -218,6 +220,33 @@ class TestScore:
 def test_durations() -> None:
     told = {0.2: "1 s", 40: "40 s", 2400: "40 min", 9000: "2.5 h", 90000: "25 h"}
     assert {seconds: about(seconds) for seconds in told} == told
+
+
+def test_a_host_table_just_made_is_the_one_on_disk(monkeypatch, arm: OpCostModel) -> None:
+    """Or the study of the first run would be of another table for the second."""
+    answers: list[object] = [FileNotFoundError("none yet"), arm]
+
+    def load(target: str) -> object:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("latency.table.load_table", load)
+    monkeypatch.setattr("latency.build.ensure_host_table", lambda: "in memory")
+    assert target_table("cpu") is arm
+
+
+def test_accuracies_fit_in_the_table(problem: Problem, capsys) -> None:
+    """The widest rows there are: accuracies beside networks run whole."""
+    base = baseline(problem)
+    assert base is not None
+    row = row_of(problem, base.found, 0, base.name, "baseline", None)
+    wide = replace(row, name="MobileNet v2 0.4 at 160x160", accuracy=((1, 100.0), (2, 85.86)))
+    print_rows([replace(wide, measured_s=1.2345e-3)], problem.table.header)
+    text = capsys.readouterr().out
+    assert "92.93 +- 10.00 %" in text
+    assert "\u2026" not in text
 
 
 @pytest.mark.slow
