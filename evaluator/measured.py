@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evaluator.train_command import Parser, run_command, say
+from space.command import Parser, run_command, say
 
 if TYPE_CHECKING:
     from evaluator.data_batches import ArrayBatches
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     args = parser().parse_args(argv)
-    return run_command("evaluator.measured", lambda: _run(args))
+    return run_command("evaluator.measured", lambda: _run(args), extra="train")
 
 
 def recipes(epochs: float | None = None, images: int | None = None) -> dict[str, Recipe]:

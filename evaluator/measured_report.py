@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluator.train_command import Parser, run_command
+from space.command import Parser, run_command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     args = parser().parse_args(argv)
-    return run_command("evaluator.measured_report", lambda: _run(args))
+    return run_command("evaluator.measured_report", lambda: _run(args), extra="train")
 
 
 def report(path: Path | None = None) -> dict[str, Any]:

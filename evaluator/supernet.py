@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluator.recipe import OPTIONS, Recipe
-from evaluator.train_command import Parser, run_command
+from space.command import Parser, run_command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     args = parser().parse_args(argv)
-    return run_command("evaluator.supernet", lambda: _run(args))
+    return run_command("evaluator.supernet", lambda: _run(args), extra="train")
 
 
 def chosen_recipe(args: argparse.Namespace) -> Recipe:

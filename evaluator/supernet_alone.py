@@ -20,8 +20,8 @@ from evaluator.measured_plan import Entry, Run
 from evaluator.recipe import Recipe
 from evaluator.supernet_run import Parts
 from evaluator.supernet_sample import Sampler
-from evaluator.train_command import say
 from evaluator.train_place import device_of
+from space.command import say
 from space.costs import CostModel
 from space.files import commit, locked, versions
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluator.recipe import OPTIONS, RECIPES, Recipe, recipe
-from evaluator.train_command import Parser, run_command
+from space.command import Parser, run_command
 
 HELP = {
     "epochs": "instead of the recipe's",
@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     args = parser().parse_args(argv)
-    return run_command("evaluator.train", lambda: _run(args))
+    return run_command("evaluator.train", lambda: _run(args), extra="train")
 
 
 def chosen_recipe(args: argparse.Namespace) -> Recipe:

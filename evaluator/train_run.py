@@ -16,10 +16,10 @@ from evaluator.data import Data, DataError, Part, few, open_data
 from evaluator.data_batches import ArrayBatches, DecodedBatches, Share
 from evaluator.data_cache import decoded, fits
 from evaluator.recipe import Recipe
-from evaluator.train_command import NoAnswerError
 from evaluator.train_loop import DivergedError, Training
 from evaluator.train_place import decoders, device_of, processes
 from evaluator.train_show import Show
+from space.command import NoAnswerError
 from space.files import locked
 from space.network import Network
 from space.small import SMALL, on_input, total_stride

@@ -8,8 +8,8 @@ from typing import Any
 
 from evaluator.data import Data
 from evaluator.recipe import Recipe
-from evaluator.train_command import say
 from evaluator.train_loop import Training
+from space.command import say
 from space.network import Network
 from space.small import total_stride
 

@@ -14,8 +14,8 @@ from latency.check import common_factor, error_summary, left_out_error, predicti
 from latency.devices.health import states, warnings
 from latency.grid import Grid, summary
 from latency.header import Header
-from latency.host import commit
 from latency.table import LatencyTable
+from space.files import commit
 
 
 def finished_table(

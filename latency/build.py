@@ -202,8 +202,8 @@ def table_path(
 ) -> Path:
     """Where a table goes: `out`, or in it under the device's name if it is a folder (one that
     exists, or ends with a slash); without it this host's own place, or the cache folder."""
-    from latency.host import cache_dir
     from latency.table import host_table_path
+    from space.files import cache_dir
 
     words = [session.chip.partition(" (")[0], session.engine]
     words += [f"{session.threads}-threads"] * (session.threads > 1)

@@ -16,11 +16,11 @@ from latency.emulator.estimator import Estimator, Request, Work
 from latency.emulator.model import CycleModel
 from latency.grid import MAX_BEFORE, Grid, block_in_context, space_targets, summary
 from latency.header import Header
-from latency.host import commit
 from latency.measure import Chain, Target
 from latency.ncnn_graph import build_param
 from latency.table import LatencyTable, Measurement
 from space.block import Block
+from space.files import commit
 from space.network import Network
 from space.shufflenet_v2 import ShuffleNetV2Space
 

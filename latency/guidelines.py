@@ -85,7 +85,8 @@ def measure_device(
     from latency.guidelines_report import Sweep, document, samples_text, text
     from latency.guidelines_rule import suggest
     from latency.guidelines_slowdown import paper_slowdowns
-    from latency.host import chip, emulated, write_atomic
+    from latency.machine import chip, emulated
+    from space.files import write_atomic
 
     say = say or _to_stderr
     if batch < 1:
@@ -166,7 +167,7 @@ def _to_stderr(line: str) -> None:
 
 
 def _run(args: argparse.Namespace, command: str) -> None:
-    from latency.host import cache_dir
+    from space.files import cache_dir
 
     given = {name: getattr(args, name) for name in MEASURING}
     if args.device not in DEVICES:

@@ -19,10 +19,11 @@ from latency.guidelines_measure import chains
 from latency.guidelines_rule import RULE, Limit
 from latency.guidelines_show import case_rows, slowdown_line, tables
 from latency.guidelines_slowdown import Slowdown, measured_slowdowns, of_table, verdict
-from latency.host import chip, commit, facts
 from latency.journal import chain_text
+from latency.machine import chip, facts
 from latency.measure import Floats
 from latency.paper_data import CITATION
+from space.files import commit
 from space.guidelines import Guidelines
 
 MEASURED = (

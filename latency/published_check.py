@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from latency.header import Header
-from latency.host import commit, write_atomic
 from latency.op_model import COLUMNS, OpCostModel
 from latency.paper_data import CITATION, TABLE_8
 from latency.published_fit import errors, fit, left_out_errors
 from latency.published_rows import HELD_OUT_BATCH, fit_rows, held_out
 from latency.table import SHIPPED
+from space.files import commit, write_atomic
 
 DEVICES: dict[str, dict[str, Any]] = {
     "arm": {

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latency.header import Header
-from latency.host import cache_dir, chip, write_atomic
+from latency.machine import chip
 from space.block import Block, BlockBatch
+from space.files import cache_dir, write_atomic
 
 if TYPE_CHECKING:
     from latency.interpolate import Interpolator

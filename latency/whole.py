@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from latency.devices import Session, open_session
 from latency.engines import ENGINES
 from latency.header import Header
-from latency.host import chip, emulated
+from latency.machine import chip, emulated
 from space.network import Network
 
 ROUNDS = 9

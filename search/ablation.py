@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from search.command import DONE, Parser, run_command, say
+from space.command import DONE, Parser, run_command, say
 
 if TYPE_CHECKING:
     from search.problem import Problem, Table

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from search.command import DONE, Parser, run_command
+from space.command import DONE, Parser, run_command
 
 
 def parser() -> argparse.ArgumentParser:

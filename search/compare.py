@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.command import DONE, Parser, run_command, say
+from space.command import DONE, Parser, run_command, say
 
 if TYPE_CHECKING:
     from search.compare_rows import Row, Source

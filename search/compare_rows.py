@@ -160,7 +160,7 @@ def open_source(target: str, batch: int | None) -> Source:
 def _this_machine(batch: int) -> Source:
     """Whole networks measured on this machine."""
     from latency.engines import get_engine
-    from latency.host import chip
+    from latency.machine import chip
     from latency.whole import ROUNDS, measure_networks
 
     engine = get_engine("onnxruntime")

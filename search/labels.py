@@ -15,7 +15,6 @@ import numpy as np
 
 from evaluator.data import Data, DataError, Part, few, open_data, split_part
 from search.baseline import baseline
-from search.command import say
 from search.labels_choose import chosen
 from search.labels_file import FILE, Store
 from search.labels_options import Wanted
@@ -25,6 +24,7 @@ from search.labels_show import Bar, about
 from search.labels_train import Trainer
 from search.problem import CLOSED_FORM, Evaluation, Problem
 from search.report import Row, deviation
+from space.command import say
 from space.network import Network
 
 VALIDATION = 0.1  # of each class of the training images, for labels

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluator.data import digest
-from latency.host import write_atomic
+from space.files import write_atomic
 
 FILE = "labels.jsonl"
 NEEDED = ("key", "architecture", "seed", "accuracy", "curve", "pruned")

@@ -149,7 +149,7 @@ def _spearman(a: Floats, b: Floats) -> float:
 
 def _predictor(problem: Problem, found: Evaluation, accuracy: Floats, path: Path) -> Predictor:
     from evaluator.predictor import Predictor
-    from latency.host import write_atomic
+    from space.files import write_atomic
 
     if path.exists():
         try:

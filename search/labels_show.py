@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from search.command import say
+from space.command import say
 
 
 def about(seconds: float) -> str:

@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from latency.host import commit
 from search.labels_options import words as option_words
 from search.problem import Evaluation, Problem
 from search.report import Limit, Row
 from search.study import Study
 from search.winners import front
 from space.costs import Costs
+from space.files import commit
 
 PACKAGES = ("torch", "optuna", "numpy", "onnx", "onnxruntime", "safetensors")
 

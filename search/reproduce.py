@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from search.command import DONE, NO_ANSWER, SAMPLERS, Parser, run_command, say
+from search.samplers import SAMPLERS
+from space.command import DONE, NO_ANSWER, Parser, run_command, say
 
 if TYPE_CHECKING:
     from search.problem import Axes, Problem, Table

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.command import DONE, INTERRUPTED, SAMPLERS, Parser, run_command, say
 from search.labels_options import add_options, wanted
+from search.samplers import SAMPLERS
+from space.command import DONE, INTERRUPTED, Parser, run_command, say
 
 if TYPE_CHECKING:
     from search.labels import Labelling
@@ -96,9 +97,9 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError(f"--resume needs a study in {out}; there is no {path}")
 
     from latency.guidelines_limits import load_limits
-    from search.lock import locked
     from search.problem import Problem
     from search.study import Study
+    from space.files import locked
     from space.guidelines import PAPER_LIMITS
     from space.shufflenet_v2 import ShuffleNetV2Space
 
@@ -107,7 +108,7 @@ def _run(args: argparse.Namespace) -> int:
     problem = Problem(ShuffleNetV2Space(), table, budgets, relax, limits)
     _writable(out)
     _say_cost(problem)
-    with locked(out):
+    with locked(out, "search"):
         labelling = None
         if asked is not None:
             from search.labels import Labelling
@@ -222,13 +223,13 @@ def _answer(
     out: Path,
     labelling: Labelling | None,
 ) -> int:
-    from latency.host import write_atomic
     from search.baseline import baseline
     from search.export import export
     from search.picture import draw
     from search.record import front_csv, record
     from search.report import answer, limit_of, print_rows, with_measurements
     from search.winners import require_feasible, winners
+    from space.files import write_atomic
 
     found = study.evaluated()
     require_feasible(problem, found)

@@ -20,9 +20,9 @@ from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
-from search.command import SAMPLERS
 from search.problem import Evaluation, Problem, stack
 from search.propose import Choices, children, pick
+from search.samplers import SAMPLERS
 from search.storage import finished_trials, open_study, store
 from space.slots import Genes
 

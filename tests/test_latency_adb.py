@@ -20,7 +20,7 @@ from latency.devices.remote import RemoteSession
 from latency.emulator.sysroot import arm64_sysroot
 from latency.engines import get_engine
 from latency.engines.null import RUN_S, block_s
-from latency.host import host_id
+from latency.machine import host_id
 from space.block import Block
 
 X = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)

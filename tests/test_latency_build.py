@@ -247,7 +247,7 @@ def test_wrong_usage_is_one_line(capsys, arguments, status, message):
 
 
 def test_emulated_machine_makes_no_table(monkeypatch):
-    monkeypatch.setattr("latency.host.emulation", lambda: "so it is")
+    monkeypatch.setattr("latency.machine.emulation", lambda: "so it is")
     with pytest.raises(ValueError, match=r"emulated \(so it is\): its wall time is not latency"):
         build.build_table()
 

@@ -13,7 +13,7 @@ import fake_adb
 import numpy as np
 import pytest
 
-from latency import host
+from latency import machine
 from latency.devices import Session, open_session
 from latency.devices.adb import AdbTransport
 from latency.devices.local import LocalSession
@@ -71,11 +71,11 @@ class TestSession:
         session = opened(threads=2)
         assert (session.engine, session.engine_version) == ("null", "1")
         assert (session.threads, session.dtype) == (2, "float32")
-        assert session.chip == host.chip()
+        assert session.chip == machine.chip()
         known_by_serial_number = session.where.startswith("adb://")
-        assert known_by_serial_number or session.host == host.host_id()
+        assert known_by_serial_number or session.host == machine.host_id()
         assert session.facts["machine"] == os.uname().machine
-        assert session.emulation == host.emulation()
+        assert session.emulation == machine.emulation()
         assert session.where
 
     def test_times_are_the_engines(self, opened: Callable[..., Session]) -> None:

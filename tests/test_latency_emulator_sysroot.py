@@ -149,6 +149,6 @@ def test_aarch64_python_runs(shared_cache: Path, monkeypatch: pytest.MonkeyPatch
     assert done.returncode == 0, done.stderr
     machine, total, cpuinfo = json.loads(done.stdout)
     assert (machine, total) == ("aarch64", 10)
-    assert "qemu" in cpuinfo.lower()  # what latency.host.emulated() looks for
+    assert "qemu" in cpuinfo.lower()  # what latency.machine.emulated() looks for
     assert made.versions["numpy"]
     assert arm64_sysroot(["numpy"]) == made

@@ -79,6 +79,6 @@ def test_mistakes_are_one_line(words: str, says: str, capsys: pytest.CaptureFixt
 def test_refuses_an_emulated_machine(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("latency.host.emulated", lambda: True)
+    monkeypatch.setattr("latency.machine.emulated", lambda: True)
     assert __main__.main(["--engines", "onnxruntime", "--network", "MobileNet v2 0.15"]) == 2
     assert "its wall time is not latency" in capsys.readouterr().err

@@ -174,7 +174,7 @@ def test_an_unwritable_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_an_emulated_host_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("latency.host.emulated", lambda: True)
+    monkeypatch.setattr("latency.machine.emulated", lambda: True)
     assert guidelines.main(["--out", str(tmp_path)]) == 2
     assert "emulated: its wall time is not latency" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -22,7 +22,7 @@ from latency.devices.transport import DroppedError, ProcessStream, ProcessTransp
 from latency.engines import get_engine
 from latency.engines.null import RUN_S, block_s
 from latency.grid import Grid
-from latency.host import chip, host_id
+from latency.machine import chip, host_id
 from latency.table import LatencyTable, load_table
 from space.block import Block
 from space.network import shufflenet_v2

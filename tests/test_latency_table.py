@@ -201,7 +201,7 @@ def test_a_failed_write_leaves_the_old_table(tmp_path, monkeypatch):
     def fail(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("latency.host.os.fsync", fail)
+    monkeypatch.setattr("space.files.os.fsync", fail)
     with pytest.raises(OSError, match="No space left"):
         make(date="2027-01-01").save(path)
     assert before == (path.read_bytes(), path.with_suffix(".csv").read_bytes())

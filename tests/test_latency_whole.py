@@ -11,7 +11,7 @@ import pytest
 
 from latency import validate, whole
 from latency.engines.null import RUN_S, block_s
-from latency.host import chip
+from latency.machine import chip
 from latency.table import LatencyTable, load_table
 from space.network import shufflenet_v2
 
@@ -27,7 +27,7 @@ def test_seconds_are_the_engines() -> None:
 
 
 def test_an_emulated_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latency.host.emulation", lambda: "so it is")
+    monkeypatch.setattr("latency.machine.emulation", lambda: "so it is")
     with pytest.raises(ValueError, match="wall time is not latency"):
         whole.measure_networks(NETWORKS)
 

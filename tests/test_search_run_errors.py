@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 import latency.table
-from latency.host import write_atomic
 from latency.table import shipped_tables
-from search.lock import locked
 from search.run import main
+from space.files import locked, write_atomic
 
 ARM = ["--target", "arm", "--budget", "146M", "--trials", "3"]
 Capture = pytest.CaptureFixture[str]
@@ -176,7 +175,7 @@ def test_out_is_read_only(tmp_path: Path, capsys: Capture) -> None:
 
 
 def test_out_is_in_use(tmp_path: Path, capsys: Capture) -> None:
-    with locked(tmp_path):
+    with locked(tmp_path, "search"):
         _fails([*ARM, "--out", str(tmp_path)], 2, "another search is running in", capsys)
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 

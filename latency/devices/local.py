@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from latency import host
+from latency import machine
 from latency.devices import Timed
 from latency.devices.health import GPU_STATE
 from latency.engines import Engine
@@ -27,13 +27,13 @@ class LocalSession:
         self.engine, self.engine_version = engine.name, engine.version
         self.versions = dict(engine.versions)
         self.threads, self.dtype = engine.threads, engine.dtype
-        self.chip = host.chip()
-        self.host = host.host_id()
-        self.facts = host.facts()
+        self.chip = machine.chip()
+        self.host = machine.host_id()
+        self.facts = machine.facts()
         if hasattr(engine, "facts"):
             self.facts["accelerator"] = engine.facts()
             self.chip = self.facts["accelerator"]["name"]
-        self.emulation = host.emulation()
+        self.emulation = machine.emulation()
 
     def __enter__(self) -> LocalSession:
         return self

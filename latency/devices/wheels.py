@@ -20,7 +20,7 @@ from typing import Any
 from latency.devices import Say
 from latency.devices.archive import zip_bytes
 from latency.engines import ENGINES
-from latency.host import cache_dir
+from space.files import cache_dir
 
 # Not needed to run: the tests and headers of packages, and what runs models on other hardware.
 LEFT_OUT = re.compile(r"(^|/)(tests?|include|__pycache__|transformers|quantization|tools)/")

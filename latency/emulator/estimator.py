@@ -14,7 +14,7 @@ from latency.emulator.counter import Job, count_networks
 from latency.emulator.cycles import CycleTable
 from latency.emulator.sysroot import Sysroot, arm64_sysroot
 from latency.emulator.tools import llvm_tool, plugin_qemu
-from latency.host import cache_dir
+from space.files import cache_dir
 
 ENGINES = {"ncnn": ("ncnn", "numpy")}  # engine -> wheels of its sysroot
 COUNTER_VERSION = 1  # of what is counted, and how a run is prepared

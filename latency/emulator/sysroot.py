@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from latency.emulator import apt
-from latency.host import cache_dir
+from space.files import cache_dir
 
 # QEMU 7.2 shows the host's own /proc/cpuinfo and /sys: onnxruntime then takes the chip for another
 # architecture and crashes on import. QEMU's -L finds these plain files instead.

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from latency.emulator import apt
 from latency.emulator.sysroot import made_folder, mark_whole
-from latency.host import cache_dir
+from space.files import cache_dir
 
 COUNTER = Path(__file__).parent / "counter.c"
 LLVM = 19  # its scheduling models are the ones that were judged

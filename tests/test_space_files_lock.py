@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from search.lock import locked
+from space.files import locked
 
 HOLD = """
 import sys
 from pathlib import Path
-from search.lock import locked
-with locked(Path(sys.argv[1])):
+from space.files import locked
+with locked(Path(sys.argv[1]), "search"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -20,19 +20,19 @@ with locked(Path(sys.argv[1])):
 
 def test_one_at_a_time(tmp_path: Path) -> None:
     with (
-        locked(tmp_path),
+        locked(tmp_path, "search"),
         pytest.raises(ValueError, match=r"another search is running in .*another --out"),
-        locked(tmp_path),
+        locked(tmp_path, "search"),
     ):
         pass
-    with locked(tmp_path):  # let go of
+    with locked(tmp_path, "search"):  # let go of
         pass
 
 
 def test_folders_do_not_share_a_lock(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-    with locked(tmp_path / "a"), locked(tmp_path / "b"):
+    with locked(tmp_path / "a", "search"), locked(tmp_path / "b", "search"):
         pass
 
 
@@ -49,9 +49,12 @@ def test_kill_9_lets_go(tmp_path: Path, root: Path) -> None:
     assert child.stdout is not None
     with child.stdin, child.stdout as told:
         assert told.readline() == "held\n"
-        with pytest.raises(ValueError, match="another search is running"), locked(tmp_path):
+        with (
+            pytest.raises(ValueError, match="another search is running"),
+            locked(tmp_path, "search"),
+        ):
             pass
         child.kill()
         child.wait()
-        with locked(tmp_path):
+        with locked(tmp_path, "search"):
             pass

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from search.command import Parser, run_command, say
+from space.command import Parser, run_command, say
 from space.errors import InfeasibleError, MissingOpError
 
 

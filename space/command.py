@@ -1,4 +1,4 @@
-"""How a command of this room ends: results on stdout, one line on stderr for a user's mistake."""
+"""How a command ends: results on stdout, one line on stderr for a user's mistake."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any, NoReturn
 
 from space.errors import InfeasibleError, MissingOpError
 
-# Named here, where no Optuna is loaded; `search.study` makes them.
-SAMPLERS = ("prescreened", "nsga2", "tpe", "random")
 DONE, NO_ANSWER, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -33,20 +31,30 @@ class Parser(argparse.ArgumentParser):
         self.exit(WRONG_USAGE, f"{name}: {' '.join(message.split())} (see --help)\n")
 
 
-def run_command(name: str, body: Callable[[], int]) -> int:
-    """Run `body` and return its exit status; 1: no answer, 2: wrong usage, 130: Ctrl-C."""
+class NoAnswerError(Exception):
+    """The work could not be finished, by no mistake in the words of the command."""
+
+
+def run_command(name: str, body: Callable[[], int], *, extra: str = "") -> int:
+    """Run `body` and return its exit status; 1: no answer, 2: wrong usage, 130: Ctrl-C.
+
+    `extra`: the optional part of the package that has what the command may lack.
+    """
     try:
         return body()
-    except (InfeasibleError, MissingOpError) as error:
+    except (InfeasibleError, MissingOpError, NoAnswerError) as error:
         message, status = str(error), NO_ANSWER
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         message, status = f"{where}{error.strerror or error}", WRONG_USAGE
-    except (ValueError, ModuleNotFoundError) as error:
+    except ModuleNotFoundError as error:
+        needed = f"{error.name} is needed and not installed: pip install 'g4nas[{extra}]'"
+        message, status = needed if extra else str(error), WRONG_USAGE
+    except ValueError as error:
         message, status = str(error), WRONG_USAGE
     except KeyboardInterrupt:
         message, status = "interrupted", INTERRUPTED
-    print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
+    say(f"{name}: {' '.join(message.split())}")
     return status
 
 
