@@ -7,9 +7,7 @@ Every row is on disk before the next training begins; the same command goes on w
 from __future__ import annotations
 
 import argparse
-import datetime
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from space.command import Parser, run_command, say
 
 if TYPE_CHECKING:
-    from evaluator.data_batches import ArrayBatches
-    from evaluator.measured_file import Row
     from evaluator.measured_plan import Run
     from evaluator.recipe import Recipe
 
@@ -86,10 +82,8 @@ def _measure(args: argparse.Namespace, runs: Sequence[Run]) -> int:
     import torch
 
     from evaluator.data import few, open_data
-    from evaluator.data_batches import ArrayBatches
     from evaluator.data_cache import decoded
-    from evaluator.measured_file import read_header, read_rows, write_header, write_rows
-    from space.files import commit, versions
+    from evaluator.measured_run import read_back, train_missing
 
     torch.set_num_threads(args.threads)
     both = recipes(args.epochs, args.images)
@@ -104,76 +98,19 @@ def _measure(args: argparse.Namespace, runs: Sequence[Run]) -> int:
         "device": args.device,
         "threads": args.threads,
     }
-    rows: list[Row] = []
-    if args.out.exists():
-        rows, there = read_rows(args.out), read_header(args.out)
-        other = [name for name in header if there.get(name) != header[name]]
-        if other:
-            raise ValueError(
-                f"{args.out} holds a benchmark with other {', '.join(other)}. Choose another --out"
-            )
+    rows = read_back(args.out, header, what="a benchmark", option="--out")
+    if rows:
         say(f"{args.out} holds {len(rows)} rows; going on from there")
-    done = {row.key for row in rows}
     parts = [(decoded(part, side), torch.from_numpy(part.labels.copy())) for part in (train, test)]
-    for number, run in enumerate(runs, start=1):
-        if run.key in done:
-            continue
-        batches = [
-            ArrayBatches(*part, both[run.recipe], run.seed, device=args.device) for part in parts
-        ]
-        row = _train(run, both[run.recipe], len(train), len(data.classes), batches, args.device)
-        rows.append(row)
-        write_rows(args.out, rows)
-        told = {"rows": len(rows), "planned": len(runs), "date": row.date, "commit": commit()}
-        packages = versions("torch", "torchvision", "numpy", "pillow")
-        command = f"python -m evaluator.measured --data DIR --out {args.out.name}"
-        write_header(args.out, {**told, "command": command, "versions": packages, **header})
+    command = f"python -m evaluator.measured --data DIR --out {args.out.name}"
+    for number, row in train_missing(
+        args.out, rows, runs, both, parts, {"command": command}, header
+    ):
         say(
             f"{number} of {len(runs)}: {row.name}, {row.recipe}, seed {row.seed}: "
             f"{row.accuracy:.2f} % in {row.cpu_s:.0f} s of processor, {row.seconds:.0f} s"
         )
     return 0
-
-
-def _train(
-    run: Run, recipe: Recipe, images: int, classes: int, data: list[ArrayBatches], device: str
-) -> Row:
-    import torch
-
-    from evaluator.measured_file import Row
-    from evaluator.train_loop import DivergedError, Training
-    from space.files import commit
-    from space.small import on_input
-
-    whole = run.entry.network()
-    network = on_input(whole, recipe.input, recipe.input, classes=classes, drop=recipe.drop)
-    started, cpu = time.perf_counter(), time.process_time()
-    train, test = data
-    training = Training(network, recipe, images, train, test, seed=run.seed, device=device)
-    try:
-        for _ in training.run():
-            pass
-        accuracy, loss = training.history[-1].test_accuracy, training.history[-1].test_loss
-    except DivergedError as error:  # a result too: such a network trains badly
-        say(f"{run.entry.name}: {error}")
-        accuracy, loss = 100 / classes, float("nan")
-    return Row(
-        name=run.entry.name,
-        group=run.entry.group,
-        architecture=run.entry.architecture,
-        recipe=run.recipe,
-        seed=run.seed,
-        accuracy=round(accuracy, 4),
-        loss=round(loss, 6),
-        flops=network.flops,
-        params=network.params,
-        flops_224=whole.flops,
-        cpu_s=round(time.process_time() - cpu, 2),
-        seconds=round(time.perf_counter() - started, 2),
-        torch=torch.__version__,
-        commit=commit(),
-        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    )
 
 
 if __name__ == "__main__":

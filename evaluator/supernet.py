@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluator.recipe import OPTIONS, Recipe
+from evaluator.train_options import add_place_options, check_least
 from space.command import Parser, run_command
 
 if TYPE_CHECKING:
@@ -76,11 +77,7 @@ def parser() -> argparse.ArgumentParser:
     for name, kind in OPTIONS.items():
         result.add_argument(f"--{name.replace('_', '-')}", type=kind)
     result.add_argument("--seed", type=int, default=0)
-    result.add_argument("--amp", action="store_true", help="half precision where it is safe")
-    result.add_argument("--device", default="auto", help="auto, cpu, cuda")
-    result.add_argument("--workers", type=int, help="processes that decode")
-    result.add_argument("--threads", type=int, help="of the processor; default: torch's own")
-    result.add_argument("--save-every", type=float, default=60, metavar="SECONDS")
+    add_place_options(result)
     result.add_argument("--fresh", action="store_true", help=FRESH_HELP)
     result.add_argument("--format", choices=("table", "json"), default="table")
     return result
@@ -121,16 +118,7 @@ def chosen_sampler(args: argparse.Namespace) -> Sampler:
 
 
 def _run(args: argparse.Namespace) -> int:
-    for name, least in (
-        ("seed", 0),
-        ("workers", 0),
-        ("threads", 1),
-        ("rank_images", 0),
-        ("networks", 1),
-    ):
-        value = getattr(args, name)
-        if value is not None and value < least:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}; got {value}")
+    check_least(args, {"seed": 0, "workers": 0, "threads": 1, "rank_images": 0, "networks": 1})
     if args.rank is not None:
         from evaluator.supernet_rank import as_text, rank
         from evaluator.supernet_run import Labels

@@ -12,18 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluator import measured
-from evaluator.data_batches import ArrayBatches
 from evaluator.data_cache import decoded
-from evaluator.measured_file import Row, read_header, read_rows, write_header, write_rows
 from evaluator.measured_plan import Entry, Run
+from evaluator.measured_run import read_back, train_missing
 from evaluator.recipe import Recipe
 from evaluator.supernet_run import Parts
 from evaluator.supernet_sample import Sampler
 from evaluator.train_place import device_of
 from space.command import say
 from space.costs import CostModel
-from space.files import commit, locked, versions
+from space.files import locked
 
 BANDS = 3
 NETWORKS = 24
@@ -69,27 +67,11 @@ def _train(args: argparse.Namespace, recipe: Recipe, sampler: Sampler, chosen: l
         "sampler": sampler.record(),
         "device": device,
     }
-    rows: list[Row] = []
-    if args.alone.exists():
-        rows, there = read_rows(args.alone), read_header(args.alone)
-        other = [name for name in header if there.get(name) != header[name]]
-        if other:
-            raise ValueError(
-                f"{args.alone} holds trainings with other {', '.join(other)}. Choose another file"
-            )
+    rows = read_back(args.alone, header, what="trainings", option="--alone")
     arrays = [(decoded(part, recipe.input), torch.from_numpy(part.labels.copy())) for part in pair]
-    done = {row.key for row in rows}
-    for number, entry in enumerate(chosen, start=1):
-        run = Run(entry, args.seed)
-        if run.key in done:
-            continue
-        batches = [ArrayBatches(*each, recipe, run.seed, device=device) for each in arrays]
-        classes = len(parts.data.classes)
-        row = measured._train(run, recipe, len(pair[0]), classes, batches, device)
-        rows.append(row)
-        write_rows(args.alone, rows)
-        told = {"rows": len(rows), "planned": len(chosen), "date": row.date, "commit": commit()}
-        packages = {"versions": versions("torch", "torchvision", "numpy", "pillow")}
-        write_header(args.alone, {**told, **packages, **header})
-        say(f"{number} of {len(chosen)}: {row.name}: {row.accuracy:.2f} % in {row.seconds:.0f} s")
+    runs = [Run(entry, args.seed) for entry in chosen]
+    for number, row in train_missing(
+        args.alone, rows, runs, {"short": recipe}, arrays, {}, header
+    ):
+        say(f"{number} of {len(runs)}: {row.name}: {row.accuracy:.2f} % in {row.seconds:.0f} s")
     return len(rows)

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from evaluator import train_files as files
-from evaluator import train_run
 from evaluator.data import Data, DataError, Part, few, open_data, split_part
 from evaluator.data_batches import WHOLE, Share
 from evaluator.recipe import Recipe
@@ -22,9 +21,10 @@ from evaluator.supernet_sample import Sampler
 from evaluator.supernet_train import SupernetTraining, small_network
 from evaluator.supernet_weights import SharedWeights
 from evaluator.train_arch import read_about
-from evaluator.train_place import decoders, device_of, processes
+from evaluator.train_batches import batches
+from evaluator.train_keep import Keeper, explained
+from evaluator.train_place import decoders, placed
 from evaluator.train_show import Show
-from space.files import locked
 from space.shufflenet_v2 import ShuffleNetV2Space
 
 HELD_OUT = 0.1  # of the training images: labels come from these, never from the test part
@@ -63,19 +63,9 @@ def train(args: argparse.Namespace, recipe: Recipe, sampler: Sampler) -> dict[st
         ValueError: data, checkpoint or settings that cannot be used.
         NoAnswerError: the loss is no number any more, or memory ran out.
     """
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = device_of(args.device)
     args.out.mkdir(parents=True, exist_ok=True)
-    with processes(device) as share:
-        if recipe.batch % share.world:
-            raise ValueError(
-                f"--batch must be a multiple of the {share.world} processes; got {recipe.batch}"
-            )
-        if share.rank:
-            return _train(args, recipe, sampler, device, share)
-        with locked(args.out, "training"):
-            return _train(args, recipe, sampler, device, share)
+    with placed(args, recipe, args.out) as (device, share):
+        return _train(args, recipe, sampler, device, share)
 
 
 def _train(
@@ -99,9 +89,9 @@ def _train(
         f"{network.flops / 1e6:.1f}M FLOPs at {side}x{side}"
     )
     workers = decoders(args.workers, share)
-    make = train_run._maker(recipe, args.seed, share, device, workers, show)
+    make = batches(recipe, args.seed, share, device, workers, show)
     # Every process judges alone: the networks are small, and the first one's word counts.
-    alone = train_run._maker(recipe, args.seed, WHOLE, device, workers, show)
+    alone = batches(recipe, args.seed, WHOLE, device, workers, show)
     training = SupernetTraining(
         network,
         recipe,
@@ -136,8 +126,8 @@ def _train(
     if path.exists() and not args.fresh:
         files.load_checkpoint(path, training, mine)
         show.say(f"{path} is at step {training.step} of {training.total}; going on from there")
-    keeper = train_run.Keeper(training, mine, path, data)
-    with train_run._explained(recipe, keeper):
+    keeper = Keeper(training, mine, path, data)
+    with explained(recipe, keeper):
         for _ in _steps(training, show):
             keeper.keep(args.save_every)
     last = training.history[-1]
@@ -212,7 +202,7 @@ class Labels:
         shared = SharedWeights(whole, transform=told["kernel_transform"])
         shared.load_state_dict(load_file(weights))
         shared = shared.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        make = train_run._maker(recipe, told["seed"], WHOLE, device, 0, Show())
+        make = batches(recipe, told["seed"], WHOLE, device, 0, Show())
         tests = make(few(parts.labels, images, seed=0))
         judge = Judge(shared, make(parts.train), tests, device=device, calibration=CALIBRATION)
         return cls(judge, space, told)

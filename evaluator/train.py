@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluator.recipe import OPTIONS, RECIPES, Recipe, recipe
+from evaluator.train_options import add_place_options, check_least
 from space.command import Parser, run_command
 
 HELP = {
@@ -64,15 +65,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DECAY",
         help="average the weights over steps; default decay: 0.999",
     )
-    result.add_argument("--amp", action="store_true", help="half precision where it is safe")
-    result.add_argument("--device", default="auto", help="auto, cpu, cuda; default: %(default)s")
-    result.add_argument(
-        "--workers", type=int, help="processes that decode; default: one a free core, 8 at most"
-    )
-    result.add_argument("--threads", type=int, help="of the processor; default: torch's own")
-    result.add_argument(
-        "--save-every", type=float, default=60, metavar="SECONDS", help="default: %(default)s"
-    )
+    add_place_options(result)
     result.add_argument("--fresh", action="store_true", help="forget the checkpoint in --out")
     result.add_argument("--weights", type=Path, help="start from a .safetensors")
     result.add_argument(
@@ -102,11 +95,7 @@ def chosen_recipe(args: argparse.Namespace) -> Recipe:
 
 def _run(args: argparse.Namespace) -> int:
     used = chosen_recipe(args)
-    for name, least in (("seed", 0), ("workers", 0), ("threads", 1), ("save_every", 0)):
-        value = getattr(args, name)
-        if value is not None and not value >= least:
-            option = name.replace("_", "-")
-            raise ValueError(f"--{option} must be at least {least}; got {value}")
+    check_least(args, {"seed": 0, "workers": 0, "threads": 1, "save_every": 0})
     from evaluator.train_arch import read_network
 
     whole = read_network(" ".join(args.arch))

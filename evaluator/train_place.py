@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
 from evaluator.data_batches import Share
+from evaluator.recipe import Recipe
+from space.files import locked
 
 MOST_WORKERS = 8
 
@@ -48,3 +52,25 @@ def processes(device: str) -> Iterator[Share]:
         yield Share(torch.distributed.get_rank(), world)
     finally:
         torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def placed(args: argparse.Namespace, recipe: Recipe, out: Path) -> Iterator[tuple[str, Share]]:
+    """Device and share of this process; the first one holds the folder `out`.
+
+    Raises:
+        ValueError: no such device, a batch that the processes cannot share, or `out` is held.
+    """
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = device_of(args.device)
+    with processes(device) as share:
+        if recipe.batch % share.world:
+            raise ValueError(
+                f"--batch must be a multiple of the {share.world} processes; got {recipe.batch}"
+            )
+        if share.rank:
+            yield device, share
+            return
+        with locked(out, "training"):
+            yield device, share

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from evaluator import train_files as files
-from evaluator.data import Data, DataError, Part, few, open_data
-from evaluator.data_batches import ArrayBatches, DecodedBatches, Share
-from evaluator.data_cache import decoded, fits
+from evaluator.data import DataError, few, open_data
+from evaluator.data_batches import Share
 from evaluator.recipe import Recipe
-from evaluator.train_loop import DivergedError, Training
-from evaluator.train_place import decoders, device_of, processes
+from evaluator.train_batches import batches
+from evaluator.train_keep import Keeper, explained
+from evaluator.train_loop import Training
+from evaluator.train_place import decoders, placed
 from evaluator.train_show import Show
-from space.command import NoAnswerError
-from space.files import locked
 from space.network import Network
-from space.small import SMALL, on_input, total_stride
-
-NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
+from space.small import on_input, total_stride
 
 
 def train(
@@ -36,18 +29,8 @@ def train(
         ValueError: data, checkpoint or settings that cannot be used.
         NoAnswerError: the loss is no number any more, or memory ran out.
     """
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = device_of(args.device)
-    with processes(device) as share:
-        if recipe.batch % share.world:
-            raise ValueError(
-                f"--batch must be a multiple of the {share.world} processes; got {recipe.batch}"
-            )
-        if share.rank:
-            return _train(args, recipe, whole, out, device, share)
-        with locked(out, "training"):
-            return _train(args, recipe, whole, out, device, share)
+    with placed(args, recipe, out) as (device, share):
+        return _train(args, recipe, whole, out, device, share)
 
 
 def _train(
@@ -74,7 +57,7 @@ def _train(
     show = Show(quiet=share.rank > 0)
     show.start(data, len(part), network, recipe, device)
     workers = decoders(args.workers, share)
-    make = _maker(recipe, args.seed, share, device, workers, show)
+    make = batches(recipe, args.seed, share, device, workers, show)
     training = Training(
         network,
         recipe,
@@ -97,7 +80,7 @@ def _train(
         files.load_checkpoint(path, training, mine)
         show.say(f"{path} is at step {training.step} of {training.total}; going on from there")
     keeper = Keeper(training, mine, path, data)
-    with _explained(recipe, keeper):
+    with explained(recipe, keeper):
         for _ in _steps(training, show, args.tensorboard, out):
             keeper.keep(args.save_every)
     return None if share.rank else _result(training, mine, out)
@@ -130,52 +113,6 @@ def _event_writer(out: Path, step: int) -> Any:
     return SummaryWriter(str(out / "tensorboard"), purge_step=step)
 
 
-class Keeper:
-    """Writes what an epoch leaves, and the checkpoint when it is time; the first process alone."""
-
-    def __init__(self, training: Training, mine: dict[str, Any], path: Path, data: Data) -> None:
-        self.training, self.mine, self.path, self.data = training, mine, path, data
-        self.saved = time.monotonic()
-
-    def checkpoint(self) -> None:
-        """Replace the checkpoint.
-
-        Raises:
-            DivergedError: a weight is no number; the last good checkpoint stays.
-        """
-        self._check()
-        files.save_checkpoint(self.path, self.training, self.mine)
-        self.saved = time.monotonic()
-
-    def keep(self, every_s: float) -> None:
-        """Called after each step; writes after an epoch, and every `every_s` seconds."""
-        training = self.training
-        if training.share.rank:
-            return
-        if training.epoch_ended:
-            # The checkpoint last: killed in between, the epoch ends again, to the same files.
-            self._check()
-            self._epoch()
-            self.checkpoint()
-        elif time.monotonic() - self.saved >= every_s:
-            self.checkpoint()
-
-    def _check(self) -> None:
-        if not self.training.finite():
-            step = self.training.step
-            raise DivergedError(f"a weight is no number after step {step}: lower --lr")
-
-    def _epoch(self) -> None:
-        training, folder = self.training, self.path.parent
-        entry = training.history[-1]
-        told = files.about(training, self.mine, entry, data=self.data.name, split=self.data.split)
-        files.save_weights(folder / files.LAST, training.weights(), told)
-        best = max(training.history, key=lambda e: (e.test_accuracy, -e.step))
-        if best is entry:
-            files.save_weights(folder / files.BEST, training.best, told)
-        files.write_log(folder / files.LOG, training.history)
-
-
 def _result(training: Training, mine: dict[str, Any], out: Path) -> dict[str, Any]:
     last = training.history[-1]
     names = [files.BEST, files.LAST, files.LOG, files.CHECKPOINT]
@@ -194,58 +131,3 @@ def _result(training: Training, mine: dict[str, Any], out: Path) -> dict[str, An
         "recipe": mine["recipe"],
         "files": [str(out / name) for name in names],
     }
-
-
-@contextmanager
-def _explained(recipe: Recipe, keeper: Keeper) -> Iterator[None]:
-    """Errors in the middle of a training, with what is kept and what to do."""
-    try:
-        yield
-    except DivergedError as error:
-        told = f"{error} (now {recipe.lr:g}) and give --fresh. {_kept(keeper.path)}"
-        raise NoAnswerError(told) from None
-    except (DataError, KeyboardInterrupt):
-        training = keeper.training
-        if not training.share.rank and training.step and training.finite():
-            keeper.checkpoint()
-        raise
-    except (RuntimeError, MemoryError) as error:
-        text = str(error)
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-            word in text.lower() for word in NO_MEMORY
-        ):
-            raise NoAnswerError(
-                f"out of memory with --batch {recipe.batch} at --input {recipe.input}: lower "
-                f"--batch, then --input. {_kept(keeper.path)}"
-            ) from None
-        if "DataLoader worker" in text:
-            raise NoAnswerError(
-                f"a decoding process died ({text.splitlines()[0]}): lower --workers, 0 for none. "
-                f"{_kept(keeper.path)}"
-            ) from None
-        raise
-
-
-def _kept(path: Path) -> str:
-    return f"What was done before is in {path}" if path.exists() else "Nothing was written yet"
-
-
-def _maker(
-    recipe: Recipe, seed: int, share: Share, device: str, workers: int, show: Show
-) -> Callable[[Part], ArrayBatches | DecodedBatches]:
-    """Batches of a part: decoded once into the cache where inputs are small, else on the fly."""
-    small = recipe.input <= SMALL and recipe.augment != "scale"
-
-    def make(part: Part) -> ArrayBatches | DecodedBatches:
-        if not (small and fits(part, recipe.input)):
-            return DecodedBatches(part, recipe, seed, share, device, workers)
-        if share.rank:
-            torch.distributed.barrier()  # the first process decodes, the others read
-        with show.decoding(len(part)) as advance:
-            pixels = decoded(part, recipe.input, workers=workers, progress=advance)
-        if share.world > 1 and not share.rank:
-            torch.distributed.barrier()
-        labels = torch.from_numpy(part.labels.copy())
-        return ArrayBatches(pixels, labels, recipe, seed, share, device)
-
-    return make

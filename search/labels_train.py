@@ -19,7 +19,7 @@ from search.labels_file import key
 from space.errors import InfeasibleError
 from space.files import commit, versions
 from space.network import Network
-from space.small import SMALL, on_input
+from space.small import on_input
 
 if TYPE_CHECKING:
     from evaluator.train_loop import Batches, Epoch, Training
@@ -76,10 +76,11 @@ class Trainer:
         import torch
 
         from evaluator.data_batches import ArrayBatches, DecodedBatches
-        from evaluator.data_cache import decoded, fits
+        from evaluator.data_cache import decoded
+        from evaluator.train_batches import decodes_once
 
         recipe = self.recipe
-        if recipe.input <= SMALL and recipe.augment != "scale" and fits(part, recipe.input):
+        if decodes_once(part, recipe):
             if part.key not in self._pixels:
                 pixels = decoded(part, recipe.input, workers=self.workers)
                 self._pixels[part.key] = pixels, torch.from_numpy(part.labels.copy())
@@ -235,13 +236,12 @@ def _stops(judge: Judge | None, training: Training, entry: Epoch) -> bool:
 @contextmanager
 def explained(recipe: Recipe, device: str) -> Iterator[None]:
     """Out of memory in one line with what to do, in place of a traceback."""
-    from evaluator.train_run import NO_MEMORY
+    from evaluator.train_keep import out_of_memory
 
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        words = str(error).lower()
-        if not isinstance(error, MemoryError) and not any(word in words for word in NO_MEMORY):
+        if not out_of_memory(error):
             raise
         raise InfeasibleError(
             f"out of memory on {device} with --batch {recipe.batch} at --input {recipe.input}: "

@@ -366,11 +366,11 @@ def test_killed_before_its_checkpoint(
     def killed(*_: Any) -> None:
         assert (tmp_path / "last.safetensors").exists()
         assert (tmp_path / "best.safetensors").exists()
-        raise Killed
+        raise Killed("before its checkpoint")
 
     words = [*WORDS, "--data", str(folder), "--out", str(tmp_path)]
     monkeypatch.setattr(train_files, "save_checkpoint", killed)
-    with pytest.raises(Killed):
+    with pytest.raises(Killed, match="before its checkpoint"):
         main(words)
     monkeypatch.undo()
     assert main(words) == 0

@@ -8,6 +8,7 @@ another device. An engine without files (torch) prepares blocks on this machine 
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,7 +69,7 @@ def input_shape(blocks: Sequence[Block], batch: int) -> tuple[int, ...]:
     return (batch, blocks[0].c_in, blocks[0].height, blocks[0].width)
 
 
-class FileEngine:
+class FileEngine(ABC):
     """An engine whose models are files. `write` needs nothing that runs them; all else opens the
     runner on this machine."""
 
@@ -78,11 +79,11 @@ class FileEngine:
     def __init__(self, threads: int, dtype: str) -> None:
         self.threads, self.dtype = threads, dtype
 
+    @abstractmethod
     def write(
         self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
     ) -> Model:
         """The chain as one model; with random weights if None are given."""
-        raise NotImplementedError
 
     @cached_property
     def runner(self) -> Any:
