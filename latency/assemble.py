@@ -51,6 +51,7 @@ def finished_table(
             "spread": round(spread, 4),
             "spread_90pct": round(float(np.quantile(spreads, 0.9)), 4),
             "samples": int(np.median([m.n for m in entries.values()])),
+            "disturbed": round(campaign.disturbed, 4),
             "stopped_by": campaign.stopped_by,
             "seconds": round(journal.spent_s),
             "processor_share": round(journal.processor_s / max(journal.device_s, 1e-9), 3),

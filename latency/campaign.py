@@ -1,4 +1,6 @@
-"""Measuring a plan: jobs in shuffled passes until every block is settled or time is over."""
+"""Measuring a plan: jobs in shuffled passes until every block is settled or time is over.
+
+After the passes over every job those come first that were disturbed most (latency/quiet.py)."""
 
 from __future__ import annotations
 
@@ -28,6 +30,7 @@ from latency.measure import (
     measurement,
     settled,
 )
+from latency.quiet import DISTURBED, disturbed_share, level, quieter, slowness
 from latency.table import Measurement
 from space.block import Block
 from space.network import Network
@@ -39,11 +42,12 @@ NETWORKS_PER_JOB = 10
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
     """Passes over all jobs: at least `min_passes`; then only over jobs with a block whose
-    standard error is above `tolerance`, up to `max_passes`; none after `max_s` but the first."""
+    standard error is above `tolerance`, up to `max_passes`, those with the fewest quiet rounds
+    first; none after `max_s` but the first."""
 
     rounds: int = 4
-    min_passes: int = 3
-    max_passes: int = 4
+    min_passes: int = 2
+    max_passes: int = 6
     tolerance: float = 0.01
     max_s: float = 560.0
 
@@ -108,8 +112,9 @@ def make_plan(
         Job(tuple(dict.fromkeys(c for t in job for c in t.chains)), job)
         for job in jobs_of(targets.values(), rng)
     ]
+    order = rng.permutation(len(nets))  # what scales and what judges is timed together
     network_jobs = [
-        Job(tuple(n.blocks for n in nets[i : i + NETWORKS_PER_JOB]))
+        Job(tuple(nets[n].blocks for n in order[i : i + NETWORKS_PER_JOB]))
         for i in range(0, len(nets), NETWORKS_PER_JOB)
     ]
     return Plan(
@@ -173,7 +178,10 @@ class Campaign:
         every = range(len(self.plan.jobs))
         jobs = list(every) if index < self.effort.min_passes else self._unsettled(index)
         order = np.random.default_rng((self.seed, index)).permutation(len(jobs))
-        return [jobs[i] for i in order]
+        shuffled = [jobs[i] for i in order]
+        if index < self.effort.min_passes:
+            return shuffled
+        return sorted(shuffled, key=lambda number: self._quiet_rounds(number, index))
 
     def _unsettled(self, passes: int) -> list[int]:
         found = []
@@ -187,6 +195,17 @@ class Campaign:
             if not all(settled(m, self.effort.tolerance) for m in measured):
                 found.append(number)
         return found
+
+    def _quiet_rounds(self, number: int, passes: int) -> int:
+        levels = level(slowness(self._times(number, passes)))
+        return int((levels <= DISTURBED * levels.min()).sum())
+
+    @property
+    def disturbed(self) -> float:
+        """Share of the rounds that others disturbed."""
+        passes = self.effort.max_passes
+        times = [self._times(number, passes) for number in range(len(self.plan.jobs))]
+        return disturbed_share([level(slowness(t)) for t in times])
 
     def _times(self, number: int, passes: int) -> Floats:
         """Times [chains, samples] of a job over the first passes."""
@@ -208,10 +227,13 @@ class Campaign:
         entries: dict[Block, Measurement] = {}
         noisy: list[Block] = []
         for number, job in enumerate(self.plan.jobs):
-            times = self._times(number, self.effort.max_passes) if job.targets else np.empty(0)
+            if not job.targets:
+                continue
+            times = self._times(number, self.effort.max_passes)
+            slow = slowness(times)
             for target in job.targets:
                 try:
-                    entries |= _of_job(Job(job.chains, (target,)), times)
+                    entries[target.block] = _of_target(job, target, times, slow)
                 except ValueError:
                     noisy.append(target.block)
         return entries, noisy
@@ -222,18 +244,25 @@ class Campaign:
         for number, job in enumerate(self.plan.jobs):
             if job.steady:
                 times = self._times(number, self.effort.max_passes)
-                found |= dict(zip(job.chains, np.median(times, axis=1).tolist(), strict=True))
+                slow = slowness(times)
+                for row, chain in enumerate(job.chains):
+                    kept = quieter(level(slow, without=(row,)))
+                    found[chain] = float(np.median(times[row, kept]))
         return np.array([found[network.blocks] for network in networks])
 
 
 def _of_job(job: Job, times: Floats) -> dict[Block, Measurement]:
     """Measurements of a job's blocks (of its whole chains by their first block, if steady)."""
-    row = {chain: i for i, chain in enumerate(job.chains)}
-    if job.steady:
-        return {chain[0]: measurement(1, times[i]) for chain, i in row.items()}
-    return {
-        t.block: measurement(
-            t.copies, times[row[t.long]], times[row[t.before]] if t.before else None
-        )
-        for t in job.targets
-    }
+    slow = slowness(times)
+    if not job.steady:
+        return {t.block: _of_target(job, t, times, slow) for t in job.targets}
+    rows = enumerate(job.chains)
+    return {c[0]: measurement(1, times[i, quieter(level(slow, (i,)))]) for i, c in rows}
+
+
+def _of_target(job: Job, target: Target, times: Floats, slow: Floats) -> Measurement:
+    """One block of a job with `times` and their `slowness` [chains, rounds]."""
+    rows = [job.chains.index(chain) for chain in target.chains]
+    kept = quieter(level(slow, without=rows))
+    before = times[rows[0], kept] if target.before else None
+    return measurement(target.copies, times[rows[-1], kept], before)

@@ -11,6 +11,7 @@ from latency.devices import Session, open_session
 from latency.engines import ENGINES
 from latency.header import Header
 from latency.machine import chip, emulated
+from latency.quiet import QUIET_QUANTILE, level, quieter
 from space.network import Network
 
 ROUNDS = 9
@@ -29,8 +30,8 @@ def measure_networks(
     dtype: str = "float32",
     device: str = "cpu",
 ) -> NDArray[np.float64]:
-    """Seconds of each network, float64 [n]: medians over rounds that are interleaved with those of
-    the others.
+    """Seconds of each network, float64 [n]: medians over the quieter rounds, which are interleaved
+    with those of the others.
 
     Args:
         device: as `latency.devices.open_session` takes it.
@@ -54,15 +55,39 @@ def time_networks(
         )
     chains = [network.blocks for network in networks]
     passes = max(1, rounds // IN_A_PASS) if len(chains) > TOGETHER else 1
-    times: list[list[NDArray[np.float64]]] = [[] for _ in chains]
+    visits: list[tuple[NDArray[np.intp], NDArray[np.float64]]] = []
     for index in range(passes):
         order = np.random.default_rng(index).permutation(len(chains))
         for rows in (order[i : i + TOGETHER] for i in range(0, len(order), TOGETHER)):
             some = [chains[row] for row in rows]
             timed = session.time(some, batch=batch, rounds=-(-rounds // passes), steady=True)
-            for row, seconds in zip(rows, timed.times, strict=True):
-                times[row].append(seconds)
-    return np.array([np.median(np.concatenate(of_one)) for of_one in times])
+            visits.append((rows, timed.times))
+    return typical_s(len(chains), visits)
+
+
+def typical_s(
+    networks: int, visits: Sequence[tuple[NDArray[np.intp], NDArray[np.float64]]]
+) -> NDArray[np.float64]:
+    """Seconds of each network [networks]: the median over the quieter half of its rounds, as the
+    other networks timed in them tell (latency/quiet.py).
+
+    Args:
+        visits: which networks were timed together [n], and their times [n, rounds]; each network
+            in as many visits.
+    """
+    times: list[list[NDArray[np.float64]]] = [[] for _ in range(networks)]
+    for rows, found in visits:
+        for row, seconds in zip(rows, found, strict=True):
+            times[row].append(seconds)
+    every = np.array([np.concatenate(of_one) for of_one in times])
+    usual = np.quantile(every, QUIET_QUANTILE, axis=1)
+    levels: list[list[NDArray[np.float64]]] = [[] for _ in range(networks)]
+    for rows, found in visits:
+        slow = found / usual[rows, None]
+        for place, row in enumerate(rows):
+            levels[row].append(level(slow, without=(place,)))
+    kept = [quieter(np.concatenate(of_one)) for of_one in levels]
+    return np.array([np.median(some[mask]) for some, mask in zip(every, kept, strict=True)])
 
 
 def is_of(header: Header, session: Session) -> bool:
