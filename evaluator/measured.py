@@ -36,6 +36,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--epochs", type=float, help="of the short recipe; default: 1")
     result.add_argument("--images", type=int, help="train on this many; default: all")
     result.add_argument("--threads", type=int, default=1, help="default: %(default)s")
+    result.add_argument(
+        "--jobs", type=int, default=1, help="trainings at a time; changes no row (%(default)s)"
+    )
     result.add_argument("--device", default="cpu", help="cpu or cuda; default: %(default)s")
     result.add_argument("--dry-run", action="store_true", help="print the plan, train nothing")
     return result
@@ -63,6 +66,8 @@ def _run(args: argparse.Namespace) -> int:
 
     if args.threads < 1:
         raise ValueError(f"--threads must be at least 1; got {args.threads}")
+    if args.jobs < 1:
+        raise ValueError(f"--jobs must be at least 1; got {args.jobs}")
     if args.per_band is not None and not 1 <= args.per_band <= PER_BAND:
         raise ValueError(f"--per-band must be in 1..{PER_BAND}; got {args.per_band}")
     runs = list(plan(args.per_band or PER_BAND))
@@ -104,7 +109,7 @@ def _measure(args: argparse.Namespace, runs: Sequence[Run]) -> int:
     parts = [(decoded(part, side), torch.from_numpy(part.labels.copy())) for part in (train, test)]
     command = f"python -m evaluator.measured --data DIR --out {args.out.name}"
     for number, row in train_missing(
-        args.out, rows, runs, both, parts, {"command": command}, header
+        args.out, rows, runs, both, parts, {"command": command}, header, args.jobs
     ):
         say(
             f"{number} of {len(runs)}: {row.name}, {row.recipe}, seed {row.seed}: "

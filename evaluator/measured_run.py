@@ -1,15 +1,21 @@
-"""Networks trained one after the other, each a row on disk before the next begins."""
+"""Networks trained one after the other, or some at a time; each row is on disk at once."""
 
 from __future__ import annotations
 
 import datetime
+import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.multiprocessing import get_context
 
 from evaluator.data_batches import ArrayBatches
 from evaluator.measured_file import Row, read_header, read_rows, write_header, write_rows
@@ -47,57 +53,115 @@ def train_missing(
     parts: Sequence[tuple[Tensor, Tensor]],
     told: Mapping[str, Any],
     header: Mapping[str, Any],
+    jobs: int = 1,
 ) -> Iterator[tuple[int, Row]]:
     """Train the runs that have no row yet, and add theirs to `rows` and to `path`.
 
     `parts`: pixels and labels of the training and the test part; `told`: more for the header,
-    that may differ when the trainings go on. Yields each run's number, from 1, and its row.
+    that may differ when the trainings go on; `jobs`: how many processes train at a time, which
+    changes no result. Yields each run's number, from 1, and its row.
     """
     done = {row.key for row in rows}
-    device, classes = header["device"], len(header["classes"])
-    for number, run in enumerate(runs, start=1):
-        if run.key in done:
-            continue
-        recipe = recipes[run.recipe]
-        data = [ArrayBatches(*part, recipe, run.seed, device=device) for part in parts]
-        row = _train(run, recipe, header["images"][0], classes, data, device)
+    place = {run.key: number for number, run in enumerate(runs, start=1)}
+    missing = [run for run in runs if run.key not in done]
+    trainer = Trainer(
+        dict(recipes),
+        list(parts),
+        len(header["classes"]),
+        header["device"],
+        torch.get_num_threads(),
+    )
+    for row in trainer.rows(missing, jobs):
         rows.append(row)
+        rows.sort(key=lambda row: place.get(row.key, 0))  # the same file whoever came first
         write_rows(path, rows)
         now = {"rows": len(rows), "planned": len(runs), "date": row.date, "commit": commit()}
         packages = versions("torch", "torchvision", "numpy", "pillow")
         write_header(path, {**now, **told, "versions": packages, **header})
-        yield number, row
+        yield place[row.key], row
 
 
-def _train(
-    run: Run, recipe: Recipe, images: int, classes: int, data: list[ArrayBatches], device: str
-) -> Row:
-    whole = run.entry.network()
-    network = on_input(whole, recipe.input, recipe.input, classes=classes, drop=recipe.drop)
-    started, cpu = time.perf_counter(), time.process_time()
-    train, test = data
-    training = Training(network, recipe, images, train, test, seed=run.seed, device=device)
-    try:
-        for _ in training.run():
-            pass
-        accuracy, loss = training.history[-1].test_accuracy, training.history[-1].test_loss
-    except DivergedError as error:  # a result too: such a network trains badly
-        say(f"{run.entry.name}: {error}")
-        accuracy, loss = 100 / classes, float("nan")
-    return Row(
-        name=run.entry.name,
-        group=run.entry.group,
-        architecture=run.entry.architecture,
-        recipe=run.recipe,
-        seed=run.seed,
-        accuracy=round(accuracy, 4),
-        loss=round(loss, 6),
-        flops=network.flops,
-        params=network.params,
-        flops_224=whole.flops,
-        cpu_s=round(time.process_time() - cpu, 2),
-        seconds=round(time.perf_counter() - started, 2),
-        torch=torch.__version__,
-        commit=commit(),
-        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    )
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """What every training has in common."""
+
+    recipes: Mapping[str, Recipe]
+    parts: Sequence[tuple[Tensor, Tensor]]
+    classes: int
+    device: str
+    threads: int
+
+    def rows(self, runs: Sequence[Run], jobs: int) -> Iterator[Row]:
+        """The rows of runs, in their order from one process, as they come from several."""
+        if min(jobs, len(runs)) <= 1:
+            yield from map(self.row, runs)
+            return
+        pool = ProcessPoolExecutor(
+            min(jobs, len(runs)), get_context("spawn"), initializer=_serve, initargs=(self,)
+        )
+        try:
+            for ready in as_completed([pool.submit(_row, run) for run in runs]):
+                yield ready.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def row(self, run: Run) -> Row:
+        """One training."""
+        recipe, classes = self.recipes[run.recipe], self.classes
+        train, test = (
+            ArrayBatches(*part, recipe, run.seed, device=self.device) for part in self.parts
+        )
+        whole = run.entry.network()
+        network = on_input(whole, recipe.input, recipe.input, classes=classes, drop=recipe.drop)
+        started, cpu = time.perf_counter(), time.process_time()
+        images = len(self.parts[0][1])
+        training = Training(
+            network, recipe, images, train, test, seed=run.seed, device=self.device
+        )
+        try:
+            for _ in training.run():
+                pass
+            accuracy, loss = training.history[-1].test_accuracy, training.history[-1].test_loss
+        except DivergedError as error:  # a result too: such a network trains badly
+            say(f"{run.entry.name}: {error}")
+            accuracy, loss = 100 / classes, float("nan")
+        return Row(
+            name=run.entry.name,
+            group=run.entry.group,
+            architecture=run.entry.architecture,
+            recipe=run.recipe,
+            seed=run.seed,
+            accuracy=round(accuracy, 4),
+            loss=round(loss, 6),
+            flops=network.flops,
+            params=network.params,
+            flops_224=whole.flops,
+            cpu_s=round(time.process_time() - cpu, 2),
+            seconds=round(time.perf_counter() - started, 2),
+            torch=torch.__version__,
+            commit=commit(),
+            date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )
+
+
+_trainer: Trainer | None = None  # of this process, if it is one of several
+
+
+def _serve(trainer: Trainer) -> None:
+    """Make this process ready to train; it ends with the one that began it, however that ends."""
+    global _trainer
+    _trainer = trainer
+    torch.set_num_threads(trainer.threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _row(run: Run) -> Row:
+    assert _trainer is not None
+    return _trainer.row(run)

@@ -11,7 +11,7 @@ from latency.devices import Session, open_session
 from latency.engines import ENGINES
 from latency.header import Header
 from latency.machine import chip, emulated
-from latency.quiet import QUIET_QUANTILE, level, quieter
+from latency.quiet import Visit, disturbed_rows, typical_s
 from space.network import Network
 
 ROUNDS = 9
@@ -31,7 +31,8 @@ def measure_networks(
     device: str = "cpu",
 ) -> NDArray[np.float64]:
     """Seconds of each network, float64 [n]: medians over the quieter rounds, which are interleaved
-    with those of the others.
+    with those of the others. Networks that were disturbed more often than not are timed again,
+    at most as often as all were before.
 
     Args:
         device: as `latency.devices.open_session` takes it.
@@ -55,39 +56,21 @@ def time_networks(
         )
     chains = [network.blocks for network in networks]
     passes = max(1, rounds // IN_A_PASS) if len(chains) > TOGETHER else 1
-    visits: list[tuple[NDArray[np.intp], NDArray[np.float64]]] = []
-    for index in range(passes):
-        order = np.random.default_rng(index).permutation(len(chains))
+    visits: list[Visit] = []
+    for index in range(2 * passes):
+        rng = np.random.default_rng(index)
+        order = rng.permutation(len(chains))
+        if index >= passes:  # others ran beside it: those again that they disturbed
+            again = disturbed_rows(len(chains), visits)
+            if not len(again):
+                break
+            others = rng.permutation(np.setdiff1d(order, again))  # to tell how quiet it is now
+            order = np.concatenate([rng.permutation(again), others[: -len(again) % TOGETHER]])
         for rows in (order[i : i + TOGETHER] for i in range(0, len(order), TOGETHER)):
             some = [chains[row] for row in rows]
             timed = session.time(some, batch=batch, rounds=-(-rounds // passes), steady=True)
             visits.append((rows, timed.times))
     return typical_s(len(chains), visits)
-
-
-def typical_s(
-    networks: int, visits: Sequence[tuple[NDArray[np.intp], NDArray[np.float64]]]
-) -> NDArray[np.float64]:
-    """Seconds of each network [networks]: the median over the quieter half of its rounds, as the
-    other networks timed in them tell (latency/quiet.py).
-
-    Args:
-        visits: which networks were timed together [n], and their times [n, rounds]; each network
-            in as many visits.
-    """
-    times: list[list[NDArray[np.float64]]] = [[] for _ in range(networks)]
-    for rows, found in visits:
-        for row, seconds in zip(rows, found, strict=True):
-            times[row].append(seconds)
-    every = np.array([np.concatenate(of_one) for of_one in times])
-    usual = np.quantile(every, QUIET_QUANTILE, axis=1)
-    levels: list[list[NDArray[np.float64]]] = [[] for _ in range(networks)]
-    for rows, found in visits:
-        slow = found / usual[rows, None]
-        for place, row in enumerate(rows):
-            levels[row].append(level(slow, without=(place,)))
-    kept = [quieter(np.concatenate(of_one)) for of_one in levels]
-    return np.array([np.median(some[mask]) for some, mask in zip(every, kept, strict=True)])
 
 
 def is_of(header: Header, session: Session) -> bool:

@@ -134,6 +134,17 @@ def tiny_plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny_plan")
+def test_two_processes_give_the_rows_of_one(tmp_path: Path) -> None:
+    words = ["--data", str(image_folder(tmp_path / "images", each=64))]
+    for jobs in ("1", "2"):
+        out = str(tmp_path / jobs / "m.csv")
+        assert measured.main([*words, "--out", out, "--jobs", jobs]) == 0
+    one, two = (read_rows(tmp_path / jobs / "m.csv") for jobs in ("1", "2"))
+    assert [(r.key, r.accuracy, r.loss) for r in one] == [(r.key, r.accuracy, r.loss) for r in two]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_plan")
 def test_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same rows, whether stopped or not; nothing is trained twice."""
     data = str(image_folder(tmp_path / "images", each=64))
