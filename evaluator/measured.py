@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from evaluator.measured_plan import Run
     from evaluator.recipe import Recipe
 
+HELD_OUT = 0.1  # of each class of the training images, for what chooses networks
 LONGER = 4  # how many times the long recipe's epochs are the short one's
 
 
@@ -86,7 +87,7 @@ def _run(args: argparse.Namespace) -> int:
 def _measure(args: argparse.Namespace, runs: Sequence[Run]) -> int:
     import torch
 
-    from evaluator.data import few, open_data
+    from evaluator.data import few, open_data, split_part
     from evaluator.data_cache import decoded
     from evaluator.measured_run import read_back, train_missing
 
@@ -94,11 +95,13 @@ def _measure(args: argparse.Namespace, runs: Sequence[Run]) -> int:
     both = recipes(args.epochs, args.images)
     data = open_data(args.data)
     side = both["short"].input
-    train, test = few(data.train, both["short"].images, seed=0), data.test
-    say(f"{data.name}: {len(train)} images to train on, {len(test)} to test on")
+    train, held, _ = split_part(data.train, len(data.classes), seed=0, held_out=HELD_OUT)
+    parts = (few(train, both["short"].images, seed=0), data.test, held)
+    sizes = [len(part) for part in parts]
+    say(f"{data.name}: {sizes[0]} images to train on, {sizes[1]} to test on, {sizes[2]} set aside")
     header: dict[str, Any] = {
         "recipes": {name: recipe.record() for name, recipe in both.items()},
-        "images": [len(train), len(test)],
+        "images": sizes,
         "classes": list(data.classes),
         "device": args.device,
         "threads": args.threads,
@@ -106,10 +109,10 @@ def _measure(args: argparse.Namespace, runs: Sequence[Run]) -> int:
     rows = read_back(args.out, header, what="a benchmark", option="--out")
     if rows:
         say(f"{args.out} holds {len(rows)} rows; going on from there")
-    parts = [(decoded(part, side), torch.from_numpy(part.labels.copy())) for part in (train, test)]
+    arrays = [(decoded(part, side), torch.from_numpy(part.labels.copy())) for part in parts]
     command = f"python -m evaluator.measured --data DIR --out {args.out.name}"
     for number, row in train_missing(
-        args.out, rows, runs, both, parts, {"command": command}, header, args.jobs
+        args.out, rows, runs, both, arrays, {"command": command}, header, args.jobs
     ):
         say(
             f"{number} of {len(runs)}: {row.name}, {row.recipe}, seed {row.seed}: "

@@ -20,7 +20,9 @@ SHIPPED = Path(__file__).parent / "measured_cifar10.csv"
 class Row:
     """One training. `flops` and `params` are of the trained network (its input, its classes),
     `flops_224` of the architecture at 224x224. `accuracy` in percent and `loss` on the test part
-    after the last step. `cpu_s`: processor time of training and test; `seconds`: by the clock."""
+    after the last step; `validation`, in percent too, on images that were set aside (NaN if none
+    were): what chooses a network is to look at that one, so that the other can judge it.
+    `cpu_s`: processor time of training and test; `seconds`: by the clock."""
 
     name: str
     group: str
@@ -28,6 +30,7 @@ class Row:
     recipe: str
     seed: int
     accuracy: float
+    validation: float
     loss: float
     flops: int
     params: int

@@ -57,9 +57,9 @@ def train_missing(
 ) -> Iterator[tuple[int, Row]]:
     """Train the runs that have no row yet, and add theirs to `rows` and to `path`.
 
-    `parts`: pixels and labels of the training and the test part; `told`: more for the header,
-    that may differ when the trainings go on; `jobs`: how many processes train at a time, which
-    changes no result. Yields each run's number, from 1, and its row.
+    `parts`: pixels and labels of the training, the test and maybe a validation part; `told`:
+    more for the header, that may differ when the trainings go on; `jobs`: how many processes
+    train at a time, which changes no result. Yields each run's number, from 1, and its row.
     """
     done = {row.key for row in rows}
     place = {run.key: number for number, run in enumerate(runs, start=1)}
@@ -108,7 +108,7 @@ class Trainer:
     def row(self, run: Run) -> Row:
         """One training."""
         recipe, classes = self.recipes[run.recipe], self.classes
-        train, test = (
+        train, test, *held = (
             ArrayBatches(*part, recipe, run.seed, device=self.device) for part in self.parts
         )
         whole = run.entry.network()
@@ -122,9 +122,11 @@ class Trainer:
             for _ in training.run():
                 pass
             accuracy, loss = training.history[-1].test_accuracy, training.history[-1].test_loss
+            validation = training.evaluate(held[0])[1] if held else float("nan")
         except DivergedError as error:  # a result too: such a network trains badly
             say(f"{run.entry.name}: {error}")
-            accuracy, loss = 100 / classes, float("nan")
+            accuracy = validation = 100 / classes
+            loss = float("nan")
         return Row(
             name=run.entry.name,
             group=run.entry.group,
@@ -132,6 +134,7 @@ class Trainer:
             recipe=run.recipe,
             seed=run.seed,
             accuracy=round(accuracy, 4),
+            validation=round(validation, 4),
             loss=round(loss, 6),
             flops=network.flops,
             params=network.params,

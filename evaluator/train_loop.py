@@ -182,14 +182,15 @@ class Training:
         return self.averaged or self.module.state_dict()
 
     @torch.no_grad()
-    def evaluate(self) -> tuple[float, float]:
-        """(mean cross-entropy, accuracy in percent) on the test part, over all processes."""
+    def evaluate(self, on: Batches | None = None) -> tuple[float, float]:
+        """(mean cross-entropy, accuracy in percent) on the test part, or `on` another one, over
+        all processes."""
         own = {k: v.clone() for k, v in self.module.state_dict().items()} if self.averaged else {}
         if self.averaged:
             self.module.load_state_dict(self.averaged)
         self.module.eval()
         sums = torch.zeros(3, dtype=torch.float64)
-        for x, labels in self.tests.test():
+        for x, labels in (on or self.tests).test():
             kind = self.device.partition(":")[0]
             with torch.autocast(kind, dtype=self.dtype, enabled=self.amp):
                 logits = self.module(x)
