@@ -17,6 +17,7 @@ from evaluator.data import Data, DataError, Part, few, open_data, split_part
 from search.baseline import baseline
 from search.labels_choose import chosen
 from search.labels_file import FILE, Store
+from search.labels_given import given_score
 from search.labels_options import Wanted
 from search.labels_prune import Pruning, completed
 from search.labels_score import Judged, score_of
@@ -74,12 +75,13 @@ class Labelling:
         again = Trainer(data, whole, data.test, wanted.again, folder=folder, **place)  # type: ignore[arg-type]
         store = Store.open(out / FILE)
         closed = replace(problem, score=CLOSED_FORM)
-        candidates = chosen(closed, wanted.labels, seed, baseline(closed))
+        wanted_labels = 0 if wanted.labels_from is not None else wanted.labels
+        candidates = chosen(closed, wanted_labels, seed, baseline(closed))
+        folder.mkdir(exist_ok=True)
         if not len(candidates):
             return cls(wanted, problem, seed, out, store, labels, again, candidates)
         for trainer in (labels, again):
             trainer.network(_network(problem, candidates, 0))  # refused now, if it does not fit
-        folder.mkdir(exist_ok=True)
         return cls(wanted, problem, seed, out, store, labels, again, candidates)
 
     def scored(self) -> Problem:
@@ -88,6 +90,9 @@ class Labelling:
         Raises:
             KeyboardInterrupt: what was done is kept.
         """
+        if self.wanted.labels_from is not None:
+            problem, self.judged = given_score(self.problem, self.wanted.labels_from, self.out)
+            return problem
         if not len(self.candidates):
             return self.problem  # nothing meets the budget: the search says how near it comes
         networks = [_network(self.problem, self.candidates, i) for i in range(len(self))]
@@ -118,8 +123,6 @@ class Labelling:
             told=keys,
             folder=self.out,
         )
-        for line in self.judged.lines():
-            say(line)
         return replace(self.problem, score=score)
 
     def __len__(self) -> int:
@@ -186,12 +189,6 @@ class Labelling:
         )
         return costs
 
-    def study_name(self, problem: Problem) -> str:
-        """A study's file: one for each score, as more labels make another one."""
-        if problem.score == CLOSED_FORM:
-            return "study.db"
-        return f"study-{problem.score.identity.split()[-1]}.db"
-
     def record(self, rows: Sequence[Row]) -> dict[str, Any]:
         """For winners.json."""
         about_again = {
@@ -207,11 +204,20 @@ class Labelling:
             **about_again,
             "labels": {
                 **(self.judged.record() if self.judged else {}),
-                "recipe": self.labels.recipe.record(),
-                "images": [len(self.labels.train), len(self.labels.test)],
-                "seed": self.seed,
-                "file": FILE,
+                **(self._given() if self.wanted.labels_from is not None else self._trained()),
             },
+        }
+
+    def _given(self) -> dict[str, Any]:
+        assert self.wanted.labels_from is not None
+        return {"file": Path(self.wanted.labels_from).name}
+
+    def _trained(self) -> dict[str, Any]:
+        return {
+            "recipe": self.labels.recipe.record(),
+            "images": [len(self.labels.train), len(self.labels.test)],
+            "seed": self.seed,
+            "file": FILE,
         }
 
     def weights(self, row: Row) -> list[str]:

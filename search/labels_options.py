@@ -22,6 +22,7 @@ HELP = {
     "label_smoothing": "share of the label spread over all classes",
 }
 # Left at None: given or not must be told apart, as they mean nothing without --data.
+ALONE = "labels_from"  # means something without --data too
 OWN = ("labels", "recipe", "seeds", "retrain_epochs", "device", "threads", "no_prune")
 
 
@@ -38,6 +39,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--labels", type=int, metavar="N", help=f"networks to train first; default: {LABELS}"
+    )
+    group.add_argument(
+        "--labels-from",
+        metavar="FILE",
+        help="rows of evaluator.measured in place of labels ('shipped': those of this package); "
+        "without --data they still make the score",
     )
     group.add_argument("--recipe", choices=list(RECIPES), help="default: short")
     for name, kind in OPTIONS.items():
@@ -59,6 +66,7 @@ class Wanted:
 
     data: str
     labels: int
+    labels_from: str | None
     recipe: Recipe
     again: Recipe
     seeds: int
@@ -79,6 +87,8 @@ def wanted(args: argparse.Namespace) -> Wanted | None:
             told = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise ValueError(f"{told} needs --data: without images nothing is trained")
         return None
+    if args.labels is not None and args.labels_from is not None:
+        raise ValueError("--labels and --labels-from exclude each other: train them or read them")
     labels, seeds = args.labels, args.seeds
     labels = LABELS if labels is None else labels
     seeds = SEEDS if seeds is None else seeds
@@ -98,6 +108,7 @@ def wanted(args: argparse.Namespace) -> Wanted | None:
     return Wanted(
         data=args.data,
         labels=labels,
+        labels_from=args.labels_from,
         recipe=used,
         again=again,
         seeds=seeds,
@@ -110,7 +121,7 @@ def wanted(args: argparse.Namespace) -> Wanted | None:
 def words(args: argparse.Namespace) -> list[str]:
     """The options as they were given, for the command in a record."""
     found: list[str] = []
-    for name in ("data", *OWN, *OPTIONS):
+    for name in ("data", ALONE, *OWN, *OPTIONS):
         value: Any = getattr(args, name)
         if value is True:
             found.append(f"--{name.replace('_', '-')}")

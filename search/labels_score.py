@@ -49,6 +49,11 @@ class PredictedScore:
         return self.predictor.predict(genes, free_scores(space, genes, costs.flops, costs.params))
 
 
+def study_file(score: Score) -> str:
+    """A study's file: one for each score, as other labels make another one."""
+    return "study.db" if score == CLOSED_FORM else f"study-{score.identity.split()[-1]}.db"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """Both scores on the same labels, by Spearman's rank correlation with the accuracies.

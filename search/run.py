@@ -15,6 +15,7 @@ from space.command import DONE, INTERRUPTED, Parser, run_command, say
 
 if TYPE_CHECKING:
     from search.labels import Labelling
+    from search.labels_score import Judged
     from search.problem import Problem, Table
     from search.study import Study
 
@@ -92,11 +93,14 @@ def _run(args: argparse.Namespace) -> int:
     asked = wanted(args)
     table = target_table(args.target)
     out = args.out or _default_out(args)
-    path = out / ("study.db" if asked is None else "labels.jsonl")
-    if args.resume and not path.exists():
+    trains = asked is not None and args.labels_from is None
+    path = out / ("labels.jsonl" if trains else "study.db")
+    scored = args.labels_from is not None  # then the name of the study is known later
+    if args.resume and not (any(out.glob("study*.db")) if scored else path.exists()):
         raise ValueError(f"--resume needs a study in {out}; there is no {path}")
 
     from latency.guidelines_limits import load_limits
+    from search.labels_score import study_file
     from search.problem import Problem
     from search.study import Study
     from space.files import locked
@@ -109,7 +113,7 @@ def _run(args: argparse.Namespace) -> int:
     _writable(out)
     _say_cost(problem)
     with locked(out, "search"):
-        labelling = None
+        labelling, judged = None, None
         if asked is not None:
             from search.labels import Labelling
 
@@ -118,7 +122,14 @@ def _run(args: argparse.Namespace) -> int:
                 problem = labelling.scored()
             except KeyboardInterrupt:
                 return _stopped(path)
-            path = out / labelling.study_name(problem)
+            judged = labelling.judged
+        elif args.labels_from is not None:
+            from search.labels_given import given_score
+
+            problem, judged = given_score(problem, args.labels_from, out)
+        for line in judged.lines() if judged is not None else ():
+            say(line)
+        path = out / study_file(problem.score)
         study = Study.open(problem, seed=args.seed, sampler=args.sampler, path=path)
         if study.trials:
             say(f"{path} holds {study.trials} trials of this search; going on from there")
@@ -126,7 +137,7 @@ def _run(args: argparse.Namespace) -> int:
             say(f"stopped; {study.trials} finished trials are in {path}. The same command goes on")
             return INTERRUPTED
         try:
-            return _answer(args, problem, study, out, labelling)
+            return _answer(args, problem, study, out, labelling, judged)
         except KeyboardInterrupt:
             if labelling is None:
                 raise
@@ -181,6 +192,8 @@ def _default_out(args: argparse.Namespace) -> Path:
         words.append(args.sampler)
     if args.data is not None:
         words.append("trained")
+    if args.labels_from is not None:
+        words.append(f"labels-{Path(args.labels_from).stem}")
     return Path("out") / "-".join(words)
 
 
@@ -222,9 +235,11 @@ def _answer(
     study: Study,
     out: Path,
     labelling: Labelling | None,
+    judged: Judged | None,
 ) -> int:
     from search.baseline import baseline
     from search.export import export
+    from search.labels_score import study_file
     from search.picture import draw
     from search.record import front_csv, record
     from search.report import answer, limit_of, print_rows, with_measurements
@@ -249,6 +264,11 @@ def _answer(
         names = [stem.with_suffix(s).name for s in (".safetensors", ".onnx")]
         files[winner.name] = {"files": names, "onnx_max_relative_difference": difference}
     told: dict[str, Any] | None = None
+    if labelling is None and judged is not None:
+        told = {
+            "source": "predicted",
+            "labels": {**judged.record(), "file": Path(args.labels_from).name},
+        }
     if labelling is not None:
         told = labelling.record(rows)
         for row in rows:
@@ -275,8 +295,7 @@ def _answer(
             continue
         difference = entry["onnx_max_relative_difference"]
         print(f"{name}: {', '.join(entry['files'])}; ONNX against torch: {difference:.1e}")
-    name = "study.db" if labelling is None else labelling.study_name(problem)
-    print(f"all in {out}: winners.json, front.csv, front.png, {name}")
+    print(f"all in {out}: winners.json, front.csv, front.png, {study_file(problem.score)}")
     return DONE
 
 
