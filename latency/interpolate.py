@@ -23,7 +23,8 @@ SIZES = ("c_in", "c_out", "branch", "mid")
 ALIGNMENTS = ("8", "4", "2 or 1")  # of the branch: what `alignment` numbers
 UNALIGNED = 2
 VECTOR = 8  # numbers in a vector of the common engines
-MIN_POINTS = 8
+MIN_POINTS = 8  # blocks of a family that others are told from
+MIN_ON_A_LINE = 5  # where all its widths go together
 NEIGHBOURS = 16
 SMOOTHING = 0.4  # width of the correction's kernel, in octaves of width
 SHRINK = 0.2  # weight of "no correction": far from every measured block it wins
@@ -164,7 +165,9 @@ class _Family:
         self.names = [name for name in SIZES if _has(blocks[0], name)]
         self.low, self.high = self.sizes.min(axis=0), self.sizes.max(axis=0)
         self.ratio = self._ratio_range()
-        self.interpolates = len(blocks) >= MIN_POINTS
+        logs = np.log(np.maximum(self.sizes, 1))
+        line = np.linalg.matrix_rank(logs - logs[0], tol=1e-6) <= 1
+        self.interpolates = len(blocks) >= (MIN_ON_A_LINE if line else MIN_POINTS)
         if self.interpolates:
             self._fit()
 

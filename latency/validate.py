@@ -78,7 +78,9 @@ def validate(
     relax: Sequence[str] = (),
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Errors of the table's predictions, without and with its own one scale factor.
+    """Errors of the table's predictions, without and with its own one scale factor; and the pace
+    of the machine (latency/pace.py), before and after on average, with the errors if the scaled
+    predictions are multiplied by it: what is left of them is the table's.
 
     Raises:
         ValueError: fewer than two networks, an unknown family, or a table that was not measured
@@ -87,6 +89,7 @@ def validate(
     """
     from latency.check import error_summary, predictions
     from latency.devices import open_session
+    from latency.pace import pace
     from latency.table import LatencyTable, load_table
     from latency.whole import JUDGE_ROUNDS, is_of, time_networks
 
@@ -105,9 +108,13 @@ def validate(
             raise ValueError(
                 f"{target} must be a table measured on {session.where}; it says {header.label}"
             )
+        paces = [pace(session, table)]
         measured = time_networks(session, chosen, batch=header.batch, rounds=JUDGE_ROUNDS)
+        paces.append(pace(session, table))
     scale = float(header.scale["factor"])
     plain, scaled = error_summary(unscaled, measured), error_summary(unscaled * scale, measured)
+    now = [ratio for ratio in paces if ratio is not None]
+    today = sum(now) / len(now) if now else None
     return {
         "networks": networks,
         "within_5pct": plain["within_5pct"],
@@ -122,6 +129,8 @@ def validate(
         "latency": header.label,
         "unscaled": plain,
         "scaled": scaled,
+        "pace": None if today is None else round(today, 4),
+        "at_pace": None if today is None else error_summary(unscaled * scale * today, measured),
     }
 
 
@@ -155,12 +164,21 @@ def _text(found: dict[str, Any]) -> str:
         f"{found['networks']} random networks ({found['family']}), seed {found['seed']}, "
         f"table {found['table']}"
     ]
-    for name, row in (("nothing fitted", found["unscaled"]), ("its scale", found["scaled"])):
+    rows = [("nothing fitted", found["unscaled"]), ("its scale", found["scaled"])]
+    if found["at_pace"] is not None:
+        rows.append((f"times pace {found['pace']:.3f}", found["at_pace"]))
+    for name, row in rows:
         lines.append(
             f"{name:15} mean error {row['mean_abs_error']:.1%}, largest "
             f"{row['max_abs_error']:.1%}, bias {row['bias']:+.1%}, within 5 % "
             f"{row['within_5pct']:.1%}, within 3 % {row['within_3pct']:.1%}, Spearman "
             f"{row['spearman']:.4f}"
+        )
+    if found["pace"] is not None:
+        change = found["pace"] - 1
+        lines.append(
+            f"pace: the machine now takes {abs(change):.1%} {'more' if change > 0 else 'less'} "
+            "time than when the table was built (some of its blocks timed again)"
         )
     return "\n".join(lines)
 

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from latency import validate, whole
+from latency.devices import Timed
 from latency.engines.null import RUN_S, block_s
 from latency.machine import chip
+from latency.pace import pace, some_blocks
 from latency.table import LatencyTable, load_table
 from space.network import shufflenet_v2
 
@@ -73,6 +75,7 @@ def test_validate_compares_with_what_is_measured(
         return np.array([1.04 * table.unscaled().network_s(n.blocks) for n in networks])
 
     monkeypatch.setattr(whole, "time_networks", measure)
+    monkeypatch.setattr("latency.pace.pace", lambda *_: 1.04 / table.header.scale["factor"])
     words = ["--table", str(table_here), "--networks", "6", "--seed", "3"]
     assert validate.main([*words, "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -100,3 +103,37 @@ def test_mistakes(words: list[str], told: str, capsys: pytest.CaptureFixture[str
     err = capsys.readouterr().err
     assert told in err
     assert err.count("\n") == 1
+
+
+class Slower:
+    """A session in which every block of a table takes `factor` of what the table says, after a
+    start that is the same."""
+
+    def __init__(self, table: LatencyTable, factor: float) -> None:
+        self.table, self.factor = table, factor
+
+    def time(self, chains: list, *, batch: int, rounds: int) -> Timed:
+        assert batch == self.table.header.batch
+        seconds = [
+            1e-3 + self.factor * sum(self.table.entries[block].median_s for block in chain)
+            for chain in chains
+        ]
+        return Timed(np.tile(np.array(seconds)[:, None], rounds), 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.02, 0.95])
+def test_pace_is_what_all_blocks_are_slower_by(factor: float) -> None:
+    table = load_table("epyc-milan-ort")
+    assert isinstance(table, LatencyTable)
+    found = pace(Slower(table, factor), table)  # type: ignore[arg-type]
+    assert found == pytest.approx(factor)
+    targets = some_blocks(table)
+    assert len({target.block for target in targets}) == 24
+    assert all(table.exact(target.block) for target in targets)
+
+
+def test_a_table_without_such_blocks_has_no_pace() -> None:
+    table = load_table("epyc-milan-ort")
+    assert isinstance(table, LatencyTable)
+    stems = {block: m for block, m in table.entries.items() if block.kind == "stem"}
+    assert pace(Slower(table, 1.0), LatencyTable(table.header, stems)) is None  # type: ignore[arg-type]
