@@ -91,7 +91,7 @@ def validate(
     from latency.devices import open_session
     from latency.pace import pace
     from latency.table import LatencyTable, load_table
-    from latency.whole import JUDGE_ROUNDS, is_of, time_networks
+    from latency.whole import is_of, time_networks
 
     if networks < 2 or seed < 0:
         raise ValueError(f"--networks must be at least 2 and --seed 0; got {networks} and {seed}")
@@ -109,7 +109,7 @@ def validate(
                 f"{target} must be a table measured on {session.where}; it says {header.label}"
             )
         paces = [pace(session, table)]
-        measured = time_networks(session, chosen, batch=header.batch, rounds=JUDGE_ROUNDS)
+        measured = time_networks(session, chosen, batch=header.batch)
         paces.append(pace(session, table))
     scale = float(header.scale["factor"])
     plain, scaled = error_summary(unscaled, measured), error_summary(unscaled * scale, measured)

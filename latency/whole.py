@@ -14,8 +14,7 @@ from latency.machine import chip, emulated
 from latency.quiet import Visit, disturbed_rows, typical_s
 from space.network import Network
 
-ROUNDS = 9
-JUDGE_ROUNDS = 24  # where a table is judged
+ROUNDS = 24
 TOGETHER = 12  # networks timed in the same rounds
 IN_A_PASS = 4  # rounds before every other network has its turn: drift hits all alike
 
