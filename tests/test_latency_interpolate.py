@@ -106,6 +106,23 @@ def test_a_few_points_are_not_interpolated():
         few.predict(BlockBatch("stem", 224, 224, {"c_out": np.array([24])}))
 
 
+def test_five_points_are_enough_where_widths_go_together():
+    """Output in and out alike, time in proportion; four points are not, nor five in a plane."""
+
+    def units(pairs):
+        return {Block("separable", 28, 28, c_in=a, c_out=b): 1e-9 * a * b for a, b in pairs}
+
+    def predict(known, c_in, c_out):
+        fields = {"c_in": np.array([c_in]), "c_out": np.array([c_out])}
+        return Interpolator(known).predict(BlockBatch("separable", 28, 28, fields))[0]
+
+    line = [(c, c) for c in (8, 16, 24, 48, 64)]
+    assert predict(units(line), 32, 32) == pytest.approx(1e-9 * 32 * 32, rel=0.05)
+    for pairs in (line[1:], [*line[1:], (16, 48)]):
+        with pytest.raises(MissingOpError, match="c_in=32"):
+            predict(units(pairs), 32, 32)
+
+
 def test_grid_covers_corners_and_alignments():
     batch = SPACE.segments()[3].batch  # first unit of stage 3
     for kernel in (3, 5, 7):
