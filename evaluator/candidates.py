@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.closed_form import ClosedForm
 from evaluator.trained import Trained
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Floats = NDArray[np.float64]
 PROXY_INPUT = {"nats-sss": (32, 16), "accel-nasbench": (112, 4)}
@@ -76,8 +80,37 @@ def proxy_scores(
 ) -> dict[str, Floats]:
     """title -> [rows]: proxies of the rebuilt networks, each with weights and input from `seed`.
 
-    Scores that `cache` holds are read, the others computed and written there one network after
-    another. Logarithms where a proxy grows by factors.
+    Raises:
+        ValueError: an unknown name, or a network that a proxy refuses; the message names it.
+    """
+    from evaluator.rebuilt import network
+
+    return computed(
+        table.name,
+        [table.text(row) for row in rows],
+        lambda index: network(table, rows[index], seed=seed),
+        lambda proxy: proxy_input(table.name, proxy),
+        names=names,
+        seed=seed,
+        cache=cache,
+    )
+
+
+def computed(
+    dataset: str,
+    texts: Sequence[str],
+    module_of: Callable[[int], nn.Module],
+    shape_of: Callable[[str], tuple[int, int]],
+    *,
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+) -> dict[str, Floats]:
+    """title -> [networks]: proxies of networks, of which `texts` says everything that matters.
+
+    `module_of`: the network of that number; `shape_of`: side and batch of a proxy's input. Scores
+    that `cache` holds are read, the others computed and written there one network after another.
+    Logarithms where a proxy grows by factors.
 
     Raises:
         ValueError: an unknown name, or a network that a proxy refuses; the message names it.
@@ -88,23 +121,18 @@ def proxy_scores(
 
     from evaluator.proxies import chosen, random_input
     from evaluator.proxy_cache import ProxyCache, code_of, default_path
-    from evaluator.rebuilt import network
 
     wanted = [proxy for proxy in chosen(names) if proxy.name not in COUNTED]
     codes = {proxy.name: code_of(proxy.function.__module__) for proxy in wanted}
-    shapes = {p.name: proxy_input(table.name, p.name) for p in wanted}
+    shapes = {p.name: shape_of(p.name) for p in wanted}
     inputs = {
         shape: random_input(size=shape[0], batch=shape[1], seed=seed) for shape in shapes.values()
     }
     found: dict[str, list[float]] = {proxy.name: [] for proxy in wanted}
+    told = {"description": "training-free scores", "console": Console(stderr=True)}
     with ProxyCache(cache or default_path()) as known:
-        for row in track(rows, description="training-free scores", console=Console(stderr=True)):
-            about = {
-                "dataset": table.name,
-                "network": table.text(row),
-                "seed": seed,
-                "torch": torch.__version__,
-            }
+        for index, text in enumerate(track(texts, **told)):  # type: ignore[arg-type]
+            about = {"dataset": dataset, "network": text, "seed": seed, "torch": torch.__version__}
             module, fresh = None, []
             for proxy in wanted:
                 x = inputs[shapes[proxy.name]]
@@ -112,12 +140,12 @@ def proxy_scores(
                 key = {**about, **own}
                 value = known.get(key)
                 if value is None:
-                    module = module or network(table, row, seed=seed)
+                    module = module or module_of(index)
                     start = time.perf_counter()
                     try:
                         value = float(proxy.function(module, x, seed=seed))
                     except ValueError as error:
-                        raise ValueError(f"{proxy.title} of {table.text(row)}: {error}") from None
+                        raise ValueError(f"{proxy.title} of {text}: {error}") from None
                     fresh.append((key, value, time.perf_counter() - start))
                 found[proxy.name].append(value)
             if fresh:

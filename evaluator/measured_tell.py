@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from evaluator.measured_file import Row
 from evaluator.measured_plan import USUAL_DEPTHS, USUAL_GROWTH, USUAL_SPLIT
-from evaluator.trained import Trained
-from space.network import Network
 from space.shufflenet_v2 import STAGES, ShuffleNetV2Space
 from space.slots import Architecture
 
@@ -23,10 +21,12 @@ BASELINE = "ShuffleNet v2 0.5x"
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A network of the benchmark and its accuracies by the short recipe, by seed."""
+    """A network of the benchmark: its accuracies on the test images by seed, and the mean one on
+    those set aside."""
 
     row: Row
     accuracies: tuple[float, ...]
+    validation: float
 
     @property
     def accuracy(self) -> float:
@@ -40,7 +40,11 @@ def networks(rows: Iterable[Row], recipe: str = "short") -> dict[str, Measured]:
         if row.recipe == recipe:
             found.setdefault(row.name, []).append(row)
     return {
-        name: Measured(each[0], tuple(r.accuracy for r in sorted(each, key=lambda r: r.seed)))
+        name: Measured(
+            each[0],
+            tuple(r.accuracy for r in sorted(each, key=lambda r: r.seed)),
+            float(np.mean([r.validation for r in each])),
+        )
         for name, each in found.items()
     }
 
@@ -102,71 +106,6 @@ def short_and_long(rows: Sequence[Row]) -> dict[str, Any]:
         "spearman": spearman([a for a, _ in both], [b for _, b in both]),
         "gain": float(np.mean([b - a for a, b in both])) if both else None,
     }
-
-
-def as_table(space: ShuffleNetV2Space, members: Sequence[Measured]) -> Trained:
-    """The random networks in the shape that the scores of `evaluator.candidates` take."""
-    archs = [space.parse(each.row.architecture) for each in members]
-
-    def column(name: str) -> Any:
-        values = [[space.value(arch, f"{name}{stage}") for stage in STAGES] for arch in archs]
-        return np.array([[float(v) for v in row] for row in values])
-
-    lowered = [_layers(space.lower(arch)) for arch in archs]
-    return Trained(
-        name="measured",
-        widths=column("width").astype(np.int64),
-        depths=column("depth").astype(np.int64),
-        splits=column("split"),
-        kernels=column("kernel").astype(np.int64),
-        se=np.zeros((len(archs), len(STAGES)), dtype=np.int64),
-        levels=np.arange(len(STAGES), dtype=float),
-        flops=np.array([each.row.flops for each in members], dtype=float),
-        params=np.array([each.row.params for each in members], dtype=float),
-        accuracy={"CIFAR-10": np.array([each.accuracy for each in members])},
-        log_width_layers=np.array([widths for widths, _ in lowered]),
-        fan_in_layers=np.array([fan_in for _, fan_in in lowered]),
-    )
-
-
-def _layers(network: Network) -> tuple[float, Floats]:
-    """(sum of log output widths, [stages] sums of log fan-in) over the convolutions of stages."""
-    widths, fan_in, stage = 0.0, np.zeros(len(STAGES)), -1
-    for block in network.blocks:
-        if block.kind != "shufflenet_v2":
-            continue
-        stage += block["stride"] == 2
-        for op in block.ops:
-            if op.kind in ("conv", "dwconv"):
-                each = 1 if op.kind == "dwconv" else op.c_in // op.groups
-                widths += float(np.log(op.c_out))
-                fan_in[stage] += np.log(each * op.kernel**2)
-    return widths, fan_in
-
-
-def scores(found: dict[str, Measured]) -> list[dict[str, Any]]:
-    """Rank correlation of each formula with accuracy, in each band and over all, best first."""
-    from evaluator import candidates
-    from evaluator.genes import score_genes
-
-    space, by_band = ShuffleNetV2Space(), bands(found)
-    members = [each for group in by_band.values() for each in group]
-    if not members:
-        return []
-    table = as_table(space, members)
-    genes = np.array([space.parse(each.row.architecture).genes for each in members])
-    every = dict(candidates.formulas(table))
-    every["closed form with stem and head"] = score_genes(space, genes)
-    accuracy, groups = table.accuracy["CIFAR-10"], np.array([m.row.group for m in members])
-    rows = []
-    for name, score in every.items():
-        each = {
-            band: spearman(score[groups == band].tolist(), accuracy[groups == band].tolist())
-            for band in by_band
-        }
-        equal, overall = mean_of(each.values()), spearman(score.tolist(), accuracy.tolist())
-        rows.append({"score": name, **each, "equal_flops": equal, "overall": overall})
-    return sorted(rows, key=lambda row: -(row["equal_flops"] or -2.0))
 
 
 def axes(found: dict[str, Measured]) -> list[dict[str, Any]]:

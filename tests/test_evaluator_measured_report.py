@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from measured_rows import ROW
 
-from evaluator import measured, measured_report, measured_tell
+from evaluator import measured, measured_report, measured_scores, measured_tell
 from evaluator.measured_file import (
     SHIPPED,
     Row,
@@ -58,11 +58,48 @@ def made(seed: int = 0, noise: float = 0.0) -> list[Row]:
 @pytest.mark.slow
 def test_scores_find_what_was_put_in() -> None:
     found = measured_tell.networks(made())
-    scores = {row["score"]: row for row in measured_tell.scores(found)}
+    scores = {row["score"]: row for row in measured_scores.scores(found)}
     assert scores["params"]["equal_flops"] == pytest.approx(1)
     assert scores["params"]["overall"] == pytest.approx(1)
     assert scores["closed form"]["equal_flops"] < 1
     assert next(iter(scores)) == "params"
+
+
+@pytest.mark.slow
+def test_the_predictor_is_judged_on_what_it_has_not_seen() -> None:
+    """Validation accuracies it can learn from say how test accuracies go; noise does not."""
+    rng = np.random.default_rng(0)
+    known = [replace(r, accuracy=10 + 5 * np.log(r.params / 1e4)) for r in made()]
+    for values, least in (
+        ([r.accuracy for r in known], 0.8),
+        (rng.uniform(20, 60, len(known)).tolist(), None),
+    ):
+        rows = [replace(r, validation=v) for r, v in zip(known, values, strict=True)]
+        told = measured_scores.scores(measured_tell.networks(rows))
+        found = next(r for r in told if r["score"] == measured_scores.PREDICTOR)
+        assert found["overall"] > least if least else abs(found["overall"]) < 0.6
+    blind = [replace(r, validation=float("nan")) for r in known]
+    told = measured_scores.scores(measured_tell.networks(blind))
+    assert measured_scores.PREDICTOR not in {row["score"] for row in told}
+
+
+@pytest.mark.slow
+def test_proxies_are_of_the_networks_as_trained(tmp_path: Path) -> None:
+    from evaluator.proxies import random_input, score
+    from space.build import build
+
+    recipe = measured.recipes()["short"]
+    rows = [row for row in made() if row.seed == 0][:2]
+    found = measured_tell.networks(rows)
+    told = measured_scores.scores(found, (recipe, 10), tmp_path / "cache.jsonl")
+    assert {"NASWOT", "ZiCo", "SynFlow", "Zen-score", "MeCo"} <= {row["score"] for row in told}
+    kept = [json.loads(line) for line in (tmp_path / "cache.jsonl").read_text().splitlines()]
+    space = ShuffleNetV2Space()
+    whole = space.lower(space.parse(rows[0].architecture))
+    module = build(on_input(whole, 32, 32, classes=10, drop=1), 0)
+    own = score(module, random_input(size=32, batch=16), names=["naswot"])["naswot"]
+    line = next(k for k in kept if k["proxy"] == "naswot" and rows[0].architecture in k["network"])
+    assert line["score"] == pytest.approx(own)
 
 
 def test_scores_of_layers_by_hand() -> None:
@@ -72,7 +109,7 @@ def test_scores_of_layers_by_hand() -> None:
         "kernel=3,5,3 head=1024"
     )
     rows = [replace(ROW, architecture=text)]
-    table = measured_tell.as_table(
+    table = measured_scores.as_table(
         ShuffleNetV2Space(), list(measured_tell.networks(rows).values())
     )
     widths, fan_in, c_in = 0.0, [], 24
