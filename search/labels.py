@@ -75,9 +75,11 @@ class Labelling:
         again = Trainer(data, whole, data.test, wanted.again, folder=folder, **place)  # type: ignore[arg-type]
         store = Store.open(out / FILE)
         closed = replace(problem, score=CLOSED_FORM)
-        wanted_labels = 0 if wanted.labels_from is not None else wanted.labels
-        candidates = chosen(closed, wanted_labels, seed, baseline(closed))
         folder.mkdir(exist_ok=True)
+        if wanted.labels_from is not None or not wanted.labels:
+            none = closed.evaluate_unchecked(problem.space.sample(0, np.random.default_rng(0)))
+            return cls(wanted, problem, seed, out, store, labels, again, none)
+        candidates = chosen(closed, wanted.labels, seed, baseline(closed))
         if not len(candidates):
             return cls(wanted, problem, seed, out, store, labels, again, candidates)
         for trainer in (labels, again):
@@ -94,7 +96,7 @@ class Labelling:
             problem, self.judged = given_score(self.problem, self.wanted.labels_from, self.out)
             return problem
         if not len(self.candidates):
-            return self.problem  # nothing meets the budget: the search says how near it comes
+            return self.problem  # none wanted, or the search says how near any comes to the budget
         networks = [_network(self.problem, self.candidates, i) for i in range(len(self))]
         if len(self) < self.wanted.labels:
             say(f"only {len(self)} networks that meet the budget were found to label")
@@ -204,15 +206,16 @@ class Labelling:
             **about_again,
             "labels": {
                 **(self.judged.record() if self.judged else {}),
-                **(self._given() if self.wanted.labels_from is not None else self._trained()),
+                **self._labels(),
             },
         }
 
-    def _given(self) -> dict[str, Any]:
-        assert self.wanted.labels_from is not None
-        return {"file": Path(self.wanted.labels_from).name}
-
-    def _trained(self) -> dict[str, Any]:
+    def _labels(self) -> dict[str, Any]:
+        """How the labels came about."""
+        if self.wanted.labels_from is not None:
+            return {"file": Path(self.wanted.labels_from).name}
+        if not self.wanted.labels:
+            return {"labels": 0, "score": "closed form"}
         return {
             "recipe": self.labels.recipe.record(),
             "images": [len(self.labels.train), len(self.labels.test)],

@@ -38,7 +38,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--data", help="images, as evaluator.train takes them; without it the score is a score"
     )
     group.add_argument(
-        "--labels", type=int, metavar="N", help=f"networks to train first; default: {LABELS}"
+        "--labels",
+        type=int,
+        metavar="N",
+        help=f"networks to train first; 0: none, the closed form stays the score and only the "
+        f"answer is trained; default: {LABELS}",
     )
     group.add_argument(
         "--labels-from",
@@ -97,8 +101,9 @@ def wanted(args: argparse.Namespace) -> Wanted | None:
         ("seeds", seeds, 1),
         ("threads", args.threads, 1),
     ):
-        if value is not None and value < least:
-            raise ValueError(f"--{name} must be at least {least}; got {value}")
+        if value is not None and value < least and not (name == "labels" and value == 0):
+            zero = ", or 0 for none" if name == "labels" else ""
+            raise ValueError(f"--{name} must be at least {least}{zero}; got {value}")
     used = recipe(args.recipe or "short", **{name: getattr(args, name) for name in OPTIONS})
     again = used
     if args.retrain_epochs is not None:

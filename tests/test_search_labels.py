@@ -67,7 +67,7 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("more", "rule"),
         [
-            (["--labels", "9"], "--labels must be at least 10; got 9"),
+            (["--labels", "9"], "--labels must be at least 10, or 0 for none; got 9"),
             (["--seeds", "0"], "--seeds must be at least 1; got 0"),
             (["--lr", "0"], "`lr` must be above 0; got 0.0"),
             (["--retrain-epochs", "0"], "--retrain-epochs must be above 0"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from measured_rows import ROW
+from pictures import image_folder
 
 from evaluator.measured_file import Row, write_rows
 from search import labels_given
@@ -120,3 +121,29 @@ def test_labels_are_trained_or_read(tmp_path: Path, capsys: pytest.CaptureFixtur
     words = [*ARM, "--labels-from", "a.csv", "--labels", "20", "--data", str(tmp_path)]
     assert main(words) == 2
     assert "exclude each other" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [True, False])
+def test_only_the_answer_is_trained(
+    given: bool,
+    file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With labels from a file, or with none and the closed form as the score."""
+    monkeypatch.setenv("G4NAS_CACHE", str(tmp_path / "cache"))
+    images = image_folder(tmp_path / "images", each=20)
+    out = tmp_path / "out"
+    labels = ["--labels-from", str(file)] if given else ["--labels", "0"]
+    words = [*ARM, *labels, "--data", str(images), "--out", str(out), "--seeds", "1"]
+    assert main([*words, "--steps", "2", "--batch", "8", "--drop", "1", "--threads", "1"]) == 0
+    record = json.loads((out / "winners.json").read_text())
+    told = record["accuracy"]["labels"]
+    assert told["score"] == ("predictor" if given else "closed form")
+    assert told["labels"] == (24 if given else 0)
+    rows = [json.loads(line) for line in (out / "labels.jsonl").read_text().splitlines()]
+    assert len(rows) == len(record["winners"]) + 1
+    assert "label" not in {row["purpose"] for row in rows}
+    assert "points of accuracy against ShuffleNet v2 0.5x" in capsys.readouterr().out
