@@ -175,7 +175,11 @@ def test_shipped_tables_load_and_know_the_papers_network(name):
     assert 1e-3 < table.network_s(shufflenet_v2("1.0").blocks) < 0.1
     if table.header.source == "measured":
         judged = table.header.network_error["held_out"]["scaled"]
-        assert judged["networks"] >= 20 and judged["within_5pct"] >= 0.9
+        assert judged["networks"] >= 20
+        if table.header.dtype == "int8":  # alignment matters more there (docs/latency.md)
+            assert judged["mean_abs_error"] <= 0.05
+        else:
+            assert judged["within_5pct"] >= 0.9
 
 
 def test_host_table(tmp_path, monkeypatch):
