@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import parent_process
+from multiprocessing import active_children, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from evaluator.measured_plan import Run
 from evaluator.recipe import Recipe
 from evaluator.train_loop import DivergedError, Training
 from space.command import say
+from space.errors import InfeasibleError
 from space.files import commit, versions
 from space.small import on_input
 
@@ -92,7 +95,11 @@ class Trainer:
     threads: int
 
     def rows(self, runs: Sequence[Run], jobs: int) -> Iterator[Row]:
-        """The rows of runs, in their order from one process, as they come from several."""
+        """The rows of runs, in their order from one process, as they come from several.
+
+        Raises:
+            InfeasibleError: one of several processes was killed.
+        """
         if min(jobs, len(runs)) <= 1:
             yield from map(self.row, runs)
             return
@@ -102,8 +109,15 @@ class Trainer:
         try:
             for ready in as_completed([pool.submit(_row, run) for run in runs]):
                 yield ready.result()
-        finally:
+        except BrokenProcessPool:
+            raise InfeasibleError(
+                "a training's process was killed, most often for want of memory: lower --jobs. "
+                "The rows that were trained are kept"
+            ) from None
+        finally:  # also on Ctrl-C: the pool would wait for trainings that nobody wants any more
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in active_children():
+                process.terminate()
 
     def row(self, run: Run) -> Row:
         """One training."""
@@ -154,6 +168,7 @@ def _serve(trainer: Trainer) -> None:
     """Make this process ready to train; it ends with the one that began it, however that ends."""
     global _trainer
     _trainer = trainer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that began it
     torch.set_num_threads(trainer.threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from measured_rows import ROW
 from pictures import image_folder
 
-from evaluator import measured, measured_plan, measured_report
+from evaluator import measured, measured_plan, measured_report, measured_run
 from evaluator.measured_file import (
     header_path,
     read_header,
@@ -19,6 +21,7 @@ from evaluator.measured_file import (
     write_rows,
 )
 from evaluator.measured_plan import Entry, Run, bands, patterns, plan, random_networks
+from space.errors import InfeasibleError
 from space.shufflenet_v2 import ShuffleNetV2Space
 from space.small import on_input
 
@@ -182,3 +185,23 @@ def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_header(tmp_path / "m.csv", {"planned": 1})
     assert measured_report.main([str(tmp_path / "m.csv")]) == 2
     assert "has no rows yet" in capsys.readouterr().err
+
+
+def test_a_killed_process_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the pool says of a worker that the system killed, with what to do."""
+
+    class Killed:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def submit(self, *_: object) -> Future[None]:
+            future: Future[None] = Future()
+            future.set_exception(BrokenProcessPool())
+            return future
+
+        def shutdown(self, **_: object) -> None: ...
+
+    monkeypatch.setattr(measured_run, "ProcessPoolExecutor", Killed)
+    runs = [Run(Entry("one", "band 1", "x"), seed) for seed in range(2)]
+    trainer = measured_run.Trainer({}, [], 10, "cpu", 1)
+    with pytest.raises(InfeasibleError, match="lower --jobs"):
+        list(trainer.rows(runs, jobs=2))
