@@ -6,8 +6,7 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,6 +139,7 @@ def measure_table(
     from latency.devices.health import warnings
     from latency.grid import COARSE, FULL
     from latency.journal import Journal
+    from latency.progress import progress
     from latency.show import error_lines
 
     grid = grid or (COARSE if coarse else FULL)
@@ -174,8 +174,8 @@ def measure_table(
         )
         if journal.done:
             say(f"{len(journal.done)} jobs ({_duration(journal.spent_s)}) are done already")
-        with _progress(say) as report:
-            campaign.run(report)
+        with progress(say) as show:
+            campaign.run(lambda index, done, jobs: show(f"pass {index + 1}", done, jobs))
         table = finished_table(campaign, target=out.stem, grid=grid, command=command, seed=seed)
     table.save(out)
     journal_path.replace(out.with_suffix(".samples.jsonl"))
@@ -230,29 +230,6 @@ def ensure_host_table(*, say: Report | None = None) -> LatencyTable:
     if not isinstance(table, LatencyTable):
         raise ValueError("this host's table must have measured blocks; build it again")
     return table
-
-
-@contextmanager
-def _progress(say: Report) -> Iterator[Callable[[int, int, int], None]]:
-    """A bar on a terminal, else a line every tenth of a pass."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("")
-
-            def draw(index: int, done: int, jobs: int) -> None:
-                bar.update(task, description=f"pass {index + 1}", completed=done, total=jobs)
-
-            yield draw
-    else:
-
-        def lines(index: int, done: int, jobs: int) -> None:
-            if done == jobs or done * 4 // jobs > (done - 1) * 4 // jobs:
-                say(f"pass {index + 1}: {done} of {jobs} jobs")
-
-        yield lines
 
 
 def _duration(seconds: float) -> str:

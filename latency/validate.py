@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from space.command import say
+
 if TYPE_CHECKING:
     from space.network import Network
 
@@ -90,6 +92,7 @@ def validate(
     from latency.check import error_summary, predictions
     from latency.devices import open_session
     from latency.pace import pace
+    from latency.progress import progress
     from latency.table import LatencyTable, load_table
     from latency.whole import is_of, time_networks
 
@@ -109,7 +112,8 @@ def validate(
                 f"{target} must be a table measured on {session.where}; it says {header.label}"
             )
         paces = [pace(session, table)]
-        measured = time_networks(session, chosen, batch=header.batch)
+        with progress(say, what="timings") as show:
+            measured = time_networks(session, chosen, batch=header.batch, show=show)
         paces.append(pace(session, table))
     scale = float(header.scale["factor"])
     plain, scaled = error_summary(unscaled, measured), error_summary(unscaled * scale, measured)

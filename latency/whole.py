@@ -11,6 +11,7 @@ from latency.devices import Session, open_session
 from latency.engines import ENGINES
 from latency.header import Header
 from latency.machine import chip, emulated
+from latency.progress import Show
 from latency.quiet import Visit, disturbed_rows, typical_s
 from space.network import Network
 
@@ -46,9 +47,14 @@ def measure_networks(
 
 
 def time_networks(
-    session: Session, networks: Sequence[Network], *, batch: int = 1, rounds: int = ROUNDS
+    session: Session,
+    networks: Sequence[Network],
+    *,
+    batch: int = 1,
+    rounds: int = ROUNDS,
+    show: Show | None = None,
 ) -> NDArray[np.float64]:
-    """`measure_networks` on a session that is open."""
+    """`measure_networks` on a session that is open; `show` is told how far it is."""
     if session.emulation and session.engine != "null":
         raise ValueError(
             f"{session.where} is emulated ({session.emulation}): its wall time is not latency"
@@ -56,6 +62,7 @@ def time_networks(
     chains = [network.blocks for network in networks]
     passes = max(1, rounds // IN_A_PASS) if len(chains) > TOGETHER else 1
     visits: list[Visit] = []
+    timed_networks, planned = 0, passes * len(chains)
     for index in range(2 * passes):
         rng = np.random.default_rng(index)
         order = rng.permutation(len(chains))
@@ -65,10 +72,14 @@ def time_networks(
                 break
             others = rng.permutation(np.setdiff1d(order, again))  # to tell how quiet it is now
             order = np.concatenate([rng.permutation(again), others[: -len(again) % TOGETHER]])
+            planned = timed_networks + len(order)
         for rows in (order[i : i + TOGETHER] for i in range(0, len(order), TOGETHER)):
             some = [chains[row] for row in rows]
             timed = session.time(some, batch=batch, rounds=-(-rounds // passes), steady=True)
             visits.append((rows, timed.times))
+            timed_networks += len(rows)
+            if show is not None:
+                show("again" if index >= passes else "networks", timed_networks, planned)
     return typical_s(len(chains), visits)
 
 
