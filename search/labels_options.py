@@ -85,7 +85,7 @@ def wanted(args: argparse.Namespace) -> Wanted | None:
     Raises:
         ValueError: a bad value, or an option that means nothing without --data.
     """
-    given = [name for name in (*OWN, *OPTIONS) if getattr(args, name) not in (None, False)]
+    given = [name for name in (*OWN, *OPTIONS) if _given(getattr(args, name))]
     if args.data is None:
         if given:
             told = ", ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -123,6 +123,11 @@ def wanted(args: argparse.Namespace) -> Wanted | None:
     )
 
 
+def _given(value: Any) -> bool:
+    """Whether an option was given; 0 is a value."""
+    return value is not None and value is not False
+
+
 def words(args: argparse.Namespace) -> list[str]:
     """The options as they were given, for the command in a record."""
     found: list[str] = []
@@ -130,6 +135,6 @@ def words(args: argparse.Namespace) -> list[str]:
         value: Any = getattr(args, name)
         if value is True:
             found.append(f"--{name.replace('_', '-')}")
-        elif value not in (None, False):
+        elif _given(value):
             found += [f"--{name.replace('_', '-')}", str(value)]
     return found

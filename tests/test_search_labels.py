@@ -77,8 +77,9 @@ class TestOptions:
     def test_bad_values(self, capsys, tmp_path, more: list[str], rule: str) -> None:
         assert rule in failed(capsys, "--data", "nowhere", "--out", str(tmp_path), *more)
 
-    def test_words_parse_back(self) -> None:
-        given = ["--data", "a folder", "--labels", "20", "--no-prune", "--lr", "0.1"]
+    @pytest.mark.parametrize("labels", [["--labels", "20"], ["--labels", "0"]])
+    def test_words_parse_back(self, labels: list[str]) -> None:
+        given = ["--data", "a folder", *labels, "--no-prune", "--lr", "0.1"]
         args = parser().parse_args([*WORDS[:4], *given])
         again = parser().parse_args([*WORDS[:4], *words(args)])
         assert vars(again) == vars(args)
