@@ -129,9 +129,9 @@ def computed(
         shape: random_input(size=shape[0], batch=shape[1], seed=seed) for shape in shapes.values()
     }
     found: dict[str, list[float]] = {proxy.name: [] for proxy in wanted}
-    told = {"description": "training-free scores", "console": Console(stderr=True)}
+    bar = track(texts, description="training-free scores", console=Console(stderr=True))
     with ProxyCache(cache or default_path()) as known:
-        for index, text in enumerate(track(texts, **told)):  # type: ignore[arg-type]
+        for index, text in enumerate(bar):
             about = {"dataset": dataset, "network": text, "seed": seed, "torch": torch.__version__}
             module, fresh = None, []
             for proxy in wanted:

@@ -1,6 +1,7 @@
 """Measuring a plan: jobs in shuffled passes until every block is settled or time is over.
 
-After the passes over every job those come first that were disturbed most (latency/quiet.py)."""
+After the passes over every job those come first that were disturbed most (latency/quiet.py).
+"""
 
 from __future__ import annotations
 
@@ -29,8 +30,17 @@ from latency.measure import (
     chain_flops,
     measurement,
     settled,
+    target_measurement,
 )
-from latency.quiet import DISTURBED, disturbed_share, level, quieter, slowness
+from latency.quiet import (
+    DISTURBED,
+    Visit,
+    disturbed_share,
+    level,
+    quieter,
+    slowness,
+    typical_s,
+)
 from latency.table import Measurement
 from space.block import Block
 from space.network import Network
@@ -188,7 +198,7 @@ class Campaign:
         for number, job in enumerate(self.plan.jobs):
             times = self._times(number, passes)
             try:
-                measured = list(_of_job(job, times).values())
+                measured = _measurements(job, times)
             except ValueError:
                 found.append(number)
                 continue
@@ -233,36 +243,28 @@ class Campaign:
             slow = slowness(times)
             for target in job.targets:
                 try:
-                    entries[target.block] = _of_target(job, target, times, slow)
+                    entries[target.block] = target_measurement(target, job.chains, times, slow)
                 except ValueError:
                     noisy.append(target.block)
         return entries, noisy
 
     def networks_s(self, networks: Iterable[Network]) -> Floats:
         """Measured seconds of whole networks, float64 [n]."""
-        found: dict[Chain, float] = {}
+        chains: list[Chain] = []
+        visits: list[Visit] = []
         for number, job in enumerate(self.plan.jobs):
             if job.steady:
-                times = self._times(number, self.effort.max_passes)
-                slow = slowness(times)
-                for row, chain in enumerate(job.chains):
-                    kept = quieter(level(slow, without=(row,)))
-                    found[chain] = float(np.median(times[row, kept]))
+                rows = np.arange(len(chains), len(chains) + len(job.chains))
+                visits.append((rows, self._times(number, self.effort.max_passes)))
+                chains += job.chains
+        found = dict(zip(chains, typical_s(len(chains), visits).tolist(), strict=True))
         return np.array([found[network.blocks] for network in networks])
 
 
-def _of_job(job: Job, times: Floats) -> dict[Block, Measurement]:
-    """Measurements of a job's blocks (of its whole chains by their first block, if steady)."""
+def _measurements(job: Job, times: Floats) -> list[Measurement]:
+    """Of a job's blocks, or of its whole chains if it is steady."""
     slow = slowness(times)
-    if not job.steady:
-        return {t.block: _of_target(job, t, times, slow) for t in job.targets}
-    rows = enumerate(job.chains)
-    return {c[0]: measurement(1, times[i, quieter(level(slow, (i,)))]) for i, c in rows}
-
-
-def _of_target(job: Job, target: Target, times: Floats, slow: Floats) -> Measurement:
-    """One block of a job with `times` and their `slowness` [chains, rounds]."""
-    rows = [job.chains.index(chain) for chain in target.chains]
-    kept = quieter(level(slow, without=rows))
-    before = times[rows[0], kept] if target.before else None
-    return measurement(target.copies, times[rows[-1], kept], before)
+    if job.steady:
+        kept = [quieter(level(slow, without=(row,))) for row in range(len(times))]
+        return [measurement(1, one[mask]) for one, mask in zip(times, kept, strict=True)]
+    return [target_measurement(target, job.chains, times, slow) for target in job.targets]

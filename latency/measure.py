@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latency.engines import Engine
+from latency.quiet import level, quieter
 from latency.table import Measurement
 from latency.timing import WARM_UP, Clock, time_rounds
 from space.block import Block
@@ -27,7 +28,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 __all__ = [
     "WARM_UP", "Chain", "Floats", "Target", "chain_flops", "measurement", "probe", "settled",
-    "time_chains",
+    "target_measurement", "time_chains",
 ]  # fmt: skip
 
 
@@ -101,6 +102,24 @@ def measurement(copies: int, long: Floats, before: Floats | None = None) -> Meas
     differences = (long - (0.0 if before is None else before)) / copies
     q25, median, q75 = (float(q) for q in np.quantile(differences, (0.25, 0.5, 0.75)))
     return Measurement(median, q25, q75, len(long))
+
+
+def target_measurement(
+    target: Target, chains: Sequence[Chain], times: Floats, slow: Floats
+) -> Measurement:
+    """What a target's block adds, over the rounds that count: the other chains tell which.
+
+    Args:
+        chains: what was timed together, the target's own among them.
+        times, slow: of these, [chains, rounds]: seconds, and `latency.quiet.slowness`.
+
+    Raises:
+        ValueError: too noisy to tell.
+    """
+    rows = [chains.index(chain) for chain in target.chains]
+    kept = quieter(level(slow, without=rows))
+    before = times[rows[0], kept] if target.before else None
+    return measurement(target.copies, times[rows[-1], kept], before)
 
 
 def settled(measured: Measurement, tolerance: float) -> bool:

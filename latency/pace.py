@@ -11,8 +11,8 @@ import numpy as np
 
 from latency.devices import Session
 from latency.grid import block_in_context
-from latency.measure import Floats, Target, measurement
-from latency.quiet import level, quieter, slowness
+from latency.measure import Floats, Target, target_measurement
+from latency.quiet import slowness
 from latency.table import LatencyTable
 
 ENDS = ("stem", "head", "classifier")  # once in a network, with nothing like it beside
@@ -45,10 +45,8 @@ def pace(session: Session, table: LatencyTable) -> float | None:
     slow = slowness(times)
     ratios = []
     for target in targets:
-        rows = [chains.index(chain) for chain in target.chains]
-        kept = quieter(level(slow, without=rows))
         try:
-            found = measurement(target.copies, times[rows[1], kept], times[rows[0], kept])
+            found = target_measurement(target, chains, times, slow)
         except ValueError:  # too noisy to tell
             continue
         ratios.append(found.median_s / table.entries[target.block].median_s)
