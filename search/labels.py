@@ -75,15 +75,14 @@ class Labelling:
         again = Trainer(data, whole, data.test, wanted.again, folder=folder, **place)  # type: ignore[arg-type]
         store = Store.open(out / FILE)
         closed = replace(problem, score=CLOSED_FORM)
-        folder.mkdir(exist_ok=True)
-        if wanted.labels_from is not None or not wanted.labels:
-            none = closed.evaluate_unchecked(problem.space.sample(0, np.random.default_rng(0)))
-            return cls(wanted, problem, seed, out, store, labels, again, none)
-        candidates = chosen(closed, wanted.labels, seed, baseline(closed))
-        if not len(candidates):
-            return cls(wanted, problem, seed, out, store, labels, again, candidates)
+        genes = problem.space.sample(1, np.random.default_rng(seed))
+        any_one = problem.space.lower(problem.space.architecture(genes[0]))
         for trainer in (labels, again):
-            trainer.network(_network(problem, candidates, 0))  # refused now, if it does not fit
+            trainer.network(any_one)  # refused now, if such networks do not fit the images
+        folder.mkdir(exist_ok=True)
+        candidates = closed.evaluate_unchecked(genes[:0])
+        if wanted.labels:
+            candidates = chosen(closed, wanted.labels, seed, baseline(closed))
         return cls(wanted, problem, seed, out, store, labels, again, candidates)
 
     def scored(self) -> Problem:

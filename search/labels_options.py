@@ -66,7 +66,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What was asked for. `recipe` trains the labels, `again` the winners and the baseline."""
+    """What was asked for. `labels`: how many to train, none if `labels_from` names a file of them;
+    `recipe` trains them, `again` the winners and the baseline."""
 
     data: str
     labels: int
@@ -94,7 +95,8 @@ def wanted(args: argparse.Namespace) -> Wanted | None:
     if args.labels is not None and args.labels_from is not None:
         raise ValueError("--labels and --labels-from exclude each other: train them or read them")
     labels, seeds = args.labels, args.seeds
-    labels = LABELS if labels is None else labels
+    if labels is None:
+        labels = LABELS if args.labels_from is None else 0
     seeds = SEEDS if seeds is None else seeds
     for name, value, least in (
         ("labels", labels, LEAST_LABELS),

@@ -7,15 +7,13 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from search.labels_options import add_options, wanted
 from search.samplers import SAMPLERS
-from space.command import DONE, INTERRUPTED, Parser, run_command, say
+from space.command import INTERRUPTED, Parser, run_command, say
 
 if TYPE_CHECKING:
-    from search.labels import Labelling
-    from search.labels_score import Judged
     from search.problem import Problem, Table
     from search.study import Study
 
@@ -93,11 +91,12 @@ def _run(args: argparse.Namespace) -> int:
     asked = wanted(args)
     table = target_table(args.target)
     out = args.out or _default_out(args)
-    trains = asked is not None and args.labels_from is None
-    path = out / ("labels.jsonl" if trains else "study.db")
-    scored = args.labels_from is not None  # then the name of the study is known later
-    if args.resume and not (any(out.glob("study*.db")) if scored else path.exists()):
-        raise ValueError(f"--resume needs a study in {out}; there is no {path}")
+    # A study that labels score is named after them; until they are known, any shows it was begun.
+    begun = "study.db" if args.labels_from is None else "study*.db"
+    if asked is not None and asked.labels:
+        begun = "labels.jsonl"
+    if args.resume and not any(out.glob(begun)):
+        raise ValueError(f"--resume needs a study in {out}; there is no {out / begun}")
 
     from latency.guidelines_limits import load_limits
     from search.labels_score import study_file
@@ -121,7 +120,7 @@ def _run(args: argparse.Namespace) -> int:
                 labelling = Labelling.open(asked, problem, args.seed, out)
                 problem = labelling.scored()
             except KeyboardInterrupt:
-                return _stopped(path)
+                return _stopped(out)
             judged = labelling.judged
         elif args.labels_from is not None:
             from search.labels_given import given_score
@@ -136,16 +135,20 @@ def _run(args: argparse.Namespace) -> int:
         if not _search(study, args.trials):
             say(f"stopped; {study.trials} finished trials are in {path}. The same command goes on")
             return INTERRUPTED
+        from search.answer import give  # torch and matplotlib: not before they are needed
+
         try:
-            return _answer(args, problem, study, out, labelling, judged)
+            return give(args, problem, study, out, labelling, judged)
         except KeyboardInterrupt:
             if labelling is None:
                 raise
-            return _stopped(labelling.store.path)
+            return _stopped(out)
 
 
-def _stopped(path: Path) -> int:
-    say(f"stopped; finished trainings are in {path}. The same command goes on")
+def _stopped(out: Path) -> int:
+    from search.labels_file import FILE
+
+    say(f"stopped; finished trainings are in {out / FILE}. The same command goes on")
     return INTERRUPTED
 
 
@@ -227,83 +230,6 @@ def _search(study: Study, trials: int) -> bool:
     if study.trials < trials:
         say(f"every architecture of the space was tried: {study.trials} trials")
     return True
-
-
-def _answer(
-    args: argparse.Namespace,
-    problem: Problem,
-    study: Study,
-    out: Path,
-    labelling: Labelling | None,
-    judged: Judged | None,
-) -> int:
-    from search.baseline import baseline
-    from search.export import export
-    from search.labels_score import study_file
-    from search.picture import draw
-    from search.record import front_csv, record
-    from search.report import answer, limit_of, print_rows, with_measurements
-    from search.winners import require_feasible, winners
-    from space.files import write_atomic
-
-    found = study.evaluated()
-    require_feasible(problem, found)
-    base = baseline(problem)
-    chosen = winners(found, base)
-    header = problem.table.header
-    rows = with_measurements(answer(problem, found, chosen, base), header)
-    if labelling is not None:
-        rows = labelling.measured(rows)
-    budget = " and ".join(map(str, problem.budgets))
-    title = f"{args.target}, {budget}: {study.trials} trials, seed {args.seed}"
-    draw(out / "front.png", found, rows, title, header, problem.score.label)
-    files: dict[str, dict[str, Any]] = {}
-    for winner, row in zip(chosen, rows, strict=False):
-        stem = out / winner.name.replace(" ", "-")
-        difference = export(row.network, stem, args.seed)
-        names = [stem.with_suffix(s).name for s in (".safetensors", ".onnx")]
-        files[winner.name] = {"files": names, "onnx_max_relative_difference": difference}
-    told: dict[str, Any] | None = None
-    if labelling is None and judged is not None:
-        told = {
-            "source": "predicted",
-            "labels": {**judged.record(), "file": Path(args.labels_from).name},
-        }
-    if labelling is not None:
-        told = labelling.record(rows)
-        for row in rows:
-            if row.accuracy:
-                files.setdefault(row.name, {})["trained"] = labelling.weights(row)
-    write_atomic(out / "front.csv", front_csv(problem, found))
-    limit = limit_of(problem, found, base)
-    text = record(args, problem, study, rows, files, limit, told)
-    write_atomic(out / "winners.json", text)
-    _remove_others(out, {name for each in files.values() for name in each.get("files", ())})
-    if args.format == "json":
-        print(text, end="")
-        return DONE
-    print_rows(rows, header, problem.score.line)
-    if labelling is not None:
-        for line in labelling.lines(rows, None if base is None else base.name):
-            print(line)
-    if base is None:
-        print("no ShuffleNet v2 is within the budget: no speed-up is given")
-    for line in limit.lines(base.name) if limit is not None and base is not None else ():
-        print(line)
-    for name, entry in files.items():
-        if "files" not in entry:
-            continue
-        difference = entry["onnx_max_relative_difference"]
-        print(f"{name}: {', '.join(entry['files'])}; ONNX against torch: {difference:.1e}")
-    print(f"all in {out}: winners.json, front.csv, front.png, {study_file(problem.score)}")
-    return DONE
-
-
-def _remove_others(out: Path, kept: set[str]) -> None:
-    """Remove winners of an earlier answer in `out` that this one does not have."""
-    for path in out.iterdir():
-        if re.fullmatch(r"winner-\d+\.(safetensors|onnx)", path.name) and path.name not in kept:
-            path.unlink()
 
 
 if __name__ == "__main__":
