@@ -96,3 +96,17 @@ def arm() -> OpCostModel:
 def problem(space: ShuffleNetV2Space, arm: OpCostModel) -> Problem:
     """The main job: 146M on ARM, every guideline kept."""
     return Problem(space, arm, parse_budgets(["146M"]))
+
+
+@pytest.fixture(scope="session")
+def small_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a few small images of three classes."""
+    from pictures import image_folder
+
+    return image_folder(tmp_path_factory.mktemp("small-images"))
+
+
+@pytest.fixture
+def image_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded images are kept for this session's tests alone."""
+    monkeypatch.setenv("G4NAS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

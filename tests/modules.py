@@ -24,3 +24,20 @@ def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
 
 def images(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def small_network(seed: int = 0, activation: type[nn.Module] = nn.ReLU) -> nn.Module:
+    """Convolutions, batch norms, activations, dropout and a classifier of 5; takes 3 channels."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 12, 3, padding=1),
+        nn.BatchNorm2d(12),
+        activation(),
+        nn.Conv2d(12, 10, 3, stride=2, bias=False),
+        nn.BatchNorm2d(10),
+        activation(),
+        nn.Dropout(0.5),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(10, 5),
+    )

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from modules import small_network
 from proxy_references import REFERENCES
 from torch import nn
 from torch.nn import functional
@@ -16,22 +17,6 @@ from space.build import build
 from space.shufflenet_v2 import ShuffleNetV2Space
 
 COUNTS = {"params", "flops"}
-
-
-def small_network(seed=0, activation=nn.ReLU):
-    torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Conv2d(3, 12, 3, padding=1),
-        nn.BatchNorm2d(12),
-        activation(),
-        nn.Conv2d(12, 10, 3, stride=2, bias=False),
-        nn.BatchNorm2d(10),
-        activation(),
-        nn.Dropout(0.5),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(10, 5),
-    )
 
 
 class Functional(nn.Module):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from modules import small_network
 from proxy_references import REFERENCES
 from torch import nn
 
@@ -15,22 +16,6 @@ from evaluator.proxies.zico import zico
 from evaluator.rebuilt import accel_nasbench
 from space.build import build
 from space.shufflenet_v2 import ShuffleNetV2Space
-
-
-def small_network(seed=0, activation=nn.ReLU):
-    torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Conv2d(3, 12, 3, padding=1),
-        nn.BatchNorm2d(12),
-        activation(),
-        nn.Conv2d(12, 10, 3, stride=2, bias=False),
-        nn.BatchNorm2d(10),
-        activation(),
-        nn.Dropout(0.5),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(10, 5),
-    )
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,4 +1,4 @@
-"""`python -m evaluator.train`: what it leaves, and every mistake in one line."""
+"""`python -m evaluator.train`: what it leaves, and how it goes on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 import torch
 from pictures import TINY, image_folder
 from safetensors.torch import load_file
+from trainings import WORDS, failed
 
 from evaluator import train_files, train_run
 from evaluator.train import main
@@ -22,35 +23,17 @@ from space.network import shufflenet_v2
 from space.shufflenet_v2 import ShuffleNetV2Space
 from space.small import on_input
 
-WORDS = [*TINY.split(), "--input", "16", "--batch", "8", "--epochs", "2", "--workers", "0"]
+pytestmark = pytest.mark.usefixtures("image_cache")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return image_folder(tmp_path_factory.mktemp("images"))
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("G4NAS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
-@pytest.fixture(scope="module")
-def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def done(small_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a finished training."""
     out = tmp_path_factory.mktemp("out") / "a"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("G4NAS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        assert main([*WORDS, "--data", str(folder), "--out", str(out)]) == 0
+        assert main([*WORDS, "--data", str(small_images), "--out", str(out)]) == 0
     yield out
-
-
-def failed(capsys: pytest.CaptureFixture[str], status: int, *words: str) -> str:
-    """Run, expect `status`, return the last line of stderr; no traceback."""
-    assert main(list(words)) == status
-    err = capsys.readouterr().err
-    assert "Traceback" not in err
-    return err.splitlines()[-1]
 
 
 def test_files(done: Path) -> None:
@@ -63,7 +46,7 @@ def test_files(done: Path) -> None:
     assert read_about(done / "best.safetensors")["test_accuracy"] == best
 
 
-def test_weights_say_what_they_are(done: Path, folder: Path) -> None:
+def test_weights_say_what_they_are(done: Path, small_images: Path) -> None:
     """Rebuilt from the file alone, the network gives the accuracy that the file states."""
     from evaluator.data import open_data
     from evaluator.data_batches import DecodedBatches
@@ -81,17 +64,17 @@ def test_weights_say_what_they_are(done: Path, folder: Path) -> None:
     right = 0
     with torch.inference_mode():
         for x, labels in DecodedBatches(
-            open_data(folder).test, Recipe(**about["recipe"]), 0
+            open_data(small_images).test, Recipe(**about["recipe"]), 0
         ).test():
             right += int((module(x).argmax(1) == labels).sum())
     assert 100 * right / 24 == pytest.approx(about["test_accuracy"])
 
 
 def test_same_command_goes_on(
-    done: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+    done: Path, small_images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (done / "last.safetensors").read_bytes()
-    words = [*WORDS, "--data", str(folder), "--out", str(done), "--format", "json"]
+    words = [*WORDS, "--data", str(small_images), "--out", str(done), "--format", "json"]
     assert main(words) == 0
     told = capsys.readouterr()
     assert "is at step 6 of 6; going on from there" in told.err
@@ -103,7 +86,7 @@ def test_same_command_goes_on(
 
 
 def test_stopped_and_gone_on_is_the_same(
-    done: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    done: Path, small_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C in the middle of an epoch; the tensors of a run that was never stopped."""
     steps = Training.run
@@ -114,7 +97,7 @@ def test_stopped_and_gone_on_is_the_same(
             if step == 4:
                 raise KeyboardInterrupt
 
-    words = [*WORDS, "--data", str(folder), "--out", str(tmp_path / "b")]
+    words = [*WORDS, "--data", str(small_images), "--out", str(tmp_path / "b")]
     monkeypatch.setattr(Training, "run", interrupted)
     assert main(words) == 130
     monkeypatch.undo()
@@ -133,17 +116,21 @@ def test_stopped_and_gone_on_is_the_same(
     ],
 )
 def test_checkpoint_of_another_training(
-    done: Path, folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+    done: Path,
+    small_images: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
 ) -> None:
-    said = failed(capsys, 2, *WORDS, "--data", str(folder), "--out", str(done), *words)
+    said = failed(capsys, 2, *WORDS, "--data", str(small_images), "--out", str(done), *words)
     assert message in said
 
 
 def test_checkpoint_of_another_architecture(
-    done: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+    done: Path, small_images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = [word.replace("head=256", "head=384") for word in WORDS]
-    said = failed(capsys, 2, *other, "--data", str(folder), "--out", str(done))
+    said = failed(capsys, 2, *other, "--data", str(small_images), "--out", str(done))
     assert "is of another training (architecture: " in said
     assert "head=256 there, " in said
     assert "head=384 asked for" in said
@@ -162,126 +149,24 @@ def test_data_of_other_classes(
 
 
 def test_damaged_checkpoint(
-    done: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    done: Path, small_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "checkpoint.pt").write_bytes((done / "checkpoint.pt").read_bytes()[:500])
-    said = failed(capsys, 2, *WORDS, "--data", str(folder), "--out", str(tmp_path))
+    said = failed(capsys, 2, *WORDS, "--data", str(small_images), "--out", str(tmp_path))
     assert "checkpoint.pt is no checkpoint of this program" in said
-    assert main([*WORDS, "--data", str(folder), "--out", str(tmp_path), "--fresh"]) == 0
+    assert main([*WORDS, "--data", str(small_images), "--out", str(tmp_path), "--fresh"]) == 0
 
 
-def test_start_from_weights(done: Path, folder: Path, tmp_path: Path) -> None:
+def test_start_from_weights(done: Path, small_images: Path, tmp_path: Path) -> None:
     words = ["--out", str(tmp_path), "--weights", str(done / "last.safetensors"), "--lr", "1e-9"]
     # named by its file; a step of nearly nothing leaves the weights as they were
-    assert main([str(done / "last.safetensors"), *WORDS[7:], "--data", str(folder), *words]) == 0
+    assert (
+        main([str(done / "last.safetensors"), *WORDS[7:], "--data", str(small_images), *words])
+        == 0
+    )
     ours, theirs = load_file(tmp_path / "last.safetensors"), load_file(done / "last.safetensors")
     key = "blocks.0.0.conv.weight"
     torch.testing.assert_close(ours[key], theirs[key], rtol=1e-4, atol=1e-6)
-
-
-def test_diverged_keeps_what_there_was(
-    folder: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    one = Training._one
-
-    def poisoned(self: Training, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return one(self, x * float("nan") if self.step == 4 else x, labels)
-
-    monkeypatch.setattr(Training, "_one", poisoned)
-    said = failed(capsys, 1, *WORDS, "--data", str(folder), "--out", str(tmp_path))
-    assert "the loss is nan at step 5 of 6" in said
-    assert "lower --lr (now 0.2) and give --fresh. What was done before is in" in said
-    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert state["step"] == 3
-    assert all(torch.isfinite(v).all() for v in state["module"].values())
-    assert (tmp_path / "best.safetensors").exists()
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-        RuntimeError("alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
-        MemoryError(),
-    ],
-)
-def test_out_of_memory(
-    folder: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    error: Exception,
-) -> None:
-    def full(*_: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(Training, "_one", full)
-    said = failed(capsys, 1, *WORDS, "--data", str(folder), "--out", str(tmp_path))
-    assert said == (
-        "evaluator.train: out of memory with --batch 8 at --input 16: lower --batch, then "
-        "--input. Nothing was written yet"
-    )
-
-
-def test_truncated_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    top = image_folder(tmp_path / "images")
-    bad = top / "train" / "class1" / "003.png"
-    bad.write_bytes(bad.read_bytes()[:70])
-    for recipe in ("short", "paper"):
-        out = str(tmp_path / recipe)
-        words = [*WORDS, "--recipe", recipe, "--data", str(top), "--out", out]
-        said = failed(capsys, 2, *words)
-        assert f"evaluator.train: {bad} cannot be read as an image" in said
-
-
-@pytest.mark.parametrize(
-    "words, message",
-    [
-        (["nothing"], "ARCH must be a line that begins with shufflenet_v2, winners.json"),
-        (["shufflenet_v2 stem=8"], "`width2` is missing in"),
-        (["ResNet-50"], "halvings of ResNet-50 cannot be dropped"),
-        (["GoogLeNet inception 3a"], "images have 3 channels; GoogLeNet inception 3a takes 192"),
-        (["missing.safetensors"], "missing.safetensors does not exist"),
-        ([TINY, "--batch", "1"], "`batch` must be at least 2, for batch norm; got 1"),
-        ([TINY, "--device", "tpu"], "--device must be one of auto, cpu"),
-        ([TINY, "--seed", "-1"], "--seed must be at least 0; got -1"),
-        ([TINY, "--workers", "-1"], "--workers must be at least 0; got -1"),
-        ([TINY, "--held-out", "2", "--data", "FLAT"], "held out must be in 0..1; got 2"),
-        ([TINY, "--data", "nowhere"], "nowhere does not exist"),
-    ],
-)
-def test_mistakes(
-    folder: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    words: list[str],
-    message: str,
-) -> None:
-    flat = str(folder / "train")
-    words = [flat if word == "FLAT" else word for word in words]
-    if "--data" not in words:
-        words += ["--data", str(folder)]
-    said = failed(capsys, 2, *words, "--out", str(tmp_path / "out"))
-    assert message in said
-
-
-def test_out_is_a_file(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "x").touch()
-    said = failed(capsys, 2, TINY, "--data", str(folder), "--out", str(tmp_path / "x"))
-    assert "--out must be a folder, or a new one; got" in said
-
-
-def test_one_training_in_a_folder(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from space.files import locked
-
-    with locked(tmp_path, "training"):
-        said = failed(capsys, 2, TINY, "--data", str(folder), "--out", str(tmp_path))
-    assert f"another training is running in {tmp_path}" in said
 
 
 def test_what_a_network_is_named_by(tmp_path: Path) -> None:
@@ -331,7 +216,7 @@ def test_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_tensorboard_is_optional(
-    folder: Path,
+    small_images: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -345,7 +230,7 @@ def test_tensorboard_is_optional(
         def close(self) -> None:
             written.append(("closed", 0.0, 0))
 
-    words = [*WORDS, "--data", str(folder), "--out", str(tmp_path), "--tensorboard"]
+    words = [*WORDS, "--data", str(small_images), "--out", str(tmp_path), "--tensorboard"]
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     said = failed(capsys, 2, *words)
     assert "--tensorboard needs tensorboard, which is not installed" in said
@@ -356,7 +241,7 @@ def test_tensorboard_is_optional(
 
 
 def test_killed_before_its_checkpoint(
-    done: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    done: Path, small_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An epoch's files are written before the checkpoint that says it is over."""
 
@@ -368,7 +253,7 @@ def test_killed_before_its_checkpoint(
         assert (tmp_path / "best.safetensors").exists()
         raise Killed("before its checkpoint")
 
-    words = [*WORDS, "--data", str(folder), "--out", str(tmp_path)]
+    words = [*WORDS, "--data", str(small_images), "--out", str(tmp_path)]
     monkeypatch.setattr(train_files, "save_checkpoint", killed)
     with pytest.raises(Killed, match="before its checkpoint"):
         main(words)
@@ -378,10 +263,19 @@ def test_killed_before_its_checkpoint(
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
-def test_paper_recipe(folder: Path, tmp_path: Path) -> None:
+def test_paper_recipe(small_images: Path, tmp_path: Path) -> None:
     """Its transforms and its schedule, for two steps on a smaller input."""
     words = ["--recipe", "paper", "--steps", "2", "--batch", "12", "--input", "96"]
-    arguments = [TINY, *words, "--workers", "0", "--data", str(folder), "--out", str(tmp_path)]
+    arguments = [
+        TINY,
+        *words,
+        "--workers",
+        "0",
+        "--data",
+        str(small_images),
+        "--out",
+        str(tmp_path),
+    ]
     assert main(arguments) == 0
     about = read_about(tmp_path / "last.safetensors")
     assert about["input"] == [3, 96, 96]
@@ -390,25 +284,13 @@ def test_paper_recipe(folder: Path, tmp_path: Path) -> None:
     assert about["flops"] == network.flops
 
 
-def test_missing_package(
-    folder: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "torchvision.transforms", None)
-    words = [TINY, "--recipe", "paper", "--steps", "1", "--batch", "8", "--input", "96"]
-    said = failed(capsys, 2, *words, "--data", str(folder), "--out", str(tmp_path))
-    assert "torchvision.transforms is needed and not installed: pip install" in said
-
-
 def test_bar_on_a_terminal(
-    folder: Path,
+    small_images: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    words = [*WORDS, "--data", str(folder), "--out"]
+    words = [*WORDS, "--data", str(small_images), "--out"]
     assert main([*words, str(tmp_path / "a")]) == 0
     plain = capsys.readouterr().err
     assert "\x1b" not in plain
