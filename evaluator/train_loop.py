@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from evaluator.data_batches import WHOLE, Batch, Share
 from evaluator.recipe import Recipe
+from evaluator.train_depthwise import quickened
 from space.build import build
 from space.network import Network
 
@@ -71,7 +72,8 @@ class Training:
         module = build(self.network, self.seed).to(self.device)
         # Among processes, gradients of 1x1 weights would differ in strides from DDP's buckets.
         layout = torch.channels_last if self.share.world == 1 else torch.contiguous_format
-        self.module: nn.Module = module.to(memory_format=layout)  # type: ignore[call-overload]
+        module = module.to(memory_format=layout)  # type: ignore[call-overload]
+        self.module: nn.Module = quickened(module) if self.share.world == 1 else module
         self.total = self.recipe.total_steps(self.images)
         self.epoch_steps = self.recipe.steps_per_epoch(self.images)
         self.optimizer = torch.optim.SGD(
