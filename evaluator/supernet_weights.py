@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from evaluator.train_depthwise import quickened
 from space.block import Block
 from space.build import NetworkModule, build
 from space.network import Network
@@ -87,9 +88,9 @@ class SharedWeights(nn.Module):
                         self.transforms[name] = nn.Parameter(torch.eye(size * size))
         self._parts = lru_cache(maxsize=256)(self._found)
 
-    def _found(self, network: Network) -> tuple[NetworkModule, list[Layer]]:
+    def _found(self, network: Network) -> tuple[nn.Module, list[Layer]]:
         with torch.device("meta"):  # structure alone: the weights come with each call
-            module = NetworkModule(network)
+            module = quickened(NetworkModule(network))
         return module, layers(network, self.network)
 
     def weights(self, network: Network) -> dict[str, Tensor]:
