@@ -11,6 +11,8 @@ same however many are asked for, so that asking for more keeps those there are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,15 +28,26 @@ FRONT_POOL = 120  # of the trials, the layers nearest to the front
 CANDIDATES = 10
 
 Floats = NDArray[np.float64]
+Within = Callable[[Evaluation], NDArray[np.bool_]]
 
 
-def chosen(problem: Problem, n: int, seed: int, base: Baseline | None) -> Evaluation:
+def everywhere(found: Evaluation) -> NDArray[np.bool_]:
+    """All rows of an evaluation."""
+    return np.ones(len(found), dtype=bool)
+
+
+def chosen(
+    problem: Problem, n: int, seed: int, base: Baseline | None, within: Within = everywhere
+) -> Evaluation:
     """n different feasible architectures to label, fewer if there are no more.
 
-    `problem` has the closed form as its score.
+    `problem` has the closed form as its score; `within` says which rows may be labelled at all.
     """
     near = near_front(problem, seed)
-    spread = spread_out(problem, near, seed)
+    near = _rows(near, np.flatnonzero(within(near)))
+    spread = spread_out(problem, near, seed, within)
+    if not len(spread):  # which has what is near the front too
+        return spread
     pools = [spread, near]
     points = [_points(problem, pool, spread) for pool in pools]
     rng = np.random.default_rng([seed, 1])
@@ -79,7 +92,9 @@ def near_front(problem: Problem, seed: int) -> Evaluation:
     return _rows(found, rows)
 
 
-def spread_out(problem: Problem, near: Evaluation, seed: int) -> Evaluation:
+def spread_out(
+    problem: Problem, near: Evaluation, seed: int, within: Within = everywhere
+) -> Evaluation:
     """Feasible rows drawn uniformly. A tight budget leaves next to none of those: then relatives
     of the networks near the front too."""
     rng = np.random.default_rng([seed, 2])
@@ -88,7 +103,7 @@ def spread_out(problem: Problem, near: Evaluation, seed: int) -> Evaluation:
         if sum(map(len, found)) >= POOL:
             break
         if draw < DRAWS // 2:
-            genes = problem.space.sample(DRAWN, rng)
+            genes = drawn(problem, DRAWN, rng)
         elif len(near):
             # int16 genes of open slots are the axes' own numbers, but for closed ones, which are 0
             sizes = problem.space.open_sizes.astype(np.int64)
@@ -97,10 +112,18 @@ def spread_out(problem: Problem, near: Evaluation, seed: int) -> Evaluation:
         else:
             break
         every = problem.evaluate_unchecked(genes)
-        found.append(_rows(every, np.flatnonzero(every.feasible)))
+        found.append(_rows(every, np.flatnonzero(every.feasible & within(every))))
     whole = stack([*found, near])
     _, first = np.unique(whole.genes, axis=0, return_index=True)
     return _rows(whole, np.sort(first))
+
+
+def drawn(problem: Problem, n: int, rng: np.random.Generator) -> Genes:
+    """n architectures drawn uniformly from the problem's axes, int16 [n, slots]."""
+    if problem.only is None:
+        return problem.space.sample(n, rng)
+    sizes = problem.axes.sizes
+    return problem.axes.genes(rng.integers(0, sizes, size=(n, len(sizes))))
 
 
 def _rows(found: Evaluation, rows: NDArray[np.intp]) -> Evaluation:

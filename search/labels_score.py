@@ -22,26 +22,29 @@ if TYPE_CHECKING:
     from evaluator.predictor import Predictor
 
 Floats = NDArray[np.float64]
+AFTER = "after short training"
 FORMAT = 1  # of the identity: changes when the same labels would give other predictions
 
 
 @dataclass(frozen=True, slots=True)
 class PredictedScore:
-    """The accuracy in % that short training would give, as a predictor has it from labels."""
+    """The accuracy in % that a predictor has from labels. `after` says what the labels are the
+    accuracies of: networks "after short training", or whatever it was."""
 
     identity: str
     correlation: float
     labels: int
     predictor: Predictor = field(compare=False, repr=False)
+    after: str = AFTER
 
     @property
     def label(self) -> str:
-        return "predicted accuracy after short training in %"
+        return f"predicted accuracy {self.after} in %"
 
     @property
     def line(self) -> str:
         return (
-            f"score: predicted accuracy after short training in %, from {self.labels} labels; "
+            f"score: {self.label}, from {self.labels} labels; "
             f"cross-validated rank correlation {self.correlation:.2f}. Not measured"
         )
 
@@ -119,12 +122,14 @@ def score_of(
     stopped: int,
     told: Sequence[str],
     folder: Path,
+    after: str = AFTER,
 ) -> tuple[Score, Judged]:
     """The better score on labels, and how both were judged.
 
     `found`: the labelled architectures with the closed form as their score; `accuracy`: in %;
-    `told`: what names the labels. The predictor is kept in `folder` and read again from there:
-    fitted anew on another machine, its last digits might differ.
+    `told`: what names the labels; `after`: as in `PredictedScore`. The predictor is kept in
+    `folder` and read again from there: fitted anew on another machine, its last digits might
+    differ.
     """
     name = digest([FORMAT, list(told), [repr(float(value)) for value in accuracy]])
     judged = {
@@ -143,7 +148,8 @@ def score_of(
     result = Judged(**judged, predictor=correlation)  # type: ignore[arg-type]
     if not result.better:
         return CLOSED_FORM, result
-    return PredictedScore(f"predictor {name}", correlation, len(accuracy), predictor), result
+    score = PredictedScore(f"predictor {name}", correlation, len(accuracy), predictor, after)
+    return score, result
 
 
 def _spearman(a: Floats, b: Floats) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -88,17 +88,26 @@ class Axes:
         return np.array([axis.size for axis in self.axes])
 
 
-def open_axes(space: ShuffleNetV2Space) -> Axes:
-    """Every slot of the space with more than one open choice."""
-    columns = np.flatnonzero(space.open_sizes > 1)
+def open_axes(
+    space: ShuffleNetV2Space, allowed: Mapping[str, Sequence[int]] | None = None
+) -> Axes:
+    """Every slot of the space with more than one choice: of the open ones, or of those genes that
+    `allowed` names for a slot."""
+    choices = [
+        np.array((allowed or {}).get(slot.name, range(slot.open_choices)), dtype=np.int16)
+        for slot in space.slots
+    ]
+    columns = [column for column, each in enumerate(choices) if len(each) > 1]
+    first = np.array([each[0] for each in choices], dtype=np.int16)
 
-    def genes(choices: NDArray[np.integer]) -> Genes:
-        rows = np.zeros((len(choices), len(space.slots)), dtype=np.int16)
-        rows[:, columns] = choices
+    def genes(chosen: NDArray[np.integer]) -> Genes:
+        rows = np.tile(first, (len(chosen), 1))
+        for place, column in enumerate(columns):
+            rows[:, column] = choices[column][chosen[:, place]]
         return rows
 
-    slots = [space.slots[column] for column in columns]
-    return Axes(tuple(Axis(slot.name, slot.open_choices) for slot in slots), genes)
+    axes = (Axis(space.slots[column].name, len(choices[column])) for column in columns)
+    return Axes(tuple(axes), genes)
 
 
 @dataclass(frozen=True, slots=True)
