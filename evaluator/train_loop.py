@@ -15,6 +15,7 @@ from torch.nn import functional
 from evaluator.data_batches import WHOLE, Batch, Share
 from evaluator.recipe import Recipe
 from evaluator.train_depthwise import quickened
+from evaluator.train_memory import keep_freed_memory
 from space.build import build
 from space.network import Network
 
@@ -102,6 +103,8 @@ class Training:
             DataError: an image is damaged.
         """
         last = self.total if steps is None else min(self.total, self.step + steps)
+        if self.device == "cpu":
+            keep_freed_memory()
         started = time.perf_counter() - self.seconds
         total_loss = torch.tensor(self.losses[0], dtype=torch.float64)
         self.module.train()
