@@ -24,7 +24,7 @@ from space.zoo import find
 TOLERANCE = 0.03
 PER_BAND = 32
 SECOND_SEED_EVERY = 3
-LONG = 8  # networks that are trained long too
+LONG = 8  # networks that are trained long too within the rounds; the others of their band after
 DRAWN, MOST_DRAWN = 50_000, 20_000_000
 SEED = 2018
 
@@ -152,6 +152,7 @@ def plan(per_band: int = PER_BAND) -> Iterator[Run]:
 
     A round has a network of each band, with a second seed in every third round; the first rounds
     have the long training of band 1's network too, one of the paper's and one of the patterns.
+    After the rounds the other networks of band 1 are trained long.
     """
     randoms, varied = random_networks(per_band), patterns()
     papers = [Entry(name, "paper", name) for name in PAPER]
@@ -166,3 +167,4 @@ def plan(per_band: int = PER_BAND) -> Iterator[Run]:
             yield from (Run(varied[index], seed) for seed in range(2))
         if index < LONG:
             yield Run(trio[0], 0, "long")
+    yield from (Run(entry, 0, "long") for entry in randoms[0][LONG:])

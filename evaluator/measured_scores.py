@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,10 @@ def scores(
     found: dict[str, Measured],
     trained: tuple[Recipe, int] | None = None,
     cache: Path | None = None,
+    long: Mapping[str, Measured] | None = None,
 ) -> list[dict[str, Any]]:
-    """Rank correlation of each score with accuracy, in each band and over all, best first.
+    """Rank correlation of each score with accuracy, in each band and over all, best first; as
+    "long" that with the accuracy after the long trainings, of which there is one band.
 
     `trained`: recipe and classes of the rows, if the training-free scores that need the network
     are to be computed too; they are kept in `cache`.
@@ -88,6 +90,8 @@ def scores(
     if trained is not None:
         every |= _proxies(members, *trained, cache)
     accuracy, groups = table.accuracy["CIFAR-10"], np.array([m.row.group for m in members])
+    longer = [i for i, each in enumerate(members) if each.row.name in (long or {})]
+    after = [(long or {})[members[i].row.name].accuracy for i in longer]
     rows = []
     for name, score in every.items():
         each = {
@@ -95,7 +99,8 @@ def scores(
             for band in by_band
         }
         equal, overall = mean_of(each.values()), spearman(score.tolist(), accuracy.tolist())
-        rows.append({"score": name, **each, "equal_flops": equal, "overall": overall})
+        row = {"score": name, **each, "equal_flops": equal, "overall": overall}
+        rows.append({**row, "long": spearman(score[longer].tolist(), after)})
     return sorted(rows, key=lambda row: -(row["equal_flops"] or -2.0))
 
 

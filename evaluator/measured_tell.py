@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,8 +108,11 @@ def short_and_long(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def axes(found: dict[str, Measured]) -> list[dict[str, Any]]:
-    """Rank correlation of single axes with accuracy within bands: what pays at equal FLOPs."""
+def axes(
+    found: dict[str, Measured], long: Mapping[str, Measured] | None = None
+) -> list[dict[str, Any]]:
+    """Rank correlation of single axes with accuracy within bands: what pays at equal FLOPs; as
+    "long" that after the long trainings, of which there is one band."""
     space = ShuffleNetV2Space()
 
     def value(arch: Architecture, name: str, stage: int) -> float:
@@ -137,7 +140,17 @@ def axes(found: dict[str, Measured]) -> list[dict[str, Any]]:
         for name in facts[0]:
             there = spearman([fact[name] for fact in facts], accuracy)
             correlations.setdefault(name, []).append(there)
-    return [{"axis": name, "equal_flops": mean_of(each)} for name, each in correlations.items()]
+    longer = list((long or {}).values())
+    facts = [every(space.parse(each.row.architecture)) for each in longer]
+    accuracy = [each.accuracy for each in longer]
+    return [
+        {
+            "axis": name,
+            "equal_flops": mean_of(each),
+            "long": spearman([fact[name] for fact in facts], accuracy),
+        }
+        for name, each in correlations.items()
+    ]
 
 
 def patterns(found: dict[str, Measured]) -> dict[str, list[dict[str, Any]]]:

@@ -66,6 +66,23 @@ def test_scores_find_what_was_put_in() -> None:
 
 
 @pytest.mark.slow
+def test_scores_and_axes_are_told_after_long_trainings_too() -> None:
+    """Networks of band 1 whose long accuracies run against their FLOPs and along their stem."""
+    rows, space = made(), ShuffleNetV2Space()
+    short = [r for r in rows if r.group == "band 1" and r.seed == 0]
+    stems = {r.name: float(space.value(space.parse(r.architecture), "stem")) for r in short}
+    found = measured_tell.networks(rows)
+    for value, score in ((lambda r: -r.flops, -1.0), (lambda r: r.flops, 1.0)):
+        long = [replace(r, recipe="long", accuracy=float(value(r))) for r in short]
+        told = measured_scores.scores(found, long=measured_tell.networks(long, "long"))
+        assert next(r for r in told if r["score"] == "FLOPs")["long"] == pytest.approx(score)
+    long = [replace(r, recipe="long", accuracy=stems[r.name]) for r in short]
+    axes = measured_tell.axes(found, measured_tell.networks(long, "long"))
+    assert next(r for r in axes if r["axis"] == "stem")["long"] == pytest.approx(1)
+    assert all(r["long"] is None for r in measured_tell.axes(found))
+
+
+@pytest.mark.slow
 def test_the_predictor_is_judged_on_what_it_has_not_seen() -> None:
     """Validation accuracies it can learn from say how test accuracies go; noise does not."""
     rng = np.random.default_rng(0)
