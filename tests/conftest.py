@@ -99,6 +99,14 @@ def problem(space: ShuffleNetV2Space, arm: OpCostModel) -> Problem:
 
 
 @pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough pictures for a tenth of each class of the training part to be set aside: 20 each."""
+    from pictures import image_folder
+
+    return image_folder(tmp_path_factory.mktemp("more"), each=20)
+
+
+@pytest.fixture(scope="session")
 def small_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of a few small images of three classes."""
     from pictures import image_folder

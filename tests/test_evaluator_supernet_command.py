@@ -21,23 +21,13 @@ from space.shufflenet_v2 import ShuffleNetV2Space
 
 LIMITS = "stem=8 width2=24-28 width3=48-52 width4=96-100 depth=2,3 kernel=3,5 head=256"
 SMALL = ("--limits", LIMITS, "--input", "16", "--batch", "8", "--threads", "1")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("image_cache")]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return image_folder(tmp_path_factory.mktemp("data"), each=20)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("G4NAS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
-@pytest.fixture(scope="module")
-def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("supernet")
-    command = ["--data", str(folder), "--out", str(out), "--epochs", "2", *SMALL]
+    command = ["--data", str(images), "--out", str(out), "--epochs", "2", *SMALL]
     assert main(command) == 0
     return out
 
@@ -51,13 +41,13 @@ def small_genes() -> np.ndarray:
     return np.array([arch.genes for arch in points], dtype=np.int16)
 
 
-def test_labels(trained: Path, folder: Path) -> None:
+def test_labels(trained: Path, images: Path) -> None:
     genes = small_genes()
-    found = accuracies(genes, weights=trained / "last.safetensors", data=str(folder))
+    found = accuracies(genes, weights=trained / "last.safetensors", data=str(images))
     assert found.dtype == np.float64 and found.shape == (4,)
     assert ((found >= 0) & (found <= 100)).all()
     # One at a time, in another order: nothing is left over from the network before.
-    labels = Labels.open(trained / "last.safetensors", str(folder))
+    labels = Labels.open(trained / "last.safetensors", str(images))
     again = [labels.accuracies(genes[i : i + 1])[0] for i in (3, 1, 0, 2)]
     assert again == found[[3, 1, 0, 2]].tolist()
     held_out = len(labels.judge.tests.labels)  # type: ignore[attr-defined]
@@ -67,8 +57,8 @@ def test_labels(trained: Path, folder: Path) -> None:
         labels.accuracies(np.array([wide.genes]))
 
 
-def test_killed_it_goes_on_to_the_same_bits(folder: Path, trained: Path, tmp_path: Path) -> None:
-    command = ["--data", str(folder), "--out", str(tmp_path), "--epochs", "2", *SMALL]
+def test_killed_it_goes_on_to_the_same_bits(images: Path, trained: Path, tmp_path: Path) -> None:
+    command = ["--data", str(images), "--out", str(tmp_path), "--epochs", "2", *SMALL]
     running = subprocess.Popen(
         [sys.executable, "-m", "evaluator.supernet", *command, "--save-every", "0"],
         cwd=Path(__file__).parents[1],
@@ -88,10 +78,10 @@ def test_killed_it_goes_on_to_the_same_bits(folder: Path, trained: Path, tmp_pat
 
 
 def test_trained_alone_and_ranked(
-    trained: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "alone.csv"
-    command = ["--data", str(folder), "--alone", str(path), "--epochs", "1", *SMALL]
+    command = ["--data", str(images), "--alone", str(path), "--epochs", "1", *SMALL]
     assert main([*command, "--networks", "2"]) == 0
     first = path.read_text()
     assert main([*command, "--networks", "6"]) == 0
@@ -101,7 +91,7 @@ def test_trained_alone_and_ranked(
     flops = [row.flops for row in rows]
     assert max(flops[0::3]) <= min(flops[1::3]) and max(flops[1::3]) <= min(flops[2::3])
     capsys.readouterr()
-    ranked = ["--data", str(folder), "--out", str(trained), "--rank", str(path)]
+    ranked = ["--data", str(images), "--out", str(trained), "--rank", str(path)]
     assert main([*ranked, "--threads", "1"]) == 0
     told = capsys.readouterr().out
     assert told.startswith("6 of 6 trained networks can be cut") and "overall" in told
@@ -127,7 +117,7 @@ def test_mistakes_take_one_line(
     options: list[str],
     message: str,
     trained: Path,
-    folder: Path,
+    images: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -135,19 +125,28 @@ def test_mistakes_take_one_line(
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("evaluator.supernet_sample.MOST_DRAWN", 50_000)
-    command = ["--data", str(folder), "--out", str(trained), "--epochs", "2", *SMALL, *options]
+    command = [
+        "--data",
+        str(images),
+        "--out",
+        str(trained),
+        "--epochs",
+        "2",
+        *SMALL,
+        *options,
+    ]
     assert main(command) == 2
     told = capsys.readouterr().err.strip().splitlines()[-1]
     assert message in told and told.startswith("evaluator.supernet: ")
 
 
 def test_weights_of_something_else(
-    trained: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = image_folder(tmp_path / "other", each=10)
     command = ["--data", str(other), "--out", str(trained), "--rank", "rows.csv"]
     assert main(command) == 2
     assert "other images or classes" in capsys.readouterr().err
     (tmp_path / "last.safetensors").write_bytes(b"nothing")
-    assert main(["--data", str(folder), "--out", str(tmp_path), "--rank", "rows.csv"]) == 2
+    assert main(["--data", str(images), "--out", str(tmp_path), "--rank", "rows.csv"]) == 2
     assert "must be weights that this program wrote" in capsys.readouterr().err

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import image_folder
 
 from evaluator import supernet
 from evaluator.supernet_run import Labels
@@ -18,23 +17,13 @@ SPACE = ShuffleNetV2Space()
 LIMITS = "stem=8 width2=24-32 width3=48-56 width4=96-104 depth=2-4 kernel=3,5 head=256"
 ARM = ["--target", "arm", "--budget", "41M", "--trials", "30"]
 SHORT = ["--seeds", "1", "--epochs", "1", "--batch", "8", "--input", "16", "--threads", "1"]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("image_cache")]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return image_folder(tmp_path_factory.mktemp("data"), each=20)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("G4NAS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
-@pytest.fixture(scope="module")
-def shared(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("supernet")
-    words = ["--data", str(folder), "--out", str(out), "--epochs", "1", "--limits", LIMITS]
+    words = ["--data", str(images), "--out", str(out), "--epochs", "1", "--limits", LIMITS]
     assert supernet.main([*words, "--input", "16", "--batch", "8", "--threads", "1"]) == 0
     return out
 
@@ -43,14 +32,14 @@ def depth3(row: np.ndarray) -> int:
     return int(SPACE.value(SPACE.architecture(row), "depth3"))
 
 
-def search(folder: Path, shared: Path, out: Path, *more: str) -> int:
-    words = [*ARM, "--data", str(folder), "--labels-from", str(shared), "--labels", "24"]
+def search(images: Path, trained: Path, out: Path, *more: str) -> int:
+    words = [*ARM, "--data", str(images), "--labels-from", str(trained), "--labels", "24"]
     return main([*words, "--out", str(out), *SHORT, *more])
 
 
 def test_the_search_follows_the_labels_within_the_supernet(
-    folder: Path,
-    shared: Path,
+    images: Path,
+    trained: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -63,7 +52,7 @@ def test_the_search_follows_the_labels_within_the_supernet(
         return np.array([80.0 - 5 * depth3(row) for row in genes])
 
     monkeypatch.setattr(Labels, "accuracies", accuracies)
-    assert search(folder, shared, tmp_path) == 0
+    assert search(images, trained, tmp_path) == 0
     told = capsys.readouterr()
     assert sum(asked) == 24
     assert "score: predicted accuracy with shared weights in %, from 24 labels" in told.out
@@ -79,23 +68,23 @@ def test_the_search_follows_the_labels_within_the_supernet(
     assert labels["supernet"] == "last.safetensors" and labels["labels"] == 24
     assert len(labels["sha256"]) == 64
     # Again, with more labels: those there are come from the file.
-    assert search(folder, shared, tmp_path, "--labels", "30") == 0
+    assert search(images, trained, tmp_path, "--labels", "30") == 0
     assert sum(asked) == 30
     kept = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
     assert sum(row["purpose"] == "label by shared weights" for row in kept) == 30
 
 
 def test_real_weights(
-    folder: Path, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    images: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every label is what the shared weights give that network."""
-    weights = shared / "last.safetensors"
-    assert search(folder, weights, tmp_path, "--labels", "10") == 0
+    weights = trained / "last.safetensors"
+    assert search(images, weights, tmp_path, "--labels", "10") == 0
     kept = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
     found = [row for row in kept if row["purpose"] == "label by shared weights"]
     assert len(found) == 10
     genes = np.array([SPACE.parse(row["architecture"]).genes for row in found])
-    expected = supernet.accuracies(genes, weights=weights, data=str(folder))
+    expected = supernet.accuracies(genes, weights=weights, data=str(images))
     assert [row["accuracy"] for row in found] == pytest.approx(expected.tolist(), abs=1e-4)
 
 
@@ -109,18 +98,18 @@ def test_real_weights(
 def test_what_cannot_be_is_said(
     words: list[str],
     message: str,
-    folder: Path,
-    shared: Path,
+    images: Path,
+    trained: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert search(folder, shared, tmp_path, *words) in (1, 2)
+    assert search(images, trained, tmp_path, *words) in (1, 2)
     told = capsys.readouterr().err
     assert message in told and "Traceback" not in told
 
 
-def test_no_supernet(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert search(folder, tmp_path, tmp_path / "out") == 2
+def test_no_supernet(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert search(images, tmp_path, tmp_path / "out") == 2
     assert "there is no" in capsys.readouterr().err
     assert main([*ARM, "--labels-from", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "needs --data" in capsys.readouterr().err
