@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from latency.devices import Session
+from latency.eviction import EVICT_BYTES
 from latency.grid import (
     MAX_BEFORE,
     Grid,
@@ -88,7 +89,8 @@ class Plan:
     @property
     def digest(self) -> str:
         """Changes with anything that is measured."""
-        text = "\n".join(chain_text(chain) for job in self.jobs for chain in job.chains)
+        lines = [chain_text(chain) for job in self.jobs for chain in job.chains]
+        text = "\n".join([*lines, f"{EVICT_BYTES} bytes written over"])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

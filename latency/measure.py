@@ -3,7 +3,7 @@
 A block's seconds are a difference between two chains run in the same rounds: one with more copies
 of the block than the other, and everything else alike. What a loop over one block would get wrong
 (layout changes at its edges, the cost of starting a run) is the same in both. Before a run is
-timed the inner caches are overwritten, as the rest of a network overwrites them between two
+timed caches are overwritten, as the rest of a network overwrites them between two
 runs of one block; the chain's own run before that leaves the outer cache as a network in use does.
 """
 

@@ -55,7 +55,7 @@ def time_rounds(
 
     Args:
         runs: what `run()` runs.
-        engine: what `evict()` overwrites the inner caches with.
+        engine: what `evict()` overwrites caches with.
         steady: time each right after a run of its own, as a network in use; without
             overwriting the caches in between.
 

@@ -12,11 +12,9 @@ from torch import Tensor
 
 from latency.engines import input_shape
 from latency.engines.torch_chain import build_chain, random_input
+from latency.eviction import Eviction
 from latency.lowering import Weights
 from space.block import Block
-
-# As in latency.runners.onnxruntime: more than the inner caches, less than the outer one.
-EVICT_BYTES = 8 * 2**20
 
 
 class Threads:
@@ -63,7 +61,7 @@ class TorchEngine:
 
     def __init__(self, threads: int, dtype: str) -> None:
         self.threads, self.dtype = threads, dtype
-        self._other = np.zeros(EVICT_BYTES // 8)
+        self.evict = Eviction()
 
     @property
     def version(self) -> str:
@@ -85,9 +83,6 @@ class TorchEngine:
     def transform(self, module: torch.nn.Module) -> Callable[[Tensor], Tensor]:
         """What is run in place of the module."""
         return module
-
-    def evict(self) -> None:
-        self._other += 1
 
     def clock(self) -> float:
         return time.perf_counter()

@@ -1,5 +1,5 @@
 """What runs models where they are measured: one engine a file, named as in `latency.engines`.
 
-A file here is pushed to remote devices and loaded there by itself: it imports the standard
-library, its engine's package and what that needs, and nothing of this project.
+A file here is pushed to remote devices: it imports the standard library, its engine's package and
+what that needs, and of this project only what is pushed too (latency/devices/archive.py).
 """

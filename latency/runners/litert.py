@@ -9,8 +9,7 @@ from importlib.metadata import version
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-# As in latency.runners.onnxruntime: more than the inner caches, less than the outer one.
-EVICT_BYTES = 8 * 2**20
+from latency.eviction import Eviction
 
 
 class Session:
@@ -42,15 +41,12 @@ class Runner:
 
     def __init__(self, threads: int, dtype: str) -> None:
         self.threads, self.dtype = threads, dtype
-        self._other = np.zeros(EVICT_BYTES // 8)
+        self.evict = Eviction()
         self.versions = {"ai-edge-litert": self.version}
 
     def load(self, files: Mapping[str, bytes], shape: tuple[int, ...]) -> Session:
         """`files`: {"model.tflite": bytes}; `shape` [n, c, h, w] of the input."""
         return Session(files["model.tflite"], shape, self.threads)
-
-    def evict(self) -> None:
-        self._other += 1
 
     def clock(self) -> float:
         return time.perf_counter()

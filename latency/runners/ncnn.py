@@ -10,8 +10,8 @@ from pathlib import Path
 import ncnn
 import numpy as np
 
-# As in latency.runners.onnxruntime: more than the inner caches, less than the outer one.
-EVICT_BYTES = 8 * 2**20
+from latency.eviction import Eviction
+
 # benchncnn.cpp: how much larger than what is asked for a block may be that a pool hands out
 BLOB_RATIO, WORKSPACE_RATIO = 0.0, 0.5
 HALF = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic")
@@ -109,7 +109,7 @@ class Runner:
 
     def __init__(self, threads: int, dtype: str) -> None:
         self.threads, self.dtype = threads, dtype
-        self._other = np.zeros(EVICT_BYTES // 8)
+        self.evict = Eviction()
         ncnn.set_omp_dynamic(0)
         ncnn.set_omp_num_threads(threads)
         on = [name for name, value in options_of(dtype).items() if value]
@@ -121,9 +121,6 @@ class Runner:
         """`files`: {"model.param": bytes, "model.bin": bytes}; `shape` [n, c, h, w] of the
         input."""
         return Session(files["model.param"], files["model.bin"], shape, self.threads, self.dtype)
-
-    def evict(self) -> None:
-        self._other += 1
 
     def clock(self) -> float:
         return time.perf_counter()

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnxruntime
 
-# More than the inner caches (L1, L2) of common chips, less than the outer one: docs/latency.md
-# compares sizes.
-EVICT_BYTES = 8 * 2**20
+from latency.eviction import Eviction
 
 
 class Session:
@@ -48,15 +46,12 @@ class Runner:
 
     def __init__(self, threads: int, dtype: str) -> None:
         self.threads, self.dtype = threads, dtype
-        self._other = np.zeros(EVICT_BYTES // 8)
+        self.evict = Eviction()
         self.versions = {"onnxruntime": onnxruntime.__version__}
 
     def load(self, files: Mapping[str, bytes], shape: tuple[int, ...]) -> Session:
         """`files`: {"model.onnx": bytes}; `shape` [n, c, h, w] of the input."""
         return Session(files["model.onnx"], shape, self.threads)
-
-    def evict(self) -> None:
-        self._other += 1
 
     def clock(self) -> float:
         return time.perf_counter()
