@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from latency.devices import Session
-from latency.eviction import EVICT_BYTES
 from latency.grid import (
     MAX_BEFORE,
     Grid,
@@ -42,6 +41,7 @@ from latency.quiet import (
     slowness,
     typical_s,
 )
+from latency.runners.eviction import EVICT_BYTES
 from latency.table import Measurement
 from space.block import Block
 from space.network import Network

@@ -261,8 +261,9 @@ def test_one_at_a_time_and_what_a_killed_one_left_is_swept(
 
 
 def test_wheels_are_kept_and_used(client: Client, start: Callable[..., Client]) -> None:
-    data = zip_bytes({"onnxruntime.py": b"__version__ = 'mine'\nclass OrtValue: pass\n",
-                      "numpy.py": b"def frombuffer(data, dtype): return data\nndarray = float64 = float\n"})  # fmt: skip
+    onnxruntime = b"__version__ = 'mine'\nclass OrtValue: pass\n"
+    numpy = b"ndarray = float64 = float\ndef frombuffer(data, dtype): return data\n"
+    data = zip_bytes({"onnxruntime.py": onnxruntime, "numpy.py": numpy})
     digest = hashlib.sha256(data).hexdigest()
     wish = {"do": "open", "engine": "onnxruntime", "threads": 1, "dtype": "float32"}
     assert client.ask({**wish, "wheels": digest})["kind"] == "missing"

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
-MODULES = ("__init__", "emulation", "eviction", "machine", "timing", "worker", "worker_main")
+MODULES = ("__init__", "emulation", "machine", "timing", "worker", "worker_main")
 START = "import sys\nfrom latency.worker_main import main\nmain(sys.argv[1])\n"
 DATE = (1980, 1, 1, 0, 0, 0)  # the same bytes at any time
 

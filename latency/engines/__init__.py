@@ -50,7 +50,7 @@ class Engine(Protocol):
         """The chain as one model, ready to run; with random weights if None are given."""
 
     def evict(self) -> None:
-        """Overwrite caches, as the rest of a network would (latency/eviction.py)."""
+        """Overwrite caches, as the rest of a network would (latency/runners/eviction.py)."""
 
     def clock(self) -> float:
         """Seconds from some fixed moment."""

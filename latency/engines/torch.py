@@ -12,8 +12,8 @@ from torch import Tensor
 
 from latency.engines import input_shape
 from latency.engines.torch_chain import build_chain, random_input
-from latency.eviction import Eviction
 from latency.lowering import Weights
+from latency.runners.eviction import Eviction
 from space.block import Block
 
 

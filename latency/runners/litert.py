@@ -9,7 +9,7 @@ from importlib.metadata import version
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from latency.eviction import Eviction
+from latency.runners.eviction import Eviction
 
 
 class Session:

@@ -10,7 +10,7 @@ from pathlib import Path
 import ncnn
 import numpy as np
 
-from latency.eviction import Eviction
+from latency.runners.eviction import Eviction
 
 # benchncnn.cpp: how much larger than what is asked for a block may be that a pool hands out
 BLOB_RATIO, WORKSPACE_RATIO = 0.0, 0.5

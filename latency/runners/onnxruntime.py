@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnxruntime
 
-from latency.eviction import Eviction
+from latency.runners.eviction import Eviction
 
 
 class Session:

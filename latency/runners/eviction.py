@@ -1,7 +1,4 @@
-"""What the rest of a network does to caches and page translations between two runs of one block.
-
-Pushed to devices with the runners (latency/devices/archive.py).
-"""
+"""What the rest of a network does to caches and page translations between two runs of a block."""
 
 from __future__ import annotations
 
