@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from evaluator.measured_file import read_header, read_rows
-from evaluator.measured_tell import Measured, mean_of, networks, noise, spearman
+from evaluator.measured_tell import Floats, Measured, mean_of, networks, noise, spearman
 from evaluator.supernet_run import Labels
-from evaluator.supernet_weights import layers
 from space.shufflenet_v2 import ShuffleNetV2Space
 
 FEWEST = 5
@@ -18,10 +17,11 @@ FEWEST = 5
 
 def rank(labels: Labels, path: Path, *, most: int | None = None) -> dict[str, Any]:
     """Rank correlation with the accuracies in `path`, rows of `evaluator.measured`, at equal
-    FLOPs (the mean over its bands) and overall; of FLOPs alone too, for comparison.
+    FLOPs (the mean over its bands) and overall; of FLOPs alone too, for comparison. Of those
+    that were also trained long, the same by band, as "long".
 
     Raises:
-        ValueError: fewer than five of its networks can be cut from the shared weights.
+        ValueError: the weights were trained for fewer than five of its networks.
     """
     from scipy import stats
 
@@ -30,33 +30,25 @@ def rank(labels: Labels, path: Path, *, most: int | None = None) -> dict[str, An
         n: m for n, m in networks(rows).items() if m.row.group.startswith(("band", "pattern"))
     }
     space = ShuffleNetV2Space()
-    usable: list[tuple[Measured, tuple[int, ...]]] = []
-    for each in found.values():
-        genes = space.parse(each.row.architecture).genes
-        try:
-            layers(labels.network(np.array(genes)), labels.judge.shared.network)
-        except ValueError:
-            continue
-        usable.append((each, genes))
-    usable = usable[:most]
-    if len(usable) < FEWEST:
+    every = list(found.values())
+    parsed = [space.parse(each.row.architecture).genes for each in every]
+    genes = np.array(parsed, dtype=np.int16).reshape(len(every), len(space.slots))
+    inside = labels.within(genes, np.array([each.row.flops_224 for each in every]))
+    rows_of = np.flatnonzero(inside)[:most]
+    if len(rows_of) < FEWEST:
         raise ValueError(
-            f"{path} has {len(usable)} trained networks that can be cut from these weights, of "
-            f"{len(found)}; at least {FEWEST} are needed. Train the supernet with wider --limits, "
-            "or measure more networks"
+            f"{path} has {len(rows_of)} trained networks that these weights were trained for, of "
+            f"{len(found)}; at least {FEWEST} are needed. Train the supernet with wider --limits "
+            "or --budget, or measure more networks"
         )
-    mine = labels.accuracies(np.array([genes for _, genes in usable], dtype=np.int16))
-    theirs = np.array([each.accuracy for each, _ in usable])
-    flops = np.array([each.row.flops for each, _ in usable], dtype=float)
-    groups = np.array([each.row.group for each, _ in usable])
-    by_band: dict[str, dict[str, Any]] = {}
-    for band in sorted(set(groups)):
-        inside = groups == band
-        by_band[str(band)] = {
-            "networks": int(inside.sum()),
-            "supernet": spearman(mine[inside].tolist(), theirs[inside].tolist()),
-            "flops": spearman(flops[inside].tolist(), theirs[inside].tolist()),
-        }
+    usable = [every[row] for row in rows_of]
+    mine = labels.accuracies(genes[rows_of])
+    theirs = np.array([each.accuracy for each in usable])
+    flops = np.array([each.row.flops for each in usable], dtype=float)
+    by_band = _by_band(usable, mine, theirs)
+    longer = networks(rows, "long")
+    both = [row for row, each in enumerate(usable) if each.row.name in longer]
+    after_long = [longer[usable[row].row.name].accuracy for row in both]
     there = header["recipes"]["short"]
     differing = [n for n in ("input", "drop") if there.get(n) != getattr(labels.recipe, n)]
     return {
@@ -68,7 +60,8 @@ def rank(labels: Labels, path: Path, *, most: int | None = None) -> dict[str, An
         "flops_spearman": spearman(flops.tolist(), theirs.tolist()),
         "flops_equal_flops": mean_of(e["flops"] for e in by_band.values()),
         "bands": by_band,
-        "seeds": noise({e.row.name: e for e, _ in usable}),
+        "long": _by_band([usable[row] for row in both], mine[both], np.array(after_long)),
+        "seeds": noise({e.row.name: e for e in usable}),
         "differing": differing,
         "rows": [
             {
@@ -78,9 +71,23 @@ def rank(labels: Labels, path: Path, *, most: int | None = None) -> dict[str, An
                 "trained": e.accuracy,
                 "supernet": float(value),
             }
-            for (e, _), value in zip(usable, mine, strict=True)
+            for e, value in zip(usable, mine, strict=True)
         ],
     }
+
+
+def _by_band(usable: list[Measured], mine: Floats, theirs: Floats) -> dict[str, dict[str, Any]]:
+    groups = np.array([each.row.group for each in usable])
+    flops = np.array([each.row.flops for each in usable], dtype=float)
+    found: dict[str, dict[str, Any]] = {}
+    for band in sorted(set(groups.tolist())):
+        inside = groups == band
+        found[band] = {
+            "networks": int(inside.sum()),
+            "supernet": spearman(mine[inside].tolist(), theirs[inside].tolist()),
+            "flops": spearman(flops[inside].tolist(), theirs[inside].tolist()),
+        }
+    return found
 
 
 def as_text(told: dict[str, Any]) -> str:
@@ -89,7 +96,7 @@ def as_text(told: dict[str, Any]) -> str:
     def number(value: float | None) -> str:
         return "    -" if value is None else f"{value:5.2f}"
 
-    lines = [f"{told['networks']} of {told['of']} trained networks can be cut from these weights"]
+    lines = [f"these weights were trained for {told['networks']} of {told['of']} trained networks"]
     if told["differing"]:
         lines.append(f"they were trained with another {', '.join(told['differing'])}")
     lines.append(f"{'Spearman with trained accuracy':32}  networks  supernet  FLOPs")
@@ -100,6 +107,9 @@ def as_text(told: dict[str, Any]) -> str:
     lines.append(f"{'equal FLOPs (mean of the above)':32}  {'':8}  {own:>8}  {flops}")
     own, flops = number(told["spearman"]), number(told["flops_spearman"])
     lines.append(f"{'overall':32}  {told['networks']:8}  {own:>8}  {flops}")
+    for band, each in told["long"].items():
+        own, flops = number(each["supernet"]), number(each["flops"])
+        lines.append(f"{band + ', trained long':32}  {each['networks']:8}  {own:>8}  {flops}")
     lines.append(f"Kendall overall: {number(told['kendall']).strip()}")
     seeds = told["seeds"]
     if seeds["pairs"]:

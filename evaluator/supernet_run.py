@@ -207,6 +207,24 @@ class Labels:
         judge = Judge(shared, make(parts.train), tests, device=device, calibration=CALIBRATION)
         return cls(judge, space, told)
 
+    @property
+    def allowed(self) -> dict[str, tuple[int, ...]]:
+        """slot -> the genes that the weights were trained for."""
+        limits = self.told["sampler"]["limits"]
+        return {
+            slot.name: tuple(limits.get(slot.name, range(slot.open_choices)))
+            for slot in self.space.slots
+        }
+
+    def within(self, genes: NDArray[np.integer], flops: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether the weights were trained for networks of `genes`, int [n, slots], and `flops`
+        [n] at 224x224; bool [n]."""
+        inside = np.ones(len(genes), dtype=bool)
+        for column, allowed in enumerate(self.allowed.values()):
+            inside &= np.isin(genes[:, column], allowed)
+        least, most = self.told["sampler"]["flops"] or (0, np.inf)
+        return inside & (flops >= least) & (flops <= most)
+
     def accuracies(self, genes: NDArray[np.integer]) -> NDArray[np.float64]:
         """Accuracy in percent of each row of `genes`, int [n, slots]; float64 [n].
 

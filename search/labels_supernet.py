@@ -63,26 +63,13 @@ class Shared:
             mark = hashlib.file_digest(file, "sha256").hexdigest()
         return cls(path, mark, labels)
 
-    @property
-    def allowed(self) -> dict[str, tuple[int, ...]]:
-        """slot -> the genes that the supernet was trained for."""
-        limits = self.labels.told["sampler"]["limits"]
-        return {
-            slot.name: tuple(limits.get(slot.name, range(slot.open_choices)))
-            for slot in self.labels.space.slots
-        }
-
     def within(self, found: Evaluation) -> NDArray[np.bool_]:
         """Whether the supernet was trained for a network, [n]."""
-        inside = np.ones(len(found), dtype=bool)
-        for column, genes in enumerate(self.allowed.values()):
-            inside &= np.isin(found.genes[:, column], genes)
-        least, most = self.labels.told["sampler"]["flops"] or (0, np.inf)
-        return inside & (found.costs.flops >= least) & (found.costs.flops <= most)
+        return self.labels.within(found.genes, found.costs.flops)
 
     def narrowed(self, problem: Problem) -> Problem:
         """The problem on the networks that the supernet was trained for."""
-        return replace(problem, only=open_axes(problem.space, self.allowed))
+        return replace(problem, only=open_axes(problem.space, self.labels.allowed))
 
     def scored(
         self, problem: Problem, wanted: Wanted, seed: int, store: Store, folder: Path
