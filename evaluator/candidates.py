@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,7 +131,7 @@ def computed(
     }
     found: dict[str, list[float]] = {proxy.name: [] for proxy in wanted}
     bar = track(texts, description="training-free scores", console=Console(stderr=True))
-    with ProxyCache(cache or default_path()) as known:
+    with ProxyCache(cache or default_path()) as known, _one_thread():
         for index, text in enumerate(bar):
             about = {"dataset": dataset, "network": text, "seed": seed, "torch": torch.__version__}
             module, fresh = None, []
@@ -156,6 +157,21 @@ def computed(
         else np.array(found[proxy.name])
         for proxy in wanted
     }
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Runs torch on one thread for a while. Several gain nothing on networks this small; where the
+    cores have other work each op waits for a thread that is not running, a hundred times as long
+    (docs/score.md)."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _standard(values: Floats) -> Floats:

@@ -299,3 +299,27 @@ def test_help_loads_nothing_heavy(module):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--data" in done.stdout and done.stderr == ""
+
+
+def test_proxies_are_computed_on_one_thread(tmp_path):
+    seen = set()
+
+    class Watched(nn.Sequential):
+        def forward(self, x):
+            seen.add(torch.get_num_threads())
+            return super().forward(x)
+
+    def module(_):
+        layers = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 10)
+        return Watched(*layers)
+
+    before, cache = torch.get_num_threads(), tmp_path / "proxies.jsonl"
+    torch.set_num_threads(2)
+    try:
+        found = candidates.computed(
+            "watched", ["one"], module, lambda _: (8, 4), names=["naswot"], cache=cache
+        )
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {1} and np.isfinite(found["NASWOT"]).all()
