@@ -295,6 +295,7 @@ def test_bar_on_a_terminal(
     plain = capsys.readouterr().err
     assert "\x1b" not in plain
     monkeypatch.setenv("FORCE_COLOR", "1")  # what Rich takes for a terminal
+    monkeypatch.setenv("TERM", "xterm")  # a dumb one has no bars
     assert main([*words, str(tmp_path / "b")]) == 0
     shown = capsys.readouterr().err
     assert "\x1b" in shown
