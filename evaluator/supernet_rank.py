@@ -8,11 +8,17 @@ from typing import Any
 import numpy as np
 
 from evaluator.measured_file import read_header, read_rows
-from evaluator.measured_tell import Floats, Measured, mean_of, networks, noise, spearman
+from evaluator.measured_tell import (
+    FEWEST,
+    Floats,
+    Measured,
+    mean_of,
+    networks,
+    noise,
+    spearman,
+)
 from evaluator.supernet_run import Labels
 from space.shufflenet_v2 import ShuffleNetV2Space
-
-FEWEST = 5
 
 
 def rank(labels: Labels, path: Path, *, most: int | None = None) -> dict[str, Any]:
@@ -100,16 +106,17 @@ def as_text(told: dict[str, Any]) -> str:
     if told["differing"]:
         lines.append(f"they were trained with another {', '.join(told['differing'])}")
     lines.append(f"{'Spearman with trained accuracy':32}  networks  supernet  FLOPs")
+
+    def add(title: str, networks: int | str, supernet: float | None, flops: float | None) -> None:
+        lines.append(f"{title:32}  {networks:8}  {number(supernet):>8}  {number(flops)}")
+
     for band, each in told["bands"].items():
-        own, flops = number(each["supernet"]), number(each["flops"])
-        lines.append(f"{band:32}  {each['networks']:8}  {own:>8}  {flops}")
-    own, flops = number(told["spearman_equal_flops"]), number(told["flops_equal_flops"])
-    lines.append(f"{'equal FLOPs (mean of the above)':32}  {'':8}  {own:>8}  {flops}")
-    own, flops = number(told["spearman"]), number(told["flops_spearman"])
-    lines.append(f"{'overall':32}  {told['networks']:8}  {own:>8}  {flops}")
+        add(band, each["networks"], each["supernet"], each["flops"])
+    equal = told["spearman_equal_flops"], told["flops_equal_flops"]
+    add("equal FLOPs (mean of the above)", "", *equal)
+    add("overall", told["networks"], told["spearman"], told["flops_spearman"])
     for band, each in told["long"].items():
-        own, flops = number(each["supernet"]), number(each["flops"])
-        lines.append(f"{band + ', trained long':32}  {each['networks']:8}  {own:>8}  {flops}")
+        add(f"{band}, trained long", each["networks"], each["supernet"], each["flops"])
     lines.append(f"Kendall overall: {number(told['kendall']).strip()}")
     seeds = told["seeds"]
     if seeds["pairs"]:

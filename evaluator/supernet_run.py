@@ -17,7 +17,7 @@ from evaluator.data import Data, DataError, Part, few, open_data, split_part
 from evaluator.data_batches import WHOLE, Share
 from evaluator.recipe import Recipe
 from evaluator.supernet_judge import CALIBRATION, Judge
-from evaluator.supernet_sample import Sampler
+from evaluator.supernet_sample import Sampler, allowed
 from evaluator.supernet_train import SupernetTraining, small_network
 from evaluator.supernet_weights import SharedWeights
 from evaluator.train_arch import read_about
@@ -210,18 +210,14 @@ class Labels:
     @property
     def allowed(self) -> dict[str, tuple[int, ...]]:
         """slot -> the genes that the weights were trained for."""
-        limits = self.told["sampler"]["limits"]
-        return {
-            slot.name: tuple(limits.get(slot.name, range(slot.open_choices)))
-            for slot in self.space.slots
-        }
+        return allowed(self.space, self.told["sampler"]["limits"])
 
     def within(self, genes: NDArray[np.integer], flops: NDArray[Any]) -> NDArray[np.bool_]:
         """Whether the weights were trained for networks of `genes`, int [n, slots], and `flops`
         [n] at 224x224; bool [n]."""
         inside = np.ones(len(genes), dtype=bool)
-        for column, allowed in enumerate(self.allowed.values()):
-            inside &= np.isin(genes[:, column], allowed)
+        for column, usable in enumerate(self.allowed.values()):
+            inside &= np.isin(genes[:, column], usable)
         least, most = self.told["sampler"]["flops"] or (0, np.inf)
         return inside & (flops >= least) & (flops <= most)
 

@@ -5,7 +5,7 @@ Every draw is a function of seed and step alone, so a resumed training draws wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,13 @@ def parse_limits(space: ShuffleNetV2Space, words: str) -> dict[str, tuple[int, .
                 raise ValueError(f"`{each}` has no choice in {text}; it has {', '.join(printed)}")
             found[each] = tuple(sorted(chosen))
     return found
+
+
+def allowed(
+    space: ShuffleNetV2Space, limits: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[int, ...]]:
+    """slot -> the genes it may take, in order: those of `limits`, or else all open ones."""
+    return {s.name: tuple(limits.get(s.name, range(s.open_choices))) for s in space.slots}
 
 
 def parse_flops(text: str) -> tuple[float, float]:
@@ -119,10 +126,7 @@ class Sampler:
 
     def allowed(self) -> list[NDArray[np.int16]]:
         """The genes each slot may take, in order."""
-        return [
-            np.array(self.limits.get(s.name, range(s.open_choices)), dtype=np.int16)
-            for s in self.space.slots
-        ]
+        return [np.array(genes, np.int16) for genes in allowed(self.space, self.limits).values()]
 
     def corner(self, end: int) -> Genes:
         """int16 [slots]: the first (0) or last (-1) allowed choice in every slot."""
