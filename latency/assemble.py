@@ -14,6 +14,7 @@ from latency.check import common_factor, error_summary, left_out_error, predicti
 from latency.devices.health import states, warnings
 from latency.grid import Grid, summary
 from latency.header import Header
+from latency.pace import REFERENCE
 from latency.table import LatencyTable
 from space.files import commit
 
@@ -52,6 +53,8 @@ def finished_table(
             "spread_90pct": round(float(np.quantile(spreads, 0.9)), 4),
             "samples": int(np.median([m.n for m in entries.values()])),
             "disturbed": round(campaign.disturbed, 4),
+            "reference": REFERENCE,
+            "reference_s": float(f"{campaign.usual_s():.5g}"),
             "stopped_by": campaign.stopped_by,
             "seconds": round(journal.spent_s),
             "processor_share": round(journal.processor_s / max(journal.device_s, 1e-9), 3),

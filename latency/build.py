@@ -135,7 +135,7 @@ def measure_table(
 ) -> LatencyTable:
     """`build_table` on a session that is open, into `out` (.json)."""
     from latency.assemble import finished_table
-    from latency.campaign import Campaign, Effort, estimate_s, make_plan
+    from latency.campaign import Campaign, Effort, affordable, make_plan
     from latency.devices.health import warnings
     from latency.grid import COARSE, FULL
     from latency.journal import Journal
@@ -164,8 +164,8 @@ def measure_table(
     for line in warnings(session.facts, [], threads):
         say(f"warning: {line}")
     with Journal(journal_path, identity) as journal:
+        effort, expected_s = affordable(plan, session, effort, batch)
         campaign = Campaign(plan, session, journal, effort, batch, seed)
-        expected_s = estimate_s(plan, session, effort, batch)
         count = 2 * networks + len(plan.on_grid)
         say(
             f"{len(plan.targets)} blocks and {count} networks on {session.chip}, "

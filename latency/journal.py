@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from latency.devices import Timed
 from latency.measure import Chain
+from latency.pace import Visit
 
 Key = tuple[int, int]  # (pass, job)
 
@@ -32,7 +33,7 @@ def chain_text(chain: Chain) -> str:
 
 
 class Journal:
-    """Jobs that are done: {(pass, job): float64 [chains, rounds]}; their seconds of wall time here
+    """Jobs that are done: {(pass, job): times as on disk}; their seconds of wall time here
     (`spent_s`) and on the device (`device_s`), of processor time there, and its states after them.
 
     Raises:
@@ -42,7 +43,7 @@ class Journal:
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         self.path = path
-        self.done: dict[Key, NDArray[np.float64]] = {}
+        self.done: dict[Key, Visit] = {}
         self.spent_s = 0.0
         self.device_s = 0.0
         self.processor_s = 0.0
@@ -80,8 +81,7 @@ class Journal:
             try:
                 values = json.loads(line)
                 if number > 1:
-                    times = np.array(values["times"], dtype=np.float64)
-                    self.done[int(values["pass"]), int(values["job"])] = times
+                    self.done[int(values["pass"]), int(values["job"])] = _visit(values)
                     self._count(values)
                 elif not isinstance(values, dict):
                     raise ValueError("must be an object")
@@ -113,7 +113,9 @@ class Journal:
         self.processor_s += float(values.get("processor_s", wall_s))
         self.states.append(dict(values.get("state", {})))
 
-    def add(self, key: Key, chains: tuple[Chain, ...], timed: Timed, wall_s: float) -> None:
+    def add(
+        self, key: Key, chains: tuple[Chain, ...], visit: Visit, timed: Timed, wall_s: float
+    ) -> None:
         """Record a job that took `wall_s` seconds here."""
         values = {
             "pass": key[0],
@@ -123,8 +125,18 @@ class Journal:
             "processor_s": round(timed.processor_s, 3),
             "state": timed.state,
             "chains": [chain_text(chain) for chain in chains],
-            "times": [[float(f"{t:.5g}") for t in row] for row in timed.times],
+            "times": _short(visit.times),
+            "reference": _short(visit.reference),
         }
         self._append(values)
-        self.done[key] = timed.times
+        self.done[key] = _visit(values)
         self._count(values)
+
+
+def _short(times: NDArray[np.float64]) -> list[list[float]]:
+    return [[float(f"{t:.5g}") for t in row] for row in times]
+
+
+def _visit(values: Mapping[str, Any]) -> Visit:
+    """Raises ValueError, KeyError or TypeError if they are not of a job."""
+    return Visit(*(np.array(values[name], dtype=np.float64) for name in ("times", "reference")))

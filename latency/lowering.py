@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -12,22 +13,35 @@ from space.block import Step
 from space.op import Op
 
 Array: TypeAlias = NDArray[np.float32]
+POOL = 2**21  # random numbers that weights are cut from, float32
 # (index of the block, index of the step, op) -> weight [c_out, c_in / groups, k, k] (linear:
 # [c_out, c_in]; batch norm: scale [c_out]) and bias [c_out]
 Weights: TypeAlias = Callable[[int, int, Op], tuple[Array, Array]]
 
 
 def random_weights(seed: int = 0) -> Weights:
-    """Seeded weights scaled so that activations neither vanish nor overflow."""
-    rng = np.random.default_rng(seed)
+    """Seeded weights scaled so that activations neither vanish nor overflow: cuts of one row of
+    normal numbers, since to draw each anew takes longer than to load a model of them."""
+    rng, pool = np.random.default_rng(seed), _normal(seed)
+
+    def cut(*shape: int) -> Array:
+        count = int(np.prod(shape))
+        if count > POOL // 2:
+            return rng.standard_normal(shape, dtype=np.float32)
+        start = int(rng.integers(POOL - count))
+        return pool[start : start + count].reshape(shape)
 
     def weights(block: int, step: int, op: Op) -> tuple[Array, Array]:
         shape = weight_shape(op)
         scale = np.sqrt(2 / np.prod(shape[1:]))
-        weight = rng.standard_normal(shape, dtype=np.float32) * np.float32(scale)
-        return weight, rng.standard_normal(shape[0], dtype=np.float32) * np.float32(0.01)
+        return cut(*shape) * np.float32(scale), cut(shape[0]) * np.float32(0.01)
 
     return weights
+
+
+@cache
+def _normal(seed: int) -> Array:
+    return np.random.default_rng((seed, POOL)).standard_normal(POOL, dtype=np.float32)
 
 
 def weight_shape(op: Op) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latency.engines import Engine
-from latency.quiet import level, quieter
+from latency.pace import Visit, samples
 from latency.table import Measurement
 from latency.timing import WARM_UP, Clock, time_rounds
 from space.block import Block
@@ -69,7 +69,7 @@ def time_chains(
         Seconds of one run, float64 [chains, rounds].
     """
     runs = [engine.prepare(chain, batch) for chain in chains]
-    found = list(time_rounds(runs, engine, clock or engine.clock, rounds, steady))
+    found = list(time_rounds(runs, engine, clock or engine.clock, rounds, [steady] * len(runs)))
     return np.array(found, dtype=np.float64).T
 
 
@@ -105,21 +105,22 @@ def measurement(copies: int, long: Floats, before: Floats | None = None) -> Meas
 
 
 def target_measurement(
-    target: Target, chains: Sequence[Chain], times: Floats, slow: Floats
+    target: Target, chains: Sequence[Chain], visits: Sequence[Visit], usual: float
 ) -> Measurement:
-    """What a target's block adds, over the rounds that count: the other chains tell which.
+    """What a target's block adds at the machine's usual pace, over the rounds that count: the
+    other chains and the reference tell which.
 
     Args:
         chains: what was timed together, the target's own among them.
-        times, slow: of these, [chains, rounds]: seconds, and `latency.quiet.slowness`.
+        visits: all times of these.
+        usual: `latency.pace.usual_s` of the whole measurement.
 
     Raises:
         ValueError: too noisy to tell.
     """
     rows = [chains.index(chain) for chain in target.chains]
-    kept = quieter(level(slow, without=rows))
-    before = times[rows[0], kept] if target.before else None
-    return measurement(target.copies, times[rows[-1], kept], before)
+    times = samples(visits, [rows] * len(visits), usual)
+    return measurement(target.copies, times[-1], times[0] if target.before else None)
 
 
 def settled(measured: Measurement, tolerance: float) -> bool:

@@ -1,53 +1,122 @@
-"""How fast is the machine now, against when a table was built?
+"""How fast the machine was in every round of a measurement, and which rounds count.
 
-A machine's pace changes from day to day, by who else uses it and how warm it is. Some blocks of a
-table are timed again, as they were then; no network has a part in it. It tells an error of the
-table from a change of the machine.
+Other programs, other tenants of a virtual machine and a chip that slows itself down change a
+machine's pace by tens of percent, for seconds or for hours, all chains nearly alike. So every job
+also times one network that never changes, ShuffleNet v2 1.5x, which takes about as long as a
+network of the space mostly does. The pace of a round is that network's time over what it usually
+takes; all other times are divided by it. What is left are seconds of the machine at its usual
+pace, whenever they were measured. No prediction of a table has a part in it.
+
+A chain's own time in a round never decides whether that round counts for it: choosing fast samples
+would make it look fast.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import NDArray
 
-from latency.devices import Session
-from latency.grid import block_in_context
-from latency.measure import Floats, Target, target_measurement
-from latency.quiet import slowness
-from latency.table import LatencyTable
+from space.block import Block
+from space.network import shufflenet_v2
 
-ENDS = ("stem", "head", "classifier")  # once in a network, with nothing like it beside
-BLOCKS = 24
-PASSES, ROUNDS = 2, 4
+if TYPE_CHECKING:
+    from latency.devices import Session, Timed
 
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
-def some_blocks(table: LatencyTable, count: int = BLOCKS, seed: int = 0) -> list[Target]:
-    """Measured blocks that stand among copies of themselves, drawn at random."""
-    targets = [block_in_context(block) for block in table.entries if block.kind not in ENDS]
-    alone = [target for target in targets if target.before == (target.block,)]
-    chosen = np.random.default_rng(seed).permutation(len(alone))[:count]
-    return [alone[i] for i in chosen]
+REFERENCE = "ShuffleNet v2 1.5x"  # the network that tells the pace
+USUAL_QUANTILE = 0.25  # of its times over a whole measurement: the middle of the quieter half
+SHARE = 0.5  # of the rounds counts
+LEAST = 4  # rounds count, if there are as many
+DISTURBED = 1.1  # times the usual pace, or that much faster: such rounds count only as LEAST
 
 
-def pace(session: Session, table: LatencyTable) -> float | None:
-    """Median ratio of what blocks take now to what the table says; None if none can be told.
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Chains timed together: seconds [chains, rounds], and of the reference [samples, rounds]."""
+
+    times: Floats
+    reference: Floats
+
+
+def reference_chain(height: int, width: int) -> tuple[Block, ...]:
+    """The blocks of the reference on images of that size."""
+    return shufflenet_v2("1.5", height, width).blocks
+
+
+def time_with_reference(
+    session: Session,
+    chains: Sequence[tuple[Block, ...]],
+    reference: tuple[Block, ...],
+    *,
+    batch: int = 1,
+    rounds: int = 5,
+    steady: bool = False,
+) -> tuple[Visit, Timed]:
+    """Time chains round by round, the reference before the first; in steady use also before the
+    middle one, since a network of the space says less of the pace than it says of them.
 
     Raises:
-        OSError: the device is gone.
+        OSError: as `Session.time`.
     """
-    targets = some_blocks(table)
-    if not targets:
-        return None
-    chains = tuple(dict.fromkeys(chain for target in targets for chain in target.chains))
-    parts = [
-        session.time(chains, batch=table.header.batch, rounds=ROUNDS).times for _ in range(PASSES)
-    ]
-    times: Floats = np.concatenate(parts, axis=1)
-    slow = slowness(times)
-    ratios = []
-    for target in targets:
-        try:
-            found = target_measurement(target, chains, times, slow)
-        except ValueError:  # too noisy to tell
-            continue
-        ratios.append(found.median_s / table.entries[target.block].median_s)
-    return float(np.median(ratios)) if ratios else None
+    order, rows = [reference, *chains], [0]
+    if steady:
+        rows.append(len(order) // 2)
+        order.insert(rows[1], reference)
+    each = [steady or row in rows for row in range(len(order))]
+    timed = session.time(order, batch=batch, rounds=rounds, steady=each)
+    return Visit(np.delete(timed.times, rows, axis=0), timed.times[rows]), timed
+
+
+def usual_s(visits: Sequence[Visit]) -> float:
+    """Seconds that the reference usually takes."""
+    every = [visit.reference.mean(axis=0) for visit in visits]
+    return float(np.quantile(np.concatenate(every), USUAL_QUANTILE))
+
+
+def pace(visit: Visit, usual: float, without: Collection[int] = ()) -> Floats:
+    """The pace of each round [rounds], 1 if the reference takes its `usual` seconds, more if the
+    machine is slower. All chains but those `without` tell how the rounds of a visit differ, since
+    the median of many is less noisy than two samples; the reference tells their level, and all
+    where no chain is left.
+    """
+    others = [row for row in range(len(visit.times)) if row not in without]
+    logs, reference = np.log(visit.times[others]), np.log(visit.reference / usual)
+    if not others:
+        return np.asarray(np.exp(reference.mean(axis=0)))
+    shape = np.median(logs - np.median(logs, axis=1, keepdims=True), axis=0)
+    level = np.median(reference - shape)
+    return np.asarray(np.exp(shape + level))
+
+
+def counting(paces: Floats) -> Mask:
+    """The rounds that count, of their paces [rounds]: the half nearest to the usual one, without
+    those that are further than `DISTURBED`; but `LEAST` of them in any case. All that are alike
+    count alike."""
+    off = np.abs(np.log(paces))
+    order = np.sort(off)
+    half = int(np.ceil(SHARE * len(order)))
+    near = int((order <= np.log(DISTURBED)).sum())
+    count = min(len(order), max(LEAST, min(half, near)))
+    return np.asarray(off <= order[count - 1])
+
+
+def disturbed(paces: Floats) -> Mask:
+    """The rounds that are further than `DISTURBED` from the usual pace."""
+    return np.asarray(np.abs(np.log(paces)) > np.log(DISTURBED))
+
+
+def samples(visits: Sequence[Visit], rows: Sequence[Sequence[int]], usual: float) -> Floats:
+    """Times of some chains at the usual pace, over the rounds that count: [chains, samples].
+
+    Args:
+        rows: of each visit, where these chains are in it; they have no say in its pace.
+    """
+    paces = [pace(v, usual, without=r) for v, r in zip(visits, rows, strict=True)]
+    times = [v.times[list(r)] / p for v, r, p in zip(visits, rows, paces, strict=True)]
+    return np.concatenate(times, axis=1)[:, counting(np.concatenate(paces))]

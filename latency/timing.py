@@ -49,15 +49,15 @@ def timed(run: Any, clock: Clock, loops: int) -> float:
 
 
 def time_rounds(
-    runs: Sequence[Any], engine: Any, clock: Clock, rounds: int, steady: bool
+    runs: Sequence[Any], engine: Any, clock: Clock, rounds: int, steady: Sequence[bool]
 ) -> Iterator[list[float]]:
     """Time prepared chains round by round, each once a round, so that drift hits all alike.
 
     Args:
-        runs: what `run()` runs.
+        runs: what `run()` runs; one may come several times a round.
         engine: what `evict()` overwrites caches with.
-        steady: time each right after a run of its own, as a network in use; without
-            overwriting the caches in between.
+        steady: of each, whether it is timed right after a run of its own, as a network in use;
+            without overwriting the caches in between.
 
     Yields:
         For each round that is kept, seconds of one run of each.
@@ -68,7 +68,7 @@ def time_rounds(
         times = []
         for row, run in enumerate(runs):
             run.run()
-            if not steady:
+            if not steady[row]:
                 engine.evict()
             times.append(timed(run, clock, loops[row]) / loops[row])
         if index >= WARM_UP:

@@ -81,8 +81,9 @@ def validate(
     device: str = "cpu",
 ) -> dict[str, Any]:
     """Errors of the table's predictions, without and with its own one scale factor; and the pace
-    of the machine (latency/pace.py), before and after on average, with the errors if the scaled
-    predictions are multiplied by it: what is left of them is the table's.
+    of the machine now against when the table was built (latency/pace.py), with the errors at the
+    pace of that time: what is left of them is the table's. A table that was built before
+    builds recorded a pace has none.
 
     Raises:
         ValueError: fewer than two networks, an unknown family, or a table that was not measured
@@ -91,7 +92,7 @@ def validate(
     """
     from latency.check import error_summary, predictions
     from latency.devices import open_session
-    from latency.pace import pace
+    from latency.pace import REFERENCE
     from latency.progress import progress
     from latency.table import LatencyTable, load_table
     from latency.whole import is_of, time_networks
@@ -111,14 +112,19 @@ def validate(
             raise ValueError(
                 f"{target} must be a table measured on {session.where}; it says {header.label}"
             )
-        paces = [pace(session, table)]
         with progress(say, what="timings") as show:
-            measured = time_networks(session, chosen, batch=header.batch, show=show)
-        paces.append(pace(session, table))
+            timings = time_networks(session, chosen, batch=header.batch, show=show)
+    measured, then_s = timings.seconds(), header.noise.get("reference_s")
     scale = float(header.scale["factor"])
     plain, scaled = error_summary(unscaled, measured), error_summary(unscaled * scale, measured)
-    now = [ratio for ratio in paces if ratio is not None]
-    today = sum(now) / len(now) if now else None
+    pace = at_pace = None
+    if then_s is not None:
+        pace = {"network": REFERENCE, "then_s": then_s, "now_s": float(f"{timings.usual_s:.5g}")}
+        at = timings.seconds(then_s)
+        at_pace = {
+            "unscaled": error_summary(unscaled, at),
+            "scaled": error_summary(unscaled * scale, at),
+        }
     return {
         "networks": networks,
         "within_5pct": plain["within_5pct"],
@@ -133,8 +139,8 @@ def validate(
         "latency": header.label,
         "unscaled": plain,
         "scaled": scaled,
-        "pace": None if today is None else round(today, 4),
-        "at_pace": None if today is None else error_summary(unscaled * scale * today, measured),
+        "pace": pace,
+        "at_pace": at_pace,
     }
 
 
@@ -170,7 +176,8 @@ def _text(found: dict[str, Any]) -> str:
     ]
     rows = [("nothing fitted", found["unscaled"]), ("its scale", found["scaled"])]
     if found["at_pace"] is not None:
-        rows.append((f"times pace {found['pace']:.3f}", found["at_pace"]))
+        rows.append(("at its pace", found["at_pace"]["unscaled"]))
+        rows.append(("  and its scale", found["at_pace"]["scaled"]))
     for name, row in rows:
         lines.append(
             f"{name:15} mean error {row['mean_abs_error']:.1%}, largest "
@@ -179,10 +186,11 @@ def _text(found: dict[str, Any]) -> str:
             f"{row['spearman']:.4f}"
         )
     if found["pace"] is not None:
-        change = found["pace"] - 1
+        name, then_s, now_s = (found["pace"][key] for key in ("network", "then_s", "now_s"))
         lines.append(
-            f"pace: the machine now takes {abs(change):.1%} {'more' if change > 0 else 'less'} "
-            "time than when the table was built (some of its blocks timed again)"
+            f"pace: {name} usually took {now_s * 1e3:.3g} ms now, {then_s * 1e3:.3g} ms when "
+            f"the table was built ({now_s / then_s - 1:+.1%}); `at its pace`: every time over "
+            "that network's of the same round"
         )
     return "\n".join(lines)
 

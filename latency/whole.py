@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,59 @@ from latency.devices import Session, open_session
 from latency.engines import ENGINES
 from latency.header import Header
 from latency.machine import chip, emulated
+from latency.pace import (
+    SHARE,
+    Visit,
+    disturbed,
+    pace,
+    reference_chain,
+    samples,
+    time_with_reference,
+    usual_s,
+)
 from latency.progress import Show
-from latency.quiet import Visit, disturbed_rows, typical_s
 from space.network import Network
 
-ROUNDS = 24
+ROUNDS = 36
 TOGETHER = 12  # networks timed in the same rounds
-IN_A_PASS = 4  # rounds before every other network has its turn: drift hits all alike
+IN_A_PASS = 6  # rounds before every other network has its turn: drift hits all alike
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """All times of `count` networks: which of them were timed together, and their times then."""
+
+    count: int
+    visits: tuple[tuple[NDArray[np.intp], Visit], ...]
+
+    @property
+    def usual_s(self) -> float:
+        """Seconds that the reference of the pace usually took (latency/pace.py)."""
+        return usual_s([visit for _, visit in self.visits])
+
+    def seconds(self, usual: float | None = None) -> NDArray[np.float64]:
+        """Seconds of each network, float64 [n]: medians over the rounds that count, at the pace at
+        which the reference takes `usual` seconds; by default its usual pace in these timings."""
+        usual = usual or self.usual_s
+        found = []
+        for network in range(self.count):
+            visits, places = self._of(network)
+            found.append(float(np.median(samples(visits, [[p] for p in places], usual)[0])))
+        return np.array(found)
+
+    def disturbed(self) -> NDArray[np.intp]:
+        """The networks in more than half of whose rounds the pace was not the usual one."""
+        usual, share = self.usual_s, []
+        for network in range(self.count):
+            visits, places = self._of(network)
+            paces = [pace(v, usual, without=[p]) for v, p in zip(visits, places, strict=True)]
+            share.append(float(disturbed(np.concatenate(paces)).mean()))
+        return np.flatnonzero(np.array(share) > 1 - SHARE)
+
+    def _of(self, network: int) -> tuple[list[Visit], list[int]]:
+        """The visits that a network was in, and its places there."""
+        found = [(v, rows.tolist().index(network)) for rows, v in self.visits if network in rows]
+        return [v for v, _ in found], [place for _, place in found]
 
 
 def measure_networks(
@@ -30,9 +77,9 @@ def measure_networks(
     dtype: str = "float32",
     device: str = "cpu",
 ) -> NDArray[np.float64]:
-    """Seconds of each network, float64 [n]: medians over the quieter rounds, which are interleaved
-    with those of the others. Networks that were disturbed more often than not are timed again,
-    at most as often as all were before.
+    """Seconds of each network, float64 [n], at the machine's usual pace: medians over the rounds
+    that count (latency/pace.py), which are interleaved with those of the others. Networks that
+    were disturbed more often than not are timed again, at most as often as all were before.
 
     Args:
         device: as `latency.devices.open_session` takes it.
@@ -43,7 +90,7 @@ def measure_networks(
         OSError: another device that cannot be used.
     """
     with open_session(device, engine, threads=threads, dtype=dtype) as session:
-        return time_networks(session, networks, batch=batch, rounds=rounds)
+        return time_networks(session, networks, batch=batch, rounds=rounds).seconds()
 
 
 def time_networks(
@@ -53,34 +100,48 @@ def time_networks(
     batch: int = 1,
     rounds: int = ROUNDS,
     show: Show | None = None,
-) -> NDArray[np.float64]:
-    """`measure_networks` on a session that is open; `show` is told how far it is."""
+) -> Timings:
+    """What `measure_networks` times, on a session that is open; `show` is told how far it is.
+
+    Raises:
+        ValueError: no network, or an emulated machine.
+        OSError: the device is gone.
+    """
     if session.emulation and session.engine != "null":
         raise ValueError(
             f"{session.where} is emulated ({session.emulation}): its wall time is not latency"
         )
+    if not networks:
+        raise ValueError("needs a network to time; got none")
     chains = [network.blocks for network in networks]
+    reference = reference_chain(*networks[0].input_shape[1:])
     passes = max(1, rounds // IN_A_PASS) if len(chains) > TOGETHER else 1
-    visits: list[Visit] = []
+    visits: list[tuple[NDArray[np.intp], Visit]] = []
     timed_networks, planned = 0, passes * len(chains)
     for index in range(2 * passes):
         rng = np.random.default_rng(index)
         order = rng.permutation(len(chains))
         if index >= passes:  # others ran beside it: those again that they disturbed
-            again = disturbed_rows(len(chains), visits)
+            again = Timings(len(chains), tuple(visits)).disturbed()
             if not len(again):
                 break
             others = rng.permutation(np.setdiff1d(order, again))  # to tell how quiet it is now
             order = np.concatenate([rng.permutation(again), others[: -len(again) % TOGETHER]])
             planned = timed_networks + len(order)
         for rows in (order[i : i + TOGETHER] for i in range(0, len(order), TOGETHER)):
-            some = [chains[row] for row in rows]
-            timed = session.time(some, batch=batch, rounds=-(-rounds // passes), steady=True)
-            visits.append((rows, timed.times))
+            visit, _ = time_with_reference(
+                session,
+                [chains[row] for row in rows],
+                reference,
+                batch=batch,
+                rounds=-(-rounds // passes),
+                steady=True,
+            )
+            visits.append((rows, visit))
             timed_networks += len(rows)
             if show is not None:
                 show("again" if index >= passes else "networks", timed_networks, planned)
-    return typical_s(len(chains), visits)
+    return Timings(len(chains), tuple(visits))
 
 
 def is_of(header: Header, session: Session) -> bool:

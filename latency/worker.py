@@ -32,7 +32,7 @@ from typing import Any
 from latency import machine
 from latency.timing import time_rounds
 
-PROTOCOL = 1
+PROTOCOL = 2
 SPARE_BYTES = 64 * 2**20  # of the device's disk that is left free
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -176,16 +176,20 @@ class Worker:
         absent = [name for name in names if name not in self.models]
         if absent:
             raise RefusedError("absent", f"{len(absent)} models are not here")
-        return [self.runner.load(*self.models[name]) for name in names]
+        loaded = {name: self.runner.load(*self.models[name]) for name in dict.fromkeys(names)}
+        return [loaded[name] for name in names]
 
     def _time(self, message: dict[str, Any]) -> None:
         rounds = int(message["rounds"])
         if not 1 <= rounds <= 100_000:
             raise RefusedError("message", f"`rounds` must be 1 to 100000; got {rounds}")
+        steady = [bool(one) for one in message["steady"]]
+        if len(steady) != len(message["models"]):
+            raise RefusedError("message", "`steady` must say it of each model")
         started, processor = time.monotonic(), time.process_time()
         runs = self._load(list(message["models"]))
         prepare_s = time.monotonic() - started
-        clock, steady = self.runner.clock, bool(message["steady"])
+        clock = self.runner.clock
         for times in time_rounds(runs, self.runner, clock, rounds, steady):
             self.say({"times": times})
         timed = {

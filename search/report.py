@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from latency.header import Header
+from latency.pace import REFERENCE
 from search.baseline import Baseline
 from search.budget import scaled
 from search.problem import CLOSED_FORM, Evaluation, Problem, Table
@@ -17,6 +18,7 @@ from space.errors import MissingOpError
 from space.guidelines import NAMES, Guidelines
 from space.network import TABLE_8, Network
 
+PACE_TOLD = 0.02  # a machine's pace that is further from the table's is worth a word
 OTHERS = ("ShuffleNet v1", "MobileNet v2")
 
 
@@ -24,7 +26,9 @@ OTHERS = ("ShuffleNet v1", "MobileNet v2")
 class Row:
     """One network of the answer. `score` is None outside the space it compares in, `latency_s`
     None where the table cannot tell; `measured_s` is the whole network run on this machine, if the
-    table is of it. `accuracy` is measured: seed and percent of each training (`search.labels`)."""
+    table is of it, and `pace` what the machine then took over what it took when the table was
+    built (latency/pace.py), if the table knows. `accuracy` is measured: seed and percent of each
+    training (`search.labels`)."""
 
     name: str
     role: str
@@ -38,6 +42,7 @@ class Row:
     architecture: str = ""
     genes: tuple[int, ...] = ()
     measured_s: float | None = None
+    pace: float | None = None
     accuracy: tuple[tuple[int, float], ...] = ()
 
     def record(self, header: Header) -> dict[str, Any]:
@@ -61,6 +66,7 @@ class Row:
             "latency_mean_abs_error": (mean_error(header) or (None,))[0],
             "speed_up": self.speed_up,
             "measured_whole_s": self.measured_s,
+            "measured_whole_pace": self.pace,
             "score": self.score,
             **{name: getattr(self.guidelines, name) for name in NAMES},
         }
@@ -187,18 +193,18 @@ def limit_of(problem: Problem, found: Evaluation, base: Baseline | None) -> Limi
 
 def with_measurements(rows: Sequence[Row], header: Header) -> list[Row]:
     """The rows, each run whole here where the table is of this machine; else as they are."""
-    from latency.whole import is_of_this_machine, measure_networks
+    from latency.devices import open_session
+    from latency.whole import is_of_this_machine, time_networks
 
     if not is_of_this_machine(header):
         return list(rows)
-    seconds = measure_networks(
-        [row.network for row in rows],
-        engine=header.engine,
-        threads=header.threads,
-        batch=header.batch,
-    )
+    with open_session("cpu", header.engine, threads=header.threads, dtype=header.dtype) as session:
+        timings = time_networks(session, [row.network for row in rows], batch=header.batch)
+    then_s = header.noise.get("reference_s")
+    pace = None if then_s is None else timings.usual_s / then_s
     return [
-        replace(row, measured_s=float(value)) for row, value in zip(rows, seconds, strict=True)
+        replace(row, measured_s=float(value), pace=pace)
+        for row, value in zip(rows, timings.seconds(), strict=True)
     ]
 
 
@@ -224,6 +230,17 @@ def latency_line(header: Header) -> str:
     if error is None:
         return f"latency: {header.label}; its error on whole networks is not known"
     return f"latency: {header.label}; mean error {error[0]:.1%} on {error[1]}"
+
+
+def _whole_line(pace: float | None) -> str:
+    line = "run whole: measured on this machine just now, interleaved"
+    if pace is None or abs(pace - 1) < PACE_TOLD:
+        return line
+    change = f"{abs(pace - 1):.0%} {'more' if pace > 1 else 'less'} time"
+    return (
+        f"{line}; it takes {change} now than when the table was built, by {REFERENCE} in the same "
+        "rounds"
+    )
 
 
 def _accuracy(row: Row) -> str:
@@ -277,7 +294,7 @@ def print_rows(rows: Sequence[Row], header: Header, score: str = CLOSED_FORM.lin
     if any(row.latency_s is None for row in rows):
         console.print("latency -: the table has no such blocks", soft_wrap=True)
     if whole:
-        console.print("run whole: measured on this machine just now, interleaved", soft_wrap=True)
+        console.print(_whole_line(rows[0].pace), soft_wrap=True)
     console.print(score, soft_wrap=True)
     for row in rows:
         if row.architecture and row.role != "baseline":

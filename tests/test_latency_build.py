@@ -16,6 +16,7 @@ from latency.engines import get_engine
 from latency.engines.null import RUN_S, block_s
 from latency.grid import Grid, block_in_context, space_targets
 from latency.journal import Journal, chain_text
+from latency.pace import reference_chain
 from latency.table import LatencyTable, load_table
 from space.block import Block
 from space.network import shufflenet_v2
@@ -29,7 +30,8 @@ IDENTITY = {"device": "chip", "engine": "null"}
 def small_plan():
     targets = tuple(block_in_context(b, NET.blocks[:1]) for b in dict.fromkeys(NET.blocks[1:4]))
     jobs = tuple(Job(tuple(dict.fromkeys(t.chains)), (t,)) for t in targets)
-    return Plan((*jobs, Job((NET.blocks,))), targets, (NET,), (NET,), (NET,))
+    reference = reference_chain(32, 32)
+    return Plan((*jobs, Job((NET.blocks,))), targets, (NET,), (NET,), (NET,), reference)
 
 
 class Counting:
@@ -120,7 +122,7 @@ def test_resumes_after_kill_9_in_the_middle_of_a_line(tmp_path, root):
     found, wanted = campaign.blocks()[0], expected.blocks()[0]
     assert {b: m.n for b, m in found.items()} == {b: m.n for b, m in wanted.items()}
     assert resumed.prepared == whole.prepared - sum(
-        len(json.loads(line)["chains"]) for line in before.decode().splitlines()[1:]
+        len(json.loads(line)["chains"]) + 1 for line in before.decode().splitlines()[1:]
     )
 
 

@@ -154,8 +154,8 @@ def client(start: Callable[..., Client]) -> Client:
         (b'{"do": "wheels", "digest": "' + b"0" * 64 + b'", "bytes": 1}\nx', "do not match"),
         (b'{"do": "model", "digest": "0", "files": [["m", 1]], "shape": [1], "bytes": 1}\nx',
          "does not match its digest"),
-        (b'{"do": "time", "models": [], "rounds": 0, "steady": true}\n', "`rounds` must be"),
-        (b'{"do": "time", "models": [], "rounds": 1, "steady": true}\n', "`open` must come"),
+        (b'{"do": "time", "models": [], "rounds": 0, "steady": []}\n', "`rounds` must be"),
+        (b'{"do": "time", "models": [], "rounds": 1, "steady": []}\n', "`open` must come"),
         (b"\xff\xfe\n", "not JSON"),
     ],
 )  # fmt: skip
@@ -181,7 +181,7 @@ def test_a_job(client: Client) -> None:
     client.open_slow()
     digest = client.model("0.001")
     assert client.ask({"do": "have", "models": [digest, "1"]}) == {"absent": ["1"]}
-    client.send({"do": "time", "models": [digest, digest], "rounds": 3, "steady": False})
+    client.send({"do": "time", "models": [digest, digest], "rounds": 3, "steady": [False] * 2})
     for _ in range(3):
         assert all(0.001 <= t < 0.1 for t in client.answer()["times"])
     spent = client.answer()["timed"]
@@ -195,7 +195,7 @@ def test_a_job(client: Client) -> None:
 def test_a_job_that_fails(client: Client, name: str, told: str, kind: str) -> None:
     client.open_slow()
     digest = client.model(name) if kind == "failed" else "0"
-    found = client.ask({"do": "time", "models": [digest], "rounds": 1, "steady": True})
+    found = client.ask({"do": "time", "models": [digest], "rounds": 1, "steady": [True]})
     assert told in found["error"] and found["kind"] == kind
     assert client.ask({"do": "have", "models": []}) == {"absent": []}
 
@@ -204,7 +204,8 @@ def test_a_job_that_fails(client: Client, name: str, told: str, kind: str) -> No
 def test_ends_with_its_client_whatever_it_does(client: Client, model: str | None) -> None:
     client.open_slow()
     if model is not None:
-        client.send({"do": "time", "models": [client.model(model)], "rounds": 99, "steady": True})
+        job = {"models": [client.model(model)], "rounds": 99, "steady": [True]}
+        client.send({"do": "time", **job})
         time.sleep(0.1)
     assert [p.name[:3] for p in client.runs()[0].iterdir()] == ["tmp"]  # what the engine left
     assert client.process.stdin
@@ -217,7 +218,7 @@ def test_ends_where_a_client_is_silent(start: Callable[..., Client]) -> None:
     client = start(G4NAS_SILENCE_S="0.3")
     client.answer()
     client.open_slow()
-    client.send({"do": "time", "models": [client.model("1000")], "rounds": 9, "steady": True})
+    client.send({"do": "time", "models": [client.model("1000")], "rounds": 9, "steady": [True]})
     for _ in range(5):  # longer than that, with signs of life
         client.raw(b"\n")
         time.sleep(0.1)

@@ -241,3 +241,27 @@ def test_rows_are_run_whole_where_the_table_is_of_this_machine(
     for row in got:
         expected = RUN_S + sum(block_s(block) for block in row.network.blocks)
         assert row.measured_s == pytest.approx(expected)
+
+
+def test_a_machine_that_is_slower_than_at_the_build_is_told(
+    rows: list[Row],
+    arm: OpCostModel,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from latency import whole
+    from latency.pace import reference_chain
+
+    now_s = RUN_S + sum(block_s(block) for block in reference_chain(224, 224))
+    monkeypatch.setattr(whole, "is_of_this_machine", lambda header: True)
+    told = []
+    for pace in (1.12, 1.0, 0.9):
+        header = replace(arm.header, engine="null", noise={"reference_s": now_s / pace})
+        got = with_measurements(rows, header)
+        assert [row.pace for row in got] == pytest.approx([pace] * len(rows))
+        assert got[0].record(header)["measured_whole_pace"] == pytest.approx(pace)
+        print_rows(got, header)
+        line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("run whole"))
+        told.append(line.partition("; ")[2])
+    end = "than when the table was built, by ShuffleNet v2 1.5x in the same rounds"
+    assert told == [f"it takes 12% more time now {end}", "", f"it takes 10% less time now {end}"]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from latency.measure import Chain
 
 Say = Callable[[str], None]
+Steady = bool | Sequence[bool]  # of all chains of a job alike, or of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,10 @@ class Session(Protocol):
     emulation: str
 
     def time(
-        self, chains: Sequence[Chain], *, batch: int = 1, rounds: int = 5, steady: bool = False
+        self, chains: Sequence[Chain], *, batch: int = 1, rounds: int = 5, steady: Steady = False
     ) -> Timed:
-        """Time chains round by round, as `latency.timing.time_rounds` does.
+        """Time chains round by round, as `latency.timing.time_rounds` does. A chain that comes
+        several times is loaded once and timed as often in each round.
 
         Raises:
             OSError: the device is gone, full, or cannot run a chain; one line says what to do.
@@ -64,6 +66,11 @@ class Session(Protocol):
     def __enter__(self) -> Session: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+
+def of_each(steady: Steady, chains: Sequence[Chain]) -> list[bool]:
+    """Whether each of the chains is timed in steady use."""
+    return [steady] * len(chains) if isinstance(steady, bool) else list(steady)
 
 
 def open_session(

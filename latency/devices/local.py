@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from latency import machine
-from latency.devices import Timed
+from latency.devices import Steady, Timed, of_each
 from latency.devices.health import GPU_STATE
 from latency.engines import Engine
 from latency.machine import state
@@ -42,12 +42,15 @@ class LocalSession:
         self.close()
 
     def time(
-        self, chains: Sequence[Chain], *, batch: int = 1, rounds: int = 5, steady: bool = False
+        self, chains: Sequence[Chain], *, batch: int = 1, rounds: int = 5, steady: Steady = False
     ) -> Timed:
         started, processor = time.monotonic(), time.process_time()
-        runs = [self._engine.prepare(chain, batch) for chain in chains]
+        loaded = {chain: self._engine.prepare(chain, batch) for chain in dict.fromkeys(chains)}
+        runs = [loaded[chain] for chain in chains]
         prepare_s = time.monotonic() - started
-        found = list(time_rounds(runs, self._engine, self._engine.clock, rounds, steady))
+        found = list(
+            time_rounds(runs, self._engine, self._engine.clock, rounds, of_each(steady, chains))
+        )
         wall_s, processor_s = time.monotonic() - started, time.process_time() - processor
         times = np.array(found, dtype=np.float64).T
         return Timed(times, wall_s, processor_s, prepare_s, self.state())

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from latency.devices import Say, Timed
+from latency.devices import Say, Steady, Timed, of_each
 from latency.devices.transport import DroppedError, Stream, Transport
 from latency.engines import Engine, FileEngine, Model
 from latency.measure import Chain
@@ -87,7 +87,7 @@ class RemoteSession:
         self._transport.close()
 
     def time(
-        self, chains: Sequence[Chain], *, batch: int = 1, rounds: int = 5, steady: bool = False
+        self, chains: Sequence[Chain], *, batch: int = 1, rounds: int = 5, steady: Steady = False
     ) -> Timed:
         return self._again(lambda: self._time(chains, batch, rounds, steady))
 
@@ -104,9 +104,10 @@ class RemoteSession:
 
         return self._again(ask)
 
-    def _time(self, chains: Sequence[Chain], batch: int, rounds: int, steady: bool) -> Timed:
+    def _time(self, chains: Sequence[Chain], batch: int, rounds: int, steady: Steady) -> Timed:
         digests = self._push(chains, batch)
-        self._send({"do": "time", "models": digests, "rounds": rounds, "steady": steady})
+        each = of_each(steady, chains)
+        self._send({"do": "time", "models": digests, "rounds": rounds, "steady": each})
         times: list[list[float]] = []
         for answer in self._answers():
             if "times" in answer:
