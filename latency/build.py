@@ -135,10 +135,11 @@ def measure_table(
 ) -> LatencyTable:
     """`build_table` on a session that is open, into `out` (.json)."""
     from latency.assemble import finished_table
-    from latency.campaign import Campaign, Effort, affordable, make_plan
+    from latency.campaign import Campaign, Effort, affordable
     from latency.devices.health import warnings
     from latency.grid import COARSE, FULL
     from latency.journal import Journal
+    from latency.plan import make_plan
     from latency.progress import progress
     from latency.show import error_lines
 

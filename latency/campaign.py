@@ -1,12 +1,10 @@
 """Measuring a plan: jobs in shuffled passes until every block is settled or time is over.
 
-After the passes over every job those come first that had the fewest rounds near the machine's
-usual pace (latency/pace.py).
+After the passes over every job those come first whose blocks' noise weighs most in a network.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -14,138 +12,38 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from latency.devices import Session
-from latency.grid import (
-    MAX_BEFORE,
-    Grid,
-    block_in_context,
-    jobs_of,
-    other_targets,
-    space_targets,
-)
-from latency.journal import Journal, chain_text
+from latency.journal import Journal
 from latency.measure import (
     WARM_UP,
     Chain,
     Floats,
-    Target,
     chain_flops,
     measurement,
     settled,
+    standard_error_s,
     target_measurement,
 )
-from latency.pace import (
-    REFERENCE,
-    Visit,
-    disturbed,
-    pace,
-    reference_chain,
-    samples,
-    time_with_reference,
-    usual_s,
-)
-from latency.runners.eviction import EVICT_BYTES
+from latency.pace import Visit, disturbed, pace, samples, time_with_reference, usual_s
+from latency.plan import Job, Plan, Slot, slot
 from latency.table import Measurement
 from space.block import Block
 from space.network import Network
-from space.shufflenet_v2 import ShuffleNetV2Space
 
-NETWORKS_PER_JOB = 10
 MIN_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
     """Passes over all jobs: at least `min_passes`; then only over jobs with a block whose
-    standard error is above `tolerance`, up to `max_passes`: those for the search space first, of
-    these the ones with the fewest rounds near the usual pace; none after `max_s` but the first.
-    `rounds` of a job in a pass; fewer, `MIN_ROUNDS` at least, where `max_s` would not do."""
+    standard error is above `tolerance`, up to `max_passes`, those first whose blocks' errors weigh
+    most in a network of the space; none after `max_s` but the first. `rounds` of a job in a pass;
+    fewer, `MIN_ROUNDS` at least, where `max_s` would not do."""
 
     rounds: int = 10
     min_passes: int = 2
     max_passes: int = 6
     tolerance: float = 0.01
     max_s: float = 560.0
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Chains timed in the same rounds: for blocks, or whole networks in steady use. `own`: of the
-    search space, not of other networks that are there for comparison."""
-
-    chains: tuple[Chain, ...]
-    targets: tuple[Target, ...] = ()
-    own: bool = True
-
-    @property
-    def steady(self) -> bool:
-        return not self.targets
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a build measures. No network is part of the table: `scale_set` gives its one factor,
-    `held_out` its error, `on_grid` the error of networks whose blocks were all measured;
-    `reference` tells the machine's pace."""
-
-    jobs: tuple[Job, ...]
-    targets: tuple[Target, ...]
-    scale_set: tuple[Network, ...]
-    held_out: tuple[Network, ...]
-    on_grid: tuple[Network, ...]
-    reference: Chain
-
-    @property
-    def digest(self) -> str:
-        """Changes with anything that is measured."""
-        lines = [chain_text(chain) for job in self.jobs for chain in job.chains]
-        text = "\n".join([*lines, f"{EVICT_BYTES} bytes written over", f"pace of {REFERENCE}"])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def make_plan(
-    grid: Grid,
-    space: ShuffleNetV2Space,
-    networks: int,
-    seed: int,
-    relax: Iterable[str] = (),
-) -> Plan:
-    """The plan of a grid, with `networks` random networks to scale and as many to judge by.
-
-    Args:
-        relax: guidelines; units of the space that break them are measured too.
-    """
-    rng = np.random.default_rng(seed)
-    rows = space.sample(2 * networks + networks // 2, rng)
-    nets = [space.lower(space.architecture(row)) for row in rows]
-    scale_set, held_out = nets[:networks], nets[networks : 2 * networks]
-    on_grid = nets[2 * networks :]
-    targets = {target.block: target for target in space_targets(grid, space.relaxed(relax))}
-    for network in on_grid:
-        before: Chain = ()
-        for block in network.blocks:
-            if block not in targets:
-                targets[block] = block_in_context(block, before)
-            before = (*before, block)[-MAX_BEFORE:]
-    known = other_targets(grid, space.height, space.width)
-    others = {target.block: target for target in known if target.block not in targets}
-    block_jobs = [
-        Job(tuple(dict.fromkeys(c for t in job for c in t.chains)), job, own)
-        for own, some in ((True, targets), (False, others))
-        for job in jobs_of(some.values(), rng)
-    ]
-    order = rng.permutation(len(nets))  # what scales and what judges is timed together
-    network_jobs = [
-        Job(tuple(nets[n].blocks for n in order[i : i + NETWORKS_PER_JOB]))
-        for i in range(0, len(nets), NETWORKS_PER_JOB)
-    ]
-    return Plan(
-        (*block_jobs, *network_jobs),
-        (*targets.values(), *others.values()),
-        tuple(scale_set),
-        tuple(held_out),
-        tuple(on_grid),
-        reference_chain(space.height, space.width),
-    )
 
 
 def affordable(plan: Plan, session: Session, effort: Effort, batch: int) -> tuple[Effort, float]:
@@ -210,12 +108,23 @@ class Campaign:
         shuffled = [jobs[i] for i in order]
         if index < self.effort.min_passes:
             return shuffled
-        usual = self.usual_s(index)
+        usual, often = self.usual_s(index), self.plan.occurrences()
+        weights = [self._weight(number, index, usual, often) for number in shuffled]
+        return [shuffled[i] for i in np.argsort(weights, kind="stable")[::-1]]
 
-        def rank(number: int) -> tuple[bool, int]:
-            return not self.plan.jobs[number].own, self._near_usual(number, index, usual)
-
-        return sorted(shuffled, key=rank)
+    def _weight(self, number: int, passes: int, usual: float, often: dict[Slot, float]) -> float:
+        """The seconds by which the noise of a job's typical block leaves a network uncertain."""
+        job, visits = self.plan.jobs[number], self._visits(number, passes)
+        if job.steady:
+            return float(np.median(list(map(standard_error_s, _measurements(job, visits, usual)))))
+        errors = []
+        for target in job.targets:
+            try:
+                error = standard_error_s(target_measurement(target, job.chains, visits, usual))
+            except ValueError:  # too noisy to tell
+                error = float("inf")
+            errors.append(error * often[slot(target.block)] if slot(target.block) in often else 0)
+        return float(np.median(errors))
 
     def _unsettled(self, passes: int) -> list[int]:
         usual, found = self.usual_s(passes), []
@@ -228,11 +137,6 @@ class Campaign:
             if not all(settled(m, self.effort.tolerance) for m in measured):
                 found.append(number)
         return found
-
-    def _near_usual(self, number: int, passes: int, usual: float) -> int:
-        """How many rounds of a job were near the usual pace."""
-        visits = self._visits(number, passes)
-        return sum(int((~disturbed(pace(visit, usual))).sum()) for visit in visits)
 
     def usual_s(self, passes: int | None = None) -> float:
         """Seconds that the reference of the pace usually took; in the first passes, or in all."""

@@ -2,9 +2,9 @@
 
 Blocks are grouped in families: same kind, resolution and every field but the widths. Within one, a
 block's seconds are a non-negative sum of what its ops must do (starts, multiply-adds, traffic;
-channels also rounded up to 8, 16, 32 as vector units do; traffic once more where 8 does not divide
-the channels), times a correction smoothed from the nearest measured blocks of the same alignment.
-Measured blocks come back as measured.
+channels also rounded up to 8, 16, 32 as vector units do; traffic once more where 8 or 16 does not
+divide the channels), times a correction smoothed from the nearest measured blocks of the same
+alignment. Measured blocks come back as measured.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from space.op import Op
 SIZES = ("c_in", "c_out", "branch", "mid")
 ALIGNMENTS = ("8", "4", "2 or 1")  # of the branch: what `alignment` numbers
 UNALIGNED = 2
-VECTOR = 8  # numbers in a vector of the common engines
+VECTORS = (8, 16)  # channels that engines pack together: 8 with AVX2 and NEON, 16 with AVX-512
 MIN_POINTS = 8  # blocks of a family that others are told from
 MIN_ON_A_LINE = 5  # where all its widths go together
 NEIGHBOURS = 16
-SMOOTHING = 0.4  # width of the correction's kernel, in octaves of width
+SMOOTHING = 0.8  # width of the correction's kernel, in octaves of width
 SHRINK = 0.2  # weight of "no correction": far from every measured block it wins
 # Kinds with other steps (a projected shortcut, a concatenation) where their channels change.
 WIDENING = frozenset(("bottleneck", "repvgg", "shufflenet_v1_wide"))
@@ -288,11 +288,13 @@ def _op_columns(op: Op) -> list[Any]:
     if op.kind not in ("conv", "dwconv", "linear"):
         return [op.in_elements + op.out_elements]
     area = op.out_height * op.out_width
-    odd_in = op.in_elements * (op.c_in % VECTOR != 0)
-    columns = [op.in_elements, op.out_elements, odd_in]
+    columns = [op.in_elements, op.out_elements]
+    columns += [op.in_elements * (op.c_in % pack != 0) for pack in VECTORS]
     if op.kind == "dwconv":
         return columns + [_up(op.c_out, step) * op.kernel**2 * area for step in (1, 8, 16)]
     work = op.c_in // op.groups * op.kernel**2 * area
-    columns += [op.weights, op.out_elements * (op.c_out % VECTOR != 0)]
+    columns += [op.weights]
+    columns += [op.out_elements * (op.c_out % pack != 0) for pack in VECTORS]
     columns += [work * _up(op.c_out, step) for step in (1, 8, 16, 32)]
-    return [*columns, _up(op.c_in, VECTOR) * op.kernel**2 * area * _up(op.c_out, VECTOR)]
+    packed = [_up(op.c_in, pack) * _up(op.c_out, pack) for pack in VECTORS]
+    return [*columns, *(op.kernel**2 * area * channels for channels in packed)]

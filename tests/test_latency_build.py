@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 from latency import build
-from latency.campaign import Campaign, Effort, Job, Plan
+from latency.campaign import MIN_ROUNDS, Campaign, Effort, affordable
 from latency.check import common_factor, error_summary, left_out_error, spearman
+from latency.devices import Timed
 from latency.devices.local import LocalSession
 from latency.engines import get_engine
 from latency.engines.null import RUN_S, block_s
 from latency.grid import Grid, block_in_context, space_targets
 from latency.journal import Journal, chain_text
 from latency.pace import reference_chain
+from latency.plan import Job, Plan, slot
 from latency.table import LatencyTable, load_table
 from space.block import Block
 from space.network import shufflenet_v2
@@ -124,6 +126,62 @@ def test_resumes_after_kill_9_in_the_middle_of_a_line(tmp_path, root):
     assert resumed.prepared == whole.prepared - sum(
         len(json.loads(line)["chains"]) + 1 for line in before.decode().splitlines()[1:]
     )
+
+
+def test_what_blocks_are_worth_in_a_network():
+    """ShuffleNet v2: a stem, units of stride 2 in three stages, 3, 7 and 3 after them, a head."""
+    found = small_plan().occurrences()
+    blocks = NET.blocks
+    assert sum(found.values()) == len(blocks)
+    assert found[slot(blocks[0])] == found[slot(blocks[1])] == found[slot(blocks[-1])] == 1
+    assert [found[slot(blocks[i])] for i in (2, 6, 14)] == [3, 7, 3]
+
+
+class Noisy:
+    """A session in which blocks are noisy: their chains take half as much again in every other
+    round."""
+
+    def __init__(self, noisy):
+        self.noisy = noisy
+
+    def time(self, chains, *, rounds, **_):
+        seconds = np.array([sum(block_s(b) for b in chain) + RUN_S for chain in chains])
+        times = np.tile(seconds[:, None], rounds)
+        for row, chain in enumerate(chains):
+            if chain in self.noisy:
+                times[row, ::2] *= 1.5
+        return Timed(times, 0.1, 0.1, 0.0)
+
+
+def test_jobs_whose_noise_weighs_most_come_first(tmp_path):
+    """From the third pass on, in seconds of a network; what is settled does not come again."""
+    plan = small_plan()
+    found = []
+    for noisy in (plan.targets[1:], plan.targets):
+        with Journal(tmp_path / f"{len(noisy)}.jsonl", IDENTITY) as journal:
+            session = Noisy([target.long for target in noisy])
+            campaign = Campaign(plan, session, journal, replace(EFFORT, rounds=4), 1, 0)
+            campaign.run(lambda *_: None)
+            found.append([number for index, number in journal.done if index == 2])
+            usual, often = campaign.usual_s(2), plan.occurrences()
+            weights = [campaign._weight(n, 2, usual, often) for n in range(len(plan.jobs))]
+    expected = []
+    for target in plan.targets:  # the quartiles of eight rounds, half of them slow
+        spread = 0.5 * (RUN_S + sum(block_s(b) for b in target.long)) / target.copies
+        expected.append(0.93 * spread / np.sqrt(8) * often[slot(target.block)])
+    assert weights == pytest.approx([*expected, 0], rel=1e-3)
+    assert found == [[1], list(np.argsort(expected)[::-1])]
+
+
+def test_a_slow_device_measures_fewer_rounds_at_a_time():
+    session = LocalSession(get_engine("null"))
+    effort = Effort(rounds=10, max_s=1e9)
+    same, least_s = affordable(small_plan(), session, effort, 1)
+    assert same == effort
+    for max_s, rounds in ((1e9, 10), (1e-12, MIN_ROUNDS)):
+        got, seconds = affordable(small_plan(), session, replace(effort, max_s=max_s), 1)
+        assert got.rounds == rounds
+        assert seconds > 0 and least_s > 0
 
 
 class TestJournal:
