@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from space.command import say
@@ -40,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("g1", "g2", "g3", "g4"),
         help="networks of the space that may break this guideline",
     )
+    result.add_argument("--out", type=Path, help="a CSV file for every network's seconds")
     result.add_argument("--format", choices=("table", "json"), default="table")
     return result
 
@@ -57,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             family=args.family,
             relax=args.relax,
             device=args.device,
+            out=args.out,
         )
     except (ImportError, MissingOpError) as error:
         print(f"latency.validate: {error}", file=sys.stderr)
@@ -79,11 +82,15 @@ def validate(
     family: str = SPACE,
     relax: Sequence[str] = (),
     device: str = "cpu",
+    out: Path | None = None,
 ) -> dict[str, Any]:
     """Errors of the table's predictions, without and with its own one scale factor; and the pace
     of the machine now against when the table was built (latency/pace.py), with the errors at the
     pace of that time: what is left of them is the table's. A table that was built before
     builds recorded a pace has none.
+
+    Args:
+        out: a CSV file for what the errors are of, a row for each network.
 
     Raises:
         ValueError: fewer than two networks, an unknown family, or a table that was not measured
@@ -118,13 +125,27 @@ def validate(
     scale = float(header.scale["factor"])
     plain, scaled = error_summary(unscaled, measured), error_summary(unscaled * scale, measured)
     pace = at_pace = None
+    columns = {
+        "network": [network.name for network in chosen],
+        "flops": [network.flops for network in chosen],
+        "predicted_s": unscaled,
+        "scaled_s": unscaled * scale,
+        "measured_s": measured,
+    }
     if then_s is not None:
         pace = {"network": REFERENCE, "then_s": then_s, "now_s": float(f"{timings.usual_s:.5g}")}
-        at = timings.seconds(then_s)
+        columns["measured_at_pace_s"] = at = timings.seconds(then_s)
         at_pace = {
             "unscaled": error_summary(unscaled, at),
             "scaled": error_summary(unscaled * scale, at),
         }
+    if out is not None:
+        import pandas as pd
+
+        from space.files import write_atomic
+
+        frame = pd.DataFrame(columns)
+        write_atomic(out, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     return {
         "networks": networks,
         "within_5pct": plain["within_5pct"],

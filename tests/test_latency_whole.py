@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from latency import validate, whole
@@ -97,14 +98,20 @@ def test_validate_compares_with_what_is_measured(
 
 
 def test_a_slower_machine_and_a_wrong_table_are_told_apart(
-    table_here: Path, slower: LatencyTable, capsys: pytest.CaptureFixture[str]
+    table_here: Path, slower: LatencyTable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The reference takes 4 % more than when the table was built: the table is right."""
     noise = {**slower.header.noise, "reference": REFERENCE, "reference_s": 1e-3}
     LatencyTable(replace(slower.header, noise=noise), slower.entries).save(table_here)
     words = ["--table", str(table_here), "--networks", "6", "--seed", "3"]
+    words += ["--out", str(tmp_path / "rows.csv")]
     assert validate.main([*words, "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    assert len(rows) == 6 and rows["network"].nunique() == 6
+    for name, factor in (("scaled", found["scale"]), ("measured", 1.04), ("measured_at_pace", 1)):
+        ratio = (rows[f"{name}_s"] / rows["predicted_s"]).to_numpy()
+        assert ratio == pytest.approx(np.full(6, factor), rel=1e-5)
     assert found["pace"] == {"network": REFERENCE, "then_s": 1e-3, "now_s": 1.04e-3}
     assert found["unscaled"]["within_3pct"] == 0.0
     assert found["at_pace"]["unscaled"]["mean_abs_error"] == pytest.approx(0, abs=1e-9)
