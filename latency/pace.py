@@ -79,19 +79,26 @@ def usual_s(visits: Sequence[Visit]) -> float:
     return float(np.quantile(np.concatenate(every), USUAL_QUANTILE))
 
 
-def pace(visit: Visit, usual: float, without: Collection[int] = ()) -> Floats:
+def pace(
+    visit: Visit, usual: float, without: Collection[int] = (), typical: Floats | None = None
+) -> Floats:
     """The pace of each round [rounds], 1 if the reference takes its `usual` seconds, more if the
     machine is slower. All chains but those `without` tell how the rounds of a visit differ, since
     the median of many is less noisy than two samples; the reference tells their level, and all
     where no chain is left.
+
+    Args:
+        typical: seconds of the chains [chains] at the usual pace, where other visits tell them:
+            then they tell the level as the reference does.
     """
     others = [row for row in range(len(visit.times)) if row not in without]
-    logs, reference = np.log(visit.times[others]), np.log(visit.reference / usual)
+    logs, levels = np.log(visit.times[others]), np.log(visit.reference / usual)
     if not others:
-        return np.asarray(np.exp(reference.mean(axis=0)))
+        return np.asarray(np.exp(levels.mean(axis=0)))
     shape = np.median(logs - np.median(logs, axis=1, keepdims=True), axis=0)
-    level = np.median(reference - shape)
-    return np.asarray(np.exp(shape + level))
+    if typical is not None:
+        levels = np.concatenate([levels, logs - np.log(typical[others])[:, None]])
+    return np.asarray(np.exp(shape + np.median(levels - shape)))
 
 
 def counting(paces: Floats) -> Mask:
@@ -111,12 +118,19 @@ def disturbed(paces: Floats) -> Mask:
     return np.asarray(np.abs(np.log(paces)) > np.log(DISTURBED))
 
 
-def samples(visits: Sequence[Visit], rows: Sequence[Sequence[int]], usual: float) -> Floats:
+def samples(
+    visits: Sequence[Visit],
+    rows: Sequence[Sequence[int]],
+    usual: float,
+    typical: Sequence[Floats] | None = None,
+) -> Floats:
     """Times of some chains at the usual pace, over the rounds that count: [chains, samples].
 
     Args:
         rows: of each visit, where these chains are in it; they have no say in its pace.
+        typical: of each visit, as in `pace`.
     """
-    paces = [pace(v, usual, without=r) for v, r in zip(visits, rows, strict=True)]
+    known: Sequence[Floats | None] = typical or [None] * len(visits)
+    paces = [pace(v, usual, r, t) for v, r, t in zip(visits, rows, known, strict=True)]
     times = [v.times[list(r)] / p for v, r, p in zip(visits, rows, paces, strict=True)]
     return np.concatenate(times, axis=1)[:, counting(np.concatenate(paces))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from space.network import Network
 
 ROUNDS = 36
 TOGETHER = 12  # networks timed in the same rounds
+Member: TypeAlias = tuple[NDArray[np.intp], Visit]  # networks timed together, and their times
 IN_A_PASS = 6  # rounds before every other network has its turn: drift hits all alike
 
 
@@ -35,7 +37,7 @@ class Timings:
     """All times of `count` networks: which of them were timed together, and their times then."""
 
     count: int
-    visits: tuple[tuple[NDArray[np.intp], Visit], ...]
+    visits: tuple[Member, ...]
 
     @property
     def usual_s(self) -> float:
@@ -46,25 +48,35 @@ class Timings:
         """Seconds of each network, float64 [n]: medians over the rounds that count, at the pace at
         which the reference takes `usual` seconds; by default its usual pace in these timings."""
         usual = usual or self.usual_s
-        found = []
-        for network in range(self.count):
-            visits, places = self._of(network)
-            found.append(float(np.median(samples(visits, [[p] for p in places], usual)[0])))
-        return np.array(found)
+        first = np.array([self._typical_s(n, usual) for n in range(self.count)])
+        # What each takes tells the pace of the visits of the others; the reference alone tells
+        # the level that all have in common.
+        found = np.array([self._typical_s(n, usual, first) for n in range(self.count)])
+        return np.asarray(found * np.exp(np.mean(np.log(first / found))))
+
+    def _typical_s(
+        self, network: int, usual: float, every: NDArray[np.float64] | None = None
+    ) -> float:
+        """Seconds of a network; `every`: what is known so far of all [n]."""
+        members, places = self._of(network)
+        visits = [visit for _, visit in members]
+        typical = None if every is None else [every[rows] for rows, _ in members]
+        times = samples(visits, [[place] for place in places], usual, typical)
+        return float(np.median(times))
 
     def disturbed(self) -> NDArray[np.intp]:
         """The networks in more than half of whose rounds the pace was not the usual one."""
         usual, share = self.usual_s, []
         for network in range(self.count):
-            visits, places = self._of(network)
-            paces = [pace(v, usual, without=[p]) for v, p in zip(visits, places, strict=True)]
+            members, places = self._of(network)
+            paces = [pace(v, usual, [p]) for (_, v), p in zip(members, places, strict=True)]
             share.append(float(disturbed(np.concatenate(paces)).mean()))
         return np.flatnonzero(np.array(share) > 1 - SHARE)
 
-    def _of(self, network: int) -> tuple[list[Visit], list[int]]:
+    def _of(self, network: int) -> tuple[list[Member], list[int]]:
         """The visits that a network was in, and its places there."""
-        found = [(v, rows.tolist().index(network)) for rows, v in self.visits if network in rows]
-        return [v for v, _ in found], [place for _, place in found]
+        found = [(rows, v) for rows, v in self.visits if network in rows]
+        return found, [rows.tolist().index(network) for rows, _ in found]
 
 
 def measure_networks(
@@ -116,7 +128,7 @@ def time_networks(
     chains = [network.blocks for network in networks]
     reference = reference_chain(*networks[0].input_shape[1:])
     passes = max(1, rounds // IN_A_PASS) if len(chains) > TOGETHER else 1
-    visits: list[tuple[NDArray[np.intp], Visit]] = []
+    visits: list[Member] = []
     timed_networks, planned = 0, passes * len(chains)
     for index in range(2 * passes):
         rng = np.random.default_rng(index)

@@ -69,6 +69,16 @@ def test_disturbed_is_far_from_the_usual_pace_on_either_side() -> None:
     assert found.tolist() == [False, False, True, False, True]
 
 
+def test_chains_that_other_visits_know_tell_the_level_too() -> None:
+    """Six samples of three chains outvote a reference that slipped in its two rounds."""
+    slip = visit([1.2, 1.2])
+    slip.reference[:] *= 1.5
+    assert pace.pace(slip, USUAL) == pytest.approx([1.8, 1.8])
+    assert pace.pace(slip, USUAL, typical=CHAINS) == pytest.approx([1.2, 1.2])
+    odd = np.array([1.0, *CHAINS[1:]])  # what is said of a chain that has no say
+    assert pace.pace(slip, USUAL, (0,), CHAINS) == pytest.approx(pace.pace(slip, USUAL, (0,), odd))
+
+
 def test_samples_are_at_the_usual_pace() -> None:
     """Of two visits, in which a chain has another place."""
     first, second = visit([1.0, 1.05, 1.3, 1.02]), visit([2.0, 0.99, 1.01, 1.0], CHAINS[::-1])
@@ -116,6 +126,8 @@ def test_disturbances_leave_times_as_they_are(seed: int) -> None:
         for n in range(40)
     ]
     assert np.abs(plain / truth - 1).max() > 0.1
+    once = [timings._typical_s(n, USUAL) for n in range(40)]
+    assert np.log(timings.seconds(USUAL) / once).mean() == pytest.approx(0, abs=1e-12)
     ratio = timings.seconds() / timings.seconds(USUAL)
     assert np.median(ratio) == pytest.approx(timings.usual_s / USUAL, rel=0.01)
 
