@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 REFERENCE = "ShuffleNet v2 1.5x"  # the network that tells the pace
-USUAL_QUANTILE = 0.25  # of its times over a whole measurement: the middle of the quieter half
+USUAL_QUANTILE = 0.25  # of visits, by its time in them: the middle of the quieter half
 SHARE = 0.5  # of the rounds counts
 LEAST = 4  # rounds count, if there are as many
 DISTURBED = 1.1  # times the usual pace, or that much faster: such rounds count only as LEAST
@@ -74,9 +74,9 @@ def time_with_reference(
 
 
 def usual_s(visits: Sequence[Visit]) -> float:
-    """Seconds that the reference usually takes."""
-    every = [visit.reference.mean(axis=0) for visit in visits]
-    return float(np.quantile(np.concatenate(every), USUAL_QUANTILE))
+    """Seconds that the reference usually takes. Of the visits' medians, so that it does not depend
+    on how many samples a visit has."""
+    return float(np.quantile([np.median(v.reference) for v in visits], USUAL_QUANTILE))
 
 
 def pace(

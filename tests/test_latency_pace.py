@@ -22,9 +22,21 @@ def visit(paces: list[float], chains: np.ndarray = CHAINS) -> Visit:
 
 
 def test_usual_is_the_middle_of_the_quieter_half() -> None:
-    found = pace.usual_s([visit([1.0] * 4), visit([1.0, 1.0, 1.5, 1.9])])
-    assert found == pytest.approx(USUAL)
-    assert pace.usual_s([visit([1.0]), visit([1.1]), visit([2.0])]) == pytest.approx(1.05 * USUAL)
+    visits = [visit([level] * 3) for level in (1.0, 1.1, 1.2, 1.7, 2.0)]
+    assert pace.usual_s(visits) == pytest.approx(1.1 * USUAL)
+    assert pace.usual_s(visits[::2]) == pytest.approx(1.1 * USUAL)  # between 1.0 and 1.2
+
+
+def test_usual_does_not_depend_on_how_often_the_reference_is_timed() -> None:
+    """The quartile of single noisy samples would be lower than that of their means."""
+    rng = np.random.default_rng(0)
+    found = []
+    for samples in (1, 4):
+        noise = np.exp(0.03 * rng.standard_normal((300, samples, 10)))
+        visits = [Visit(np.ones((1, 10)), USUAL * one) for one in noise]
+        found.append(pace.usual_s(visits) / USUAL)
+    assert found == pytest.approx([1, 1], abs=0.01)
+    assert found[0] == pytest.approx(found[1], abs=0.006)
 
 
 def test_pace_is_the_references_time_over_its_usual() -> None:
