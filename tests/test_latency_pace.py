@@ -106,7 +106,7 @@ def test_a_chain_never_chooses_its_own_rounds() -> None:
     own[0, 6:] = 0.5
     reference = np.tile(np.where(np.arange(12) < 6, 1.0, 1.5), (2, 1))
     timings = Timings(5, ((np.arange(5), Visit(own, reference)),))
-    assert timings.seconds() == pytest.approx(np.ones(5))
+    assert timings.seconds(1.0) == pytest.approx(np.ones(5))
 
 
 def drifting(seed: int) -> tuple[np.ndarray, Timings]:
