@@ -72,6 +72,8 @@ def finished_table(
             "unscaled": error_summary(predicted, measured),
             "scaled": error_summary(predicted * factor, measured),
         }
-    errors["left_out_blocks"] = left_out_error({b: m.median_s for b, m in entries.items()})
+    errors["left_out_blocks"] = left_out_error(
+        {b: m.median_s for b, m in entries.items()}, {b: m.error for b, m in entries.items()}
+    )
     scale = {"factor": round(factor, 5), "how": how}
     return LatencyTable(replace(header, scale=scale, network_error=errors), entries)

@@ -20,7 +20,6 @@ from latency.measure import (
     chain_flops,
     measurement,
     settled,
-    standard_error_s,
     target_measurement,
 )
 from latency.pace import Visit, disturbed, pace, samples, time_with_reference, usual_s
@@ -116,11 +115,11 @@ class Campaign:
         """The seconds by which the noise of a job's typical block leaves a network uncertain."""
         job, visits = self.plan.jobs[number], self._visits(number, passes)
         if job.steady:
-            return float(np.median(list(map(standard_error_s, _measurements(job, visits, usual)))))
+            return float(np.median([m.error_s for m in _measurements(job, visits, usual)]))
         errors = []
         for target in job.targets:
             try:
-                error = standard_error_s(target_measurement(target, job.chains, visits, usual))
+                error = target_measurement(target, job.chains, visits, usual).error_s
             except ValueError:  # too noisy to tell
                 error = float("inf")
             errors.append(error * often[slot(target.block)] if slot(target.block) in often else 0)

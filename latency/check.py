@@ -54,14 +54,19 @@ def spearman(a: Floats, b: Floats) -> float:
 
 
 def left_out_error(
-    seconds: Mapping[Block, float], folds: int = 5, seed: int = 0
+    seconds: Mapping[Block, float],
+    noise: Mapping[Block, float] | None = None,
+    folds: int = 5,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """How well blocks are told from the others: each fold predicted without its own entries.
 
     `kinds` and `alignments` split the same errors by kind of unit and by what divides its width.
     Blocks at the edge of the measured range have nothing to be told from and are not counted.
+    `noise`: of each block, as the `errors` of an `Interpolator`.
     """
-    from latency.interpolate import ALIGNMENTS, Interpolator, alignment, widths_of
+    from latency.family_fit import ALIGNMENTS, alignment, widths_of
+    from latency.interpolate import Interpolator
 
     blocks = list(seconds)
     part = np.random.default_rng(seed).integers(folds, size=len(blocks))
@@ -70,7 +75,7 @@ def left_out_error(
     alignments: dict[str, list[float]] = {name: [] for name in ALIGNMENTS}
     for fold in range(folds):
         kept = {b: seconds[b] for b, p in zip(blocks, part, strict=True) if p != fold}
-        others = Interpolator(kept)
+        others = Interpolator(kept, noise)
         for block in (b for b, p in zip(blocks, part, strict=True) if p == fold):
             one = BlockBatch.of(block)
             try:

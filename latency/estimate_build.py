@@ -165,7 +165,9 @@ def make_table(
     )
     table = LatencyTable(header, entries)
     errors = dict(network_error)
-    errors["left_out_blocks"] = left_out_error({b: m.median_s for b, m in entries.items()})
+    errors["left_out_blocks"] = left_out_error(
+        {b: m.median_s for b, m in entries.items()}, {b: m.error for b, m in entries.items()}
+    )
     if whole:
         estimated = np.array([plain.seconds(works[n.blocks], core) for n in whole])
         errors["sum_of_blocks"] = {

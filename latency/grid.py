@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from latency.interpolate import SIZES, alignment, family_of, widths_of
+from latency.family_fit import SIZES, alignment, widths_of
+from latency.interpolate import family_of
 from latency.measure import Chain, Target
 from latency.variants import VARIANTS, bounds, variants
 from space.block import Block, BlockBatch

@@ -28,7 +28,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 __all__ = [
     "WARM_UP", "Chain", "Floats", "Target", "chain_flops", "measurement", "probe", "settled",
-    "standard_error_s", "target_measurement", "time_chains",
+    "target_measurement", "time_chains",
 ]  # fmt: skip
 
 
@@ -123,12 +123,6 @@ def target_measurement(
     return measurement(target.copies, times[-1], times[0] if target.before else None)
 
 
-def standard_error_s(measured: Measurement) -> float:
-    """Standard error of the median in seconds, told from the quartiles: of normal samples the
-    deviation is IQR / 1.349, the median's error sqrt(pi / 2) of it over sqrt(n)."""
-    return float(0.93 * (measured.q75_s - measured.q25_s) / np.sqrt(measured.n))
-
-
 def settled(measured: Measurement, tolerance: float) -> bool:
     """Whether the standard error of the median is small enough, relative to it."""
-    return standard_error_s(measured) <= tolerance * measured.median_s
+    return measured.error <= tolerance

@@ -95,7 +95,8 @@ def error_lines(header: Header) -> list[str]:
 
 def family_lines(table: LatencyTable) -> list[str]:
     """The families of blocks a table holds, with their range of latencies."""
-    from latency.interpolate import Family, family_of, family_title
+    from latency.family_fit import Family
+    from latency.interpolate import family_of, family_title
 
     families: dict[Family, list[float]] = {}
     for block, measured in table.entries.items():

@@ -57,13 +57,25 @@ class Measurement:
         """Interquartile range over median."""
         return (self.q75_s - self.q25_s) / self.median_s
 
+    @property
+    def error_s(self) -> float:
+        """Standard error of the median in seconds, told from the quartiles: of normal samples the
+        deviation is IQR / 1.349, and the median's error sqrt(pi / 2) of it over sqrt(n)."""
+        return 0.93 * (self.q75_s - self.q25_s) / math.sqrt(self.n)
+
+    @property
+    def error(self) -> float:
+        """`error_s` relative to the median."""
+        return self.error_s / self.median_s
+
 
 class LatencyTable:
     """Blocks measured on one device by one engine.
 
     A block that was not measured is interpolated between blocks of its own family (same kind,
-    resolution and every field but the widths); `exact` tells. Latencies are multiplied by the
-    header's one scale factor; `unscaled()` is the same table without it.
+    resolution and every field but the widths); `exact` tells. A measured one is drawn towards what
+    its family tells, by as much as it was noisy (latency/family_fit.py). Latencies are multiplied
+    by the header's one scale factor; `unscaled()` is the same table without it.
     """
 
     def __init__(self, header: Header, entries: Mapping[Block, Measurement]) -> None:
@@ -76,7 +88,8 @@ class LatencyTable:
     def _interpolator(self) -> Interpolator:
         from latency.interpolate import Interpolator
 
-        return Interpolator({block: m.median_s for block, m in self.entries.items()})
+        errors = {block: m.error for block, m in self.entries.items()}
+        return Interpolator({block: m.median_s for block, m in self.entries.items()}, errors)
 
     def exact(self, block: Block) -> bool:
         """Whether `block` itself was measured."""

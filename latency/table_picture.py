@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latency.interpolate import FLAGS, MIN_POINTS, Family, family_of, family_title
+from latency.family_fit import FLAGS, MIN_POINTS, Family
+from latency.interpolate import family_of, family_title
 from space.block import Block, BlockBatch
 from space.errors import MissingOpError
 

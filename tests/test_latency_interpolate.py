@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from latency.engines.null import block_s
+from latency.family_fit import TRUST, alignment, widths_of
 from latency.grid import FULL, space_targets, spread
-from latency.interpolate import Interpolator, alignment, family_of, widths_of
+from latency.interpolate import Interpolator, family_of
 from space.block import Block, BlockBatch
 from space.errors import MissingOpError
 from space.shufflenet_v2 import ShuffleNetV2Space
@@ -170,15 +171,44 @@ def _pairs(widths):
 def test_a_cliff_survives_only_where_alignments_are_kept_apart(monkeypatch):
     """The same widths smoothed over alignments are wrong by more than half the cliff."""
     assert worst_error() < 0.03
-    monkeypatch.setattr("latency.interpolate.alignment", lambda sizes: np.zeros(len(sizes), int))
+    monkeypatch.setattr("latency.family_fit.alignment", lambda sizes: np.zeros(len(sizes), int))
     assert worst_error() > 0.3
 
 
 def test_packs_of_16_channels_are_known(monkeypatch):
     """As with AVX-512; with packs of 8 alone the steps between them are smoothed away."""
     assert worst_error(packed, run=3) < 0.03
-    monkeypatch.setattr("latency.interpolate.VECTORS", (8,))
+    monkeypatch.setattr("latency.family_fit.VECTORS", (8,))
     assert worst_error(packed, run=3) > 0.1
+
+
+def noisy_line(noise):
+    """A family of 40 blocks whose time grows with their width, of which one came out at half of
+    its time, with a standard error of `noise`: (that block, its time, what is said of it, of its
+    neighbour that was not measured)."""
+    known = {Block("stem", 224, 224, c_out=c): 1e-6 * c for c in range(8, 328, 8) if c != 168}
+    lucky = Block("stem", 224, 224, c_out=160)
+    seconds = known | {lucky: known[lucky] / 2}
+    found = Interpolator(seconds, {lucky: noise})
+    between = BlockBatch("stem", 224, 224, {"c_out": np.array([160, 168])})
+    own, other = found.predict(between)
+    return seconds[lucky], known[lucky], own, other
+
+
+def test_a_lucky_measurement_is_drawn_towards_its_family():
+    """A search for the fastest network would find it first."""
+    lucky, true, own, misled = noisy_line(0.0)
+    assert own == lucky
+    lucky, true, own, other = noisy_line(1.0)
+    assert own == pytest.approx(true, rel=0.02)
+    assert abs(other - 1.68e-4) < 0.5 * abs(
+        misled - 1.68e-4
+    )  # its neighbour, which was not measured
+
+
+def test_own_time_and_family_weigh_alike_where_both_are_as_sure():
+    lucky, true, own, _ = noisy_line(TRUST)
+    assert np.sqrt(lucky * true) == pytest.approx(own, rel=0.1)
 
 
 def test_stride_2_is_interpolated_over_both_of_its_widths():

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from latency.family_fit import widths_of
 from latency.grid import COPIES, MAX_BEFORE, Grid, network_targets, other_targets, space_targets
-from latency.interpolate import family_of, widths_of
+from latency.interpolate import family_of
 from latency.validate import random_networks
 from latency.variants import VARIANTS, bounds, variants
 from space.block import Block, BlockBatch
