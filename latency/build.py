@@ -244,6 +244,8 @@ def _to_stderr(line: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 no table, 2 wrong usage."""
     args = parser().parse_args(arguments)
+    from space.errors import MissingOpError
+
     words = ["python", "-m", "latency.build", *(sys.argv[1:] if arguments is None else arguments)]
     try:
         build_table(
@@ -266,6 +268,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except (ImportError, OSError) as error:
         _to_stderr(str(error))
+        return 1
+    except MissingOpError as error:
+        _to_stderr(
+            f"no table: {error}; too many blocks were too noisy: measure again with --fresh when "
+            "the machine is quiet"
+        )
         return 1
     except KeyboardInterrupt:
         _to_stderr("stopped; the same command goes on from here")

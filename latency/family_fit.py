@@ -44,10 +44,16 @@ class FamilyFit:
     Args:
         seconds: of each block [n].
         errors: their standard errors [n], relative to them.
+        noisy: blocks that were timed too, too noisy to tell anything but the range.
     """
 
     def __init__(
-        self, key: Family, blocks: Sequence[Block], seconds: Floats, errors: Floats
+        self,
+        key: Family,
+        blocks: Sequence[Block],
+        seconds: Floats,
+        errors: Floats,
+        noisy: Sequence[Block] = (),
     ) -> None:
         self.kind, self.height, self.width, self.rest = key
         sizes = np.array([_sizes_of(block) for block in blocks], dtype=np.int64)
@@ -56,18 +62,16 @@ class FamilyFit:
         self.weights = 1 / (1 + (errors[order] / TRUST) ** 2)
         self.codes = _code(self.sizes)
         self.names = [name for name in SIZES if _has(blocks[0], name)]
-        self.low, self.high = self.sizes.min(axis=0), self.sizes.max(axis=0)
-        self.ratio = self._ratio_range()
+        more = np.array([_sizes_of(block) for block in noisy], dtype=np.int64).reshape(-1, 4)
+        timed = np.concatenate([self.sizes, more])
+        self.low, self.high = timed.min(axis=0), timed.max(axis=0)
+        share = timed[:, 2] / np.maximum(timed[:, 1], 1)  # of the branch; 0 where there is none
+        self.ratio = float(share.min()), float(share.max())
         logs = np.log(np.maximum(self.sizes, 1))
         line = np.linalg.matrix_rank(logs - logs[0], tol=1e-6) <= 1
         self.interpolates = len(blocks) >= (MIN_ON_A_LINE if line else MIN_POINTS)
         if self.interpolates:
             self._fit()
-
-    def _ratio_range(self) -> tuple[float, float]:
-        """Least and greatest share of the branch; anything where there is no branch."""
-        share = self.sizes[:, 2] / np.maximum(self.sizes[:, 1], 1)
-        return float(share.min()), float(share.max())
 
     def covers(self, sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which rows of widths are measured or lie between measured ones, bool [n]."""

@@ -6,7 +6,7 @@ Blocks are grouped in families: same kind, resolution and every field but the wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,15 +50,22 @@ class Interpolator:
     Args:
         seconds: the measured blocks.
         errors: their standard errors, relative to them; 0 for blocks without one.
+        noisy: blocks that were timed too, too noisy to tell anything but the range.
     """
 
     def __init__(
-        self, seconds: Mapping[Block, float], errors: Mapping[Block, float] | None = None
+        self,
+        seconds: Mapping[Block, float],
+        errors: Mapping[Block, float] | None = None,
+        noisy: Iterable[Block] = (),
     ) -> None:
         groups: dict[Family, list[Block]] = {}
         for block in seconds:
             groups.setdefault(family_of(block), []).append(block)
         self._seconds, self._errors = seconds, errors or {}
+        self._noisy: dict[Family, list[Block]] = {}
+        for block in noisy:
+            self._noisy.setdefault(family_of(block), []).append(block)
         self._groups = groups
         self._fitted: dict[Family, FamilyFit] = {}
 
@@ -67,7 +74,7 @@ class Interpolator:
             blocks = self._groups[key]
             values = np.array([self._seconds[block] for block in blocks])
             errors = np.array([self._errors.get(block, 0.0) for block in blocks])
-            self._fitted[key] = FamilyFit(key, blocks, values, errors)
+            self._fitted[key] = FamilyFit(key, blocks, values, errors, self._noisy.get(key, ()))
         return self._fitted.get(key)
 
     def predict(self, batch: BlockBatch) -> Floats:

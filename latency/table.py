@@ -89,7 +89,9 @@ class LatencyTable:
         from latency.interpolate import Interpolator
 
         errors = {block: m.error for block, m in self.entries.items()}
-        return Interpolator({block: m.median_s for block, m in self.entries.items()}, errors)
+        noisy = [Block.parse(text) for text in self.header.noise.get("too_noisy", ())]
+        seconds = {block: m.median_s for block, m in self.entries.items()}
+        return Interpolator(seconds, errors, noisy)
 
     def exact(self, block: Block) -> bool:
         """Whether `block` itself was measured."""

@@ -21,6 +21,7 @@ from latency.pace import reference_chain
 from latency.plan import Job, Plan, slot
 from latency.table import LatencyTable, load_table
 from space.block import Block
+from space.errors import MissingOpError
 from space.network import shufflenet_v2
 from space.shufflenet_v2 import ShuffleNetV2Space
 
@@ -283,6 +284,16 @@ def test_whole_build(tmp_path, monkeypatch):
     assert 0.9 < table.header.scale["factor"] < 1.1
     assert isinstance(build.ensure_host_table(say=said.append), LatencyTable)
     assert replace(load_table(out).header, csv_sha256="") == table.header
+
+
+def test_blocks_that_were_all_too_noisy_are_told_in_a_line(monkeypatch, capsys):
+    def noisy(**_):
+        raise MissingOpError("the table has no stem@224x224 c_out=8")
+
+    monkeypatch.setattr(build, "build_table", noisy)
+    assert build.main(["--engine", "null"]) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "no stem@224x224" in told and "--fresh" in told
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,16 @@ def test_a_lucky_measurement_is_drawn_towards_its_family():
     )  # its neighbour, which was not measured
 
 
+def test_a_block_that_was_too_noisy_still_belongs_to_the_range():
+    """Its family tells it, and all between it and the measured ones."""
+    known = {Block("stem", 224, 224, c_out=c): 1e-6 * c for c in range(8, 136, 8)}
+    edge = BlockBatch("stem", 224, 224, {"c_out": np.array([136, 144])})
+    with pytest.raises(MissingOpError, match="c_out=136"):
+        Interpolator(known).predict(edge)
+    found = Interpolator(known, noisy=[Block("stem", 224, 224, c_out=144)]).predict(edge)
+    assert found == pytest.approx([1.36e-4, 1.44e-4], rel=0.01)
+
+
 def test_own_time_and_family_weigh_alike_where_both_are_as_sure():
     lucky, true, own, _ = noisy_line(TRUST)
     assert np.sqrt(lucky * true) == pytest.approx(own, rel=0.1)
