@@ -58,8 +58,8 @@ def time_with_reference(
     rounds: int = 5,
     steady: bool = False,
 ) -> tuple[Visit, Timed]:
-    """Time chains round by round, the reference before the first; in steady use also before the
-    middle one, since a network of the space says less of the pace than it says of them.
+    """Time chains round by round, the reference before the first; with `steady`, as for whole
+    networks, also before the middle one: their own noise is small, the pace's should be too.
 
     Raises:
         OSError: as `Session.time`.
