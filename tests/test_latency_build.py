@@ -256,7 +256,7 @@ def test_left_out_errors_are_split_by_kind_and_alignment():
     assert sum(row["blocks"] for row in found["alignments"].values()) == found["blocks"]
 
 
-TINY = Grid("tiny", stem=8, first=9, rest=12, head=9)
+TINY = Grid("tiny", stem=8, first=16, rest=16, head=12)
 
 
 @pytest.mark.slow
@@ -281,7 +281,7 @@ def test_whole_build(tmp_path, monkeypatch):
     assert errors["on_grid"]["unscaled"]["max_abs_error"] < 0.03
     assert errors["held_out"]["scaled"]["networks"] == 4
     assert errors["left_out_blocks"]["median_abs_error"] < 0.05
-    assert 0.9 < table.header.scale["factor"] < 1.1
+    assert 0.95 < table.header.scale["factor"] < 1.05
     assert isinstance(build.ensure_host_table(say=said.append), LatencyTable)
     assert replace(load_table(out).header, csv_sha256="") == table.header
 
