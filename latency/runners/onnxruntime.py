@@ -11,19 +11,26 @@ import onnxruntime
 from latency.runners.eviction import Eviction
 
 
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """How models run: one after the other, each with this many threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    # Workers spin for their next task while a run lasts, as in an application; those of other
+    # loaded models must not, or they take the cores from the model that is timed.
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
+
+
 class Session:
     """A loaded model with its input and output bound, so that a run copies nothing."""
 
     def __init__(self, model: bytes, shape: tuple[int, ...], threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = 3
-        # Idle workers that spin steal the core from the next sample.
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
         self._session = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
+            model, session_options(threads), providers=["CPUExecutionProvider"]
         )
         values = np.random.default_rng(0).random(shape, dtype=np.float32)
         self._input = onnxruntime.OrtValue.ortvalue_from_numpy(values)
