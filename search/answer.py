@@ -13,7 +13,8 @@ from search.labels_score import Judged, study_file
 from search.picture import draw
 from search.problem import Problem
 from search.record import front_csv, record
-from search.report import answer, limit_of, print_rows, with_measurements
+from search.report import answer, limit_of, with_measurements
+from search.report_show import print_rows
 from search.study import Study
 from search.winners import require_feasible, winners
 from space.command import DONE

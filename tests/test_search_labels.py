@@ -21,7 +21,8 @@ from search.budget import parse_budgets
 from search.labels_options import wanted as wanted_of
 from search.labels_options import words
 from search.problem import Problem
-from search.report import print_rows, row_of
+from search.report import row_of
+from search.report_show import print_rows
 from search.run import main, parser, target_table
 from space.shufflenet_v2 import ShuffleNetV2Space
 

@@ -24,9 +24,9 @@ from search.report import (
     limit_of,
     mean_error,
     other_rows,
-    print_rows,
     with_measurements,
 )
+from search.report_show import print_rows
 from search.winners import Winner, front, winners
 from space.errors import MissingOpError
 from space.guidelines import Guidelines
