@@ -7,7 +7,6 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 DATASETS = ("nats-sss", "accel-nasbench")
@@ -35,10 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         report = benchmark(
             args.dataset,
             data=args.data,
-            proxies=args.proxies,
-            names=args.names.split(",") if args.names else None,
-            seed=args.seed,
-            cache=args.cache,
         )
     except (MissingDataError, ValueError, OSError) as error:
         print(f"evaluator.benchmark: {error}", file=sys.stderr)
@@ -54,53 +49,28 @@ def benchmark(
     dataset: str,
     *,
     data: str | None = None,
-    proxies: int = 0,
-    names: Sequence[str] | None = None,
-    seed: int = 0,
-    cache: Path | None = None,
 ) -> dict[str, Any]:
-    """Judge every score on `dataset`; with `proxies` > 0, on that many networks drawn at random,
-    and the training-free scores `names` (all) with them."""
+    """Judge every score on `dataset`."""
     import numpy as np
 
     from evaluator import candidates, ranking, trained
 
     table = trained.TABLES[dataset](data)
     n = len(table.flops)
-    unfitted = trained.halves(n)[1]
-    most = len(unfitted)
-    if proxies and not 3 * ranking.DECILES <= proxies <= most:
-        raise ValueError(
-            f"--proxies takes {3 * ranking.DECILES} to {most} networks; got {proxies}"
-        )
     scores = candidates.formulas(table)
-    if proxies:
-        # The first of one order, so that a larger sample holds the smaller one; of the half that
-        # the closed form was not fitted on.
-        sample = np.random.default_rng(seed).permutation(unfitted)[:proxies]
-        subsets = {"sample of the half not fitted on": sample}
-        scores = {name: score[sample] for name, score in scores.items()}
-        computed = candidates.proxy_scores(
-            table, sample.tolist(), names=names, seed=seed, cache=cache
-        )
-        scores = candidates.with_proxies(scores, computed)
-    else:
-        subsets = {"all": np.arange(n)}
-        if dataset == "accel-nasbench":
-            subsets["half not fitted on"] = unfitted
+    subsets = {"all": np.arange(n)}
+    if dataset == "accel-nasbench":
+        subsets["half not fitted on"] = trained.halves(n)[1]
     rows = []
     for subset, index in subsets.items():
         for target, accuracy in table.accuracy.items():
             for name, score in scores.items():
-                here = score if proxies else score[index]
-                found = ranking.agreement(here, accuracy[index], table.flops[index])
+                found = ranking.agreement(score[index], accuracy[index], table.flops[index])
                 shown = {field: getattr(found, field) for field in found.__slots__}
                 rows.append({"score": name, "accuracy": target, "networks": subset, **shown})
     return {
         "dataset": dataset,
-        "seed": seed,
-        "proxy_input": candidates.PROXY_INPUT[dataset] if proxies else None,
-        "versions": _versions(with_torch=bool(proxies)),
+        "versions": _versions(),
         "rows": rows,
     }
 
@@ -115,35 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", metavar="DIR", help="folder of tables (default: $G4NAS_DATA, ../shared/data)"
     )
-    parser.add_argument(
-        "--proxies",
-        type=int,
-        default=0,
-        metavar="N",
-        help="also compute training-free scores of N networks drawn at random, and judge every "
-        "score on those; what is computed is kept and not computed again",
-    )
-    parser.add_argument(
-        "--names",
-        metavar="A,B",
-        help="which training-free scores, of meco, naswot, synflow, zen, zico (default: all)",
-    )
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        metavar="FILE",
-        help="where computed scores are kept (default: proxies.jsonl in $G4NAS_CACHE or "
-        "~/.cache/g4nas)",
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--format", choices=("table", "json"), default="table")
     return parser
 
 
-def _versions(*, with_torch: bool) -> dict[str, str]:
+def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
-    names = ["numpy", "scipy", "pandas", *(["torch"] if with_torch else [])]
+    names = ["numpy", "scipy", "pandas"]
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 

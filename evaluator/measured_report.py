@@ -23,11 +23,6 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "file", type=Path, nargs="?", help="rows of evaluator.measured; default: the shipped ones"
     )
-    result.add_argument(
-        "--proxies",
-        action="store_true",
-        help="also the training-free scores that need the network: seconds for each, kept",
-    )
     result.add_argument("--format", choices=("table", "json"), default="table")
     return result
 
@@ -38,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command("evaluator.measured_report", lambda: _run(args), extra="train")
 
 
-def report(path: Path | None = None, *, proxies: bool = False) -> dict[str, Any]:
-    """Everything that the rows tell, ready for JSON; with `proxies` of every score.
+def report(path: Path | None = None) -> dict[str, Any]:
+    """Everything that the rows tell, ready for JSON.
 
     Raises:
         ValueError: the file is no benchmark, or has no rows.
@@ -47,7 +42,6 @@ def report(path: Path | None = None, *, proxies: bool = False) -> dict[str, Any]
     from evaluator import measured_tell as tell
     from evaluator.measured_file import SHIPPED, read_header, read_rows
     from evaluator.measured_scores import scores
-    from evaluator.recipe import Recipe
 
     if path is None and not SHIPPED.exists():
         raise ValueError("no rows ship here: make them with evaluator.measured, and name the file")
@@ -56,7 +50,6 @@ def report(path: Path | None = None, *, proxies: bool = False) -> dict[str, Any]
     if not rows:
         raise ValueError(f"{path} has no rows yet")
     found, long = tell.networks(rows), tell.networks(rows, "long")
-    trained = (Recipe(**header["recipes"]["short"]), len(header["classes"])) if proxies else None
     return {
         "rows": len(rows),
         "planned": header["planned"],
@@ -67,7 +60,7 @@ def report(path: Path | None = None, *, proxies: bool = False) -> dict[str, Any]
         "images": header["images"],
         "noise": tell.noise(found),
         "short_and_long": tell.short_and_long(rows),
-        "scores": scores(found, trained, long=long),
+        "scores": scores(found, long),
         "axes": tell.axes(found, long),
         "patterns": tell.patterns(found),
         "standing": tell.standing(found),
@@ -75,7 +68,7 @@ def report(path: Path | None = None, *, proxies: bool = False) -> dict[str, Any]
 
 
 def _run(args: argparse.Namespace) -> int:
-    told = report(args.file, proxies=args.proxies)
+    told = report(args.file)
     print(json.dumps(told, indent=1) if args.format == "json" else as_text(told))
     return 0
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.measured_tell import Measured, bands, mean_of, spearman
-from evaluator.recipe import Recipe
 from evaluator.ridge import folds
 from evaluator.trained import Trained
 from space.network import Network
@@ -18,7 +16,6 @@ from space.shufflenet_v2 import STAGES, ShuffleNetV2Space
 
 Floats = NDArray[np.float64]
 PREDICTOR = "predictor, networks left out"
-PROXY_BATCH = 16  # as on NATS-SSS, whose networks are of this size (evaluator.candidates)
 
 
 def as_table(space: ShuffleNetV2Space, members: Sequence[Measured]) -> Trained:
@@ -63,16 +60,10 @@ def _layers(network: Network) -> tuple[float, Floats]:
 
 def scores(
     found: dict[str, Measured],
-    trained: tuple[Recipe, int] | None = None,
-    cache: Path | None = None,
     long: Mapping[str, Measured] | None = None,
 ) -> list[dict[str, Any]]:
     """Rank correlation of each score with accuracy, in each band and over all, best first; as
-    "long" that with the accuracy after the long trainings, of which there is one band.
-
-    `trained`: recipe and classes of the rows, if the training-free scores that need the network
-    are to be computed too; they are kept in `cache`.
-    """
+    "long" that with the accuracy after the long trainings, of which there is one band."""
     from evaluator import candidates
     from evaluator.genes import score_genes
 
@@ -87,8 +78,6 @@ def scores(
     told = predicted(space, genes, members)
     if told is not None:
         every[PREDICTOR] = told
-    if trained is not None:
-        every |= _proxies(members, *trained, cache)
     accuracy, groups = table.accuracy["CIFAR-10"], np.array([m.row.group for m in members])
     longer = [i for i, each in enumerate(members) if each.row.name in (long or {})]
     after = [(long or {})[members[i].row.name].accuracy for i in longer]
@@ -129,21 +118,3 @@ def predicted(
         predictor = Predictor.fit(space, genes[~out], known[~out], scores=mine, validate=False)
         found[out] = predictor.predict(genes[out], theirs)
     return found
-
-
-def _proxies(
-    members: Sequence[Measured], recipe: Recipe, classes: int, cache: Path | None
-) -> dict[str, Floats]:
-    """title -> [n]: the scores of untrained networks, as they were to be trained."""
-    from evaluator.candidates import computed
-    from space.build import build
-    from space.small import on_input
-
-    def module(index: int) -> Any:
-        space = ShuffleNetV2Space()
-        whole = space.lower(space.parse(members[index].row.architecture))
-        side = recipe.input
-        return build(on_input(whole, side, side, classes=classes, drop=recipe.drop), 0)
-
-    texts = [f"{each.row.architecture} drop={recipe.drop}" for each in members]
-    return computed("measured", texts, module, lambda _: (recipe.input, PROXY_BATCH), cache=cache)

@@ -78,14 +78,6 @@ def block_work(targets: Sequence[Target], works: dict[Chain, Work]) -> dict[Bloc
     return found
 
 
-def estimate_chains(
-    estimator: Estimator, chains: Sequence[Chain], report: Report = lambda done, total: None
-) -> dict[Chain, Work]:
-    """The work of each chain."""
-    works = estimator.work([chain_request(chain) for chain in chains], report)
-    return dict(zip(chains, works, strict=True))
-
-
 def whole_networks(space: ShuffleNetV2Space, seed: int) -> list[Network]:
     """Networks to compare sums of blocks with: `EXACT`, and random ones."""
     rows = space.sample(20 * WHOLE, np.random.default_rng(seed))

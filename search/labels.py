@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from search.baseline import baseline
 from search.labels_choose import chosen
 from search.labels_file import FILE, Store
 from search.labels_given import given_score
-from search.labels_options import Wanted, is_supernet
+from search.labels_options import Wanted
 from search.labels_prune import Pruning, completed
 from search.labels_score import Judged, score_of
 from search.labels_show import Bar, about
@@ -27,9 +27,6 @@ from search.problem import CLOSED_FORM, Evaluation, Problem
 from search.report import Row, deviation
 from space.command import say
 from space.network import Network
-
-if TYPE_CHECKING:
-    from search.labels_supernet import Shared
 
 VALIDATION = 0.1  # of each class of the training images, for labels
 LEAST_TESTED = 1000
@@ -48,7 +45,6 @@ class Labelling:
     labels: Trainer
     again: Trainer
     candidates: Evaluation
-    shared: Shared | None = None
     judged: Judged | None = None
 
     @classmethod
@@ -85,14 +81,9 @@ class Labelling:
             trainer.network(any_one)  # refused now, if such networks do not fit the images
         folder.mkdir(exist_ok=True)
         candidates = closed.evaluate_unchecked(genes[:0])
-        shared = None
-        if wanted.labels_from is not None and is_supernet(wanted.labels_from):
-            from search.labels_supernet import Shared
-
-            shared = Shared.open(wanted, labels.device)
-        elif wanted.labels:
+        if wanted.labels:
             candidates = chosen(closed, wanted.labels, seed, baseline(closed))
-        return cls(wanted, problem, seed, out, store, labels, again, candidates, shared)
+        return cls(wanted, problem, seed, out, store, labels, again, candidates)
 
     def scored(self) -> Problem:
         """Train what is not labelled yet, and the problem with the better score.
@@ -100,11 +91,6 @@ class Labelling:
         Raises:
             KeyboardInterrupt: what was done is kept.
         """
-        if self.shared is not None:
-            problem, self.judged = self.shared.scored(
-                self.problem, self.wanted, self.seed, self.store, self.out
-            )
-            return problem
         if self.wanted.labels_from is not None:
             problem, self.judged = given_score(self.problem, self.wanted.labels_from, self.out)
             return problem
@@ -225,8 +211,6 @@ class Labelling:
 
     def _labels(self) -> dict[str, Any]:
         """How the labels came about."""
-        if self.shared is not None:
-            return {**self.shared.record(), "seed": self.seed, "file": FILE}
         if self.wanted.labels_from is not None:
             return {"file": Path(self.wanted.labels_from).name}
         if not self.wanted.labels:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from evaluator.recipe import OPTIONS, RECIPES, Recipe, recipe
 
 LABELS, SEEDS = 50, 3
-SHARED_LABELS = 100  # by a supernet: seconds each
 LEAST_LABELS = 10  # a predictor is fitted on no fewer (`evaluator.predictor`)
 HELP = {
     "epochs": "instead of the recipe's",
@@ -50,8 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--labels-from",
         metavar="FILE",
         help="rows of evaluator.measured in place of labels ('shipped': those of this package), "
-        "which make the score without --data too; or a supernet of evaluator.supernet, whose "
-        f"shared weights then label --labels networks (default: {SHARED_LABELS})",
+        "which make the score without --data too",
     )
     group.add_argument("--recipe", choices=list(RECIPES), help="default: short")
     for name, kind in OPTIONS.items():
@@ -69,8 +66,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What was asked for. `labels`: how many to train, or to take from the supernet that
-    `labels_from` names; none if it names a file of them. `recipe` trains them, `again` the winners
+    """What was asked for. `labels`: how many to train; none if `labels_from` names a file of
+    them. `recipe` trains them, `again` the winners
     and the baseline."""
 
     data: str
@@ -84,11 +81,6 @@ class Wanted:
     threads: int | None
 
 
-def is_supernet(source: str) -> bool:
-    """Whether --labels-from names shared weights, or the folder they are in."""
-    return Path(source).suffix == ".safetensors" or Path(source).is_dir()
-
-
 def wanted(args: argparse.Namespace) -> Wanted | None:
     """What the options ask for; None without --data.
 
@@ -96,28 +88,23 @@ def wanted(args: argparse.Namespace) -> Wanted | None:
         ValueError: a bad value, or an option that means nothing without --data.
     """
     given = [name for name in (*OWN, *OPTIONS) if _given(getattr(args, name))]
-    if args.data is None and args.labels_from is not None and is_supernet(args.labels_from):
-        raise ValueError(
-            f"--labels-from {args.labels_from} needs --data: shared weights label with images"
-        )
     if args.data is None:
         if given:
             told = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise ValueError(f"{told} needs --data: without images nothing is trained")
         return None
-    shared = args.labels_from is not None and is_supernet(args.labels_from)
-    if args.labels is not None and args.labels_from is not None and not shared:
+    if args.labels is not None and args.labels_from is not None:
         raise ValueError("--labels and --labels-from exclude each other: train them or read them")
     labels, seeds = args.labels, args.seeds
     if labels is None:
-        labels = SHARED_LABELS if shared else LABELS if args.labels_from is None else 0
+        labels = LABELS if args.labels_from is None else 0
     seeds = SEEDS if seeds is None else seeds
     for name, value, least in (
         ("labels", labels, LEAST_LABELS),
         ("seeds", seeds, 1),
         ("threads", args.threads, 1),
     ):
-        none = name == "labels" and not shared
+        none = name == "labels"
         if value is not None and value < least and not (none and value == 0):
             zero = ", or 0 for none" if none else ""
             raise ValueError(f"--{name} must be at least {least}{zero}; got {value}")

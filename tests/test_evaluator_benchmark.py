@@ -1,4 +1,4 @@
-"""The benchmark: rank correlations by slow loops, rebuilt networks by the tables' own counts."""
+"""The benchmark: rank correlations by slow loops."""
 
 import itertools
 import json
@@ -7,11 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from evaluator import candidates, proxy_cache, ranking, rebuilt, trained
-from evaluator.benchmark import benchmark, main
+from evaluator import candidates, ranking, trained
+from evaluator.benchmark import main
 from evaluator.calibrate import main as calibrate
 
 
@@ -81,74 +79,6 @@ def test_too_few_networks_are_refused():
         ranking.agreement(np.arange(9.0), np.arange(9.0), np.arange(9.0))
 
 
-def count(network, size):
-    """Parameters, and multiply-adds of convolutions and linear layers, by running it."""
-    flops = []
-    for m in network.modules():
-        if isinstance(m, nn.Conv2d):
-            m.register_forward_hook(
-                lambda m, i, o: flops.append(m.weight.numel() * o.shape[2] * o.shape[3])
-            )
-        if isinstance(m, nn.Linear):
-            m.register_forward_hook(lambda m, i, o: flops.append(m.weight.numel()))
-    with torch.no_grad():
-        network.eval()(torch.zeros(1, 3, size, size))
-    return sum(p.numel() for p in network.parameters()), sum(flops)
-
-
-def test_smallest_size_space_network_has_the_published_count():
-    """NATS-Bench gives 11,714 parameters for widths 8:8:8:8:8."""
-    assert count(rebuilt.nats_sss([8] * 5), 32)[0] == 11_714
-
-
-@pytest.mark.parametrize("row", [0, 1, 1000, 12345, 20000, 32767])
-def test_rebuilt_nats_network_meets_the_tables_counts(row):
-    table = table_or_skip("nats-sss")
-    expected = (table.params[row], table.flops[row])
-    assert count(rebuilt.network(table, row), 32) == expected
-
-
-@pytest.mark.parametrize("row", [0, 1234, 2500, 4000, 5137])
-def test_rebuilt_accel_network_meets_the_tables_count(row):
-    table = table_or_skip("accel-nasbench")
-    network = rebuilt.network(table, row)
-    assert sum(p.numel() for p in network.parameters()) == round(table.params[row])
-    with torch.no_grad():
-        assert network.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
-
-
-def test_rebuilt_weights_follow_the_seed_and_leave_the_global_generator():
-    table = table_or_skip("nats-sss")
-    before = torch.get_rng_state()
-    one, same, other = (rebuilt.network(table, 7, seed=seed) for seed in (0, 0, 1))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(one[0].weight, same[0].weight)
-    assert not torch.equal(one[0].weight, other[0].weight)
-
-
-def test_layer_sums_equal_a_walk_over_the_rebuilt_modules():
-    """Log output widths and log fan-in of every stage's convolutions, read off the modules."""
-    for name, row in (("nats-sss", 23456), ("accel-nasbench", 321)):
-        table = table_or_skip(name)
-        widths = fan_in = 0.0
-        stem_or_head = {"nats-sss": ["0"], "accel-nasbench": ["0", "head"]}[name]
-        network = rebuilt.network(table, row)
-        names = [n for n, _ in network.named_children()]
-        if "head" in stem_or_head:
-            stem_or_head[1] = names[-4]
-        for path, m in network.named_modules():
-            projection = "shortcut" in path or "from_0_to_3" in path
-            if (
-                isinstance(m, nn.Conv2d)
-                and path.split(".")[0] not in stem_or_head
-                and not projection
-            ):
-                widths += np.log(m.out_channels)
-                fan_in += np.log(m.weight[0].numel())
-        assert table.log_width_layers[row] == pytest.approx(widths)
-        assert table.fan_in_layers[row].sum() == pytest.approx(fan_in)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "accuracy", "reference"),
@@ -194,20 +124,6 @@ def test_missing_data_is_one_line_and_exit_2(tmp_path, capsys, monkeypatch):
         assert str(tmp_path) in err and "G4NAS_DATA" in err
 
 
-def test_sample_of_a_wrong_size_is_refused(capsys):
-    table_or_skip("accel-nasbench")
-    assert main(["accel-nasbench", "--proxies", "3"]) == 2
-    assert "--proxies takes 30 to 2569 networks; got 3" in capsys.readouterr().err
-
-
-def test_unknown_proxies_are_refused(capsys, tmp_path):
-    table_or_skip("accel-nasbench")
-    cache = str(tmp_path / "scores.jsonl")
-    command = ["accel-nasbench", "--proxies", "30", "--names", "meco,zenn", "--cache", cache]
-    assert main(command) == 2
-    assert "must be one of meco, naswot" in capsys.readouterr().err
-
-
 @pytest.mark.slow
 def test_json_has_every_score_and_the_table_prints_them(capsys):
     table_or_skip("accel-nasbench")
@@ -219,28 +135,6 @@ def test_json_has_every_score_and_the_table_prints_them(capsys):
     assert main(["accel-nasbench"]) == 0
     printed = capsys.readouterr().out
     assert f"{rows['all', 'closed form']['spearman_equal_flops']:.3f}" in printed
-
-
-@pytest.mark.slow
-def test_proxy_rows_follow_the_seed_and_are_computed_once(tmp_path, monkeypatch):
-    table_or_skip("nats-sss")
-    cache = tmp_path / "scores.jsonl"
-
-    def rows(proxies, seed):
-        return benchmark("nats-sss", proxies=proxies, names=["meco"], seed=seed, cache=cache)[
-            "rows"
-        ]
-
-    one = rows(30, 3)
-    assert {row["n"] for row in one} == {30} and len(cache.read_text().splitlines()) == 30
-    written = cache.read_bytes()
-    assert rows(30, 3) == one and cache.read_bytes() == written
-    rows(32, 3)  # holds the smaller sample
-    assert cache.read_bytes().startswith(written) and len(cache.read_text().splitlines()) == 32
-    assert rows(30, 4) != one and len(cache.read_text().splitlines()) == 62
-    monkeypatch.setattr(proxy_cache, "code_of", lambda module: "changed")
-    rows(30, 3)
-    assert len(cache.read_text().splitlines()) == 92
 
 
 @pytest.mark.parametrize("module", ["evaluator.benchmark", "evaluator.calibrate"])

@@ -100,25 +100,6 @@ def test_the_predictor_is_judged_on_what_it_has_not_seen() -> None:
     assert measured_scores.PREDICTOR not in {row["score"] for row in told}
 
 
-@pytest.mark.slow
-def test_proxies_are_of_the_networks_as_trained(tmp_path: Path) -> None:
-    from evaluator.proxies import random_input, score
-    from space.build import build
-
-    recipe = measured.recipes()["short"]
-    rows = [row for row in made() if row.seed == 0][:2]
-    found = measured_tell.networks(rows)
-    told = measured_scores.scores(found, (recipe, 10), tmp_path / "cache.jsonl")
-    assert {"NASWOT", "ZiCo", "SynFlow", "Zen-score", "MeCo"} <= {row["score"] for row in told}
-    kept = [json.loads(line) for line in (tmp_path / "cache.jsonl").read_text().splitlines()]
-    space = ShuffleNetV2Space()
-    whole = space.lower(space.parse(rows[0].architecture))
-    module = build(on_input(whole, 32, 32, classes=10, drop=1), 0)
-    own = score(module, random_input(size=32, batch=16), names=["naswot"])["naswot"]
-    line = next(k for k in kept if k["proxy"] == "naswot" and rows[0].architecture in k["network"])
-    assert line["score"] == pytest.approx(own)
-
-
 def test_scores_of_layers_by_hand() -> None:
     """Sums of logs over the convolutions of one network, block by block."""
     text = (

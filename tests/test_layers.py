@@ -39,7 +39,6 @@ COMMANDS = (
     "evaluator.measured",
     "evaluator.measured_report",
     "evaluator.predictor",
-    "evaluator.supernet",
 )
 # What takes long to load: torch alone 3 s, each of the others a good part of one.
 HEAVY = {"torch", "torchvision", "optuna", "pandas", "onnx", "onnxruntime", "onnxscript"}
