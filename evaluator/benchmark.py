@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 from collections.abc import Sequence
-from typing import Any
+
+from evaluator.benchmarks.run import _print_table, benchmark
 
 DATASETS = ("nats-sss", "accel-nasbench")
-COLUMNS = {
-    "score": "score",
-    "spearman": "rho",
-    "kendall": "tau",
-    "spearman_equal_flops": "rho eq",
-    "kendall_equal_flops": "tau eq",
-    "worst_decile": "worst",
-    "negative_deciles": "< 0",
-}
-CAPTION = (
-    "rho: Spearman, tau: Kendall; eq: mean over ten deciles of FLOPs;\n"
-    "worst: lowest rho of a decile; < 0: deciles where the sign flips"
-)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table; 0 done, 2 wrong usage or no data."""
     args = _parser().parse_args(argv)
-    from evaluator.trained import MissingDataError
+    from evaluator.benchmarks.public_tables import MissingDataError
 
     try:
         report = benchmark(
@@ -45,36 +32,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def benchmark(
-    dataset: str,
-    *,
-    data: str | None = None,
-) -> dict[str, Any]:
-    """Judge every score on `dataset`."""
-    import numpy as np
-
-    from evaluator import candidates, ranking, trained
-
-    table = trained.TABLES[dataset](data)
-    n = len(table.flops)
-    scores = candidates.formulas(table)
-    subsets = {"all": np.arange(n)}
-    if dataset == "accel-nasbench":
-        subsets["half not fitted on"] = trained.halves(n)[1]
-    rows = []
-    for subset, index in subsets.items():
-        for target, accuracy in table.accuracy.items():
-            for name, score in scores.items():
-                found = ranking.agreement(score[index], accuracy[index], table.flops[index])
-                shown = {field: getattr(found, field) for field in found.__slots__}
-                rows.append({"score": name, "accuracy": target, "networks": subset, **shown})
-    return {
-        "dataset": dataset,
-        "versions": _versions(),
-        "rows": rows,
-    }
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m evaluator.benchmark",
@@ -87,35 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--format", choices=("table", "json"), default="table")
     return parser
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ["numpy", "scipy", "pandas"]
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
-
-
-def _print_table(report: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in report["rows"]:
-        title = f"{report['dataset']}, {row['accuracy']}, {row['networks']}: {row['n']:,} networks"
-        groups.setdefault(title, []).append(row)
-    for title, rows in groups.items():
-        table = Table(title=title)
-        for index, heading in enumerate(COLUMNS.values()):
-            table.add_column(heading, justify="right" if index else "left")
-        for row in rows:
-            cells = [row[key] for key in COLUMNS]
-            table.add_row(
-                *(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells)
-            )
-        console.print(table)
-    console.print(CAPTION, highlight=False)
 
 
 if __name__ == "__main__":

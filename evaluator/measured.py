@@ -10,16 +10,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from space.command import Parser, run_command, say
-
-if TYPE_CHECKING:
-    from evaluator.measured_plan import Run
-    from evaluator.recipe import Recipe
-
-HELD_OUT = 0.1  # of each class of the training images, for what chooses networks
-LONGER = 4  # how many times the long recipe's epochs are the short one's
+from evaluator.measured_benchmark.train import _measure
+from space.common.cli import Parser, run_command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,19 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command("evaluator.measured", lambda: _run(args), extra="train")
 
 
-def recipes(epochs: float | None = None, images: int | None = None) -> dict[str, Recipe]:
-    """The short recipe and the long one. One halving of the network is left out of two: for the
-    same time it trains on three times the images (docs/train.md)."""
-    from evaluator.recipe import SHORT
-
-    short = SHORT.changed(
-        name="measured", drop=1, epochs=epochs or 1.0, images=images, augment="flip"
-    )
-    return {"short": short, "long": short.changed(epochs=LONGER * short.epochs)}
-
-
 def _run(args: argparse.Namespace) -> int:
-    from evaluator.measured_plan import PER_BAND, plan
+    from evaluator.measured_benchmark.plan import PER_BAND, plan
 
     if args.threads < 1:
         raise ValueError(f"--threads must be at least 1; got {args.threads}")
@@ -77,48 +59,11 @@ def _run(args: argparse.Namespace) -> int:
         for run in runs:
             print(f"{run.recipe:5}  {run.seed}  {run.entry.name:26}  {run.entry.architecture}")
         return 0
-    from space.files import locked
+    from space.common.files import locked
 
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with locked(args.out.parent, "benchmark"):
         return _measure(args, runs)
-
-
-def _measure(args: argparse.Namespace, runs: Sequence[Run]) -> int:
-    import torch
-
-    from evaluator.data import few, open_data, split_part
-    from evaluator.data_cache import decoded
-    from evaluator.measured_run import read_back, train_missing
-
-    torch.set_num_threads(args.threads)
-    both = recipes(args.epochs, args.images)
-    data = open_data(args.data)
-    side = both["short"].input
-    train, held, _ = split_part(data.train, len(data.classes), seed=0, held_out=HELD_OUT)
-    parts = (few(train, both["short"].images, seed=0), data.test, held)
-    sizes = [len(part) for part in parts]
-    say(f"{data.name}: {sizes[0]} images to train on, {sizes[1]} to test on, {sizes[2]} set aside")
-    header: dict[str, Any] = {
-        "recipes": {name: recipe.record() for name, recipe in both.items()},
-        "images": sizes,
-        "classes": list(data.classes),
-        "device": args.device,
-        "threads": args.threads,
-    }
-    rows = read_back(args.out, header, what="a benchmark", option="--out")
-    if rows:
-        say(f"{args.out} holds {len(rows)} rows; going on from there")
-    arrays = [(decoded(part, side), torch.from_numpy(part.labels.copy())) for part in parts]
-    command = f"python -m evaluator.measured --data DIR --out {args.out.name}"
-    for number, row in train_missing(
-        args.out, rows, runs, both, arrays, {"command": command}, header, args.jobs
-    ):
-        say(
-            f"{number} of {len(runs)}: {row.name}, {row.recipe}, seed {row.seed}: "
-            f"{row.accuracy:.2f} % in {row.cpu_s:.0f} s of processor, {row.seconds:.0f} s"
-        )
-    return 0
 
 
 if __name__ == "__main__":

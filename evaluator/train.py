@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluator.recipe import OPTIONS, RECIPES, Recipe, recipe
-from evaluator.train_options import add_place_options, check_least
-from space.command import Parser, run_command
+from evaluator.training.cli import add_place_options, check_least
+from evaluator.training.recipe import OPTIONS, RECIPES, Recipe, recipe
+from space.common.cli import Parser, run_command
 
 HELP = {
     "epochs": "instead of the recipe's",
@@ -96,7 +96,7 @@ def chosen_recipe(args: argparse.Namespace) -> Recipe:
 def _run(args: argparse.Namespace) -> int:
     used = chosen_recipe(args)
     check_least(args, {"seed": 0, "workers": 0, "threads": 1, "save_every": 0})
-    from evaluator.train_arch import read_network
+    from evaluator.training.source import read_network
 
     whole = read_network(" ".join(args.arch))
     out = args.out or _default_out(whole.name, args)
@@ -104,7 +104,7 @@ def _run(args: argparse.Namespace) -> int:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise ValueError(f"--out must be a folder, or a new one; got {out}") from None
-    from evaluator.train_run import train
+    from evaluator.training.run import train
 
     result = train(args, used, whole, out)
     if result is not None:

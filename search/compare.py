@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from space.command import DONE, Parser, run_command, say
+from space.common.cli import DONE, Parser, log, run_command
 
 if TYPE_CHECKING:
-    from search.compare_rows import Row, Source
+    from search.comparison.rows import PaperRow, Source
 
 
 def parser() -> Parser:
@@ -45,25 +45,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from search.compare_rows import compare, networks, open_source
+    from search.comparison.rows import compare_networks, networks, open_source
 
     target = args.target or ("gpu" if args.features_only else "arm")
     if args.batch is not None and args.batch < 1:
         raise ValueError(f"--batch must be at least 1; got {args.batch}")
     chosen = networks(args.network, args.budget, _size(args.input), args.features_only)
     source = open_source(target, args.batch)
-    rows = compare(chosen, source, target, args.features_only)
+    rows = compare_networks(chosen, source, target, args.features_only)
     if args.format == "json":
         print(json.dumps(_record(rows, source, args), indent=2))
     else:
-        from search.compare_show import print_features, print_rows
+        from search.comparison.report import print_features, print_rows
 
         (print_features if args.features_only else print_rows)(rows, source)
     if args.out is not None:
-        from search.compare_show import draw
+        from search.comparison.report import draw_comparison
 
-        draw(args.out, rows, source, target)
-        say(f"picture in {args.out}")
+        draw_comparison(args.out, rows, source, target)
+        log(f"picture in {args.out}")
     return DONE
 
 
@@ -77,9 +77,9 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(height), int(width)
 
 
-def _record(rows: Sequence[Row], source: Source, args: argparse.Namespace) -> dict[str, Any]:
-    from search.compare_order import orders
-    from search.record import provenance
+def _record(rows: Sequence[PaperRow], source: Source, args: argparse.Namespace) -> dict[str, Any]:
+    from search.comparison.order import orders
+    from search.result.record import provenance
 
     return {
         "latency": source.line,

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.labels_options import add_options, wanted
-from search.samplers import SAMPLERS
-from space.command import INTERRUPTED, Parser, run_command, say
+from search.labels.config import add_options, label_config
+from search.optimizer.sampler_names import SAMPLERS
+from space.common.cli import INTERRUPTED, Parser, log, run_command
 
 if TYPE_CHECKING:
-    from search.problem import Problem, Table
-    from search.study import Study
+    from search.optimizer.study import Study
+    from search.problem.problem import Problem
+from search.problem.target import target_table
 
 TRIALS = 500
 PATIENCE_S = 20.0  # what takes longer is said beforehand
@@ -81,14 +82,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from search.budget import parse_budgets
+    from search.problem.budget import parse_budgets
 
     budgets = parse_budgets(args.budget)
     if args.trials < 1:
         raise ValueError(f"--trials must be at least 1; got {args.trials}")
     if args.seed < 0:
         raise ValueError(f"--seed must be at least 0; got {args.seed}")
-    asked = wanted(args)
+    asked = label_config(args)
     table = target_table(args.target)
     out = args.out or _default_out(args)
     # A study that labels score is named after them; until they are known, any shows it was begun.
@@ -98,13 +99,13 @@ def _run(args: argparse.Namespace) -> int:
     if args.resume and not any(out.glob(begun)):
         raise ValueError(f"--resume needs a study in {out}; there is no {out / begun}")
 
-    from latency.guidelines_limits import load_limits
-    from search.labels_score import study_file
-    from search.problem import Problem
-    from search.study import Study
-    from space.files import locked
-    from space.guidelines import PAPER_LIMITS
-    from space.shufflenet_v2 import ShuffleNetV2Space
+    from latency.microbenchmarks.limits import load_limits
+    from search.labels.score import study_file
+    from search.optimizer.study import Study
+    from search.problem.problem import Problem
+    from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+    from space.common.files import locked
+    from space.cost.guidelines import PAPER_LIMITS
 
     relax = tuple(sorted(set(args.relax)))
     limits = PAPER_LIMITS if args.guidelines is None else load_limits(args.guidelines)
@@ -114,28 +115,28 @@ def _run(args: argparse.Namespace) -> int:
     with locked(out, "search"):
         labelling, judged = None, None
         if asked is not None:
-            from search.labels import Labelling
+            from search.labels.pipeline import LabelPipeline
 
             try:
-                labelling = Labelling.open(asked, problem, args.seed, out)
+                labelling = LabelPipeline.open(asked, problem, args.seed, out)
                 problem = labelling.scored()
             except KeyboardInterrupt:
                 return _stopped(out)
             judged = labelling.judged
         elif args.labels_from is not None:
-            from search.labels_given import given_score
+            from search.labels.from_benchmark import score_from_benchmark
 
-            problem, judged = given_score(problem, args.labels_from, out)
+            problem, judged = score_from_benchmark(problem, args.labels_from, out)
         for line in judged.lines() if judged is not None else ():
-            say(line)
+            log(line)
         path = out / study_file(problem.score)
         study = Study.open(problem, seed=args.seed, sampler=args.sampler, path=path)
         if study.trials:
-            say(f"{path} holds {study.trials} trials of this search; going on from there")
+            log(f"{path} holds {study.trials} trials of this search; going on from there")
         if not _search(study, args.trials):
-            say(f"stopped; {study.trials} finished trials are in {path}. The same command goes on")
+            log(f"stopped; {study.trials} finished trials are in {path}. The same command goes on")
             return INTERRUPTED
-        from search.answer import give  # torch and matplotlib: not before they are needed
+        from search.result.write import give  # torch and matplotlib: not before they are needed
 
         try:
             return give(args, problem, study, out, labelling, judged)
@@ -146,9 +147,9 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _stopped(out: Path) -> int:
-    from search.labels_file import FILE
+    from search.labels.store import FILE
 
-    say(f"stopped; finished trainings are in {out / FILE}. The same command goes on")
+    log(f"stopped; finished trainings are in {out / FILE}. The same command goes on")
     return INTERRUPTED
 
 
@@ -162,26 +163,10 @@ def _say_cost(problem: Problem) -> None:
     seconds = variants * (time.monotonic() - started)
     if seconds > PATIENCE_S:
         size = variants * sum(lookup.table.nbytes for lookup in tables)
-        say(
+        log(
             f"{variants} kinds of units to tabulate as they are met: up to about {seconds:.0f} s "
             f"and {size / 1e9:.1f} GB; relax fewer guidelines to need less"
         )
-
-
-def target_table(target: str) -> Table:
-    """The table of a target; builds a coarse one first for `cpu` if this host has none."""
-    from latency.table import load_table
-
-    try:
-        return load_table(target)
-    except FileNotFoundError:
-        if target != "cpu":
-            raise
-    from latency.build import ensure_host_table
-
-    ensure_host_table()
-    # As the next run will read it: a study knows its table by what the file says.
-    return load_table(target)
 
 
 def _default_out(args: argparse.Namespace) -> Path:
@@ -228,7 +213,7 @@ def _search(study: Study, trials: int) -> bool:
     except KeyboardInterrupt:
         return False
     if study.trials < trials:
-        say(f"every architecture of the space was tried: {study.trials} trials")
+        log(f"every architecture of the space was tried: {study.trials} trials")
     return True
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latency.op_model import OpCostModel
-from latency.table import load_table
-from search.budget import parse_budgets
-from search.problem import Problem
-from space.shufflenet_v2 import ShuffleNetV2Space
-from space.slots import Architecture
+from latency.table.load import load_table
+from latency.table.op_model import OpCostModel
+from search.problem.budget import parse_budgets
+from search.problem.problem import Problem
+from space.architectures.search_space import Architecture
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 
 ROOT = Path(__file__).resolve().parent.parent
 ALL = ("g1", "g2", "g3", "g4")
@@ -101,7 +101,7 @@ def problem(space: ShuffleNetV2Space, arm: OpCostModel) -> Problem:
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Enough pictures for a tenth of each class of the training part to be set aside: 20 each."""
-    from pictures import image_folder
+    from tests.helpers.images import image_folder
 
     return image_folder(tmp_path_factory.mktemp("more"), each=20)
 
@@ -109,7 +109,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of a few small images of three classes."""
-    from pictures import image_folder
+    from tests.helpers.images import image_folder
 
     return image_folder(tmp_path_factory.mktemp("small-images"))
 

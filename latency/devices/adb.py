@@ -16,9 +16,9 @@ import threading
 from shutil import which
 from typing import Any
 
-from latency.devices import Say
 from latency.devices.android import PushedPython, debian_python
 from latency.devices.archive import worker_archive
+from latency.devices.session import Say
 from latency.devices.transport import DroppedError, Stream
 
 FOLDER = "/data/local/tmp/g4nas"  # where adb's user may write and run

@@ -14,8 +14,8 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from latency.devices import Say
-from latency.emulator.sysroot import arm64_sysroot
+from latency.devices.session import Say
+from latency.devices.sysroot import arm64_sysroot
 
 KEPT = ("lib/", "usr/lib/", "usr/bin/python3")
 LEFT_OUT = ("/systemd/", "/test/", "/idlelib/", "/ensurepip/", "/__pycache__/", "/apt/", "/dpkg/")

@@ -1,5 +1,4 @@
-"""The one file that is pushed to a device: the worker and the engines' runners, as a zip archive
-that Python runs."""
+"""The one file that is pushed to a device: `latency/ondevice/`, as a zip that Python runs."""
 
 from __future__ import annotations
 
@@ -9,27 +8,27 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent.parent
-MODULES = ("__init__", "emulation", "machine", "timing", "worker", "worker_main")
-START = "import sys\nfrom latency.worker_main import main\nmain(sys.argv[1])\n"
+FOLDER = Path(__file__).resolve().parent.parent / "ondevice"
+START = "import sys\nfrom latency.ondevice.main import main\nmain(sys.argv[1])\n"
 DATE = (1980, 1, 1, 0, 0, 0)  # the same bytes at any time
 
 
 @cache
 def worker_archive() -> tuple[str, bytes]:
     """(file name, content); the name changes with the content."""
-    paths = [PACKAGE / f"{name}.py" for name in MODULES]
-    paths += sorted((PACKAGE / "runners").glob("*.py"))
+    paths = sorted(path for path in FOLDER.rglob("*.py"))
     files = {
-        f"latency/{path.relative_to(PACKAGE).as_posix()}": path.read_bytes() for path in paths
+        f"latency/ondevice/{path.relative_to(FOLDER).as_posix()}": path.read_bytes()
+        for path in paths
     }
-    data = zip_bytes({**files, "__main__.py": START.encode()})
+    # The package's own `__init__` knows the whole project; a device gets an empty one.
+    data = zip_bytes({**files, "latency/__init__.py": b"", "__main__.py": START.encode()})
     return f"g4nas-worker-{hashlib.sha256(data).hexdigest()[:12]}.pyz", data
 
 
 def has_runner(engine: str) -> bool:
     """Whether an engine can run where only that archive is."""
-    return (PACKAGE / "runners" / f"{engine}.py").is_file()
+    return (FOLDER / "runners" / f"{engine}.py").is_file()
 
 
 def zip_bytes(files: dict[str, bytes], *, compress: bool = False) -> bytes:

@@ -63,7 +63,7 @@ def _drift(states: Sequence[dict[str, Any]]) -> list[str]:
     if heat and max(heat) >= HOT:
         found.append(f"it went from {heat[0]:.0f} to {max(heat):.0f} degrees Celsius: cool it")
     if states and "sm_clock_mhz" in states[0]:
-        from latency.engines.cuda_facts import slowed
+        from latency.engines.torch.cuda_facts import slowed
 
         found += slowed(states)
     return found

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from latency import machine
-from latency.devices import Steady, Timed, of_each
 from latency.devices.health import GPU_STATE
-from latency.engines import Engine
-from latency.machine import state
-from latency.measure import Chain
-from latency.timing import time_rounds
+from latency.devices.session import Steady, Timed, of_each
+from latency.engines.base import Engine
+from latency.ondevice import host as machine
+from latency.ondevice.host import state
+from latency.ondevice.timing import time_rounds
+from space.network.block import Chain
 
 
 class LocalSession:

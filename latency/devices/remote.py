@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from latency.devices import Say, Steady, Timed, of_each
+from latency.devices.session import Say, Steady, Timed, of_each
 from latency.devices.transport import DroppedError, Stream, Transport
-from latency.engines import Engine, FileEngine, Model
-from latency.measure import Chain
-from latency.worker import PROTOCOL, model_digest
+from latency.engines.base import Engine, FileEngine, Model
+from latency.ondevice.server import PROTOCOL, model_digest
+from space.network.block import Chain
 
 TRIES = 6  # to connect again after a connection was lost
 BACKOFF_S = 1.0  # before the first try; twice as long before each next one

@@ -17,10 +17,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from latency.devices import Say
 from latency.devices.archive import zip_bytes
-from latency.engines import ENGINES
-from space.files import cache_dir
+from latency.devices.session import Say
+from latency.engines.registry import ENGINES
+from space.common.files import cache_dir
 
 # Not needed to run: the tests and headers of packages, and what runs models on other hardware.
 LEFT_OUT = re.compile(r"(^|/)(tests?|include|__pycache__|transformers|quantization|tools)/")

@@ -1,1 +1,1 @@
-"""Running an engine's aarch64 code on another machine, and telling what it would cost there."""
+"""What an ARM core would take, estimated from counted instructions."""

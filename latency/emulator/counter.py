@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from latency.devices.sysroot import Sysroot
 from latency.emulator.cores import Core, plain_files
-from latency.emulator.sysroot import Sysroot
 from latency.emulator.tools import counter_plugin, plugin_qemu
 
 RUNS = 2  # of each network; the one with fewer instructions counts

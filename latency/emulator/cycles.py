@@ -14,7 +14,7 @@ from pathlib import Path
 
 from latency.emulator.cores import Core
 from latency.emulator.tools import Program, llvm_tool
-from space.files import cache_dir
+from space.common.files import cache_dir
 
 RUNS = 40
 SHARE = 0.995  # of a region's instructions: the blocks that are analysed

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
+from latency.devices.sysroot import Sysroot, arm64_sysroot
 from latency.emulator.cores import Core
 from latency.emulator.counter import Job, count_networks
 from latency.emulator.cycles import CycleTable
-from latency.emulator.sysroot import Sysroot, arm64_sysroot
 from latency.emulator.tools import llvm_tool, plugin_qemu
-from space.files import cache_dir
+from space.common.files import cache_dir
 
 ENGINES = {"ncnn": ("ncnn", "numpy")}  # engine -> wheels of its sysroot
 COUNTER_VERSION = 1  # of what is counted, and how a run is prepared

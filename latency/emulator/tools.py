@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from latency.emulator import apt
-from latency.emulator.sysroot import made_folder, mark_whole
-from space.files import cache_dir
+from latency.devices import apt
+from latency.devices.sysroot import made_folder, mark_whole
+from space.common.files import cache_dir
 
 COUNTER = Path(__file__).parent / "counter.c"
 LLVM = 19  # its scheduling models are the ones that were judged

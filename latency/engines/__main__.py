@@ -36,7 +36,7 @@ def open_engines(names: Sequence[str], threads: int = 1) -> tuple[list[Any], lis
     Raises:
         ValueError: an unknown name.
     """
-    from latency.engines import ENGINES, get_engine
+    from latency.engines.registry import ENGINES, get_engine
 
     found, rows = [], []
     for name in names:
@@ -59,7 +59,7 @@ def time_network(
     in use has, and then timed. A row has `prepare_s`, `median_s` and `spread` (IQR / median)."""
     import numpy as np
 
-    from latency.timing import WARM_UP, clock_step, loops_for, timed
+    from latency.ondevice.timing import WARM_UP, clock_step, loops_for, timed
 
     runs, rows = [], []
     for engine in engines:
@@ -82,8 +82,8 @@ def time_network(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 no engine can run here, 2 wrong usage."""
     args = parser().parse_args(arguments)
-    from latency import machine
-    from latency.engines import ENGINES
+    from latency.engines.registry import ENGINES
+    from latency.ondevice import host as machine
 
     names = args.engines.split(",") if args.engines else [n for n in ENGINES if n != "null"]
     try:
@@ -97,10 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError("this machine is emulated: its wall time is not latency")
         engines, rows = open_engines(names, args.threads)
         if args.network:
-            from space.zoo import find
+            from space.zoo.catalog import published_network
 
             timed = time_network(
-                find(args.network).network().blocks,
+                published_network(args.network).network().blocks,
                 engines,
                 batch=args.batch,
                 rounds=args.rounds,

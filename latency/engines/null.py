@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from latency.engines import FileEngine, Model, input_shape
-from latency.lowering import Weights
-from space.block import Block
-from space.op import Op
+from latency.engines.base import FileEngine, Model, input_shape
+from latency.engines.lowering import Weights
+from space.graph.op import Op
+from space.network.block import Block
 
 STEP_S = 2e-6
 RUN_S = 1e-5

@@ -1,0 +1,1 @@
+"""How well a score ranks publicly trained networks."""

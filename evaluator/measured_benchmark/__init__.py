@@ -1,0 +1,1 @@
+"""How networks of the space rank after one short recipe."""

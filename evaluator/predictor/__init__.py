@@ -1,0 +1,1 @@
+"""What accuracy follows from 20 to 100 labels."""

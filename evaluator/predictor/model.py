@@ -1,0 +1,213 @@
+"""Accuracy from 20 to 100 labels: `Predictor.fit(...)`, then one call for a whole array of genes.
+
+The labels' logarithm of the error (100 % - accuracy) is fitted, in which gains add up better than
+in accuracy; ranks are the same. `python -m evaluator.predictor nats-sss` judges it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluator.predictor.encoding import Encoding, Floats, Scores
+from evaluator.predictor.gaussian_process import GaussianProcess
+from evaluator.predictor.ridge import Ridge, folds
+from space.architectures.search_space import SearchSpace
+
+Engine = Ridge | GaussianProcess
+ENGINES: dict[str, type[Ridge] | type[GaussianProcess]] = {"ridge": Ridge, "gp": GaussianProcess}
+LEAST_LABELS = 10
+LEAST_ERROR = 0.01
+"""%: an accuracy of 100 counts as 99.99, for the logarithm's sake."""
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A fitted predictor. `genes`, `scores`, `accuracy`: the labels it was fitted on.
+
+    `cross_validated`: rank correlation of predictions for labels left out, constants chosen
+    anew without them; what to expect on networks like the labelled ones.
+    """
+
+    engine: str
+    encoding: Encoding
+    genes: NDArray[np.int64]
+    scores: Scores
+    accuracy: Floats
+    constants: tuple[float, ...]
+    cross_validated: float | None
+    model: Engine = field(init=False, repr=False)
+    tables: tuple[tuple[int, Floats], ...] = field(init=False, repr=False)
+
+    DEFAULT: ClassVar[str] = "gp"
+
+    def __post_init__(self) -> None:
+        trend, hot = self._columns(self.genes, self.scores)
+        model = ENGINES[self.engine].fit(self.constants, trend, hot, to_log(self.accuracy))
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "tables", _tables(self.encoding, model))
+
+    @classmethod
+    def fit(
+        cls,
+        space: SearchSpace,
+        genes: NDArray[np.integer],
+        accuracy: Floats,
+        *,
+        scores: Scores | None = None,
+        engine: str = DEFAULT,
+        seed: int = 0,
+        validate: bool = True,
+    ) -> Predictor:
+        """Fit on labels: genes int [n, slots], accuracy [n] in %, training-free scores by name.
+
+        `validate` costs five more fits and gives `cross_validated`.
+
+        Raises:
+            ValueError: fewer than 10 labels, labels of a wrong shape, out of 0 ... 100, not a
+                number or all equal; an unknown engine; genes or scores that do not fit the space.
+        """
+        if engine not in ENGINES:
+            raise ValueError(f"`engine` must be one of {', '.join(ENGINES)}; got {engine!r}.")
+        genes, accuracy = np.asarray(genes), np.asarray(accuracy, dtype=float)
+        if accuracy.shape != (len(genes),) or len(genes) < LEAST_LABELS:
+            raise ValueError(
+                f"labels must be one accuracy for each of at least {LEAST_LABELS} networks; got "
+                f"shape {accuracy.shape} for {len(genes)} networks."
+            )
+        if not (np.isfinite(accuracy).all() and accuracy.min() >= 0 and accuracy.max() <= 100):
+            raise ValueError("accuracies must be in 0 ... 100 %; some are not, or not numbers.")
+        if np.ptp(accuracy) == 0:
+            raise ValueError(f"accuracies must differ; all are {accuracy[0]:g} %.")
+        scores = {name: np.asarray(v, dtype=float) for name, v in (scores or {}).items()}
+        encoding = Encoding.of(space, scores)
+        encoding.check(genes, scores)
+        trend, hot = encoding.trend(genes, scores), encoding.hot(genes)
+        rng, y, kind = np.random.default_rng(seed), to_log(accuracy), ENGINES[engine]
+        constants = kind.choose(trend, hot, y, rng)
+        validated = None
+        if validate:
+            left_out, fold = np.empty(len(y)), folds(len(y), rng)
+            for held in range(int(fold.max()) + 1):
+                out = fold == held
+                kept = trend[~out], hot[~out], y[~out]
+                model = kind.fit(kind.choose(*kept, rng), *kept)
+                left_out[out] = model.mean(trend[out], hot[out])
+            validated = _spearman(left_out, y)
+        return cls(
+            engine, encoding, genes.astype(np.int64), scores, accuracy, constants, validated
+        )
+
+    def _columns(self, genes: NDArray[np.integer], scores: Scores) -> tuple[Floats, Floats]:
+        return self.encoding.trend(genes, scores), self.encoding.hot(genes)
+
+    def predict(self, genes: NDArray[np.integer], scores: Scores | None = None) -> Floats:
+        """Accuracy in %, [n], of genes int [n, slots]; `scores` as the predictor was fitted on.
+
+        Raises:
+            ValueError: genes or scores do not fit.
+        """
+        scores = scores or {}
+        genes = np.asarray(genes)
+        self.encoding.check(genes, scores)
+        total = np.full(len(genes), self.model.offset)
+        for column, table in self.tables:
+            total += table.take(genes[:, column])
+        weights = self.model.trend_weights[self.encoding.width - len(self.encoding.scores) :]
+        for weight, values in zip(weights, self.encoding.standard(scores), strict=True):
+            total += weight * values
+        if isinstance(self.model, GaussianProcess):
+            total += self.model.bent(self.encoding.trend(genes, scores))
+        return from_log(total)
+
+    def predict_interval(
+        self, genes: NDArray[np.integer], scores: Scores | None = None, *, deviations: float = 1.0
+    ) -> tuple[Floats, Floats, Floats]:
+        """Accuracy in % with its lower and upper end, so many deviations of a new label away.
+
+        Raises:
+            ValueError: genes or scores do not fit, or the engine is not the Gaussian process.
+        """
+        if not isinstance(self.model, GaussianProcess):
+            raise ValueError(f"only a predictor of engine gp has intervals; got {self.engine}.")
+        scores = scores or {}
+        genes = np.asarray(genes)
+        self.encoding.check(genes, scores)
+        mean, deviation = self.model.mean_and_deviation(*self._columns(genes, scores))
+        reach = deviations * deviation
+        return from_log(mean), from_log(mean - reach), from_log(mean + reach)
+
+    def to_json(self) -> str:
+        """Labels and constants as text; `from_json` predicts the same from it."""
+        data = {
+            "format": FORMAT,
+            "engine": self.engine,
+            **self.encoding.to_json(),
+            "constants": list(self.constants),
+            "cross_validated": self.cross_validated,
+            "labels": {
+                "genes": self.genes.tolist(),
+                "scores": {name: values.tolist() for name, values in self.scores.items()},
+                "accuracy": self.accuracy.tolist(),
+            },
+        }
+        return json.dumps(data) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Predictor:
+        """ValueError unless `text` is what `to_json` writes."""
+        try:
+            data = json.loads(text)
+            if data["format"] != FORMAT:
+                raise ValueError(f"format {data['format']}, and this program reads {FORMAT}")
+            labels: Mapping[str, Any] = data["labels"]
+            return cls(
+                str(data["engine"]),
+                Encoding.from_json(data),
+                np.array(labels["genes"], dtype=np.int64),
+                {str(n): np.array(v, dtype=float) for n, v in labels["scores"].items()},
+                np.array(labels["accuracy"], dtype=float),
+                tuple(float(value) for value in data["constants"]),
+                data["cross_validated"],
+            )
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            reason = f"{error}" if isinstance(error, ValueError) else f"no {error}"
+            raise ValueError(f"must be a predictor as `to_json` writes it; got {reason}") from None
+
+
+def to_log(accuracy: Floats) -> Floats:
+    """- log of the error in %."""
+    return -np.log(np.maximum(100 - accuracy, LEAST_ERROR))
+
+
+def from_log(value: Floats) -> Floats:
+    return 100 - np.exp(-value)
+
+
+def _tables(encoding: Encoding, model: Engine) -> tuple[tuple[int, Floats], ...]:
+    """(column, [choices]): what each choice of a slot adds, trend and one-hot together."""
+    trend_weights, hot_weights = model.trend_weights, model.hot_weights
+    tables, trends, hots = [], 0, 0
+    for column in encoding.open_columns:
+        count = encoding.slots[column].open_choices
+        table = np.zeros(count)
+        values = encoding.trend_values(column)
+        if values is not None:
+            table += values * trend_weights[trends]
+            trends += 1
+        table += hot_weights[hots : hots + count]
+        hots += count
+        tables.append((column, table))
+    return tuple(tables)
+
+
+def _spearman(a: Floats, b: Floats) -> float:
+    from scipy import stats
+
+    return float(stats.spearmanr(a, b).statistic) if np.ptp(a) > 0 else 0.0

@@ -1,0 +1,100 @@
+"""The closed-form score of a space's genes: a sum of small tables, each over one or two slots.
+
+Slots that break a guideline are scored by the fan-in they leave to the 1x1 convolutions of a unit,
+so that opening them is no free gain: `groups` g costs log(g) / 2 and `bottleneck` r gains
+log(r) / 2 per unit of stage weight (geometric mean of channels and fan-in; of the fan-ins of both
+convolutions). Fragments, residual and extra ReLU leave the score as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluator.score.closed_form import ClosedForm, mean_log_split
+from space.architectures.search_space import SearchSpace
+
+Floats = NDArray[np.float64]
+CHUNK = 8192  # rows that stay in the cache
+FIRST_SPLIT = 0.5  # of a stage's first unit, the one of stride 2
+STAGE_SLOTS = ("width", "depth", "split", "kernel")
+NEUTRAL = ("fragments", "residual", "extra_relu")
+FREE_SCORES = ("closed form", "log FLOPs", "log params")
+"""The training-free scores that cost nothing, which a predictor is fitted with."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """What the choices in some slots add: `columns` of the genes index `table`."""
+
+    columns: tuple[int, ...]
+    table: Floats
+
+
+def terms(space: SearchSpace, form: ClosedForm | None = None) -> tuple[Term, ...]:
+    """The terms whose sum is the score; each depends on one slot, or on a stage's depth and split.
+
+    Raises:
+        ValueError: the space has a slot that the score does not know.
+    """
+    form = form or ClosedForm()
+    columns = {slot.name: column for column, slot in enumerate(space.slots)}
+    values = {
+        slot.name: np.array([float(choice) for choice in slot.choices])
+        for slot in space.slots
+        if slot.name not in NEUTRAL
+    }
+    stages = [name.removeprefix("width") for name in columns if name.startswith("width")]
+    scale = form.scale(len(stages))
+    found: dict[tuple[str, ...], Floats] = {}
+    for stage, weight in zip(stages, scale, strict=True):
+        width, depth, split, kernel = (values.pop(f"{name}{stage}") for name in STAGE_SLOTS)
+        shares = mean_log_split(np.log(split), np.log(FIRST_SPLIT), depth[:, None])
+        found[(f"width{stage}",)] = weight * form.width_term(width)
+        found[(f"kernel{stage}",)] = weight * form.kernel_term(kernel)
+        found[f"depth{stage}", f"split{stage}"] = weight * (
+            form.depth_term(depth)[:, None] + shares
+        )
+    for name, weight in (
+        ("stem", form.carried / form.growth),
+        ("head", form.carried * scale[-1]),
+        ("groups", -0.5 * scale.sum()),
+        ("bottleneck", 0.5 * scale.sum()),
+    ):
+        if name in values:
+            found[(name,)] = weight * np.log(values.pop(name))
+    if values:
+        raise ValueError(f"the closed form knows no slot {', '.join(values)} of {space.name}.")
+    return tuple(Term(tuple(columns[n] for n in names), table) for names, table in found.items())
+
+
+def score_genes(
+    space: SearchSpace, genes: NDArray[np.integer], form: ClosedForm | None = None
+) -> Floats:
+    """The closed-form score of `genes`, int [n, slots] as `space.check` accepts them; [n]."""
+    n, slots = genes.shape
+    if slots != len(space.slots):
+        raise ValueError(
+            f"genes must be [n, {len(space.slots)}]; got shape {genes.shape}."
+        )
+    total = np.zeros(n)
+    parts = terms(space, form)
+    for start in range(0, n, CHUNK):
+        rows = genes[start : start + CHUNK]
+        by_slot = np.ascontiguousarray(rows.T).astype(np.intp)
+        for part in parts:
+            index = by_slot[part.columns[0]]
+            for column, size in zip(part.columns[1:], part.table.shape[1:], strict=True):
+                index = index * size + by_slot[column]
+            total[start : start + CHUNK] += part.table.take(index)
+    return total
+
+
+def free_scores(
+    space: SearchSpace, genes: NDArray[np.integer], flops: Floats, params: Floats
+) -> dict[str, Floats]:
+    """FREE_SCORES of `genes`, int [n, slots], whose FLOPs and parameters, [n], are known."""
+    found = (score_genes(space, genes), np.log(flops), np.log(params))
+    return dict(zip(FREE_SCORES, found, strict=True))

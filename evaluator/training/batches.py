@@ -1,0 +1,213 @@
+"""Batches of a data set, each a function of seed and step alone.
+
+No sampler and no random generator has a state to save: the order of an epoch comes from the seed
+and the epoch, the augmentation of a batch from the seed and the step (or, decoded on the fly, of
+an image from the seed, the epoch and its index). So training can stop anywhere and go on with the
+very batches it would have had, with any number of workers, and processes share each batch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evaluator.data.cache import Pixels
+from evaluator.data.dataset import DataError, Part
+from evaluator.training.process import SINGLE_PROCESS, ProcessShare
+from evaluator.training.recipe import Recipe
+
+Batch = tuple[Tensor, Tensor]
+# ImageNet's channel means and standard deviations, as torchvision's models take them.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+TEST_BATCH = 250
+ORDER, AUGMENT = 1, 2  # keep the streams of random numbers apart
+
+
+def seeded(*numbers: int) -> torch.Generator:
+    """A generator whose stream depends on all the numbers."""
+    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) >> 1)
+
+
+@dataclass(eq=False)
+class Order:
+    """Which images a step takes: a seeded permutation for each epoch."""
+
+    images: int
+    recipe: Recipe
+    seed: int
+    _last: tuple[int, Tensor | None] = field(default=(-1, None))
+
+    def indices(self, step: int) -> tuple[int, Tensor]:
+        """(epoch, int64 [batch]) of a step; fewer where the data set is smaller than a batch."""
+        epoch, place = divmod(step, self.recipe.steps_per_epoch(self.images))
+        if self._last[0] != epoch:
+            generator = seeded(self.seed, ORDER, epoch)
+            self._last = epoch, torch.randperm(self.images, generator=generator)
+        order = self._last[1]
+        assert order is not None
+        return epoch, order[place * self.recipe.batch : (place + 1) * self.recipe.batch]
+
+
+@dataclass(eq=False)
+class ArrayBatches:
+    """Batches from decoded images, augmented all at once on `device`."""
+
+    pixels: Pixels
+    labels: Tensor
+    recipe: Recipe
+    seed: int
+    share: ProcessShare = SINGLE_PROCESS
+    device: str = "cpu"
+
+    def train(self, first: int, last: int) -> Iterator[Batch]:
+        """Images [n, 3, side, side] and labels [n] of steps first .. last - 1."""
+        order = Order(len(self.labels), self.recipe, self.seed)
+        side = self.pixels.shape[1]
+        margin = side // 8 if self.recipe.augment == "crop" else 0
+        for step in range(first, last):
+            _, chosen = order.indices(step)
+            generator = seeded(self.seed, AUGMENT, step)
+            draws = torch.rand(len(chosen), 3, generator=generator)
+            mine, draws = self.share.of(chosen), self.share.of(draws).to(self.device)
+            x = torch.from_numpy(self.pixels[mine.numpy()]).to(self.device)
+            yield normalised(shifted(x, draws, margin)), self.labels[mine].to(self.device)
+
+    def test(self) -> Iterator[Batch]:
+        """All images in order, unchanged; each process takes every world-th batch."""
+        starts = range(0, len(self.labels), TEST_BATCH)[self.share.rank :: self.share.world]
+        for start in starts:
+            x = torch.from_numpy(np.array(self.pixels[start : start + TEST_BATCH]))
+            labels = self.labels[start : start + TEST_BATCH]
+            yield normalised(x.to(self.device)), labels.to(self.device)
+
+
+def shifted(x: Tensor, draws: Tensor, margin: int) -> Tensor:
+    """Each image shifted by up to `margin` pixels, what is outside mirrored, and flipped half the
+    time. `x`: [n, side, side, 3]; `draws`: [n, 3] in 0..1 for rows, columns and the flip."""
+    side = x.shape[1]
+    line = torch.arange(side, device=x.device)
+    offset = (draws[:, :2] * (2 * margin + 1)).long() - margin
+    rows = _mirrored(line + offset[:, :1], side)
+    columns = _mirrored(line + offset[:, 1:], side)
+    columns = torch.where(draws[:, 2:] < 0.5, columns.flip(1), columns)
+    image = torch.arange(len(x), device=x.device)[:, None, None]
+    return x[image, rows[:, :, None], columns[:, None, :]]
+
+
+def _mirrored(index: Tensor, side: int) -> Tensor:
+    index = index.abs()
+    return torch.where(index >= side, 2 * (side - 1) - index, index)
+
+
+def normalised(x: Tensor) -> Tensor:
+    """uint8 [n, side, side, 3] as float [n, 3, side, side], channels last in memory."""
+    mean = torch.tensor(MEAN, device=x.device) * 255
+    std = torch.tensor(STD, device=x.device) * 255
+    return ((x.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+class Decoded(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """Images decoded and transformed one at a time; item: (epoch, index), epoch -1 for a test."""
+
+    def __init__(self, part: Part, recipe: Recipe, seed: int) -> None:
+        self.part, self.seed = part, seed
+        self.changes = {True: transforms(recipe, train=True), False: transforms(recipe)}
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def __getitem__(self, item: tuple[int, int]) -> tuple[Tensor, int] | str:
+        epoch, index = item
+        try:
+            image = self.part.image(index)
+        except DataError as error:
+            return str(error)  # an exception from a worker would arrive as its whole traceback
+        with torch.random.fork_rng(devices=[]):
+            state = seeded(self.seed, AUGMENT, epoch + 1, index).initial_seed()
+            torch.default_generator.manual_seed(state)
+            return self.changes[epoch >= 0](image), int(self.part.labels[index])
+
+
+def transforms(recipe: Recipe, *, train: bool = False) -> Any:
+    """torchvision's transforms of a recipe, from a PIL image to float [3, input, input]."""
+    from torchvision.transforms import v2
+
+    side = recipe.input
+    if not train:
+        # 256 for 224, as is usual; images of CIFAR's kind are not cut
+        whole = side if side <= 64 else round(side * 8 / 7)
+        steps: list[Any] = [v2.Resize(whole), v2.CenterCrop(side)]
+    elif recipe.augment == "scale":
+        steps = [v2.RandomResizedCrop(side, scale=(0.25, 1.0)), v2.RandomHorizontalFlip()]
+    else:
+        margin = side // 8 if recipe.augment == "crop" else 0
+        steps = [v2.Resize(side), v2.CenterCrop(side), v2.RandomHorizontalFlip()]
+        steps += [v2.RandomCrop(side, padding=margin, padding_mode="reflect")] if margin else []
+    last = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+    return v2.Compose([*steps, *last])
+
+
+@dataclass(eq=False)
+class DecodedBatches:
+    """Batches decoded on the fly by `workers` processes (0: by this one)."""
+
+    part: Part
+    recipe: Recipe
+    seed: int
+    share: ProcessShare = SINGLE_PROCESS
+    device: str = "cpu"
+    workers: int = 0
+
+    def train(self, first: int, last: int) -> Iterator[Batch]:
+        """Images [n, 3, input, input] and labels [n] of steps first .. last - 1."""
+        order = Order(len(self.part), self.recipe, self.seed)
+
+        def lists() -> Iterator[list[tuple[int, int]]]:
+            for step in range(first, last):
+                epoch, chosen = order.indices(step)
+                yield [(epoch, int(index)) for index in self.share.of(chosen)]
+
+        return self._batches(lists())
+
+    def test(self) -> Iterator[Batch]:
+        """All images in order; each process takes every world-th batch."""
+        starts = range(0, len(self.part), TEST_BATCH)[self.share.rank :: self.share.world]
+        stops = [min(start + TEST_BATCH, len(self.part)) for start in starts]
+        return self._batches(
+            [[(-1, i) for i in range(a, b)] for a, b in zip(starts, stops, strict=True)]
+        )
+
+    def _batches(self, lists: Any) -> Iterator[Batch]:
+        with warnings.catch_warnings():  # more processes than cores is the user's choice
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            loader = torch.utils.data.DataLoader(
+                Decoded(self.part, self.recipe, self.seed),
+                batch_sampler=lists,
+                num_workers=self.workers,
+                multiprocessing_context="fork" if self.workers else None,
+                collate_fn=_collated,
+                generator=torch.Generator(),  # or it would draw from the global one
+                pin_memory=self.device.startswith("cuda"),
+            )
+            batches = iter(loader)
+        for batch in batches:
+            if isinstance(batch, str):
+                raise DataError(batch)
+            x, y = batch
+            layout = torch.channels_last
+            yield x.to(self.device, memory_format=layout, non_blocking=True), y.to(self.device)
+
+
+def _collated(items: list[tuple[Tensor, int] | str]) -> Batch | str:
+    for item in items:
+        if isinstance(item, str):
+            return item
+    pairs = [item for item in items if not isinstance(item, str)]
+    return torch.stack([x for x, _ in pairs]), torch.tensor([y for _, y in pairs])

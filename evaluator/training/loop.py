@@ -1,0 +1,253 @@
+"""The training itself: steps, evaluation, averaged weights, and a state that continues exactly."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from evaluator.training.allocator import keep_freed_memory
+from evaluator.training.batches import Batch
+from evaluator.training.depthwise import quickened
+from evaluator.training.process import SINGLE_PROCESS, ProcessShare
+from evaluator.training.recipe import Recipe
+from space.network.network import Network
+from space.network.torch_module import build_module
+
+
+class Batches(Protocol):
+    """Where the loop gets its data."""
+
+    def train(self, first: int, last: int) -> Iterator[Batch]: ...
+
+    def test(self) -> Iterator[Batch]: ...
+
+
+class DivergedError(ArithmeticError):
+    """The loss is no longer a number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """What an epoch came to; accuracies in percent, `seconds` of wall time since the start."""
+
+    epoch: int
+    step: int
+    lr: float
+    train_loss: float
+    test_loss: float
+    test_accuracy: float
+    seconds: float
+
+
+@dataclass(eq=False)
+class Training:
+    """A network in training. `run` goes on from `step`; `state` and `load` carry it over.
+
+    `images`: how many there are to train on. One seed gives one result on one CPU with one number
+    of threads.
+    """
+
+    network: Network
+    recipe: Recipe
+    images: int
+    data: Batches
+    tests: Batches
+    seed: int = 0
+    device: str = "cpu"
+    amp: bool = False
+    share: ProcessShare = SINGLE_PROCESS
+    check_every: int = 1
+    step: int = 0
+    losses: tuple[float, int] = (0.0, 0)
+    seconds: float = 0.0
+    history: list[Epoch] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        module = build_module(self.network, self.seed).to(self.device)
+        # Among processes, gradients of 1x1 weights would differ in strides from DDP's buckets.
+        layout = torch.channels_last if self.share.world == 1 else torch.contiguous_format
+        module = module.to(memory_format=layout)  # type: ignore[call-overload]
+        self.module: nn.Module = quickened(module) if self.share.world == 1 else module
+        self.total = self.recipe.total_steps(self.images)
+        self.epoch_steps = self.recipe.steps_per_epoch(self.images)
+        self.optimizer = torch.optim.SGD(
+            _groups(self.module, self.recipe),
+            lr=self.recipe.lr,
+            momentum=self.recipe.momentum,
+            nesterov=self.recipe.nesterov,
+        )
+        self.averaged: dict[str, Tensor] = {}
+        if self.recipe.ema:
+            self.averaged = {k: v.clone() for k, v in self.module.state_dict().items()}
+        kind = self.device.partition(":")[0]
+        half = kind == "cpu" or (kind == "cuda" and torch.cuda.is_bf16_supported())
+        self.dtype = torch.bfloat16 if half else torch.float16
+        self.scaler = torch.amp.GradScaler(kind, enabled=self.amp and not half)
+        self.forward: Callable[[Tensor], Tensor] = self.module
+        if self.share.world > 1:
+            self.forward = nn.parallel.DistributedDataParallel(self.module)
+
+    def run(self, *, steps: int | None = None) -> Iterator[int]:
+        """Train to the end, or for `steps` steps; yields after each step, evaluated if it ends an
+        epoch or the training.
+
+        Raises:
+            DivergedError: the loss or a weight is not a number any more.
+            DataError: an image is damaged.
+        """
+        last = self.total if steps is None else min(self.total, self.step + steps)
+        if self.device == "cpu":
+            keep_freed_memory()
+        started = time.perf_counter() - self.seconds
+        total_loss = torch.tensor(self.losses[0], dtype=torch.float64)
+        self.module.train()
+        for x, labels in self.data.train(self.step, last):
+            loss = self._one(x, labels)
+            if self.step % self.check_every == 0:
+                self._check(loss)
+            total_loss += loss.detach().double().cpu() if self.check_every == 1 else 0.0
+            self.step += 1
+            self.seconds = time.perf_counter() - started
+            self.losses = (float(total_loss), self.losses[1] + 1)
+            if self.step % self.epoch_steps == 0 or self.step == self.total:
+                self._check(loss)
+                self._finish_epoch(loss)
+                total_loss.zero_()
+                self.module.train()
+            yield self.step
+
+    def _one(self, x: Tensor, labels: Tensor) -> Tensor:
+        factor = self.recipe.lr_factor(self.step, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.lr * factor
+        self.optimizer.zero_grad(set_to_none=True)
+        kind = self.device.partition(":")[0]
+        with torch.autocast(kind, dtype=self.dtype, enabled=self.amp):
+            smoothing = self.recipe.label_smoothing
+            loss = functional.cross_entropy(self.forward(x), labels, label_smoothing=smoothing)
+        self.scaler.scale(loss).backward()
+        if self.recipe.clip:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.averaged:
+            self._average()
+        return loss
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # Short runs would keep their first weights: average over a tenth of what was done.
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        for name, value in self.module.state_dict().items():
+            if value.is_floating_point():
+                self.averaged[name].lerp_(value, 1 - decay)
+            else:
+                self.averaged[name].copy_(value)
+
+    def _check(self, loss: Tensor) -> None:
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"the loss is {value} at step {self.step + 1} of {self.total}, learning "
+                f"rate {self.optimizer.param_groups[0]['lr']:.3g}: lower --lr"
+            )
+
+    def _finish_epoch(self, loss: Tensor) -> None:
+        mean = self.losses[0] / self.losses[1] if self.check_every == 1 else float(loss.detach())
+        test_loss, accuracy = self.evaluate()
+        done = Epoch(
+            epoch=-(-self.step // self.epoch_steps),
+            step=self.step,
+            lr=self.optimizer.param_groups[0]["lr"],
+            train_loss=mean,
+            test_loss=test_loss,
+            test_accuracy=accuracy,
+            seconds=self.seconds,
+        )
+        if accuracy > max((e.test_accuracy for e in self.history), default=-1.0):
+            self.best = {k: v.detach().cpu().clone() for k, v in self.weights().items()}
+        self.history.append(done)
+        self.losses = (0.0, 0)
+
+    @property
+    def epoch_ended(self) -> bool:
+        """Whether the last step ended an epoch or the training."""
+        return bool(self.history) and self.history[-1].step == self.step
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights that are evaluated and kept: the averaged ones if there are any."""
+        return self.averaged or self.module.state_dict()
+
+    @torch.no_grad()
+    def evaluate(self, on: Batches | None = None) -> tuple[float, float]:
+        """(mean cross-entropy, accuracy in percent) on the test part, or `on` another one, over
+        all processes."""
+        own = {k: v.clone() for k, v in self.module.state_dict().items()} if self.averaged else {}
+        if self.averaged:
+            self.module.load_state_dict(self.averaged)
+        self.module.eval()
+        sums = torch.zeros(3, dtype=torch.float64)
+        for x, labels in (on or self.tests).test():
+            kind = self.device.partition(":")[0]
+            with torch.autocast(kind, dtype=self.dtype, enabled=self.amp):
+                logits = self.module(x)
+            loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
+            right = (logits.argmax(1) == labels).sum()
+            sums += torch.stack([loss.double(), right.double(), loss.new_tensor(len(x))]).cpu()
+        if own:
+            self.module.load_state_dict(own)
+        if self.share.world > 1:
+            sums = sums.to(self.device)
+            torch.distributed.all_reduce(sums)
+        loss_sum, right_sum, count = sums.tolist()
+        return loss_sum / count, 100 * right_sum / count
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `load` needs to go on to the same result."""
+        return {
+            "step": self.step,
+            "losses": list(self.losses),
+            "seconds": self.seconds,
+            "history": [{n: getattr(e, n) for n in e.__slots__} for e in self.history],
+            "module": self.module.state_dict(),
+            "averaged": self.averaged,
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.module.load_state_dict(state["module"])
+        self.averaged = {k: v.to(self.device) for k, v in state["averaged"].items()}
+        self.best = dict(state["best"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.losses = (state["losses"][0], state["losses"][1])
+        self.history = [Epoch(**entry) for entry in state["history"]]
+
+    def finite(self) -> bool:
+        """Whether every weight is a number; a state with others is not worth keeping."""
+        values = [v for v in self.module.state_dict().values() if v.is_floating_point()]
+        return all(bool(torch.isfinite(value).all()) for value in values)
+
+
+def _groups(module: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """Parameters with and without weight decay."""
+    weights = [p for p in module.parameters() if p.ndim > 1]
+    others = [p for p in module.parameters() if p.ndim <= 1]
+    decay = recipe.weight_decay
+    return [
+        {"params": weights, "weight_decay": decay},
+        {"params": others, "weight_decay": decay if recipe.decay_norm else 0.0},
+    ]

@@ -1,0 +1,1 @@
+"""Which guidelines a foreign model breaks, and what that costs."""

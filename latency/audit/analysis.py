@@ -1,0 +1,177 @@
+"""The guidelines of a foreign model: per layer, unit and network, and how far beyond the limits.
+
+Excess is the memory access beyond what a limit allows, in elements: the access of the 1x1
+convolutions beyond `limit` times its bound (G1), of the convolutions in groups beyond `limit`
+times that without groups (G2), of the element-wise part beyond `limit` of all (G4). It is above
+zero exactly where the limit is exceeded. G3 counts operators and moves no memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from latency.audit.graph import Shape, Source
+from latency.audit.grouping import steps_of, units
+from latency.audit.lowering import Layer
+from latency.audit.price import Pricer, Seconds
+from space.cost import guidelines
+from space.cost.guidelines import NAMES, PAPER_LIMITS, Guidelines
+from space.graph.builder import Step
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What some ops are: `g2_all` is G2 over convolutions of every kernel, `g2` over 1x1 alone
+    (the paper's). `over`: value - limit of what is exceeded; `excess`: elements, by name."""
+
+    values: Guidelines
+    g2_all: float
+    over: dict[str, float]
+    excess: dict[str, float]
+    traffic: float
+    elementwise: float
+    flops: int
+    params: int
+
+    @property
+    def total_excess(self) -> float:
+        return sum(self.excess.values())
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """A unit or a layer with its numbers, and seconds on the target if one was given."""
+
+    name: str
+    numbers: Numbers
+    layers: tuple[int, ...]
+    seconds: Seconds | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Operators of one kind that the sums lack: how many and where."""
+
+    source: str
+    missing: str
+    where: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """All that is said about a model. `units` and `layers` are in the order they run."""
+
+    input_shape: Shape
+    layers: tuple[Layer, ...]
+    units: tuple[AuditRow, ...]
+    rows: tuple[AuditRow, ...]
+    network: AuditRow
+    unknown: tuple[Unknown, ...]
+    held_params: int
+    rule: str
+    target: str = ""
+    limits: Guidelines = field(default=PAPER_LIMITS)
+
+
+def numbers(steps: Sequence[Step], fragments: int, limits: Guidelines = PAPER_LIMITS) -> Numbers:
+    """The numbers of some ops; `fragments` is what G3 counts of them."""
+    sums = np.array(guidelines.parts(steps), dtype=float)
+    pointwise, bound, _, elementwise, traffic = (float(value) for value in sums)
+    g1, g2, g4 = (float(v) for v in guidelines.ratios(sums)) if traffic else (1.0, 1.0, 0.0)
+    convs = [step.op for step in steps if step.op.kind == "conv"]
+    access = float(sum(op.mem_access for op in convs))
+    ungrouped = float(sum(guidelines.pointwise_ungrouped(op) for op in convs))
+    values = Guidelines(g1, g2, fragments, g4)
+    g2_all = access / ungrouped if convs else 1.0
+    found = {"g1": g1, "g2": max(g2, g2_all), "g3": fragments, "g4": g4}
+    over = {name: found[name] - getattr(limits, name) for name in NAMES}
+    excess = {
+        "g1": pointwise - limits.g1 * bound,
+        "g2": access - limits.g2 * ungrouped,
+        "g4": elementwise - limits.g4 * traffic,
+    }
+    return Numbers(
+        values,
+        g2_all,
+        {name: value for name, value in over.items() if value > 0},
+        {name: max(0.0, value) for name, value in excess.items()},
+        traffic,
+        elementwise,
+        sum(int(step.op.flops) for step in steps),
+        sum(int(step.op.params) for step in steps),
+    )
+
+
+def audit(source: Source, layers: tuple[Layer, ...], pricer: Pricer | None = None) -> Audit:
+    """The audit of a model read by one of the readers and lowered."""
+    parts, rule = units(layers)
+    unit_rows: list[AuditRow] = []
+    layer_rows: dict[int, AuditRow] = {}
+    for part in parts:
+        steps = steps_of(layers, part.layers)
+        if not steps:
+            continue
+        row = _row(part.name, layers, part.layers, guidelines.fragments(steps), pricer)
+        unit_rows.append(row)
+        for index in part.layers:
+            if layers[index].op is not None:
+                layer_rows[index] = _layer_row(layers, index, row, pricer)
+    most = max((int(row.numbers.values.g3) for row in unit_rows), default=0)
+    network = _row("network", layers, range(len(layers)), most, pricer)
+    return Audit(
+        source.input_shape,
+        layers,
+        tuple(unit_rows),
+        tuple(layer_rows[index] for index in sorted(layer_rows)),
+        network,
+        _unknown(layers),
+        source.held_params,
+        rule,
+        pricer.label if pricer else "",
+    )
+
+
+def _row(
+    name: str, layers: Sequence[Layer], which: Sequence[int], most: int, pricer: Pricer | None
+) -> AuditRow:
+    steps = steps_of(layers, which)
+    seconds = pricer.price([step.op for step in steps]) if pricer else None
+    return AuditRow(name, numbers(steps, most), tuple(which), seconds)
+
+
+def _layer_row(
+    layers: Sequence[Layer], index: int, unit: AuditRow, pricer: Pricer | None
+) -> AuditRow:
+    """A layer breaks G4 if it moves its unit, which breaks it, towards that."""
+    steps = steps_of(layers, (index,))
+    found = numbers(steps, guidelines.fragments(steps))
+    if "g4" not in unit.numbers.over:
+        found.over.pop("g4", None)
+        found.excess["g4"] = 0.0
+    seconds = pricer.price([steps[0].op]) if pricer else None
+    return AuditRow(layers[index].name, found, (index,), seconds)
+
+
+def _unknown(layers: Sequence[Layer]) -> tuple[Unknown, ...]:
+    kinds = Counter((layer.source, layer.missing) for layer in layers if layer.op is None)
+    return tuple(
+        Unknown(
+            source,
+            missing,
+            tuple(
+                layer.name
+                for layer in layers
+                if layer.op is None and (layer.source, layer.missing) == (source, missing)
+            ),
+        )
+        for source, missing in kinds
+    )

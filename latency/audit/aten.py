@@ -1,0 +1,199 @@
+"""What each of torch's operators is to an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any, TypeAlias
+
+from latency.audit.graph import Shape
+
+Kind: TypeAlias = dict[str, Any]  # fields of a Node
+
+ACTS = {
+    "relu", "relu6", "hardswish", "hardsigmoid", "silu", "sigmoid", "gelu", "tanh", "leaky_relu",
+    "elu", "selu", "celu", "mish", "softplus", "prelu", "clamp", "abs", "hardtanh",
+    "erf",
+}  # fmt: skip
+PASS = {
+    "dropout", "feature_dropout", "alpha_dropout", "contiguous", "clone", "alias", "detach", "to",
+    "_to_copy", "type_as", "lift_fresh_copy", "identity", "expand",
+}  # fmt: skip
+RESHAPE = {
+    "view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze", "select",
+}  # fmt: skip
+SPLITS = {"chunk", "split", "split_with_sizes", "tensor_split", "unbind"}
+NORMS = {"batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"}
+POOLS = {"max_pool2d": "maxpool", "max_pool2d_with_indices": "maxpool", "avg_pool2d": "avgpool"}
+FACTORS = {"add", "mul", "div", "sub"}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of an operator: an fx node, what it reads and the shapes without batch."""
+
+    node: Any
+    base: str
+    args: dict[str, Any]
+    maps: list[Any]  # fx nodes that depend on the model's input
+    constants: list[Any]
+    taken: Shape
+    shape: Shape
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """The shape of the first input, batch included."""
+        return tuple(self.node.all_input_nodes[0].meta["val"].shape)
+
+
+def kind_of(call: Call) -> Kind | None:
+    """The fields of the operator's node; None: unknown."""
+    return _RULES.get(call.base, _named)(call)
+
+
+def _conv(call: Call) -> Kind | None:
+    weight = call.args["weight"].meta["val"].shape
+    if call.args.get("transposed") or len(weight) != 4 or len(call.shape) != 3:
+        return None
+    return {
+        "kind": "conv",
+        "kernel": (int(weight[2]), int(weight[3])),
+        "stride": _pair(call.args["stride"]),
+        "groups": int(call.args["groups"]),
+        "bias": call.args.get("bias") is not None,
+    }
+
+
+def _linear(call: Call) -> Kind | None:
+    others = call.maps
+    bias = call.args.get("bias") is not None or call.base == "addmm"
+    weights = call.constants
+    if len(others) != 1 or not any(len(n.meta["val"].shape) == 2 for n in weights):
+        return None
+    return {"kind": "linear", "bias": bias}
+
+
+def _pool(call: Call) -> Kind | None:
+    kernel = _pair(call.args["kernel_size"])
+    stride = _pair(call.args["stride"]) if call.args.get("stride") else kernel
+    return {"kind": POOLS[call.base], "kernel": kernel, "stride": stride}
+
+
+def _adaptive(call: Call) -> Kind | None:
+    before, after = call.taken[1:], call.shape[1:]
+    return adaptive_pool(before, after)
+
+
+def _mean(call: Call) -> Kind | None:
+    rank = len(call.first)
+    axes = sorted(axis % rank for axis in call.args.get("dim") or range(rank))
+    return {"kind": "globalpool"} if rank == 4 and axes == [2, 3] else None
+
+
+def _factor(call: Call) -> Kind | None:
+    maps = call.maps
+    if len(maps) == 2 or (len(maps) == 1 and call.args.get("self") is call.args.get("other")):
+        return {"kind": call.base} if call.base in ("add", "mul") else None
+    divides = call.base == "div" and call.args.get("self") is not maps[0]
+    return None if divides else {"kind": "affine"}
+
+
+def _slice(call: Call) -> Kind | None:
+    rank = len(call.first)
+    if call.args["dim"] % rank != 1 or rank != 4 or call.args.get("step", 1) != 1:
+        return {"kind": "reshape"}
+    channels = int(call.first[1])
+    start = call.args.get("start") or 0
+    return {"kind": "slice", "start": start % channels if start else 0}
+
+
+def _item(call: Call) -> Kind | None:
+    source, number = call.node.args
+    parts = source.meta["val"]
+    if base_name(source) not in SPLITS:
+        return {"kind": "pass"}
+    rank = len(parts[0].shape)
+    if arguments(source).get("dim", 0) % rank != 1 or rank != 4:
+        return {"kind": "reshape"}
+    start = sum(int(part.shape[1]) for part in parts[:number])
+    return {"kind": "slice", "start": start}
+
+
+def _transpose(call: Call) -> Kind | None:
+    rank = len(call.first)
+    perm = list(range(rank))
+    if call.base == "permute":
+        perm = [axis % rank for axis in call.args["dims"]]
+    elif rank > 1:
+        one, other = call.args.get("dim0", 0) % rank, call.args.get("dim1", 1) % rank
+        perm[one], perm[other] = other, one
+    return {"kind": "transpose", "perm": tuple(perm)}
+
+
+def _named(call: Call) -> Kind | None:
+    if call.base in ACTS:
+        low, high = (
+            call.args.get("min_val", call.args.get("min")),
+            call.args.get("max_val", call.args.get("max")),
+        )
+        name = "relu6" if (low, high) == (0, 6) else "relu" if (low, high) == (0, None) else ""
+        return {"kind": "act", "act": name or call.base.replace("hardtanh", "clamp")}
+    if call.base in NORMS:
+        return {"kind": "norm"}
+    kinds = {"cat": "concat", "channel_shuffle": "shuffle"}
+    if call.base in kinds:
+        return {"kind": kinds[call.base], "groups": int(call.args.get("groups", 1))}
+    if call.base in PASS | SPLITS:
+        return {"kind": "pass"}
+    return {"kind": "reshape"} if call.base in RESHAPE else None
+
+
+_RULES: dict[str, Callable[[Call], Kind | None]] = {
+    **dict.fromkeys(("conv2d", "convolution"), _conv),
+    **dict.fromkeys(("linear", "addmm", "mm", "matmul"), _linear),
+    **dict.fromkeys(POOLS, _pool),
+    "adaptive_avg_pool2d": _adaptive,
+    "_adaptive_avg_pool2d": _adaptive,
+    "mean": _mean,
+    **dict.fromkeys(FACTORS, _factor),
+    **dict.fromkeys(("slice", "narrow"), _slice),
+    "getitem": _item,
+    **dict.fromkeys(("transpose", "permute", "t", "swapaxes"), _transpose),
+}
+
+
+def adaptive_pool(before: Shape, after: Shape) -> Kind | None:
+    """What pooling a map of one size to another is: global, in equal windows, or unknown."""
+    if len(before) != 2 or any(b % a for b, a in zip(before, after, strict=True)):
+        return None
+    if before == after:
+        return {"kind": "pass"}
+    if prod(after) == 1:
+        return {"kind": "globalpool"}
+    kernel = (before[0] // after[0], before[1] // after[1])
+    return {"kind": "avgpool", "kernel": kernel, "stride": kernel}
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    values = [value] if isinstance(value, int) else list(value)
+    return int(values[0]), int(values[-1])
+
+
+def base_name(node: Any) -> str:
+    """The operator's name without namespace, overload and the underscore of in-place ones."""
+    target = node.target
+    if target.__class__.__name__ == "OpOverload":
+        words = str(target).split(".")
+        return words[1].rstrip("_") if words[0] == "aten" else ""
+    return str(getattr(target, "__name__", ""))
+
+
+def arguments(node: Any) -> dict[str, Any]:
+    """An operator's arguments by the names of its schema, defaults included."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return {}
+    given = {a.name: a.default_value for a in schema.arguments}
+    given |= dict(zip((a.name for a in schema.arguments), node.args, strict=False))
+    return {**given, **node.kwargs}

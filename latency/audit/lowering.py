@@ -1,0 +1,260 @@
+"""From nodes to layers: what inference runs as one op, with what it reads.
+
+Batch norm and constant factors are folded into the convolution before them and an activation into
+the layer before it, if nothing else reads what is in between. A 1x1 convolution of a 1x1 map is a
+linear layer; a linear layer over many positions is a 1x1 convolution; x * f(x) is an activation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from math import prod
+
+from latency.audit.foreign_op import make_op, planes
+from latency.audit.graph import Node, Shape, Source
+from space.graph.op import Op
+
+ABSORB = ("conv", "dwconv", "linear", "batchnorm")
+GATES = {"sigmoid": "silu", "hardsigmoid": "hardswish", "relu6": "hardswish", "tanh": "mish"}
+GATES |= {"clamp": "hardswish", "erf": "gelu"}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """An op (None: unknown) and the layers it reads, -1 for the model's input.
+
+    `act` is the activation's own name, where `op.act` has one of its cost.
+    """
+
+    name: str
+    op: Op | None
+    inputs: tuple[int, ...]
+    modules: tuple[tuple[str, str], ...]
+    source: str
+    shape: Shape
+    act: str = ""
+    missing: str = ""
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A layer that may still absorb what follows."""
+
+    kind: str
+    node: Node
+    inputs: tuple[int, ...]
+    taken: tuple[Shape, ...]
+    act: str = ""
+    norm: str = "none"
+    params: int = 0
+    groups: int = 1
+    absorbed: list[str] = field(default_factory=list)
+
+
+def lower(source: Source) -> tuple[Layer, ...]:
+    """The layers of a model in the order they run."""
+    nodes = _gates(_without_dead_views(source.nodes, source.outputs), source.outputs)
+    return tuple(_finish(draft) for draft in _Lowering(nodes, source.outputs).drafts)
+
+
+def _uses(nodes: tuple[Node, ...], outputs: tuple[int, ...]) -> Counter[int]:
+    uses = Counter(i for node in nodes for i in node.inputs)
+    uses.update(outputs)
+    return uses
+
+
+def _without_dead_views(nodes: tuple[Node, ...], outputs: tuple[int, ...]) -> tuple[Node, ...]:
+    """The nodes; views that nothing reads, such as a batch norm's other outputs, read nothing."""
+    kept, uses = list(nodes), _uses(nodes, outputs)
+    for index in range(len(kept) - 1, -1, -1):
+        if kept[index].kind in ("pass", "slice", "reshape", "transpose") and not uses[index]:
+            uses.subtract(kept[index].inputs)
+            kept[index] = replace(kept[index], kind="pass", inputs=())
+    return tuple(kept)
+
+
+def _gates(given: tuple[Node, ...], outputs: tuple[int, ...]) -> tuple[Node, ...]:
+    """The nodes with x * f(x), f of activations and constants alone, as one activation.
+
+    What f read is left without a reader and goes.
+    """
+    nodes, uses = list(given), _uses(given, outputs)
+    for index, node in enumerate(nodes):
+        if node.kind != "mul" or len(node.inputs) != 2:
+            continue
+        for gate, x in (node.inputs, node.inputs[::-1]):
+            names, at, roots = [], gate, [x]
+            while nodes[roots[-1]].kind == "affine" and uses[roots[-1]] == 1:
+                roots.append(nodes[roots[-1]].inputs[0])
+            while at not in roots and nodes[at].kind in ("act", "affine") and uses[at] == 1:
+                names += [nodes[at].act] if nodes[at].act else []
+                at = nodes[at].inputs[0]
+            if at in roots and names:
+                act = GATES.get(names[0], names[0])
+                nodes[index] = replace(node, kind="act", act=act, inputs=(at,))
+                for gone in (gate, x):
+                    while gone != at:
+                        inner = nodes[gone].inputs[0]
+                        nodes[gone], gone = replace(nodes[gone], kind="pass", inputs=()), inner
+                break
+    return tuple(nodes)
+
+
+class _Lowering:
+    def __init__(self, nodes: tuple[Node, ...], outputs: tuple[int, ...]) -> None:
+        self.nodes = nodes
+        self.uses = _uses(nodes, outputs)
+        self.drafts: list[_Draft] = []
+        self.made: dict[int, int] = {}  # node -> draft
+        self.sole: dict[int, bool] = {}  # whether a node is all that reads its draft, so far
+        for index, node in enumerate(nodes):
+            self._lower(index, node)
+
+    def _alias(self, index: int, of: int) -> None:
+        self.made[index] = self.made[of]
+        self.sole[index] = self.sole[of] and self.uses[of] == 1
+
+    def _new(self, index: int, kind: str, inputs: tuple[int, ...] | None = None) -> _Draft:
+        node = self.nodes[index]
+        read = node.inputs if inputs is None else inputs
+        taken = tuple(self.nodes[i].shape for i in read)
+        draft = _Draft(kind, node, tuple(self.made[i] for i in read), taken, params=node.params)
+        draft.groups = node.groups
+        self.drafts.append(draft)
+        self.made[index], self.sole[index] = len(self.drafts) - 1, True
+        return draft
+
+    def _before(self, index: int) -> _Draft | None:
+        """The layer before a node, if the node is all that reads it."""
+        (of,) = self.nodes[index].inputs[:1]
+        if self.made[of] < 0 or not (self.sole[of] and self.uses[of] == 1):
+            return None
+        return self.drafts[self.made[of]]
+
+    def _absorb(self, index: int, draft: _Draft) -> None:
+        draft.absorbed.append(self.nodes[index].source)
+        draft.params += self.nodes[index].params
+        self.made[index] = self.made[self.nodes[index].inputs[0]]
+        self.sole[index] = True
+
+    def _lower(self, index: int, node: Node) -> None:
+        if node.kind == "input":
+            self.made[index], self.sole[index] = -1, False
+        elif node.kind in ("pass", "transpose"):
+            if node.inputs:
+                self._alias(index, node.inputs[0])
+        elif node.kind == "reshape":
+            self._reshape(index, node)
+        elif node.kind in ("norm", "affine", "act"):
+            self._follow(index, node)
+        elif node.kind == "shuffle":
+            self._shuffle(index, node.groups, node.inputs[0])
+        elif node.kind == "slice" and len(node.shape) != 3:
+            self._alias(index, node.inputs[0])  # a view of something that has no channels
+        elif node.kind in ("conv", "linear"):
+            self._weighted(index, node)
+        else:
+            self._new(index, node.kind)
+
+    def _weighted(self, index: int, node: Node) -> None:
+        draft = self._new(index, node.kind)
+        draft.norm = "bias" if node.bias else "none"
+        if node.kind == "conv":
+            c_in, height, width = planes(draft.taken[0])
+            if node.groups == c_in > 1:
+                draft.kind, draft.groups = "dwconv", 1
+            elif (height, width) == (1, 1) == node.kernel and node.groups == 1:
+                draft.kind = "linear"
+        elif prod(node.shape[:-1]) > 1:
+            draft.kind = "conv"
+
+    def _follow(self, index: int, node: Node) -> None:
+        """Batch norm, a constant factor or an activation: absorbed, or a pass of its own."""
+        before = self._before(index)
+        if before is not None:
+            free = before.kind in ABSORB and not before.act
+            constant = node.kind == "affine" and not node.params and before.kind != "unknown"
+            again = node.kind == "norm" and before.norm == "batch"
+            bound = node.act == "clamp" and before.act in ("relu", "clamp")  # the other bound
+            if (free and not again) or constant or bound:
+                self._absorb(index, before)
+                before.act = node.act if bound else before.act or node.act
+                before.norm = "batch" if node.kind == "norm" else before.norm
+                return
+        draft = self._new(index, "relu" if node.kind == "act" else "batchnorm")
+        if node.kind == "act":
+            draft.act = node.act
+        draft.norm = "batch"
+
+    def _reshape(self, index: int, node: Node) -> None:
+        """A view, or the end of reshape - transpose - reshape, which is a channel shuffle."""
+        middle = self._through(node.inputs[0], "transpose")
+        first = self._through(self.nodes[middle].inputs[0], "reshape") if middle >= 0 else -1
+        if first >= 0:
+            split, perm = self.nodes[first].shape, self.nodes[middle].perm
+            start = self.nodes[first].inputs[0]
+            swaps = perm[:3] == (0, 2, 1) and perm[3:] == tuple(range(3, len(perm)))
+            same = self.nodes[start].shape == node.shape and len(node.shape) == 3
+            if swaps and same and len(split) >= 3 and split[0] * split[1] == node.shape[0]:
+                only = self.uses[first] == self.uses[middle] == 1
+                self._shuffle(index, split[0], start, only)
+                return
+        self._alias(index, node.inputs[0])
+
+    def _through(self, index: int, kind: str) -> int:
+        while self.nodes[index].kind == "pass" and self.nodes[index].inputs:
+            index = self.nodes[index].inputs[0]
+        return index if self.nodes[index].kind == kind else -1
+
+    def _shuffle(self, index: int, groups: int, start: int, only: bool = True) -> None:
+        at = self.made[start]
+        alone = only and at >= 0 and self.sole[start] and self.uses[start] == 1
+        if alone and self.drafts[at].kind == "concat" and self.drafts[at].groups == 1:
+            self.drafts[at].groups = groups
+            self.made[index], self.sole[index] = at, True
+        else:
+            self._new(index, "shuffle", (start,)).groups = groups
+
+
+def _finish(draft: _Draft) -> Layer:
+    node = draft.node
+    name = node.modules[-1][0] if node.modules and node.modules[-1][0] else node.name
+    made = None if draft.kind == "unknown" else _op(draft)
+    source = "+".join([node.source, *draft.absorbed])
+    return Layer(
+        name, made, draft.inputs, node.modules, source, node.shape, draft.act, node.missing
+    )
+
+
+def _op(draft: _Draft) -> Op:
+    node, kind = draft.node, draft.kind
+    out = planes(node.shape)
+    if kind in ("conv", "dwconv", "linear") and node.kind == "conv":
+        return make_op(
+            kind,
+            planes(draft.taken[0]),
+            out,
+            kernel=node.kernel,
+            stride=node.stride if kind != "linear" else (1, 1),
+            groups=draft.groups,
+            act=draft.act,
+            norm=draft.norm if kind != "linear" else "batch",
+            params=draft.params,
+        )
+    if node.kind == "linear":
+        positions = node.shape[:-1]
+        height = positions[0] if positions else 1
+        width = prod(positions[1:])
+        norm = "batch" if kind == "linear" else draft.norm
+        c_in, c_out = draft.taken[0][-1], node.shape[-1]
+        sizes, after = (c_in, height, width), (c_out, height, width)
+        return make_op(kind, sizes, after, act=draft.act, norm=norm, params=draft.params)
+    taken = sorted(draft.taken, key=prod, reverse=True)  # a gate is the smaller operand
+    read = sum(prod(shape) for shape in taken)
+    if kind in ("maxpool", "avgpool", "globalpool", "slice"):
+        kernel, stride = node.kernel, node.stride
+        return make_op(kind, planes(taken[0]), out, kernel=kernel, stride=stride, start=node.start)
+    own = draft.params if kind == "batchnorm" else 0
+    act = draft.act if kind == "batchnorm" else ""
+    return make_op(kind, out, out, groups=draft.groups, act=act, params=own, read=read)

@@ -1,0 +1,180 @@
+"""Nodes of a torch module or exported program, read from the graph that torch.export makes."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+from latency.audit.aten import SPLITS, Call, arguments, base_name, kind_of
+from latency.audit.graph import (
+    AuditError,
+    Node,
+    Shape,
+    Source,
+    need,
+    quiet,
+    show_shape,
+    without_batch,
+)
+
+
+def export(module: Any, input_shape: Shape) -> Any:
+    """The exported program of a module in eval mode on one image.
+
+    Raises:
+        ValueError: the module refuses an image of this shape.
+        AuditError: it runs, but torch.export cannot follow it; the message says where.
+    """
+    torch = need("torch")
+    image = torch.zeros(1, *input_shape)
+    module = module.eval()
+    with quiet(), torch.no_grad():
+        try:
+            return torch.export.export(module, (image,))
+        except Exception as error:
+            why, where = _first_line(error), _line_of(error)
+        try:
+            module(image)
+        except Exception as error:
+            raise ValueError(
+                f"the model refuses an input of {show_shape(input_shape)}: {_first_line(error)}"
+                f"{_line_of(error)}; give the one it takes with --input CHANNELSxHEIGHTxWIDTH"
+            ) from None
+    raise AuditError(f"torch.export cannot trace the model: {why}{where}")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else '-'}"
+
+
+def _line_of(error: BaseException) -> str:
+    """The last line outside of torch and of this file that led to an error."""
+    home = Path(need("torch").__file__).parent
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not Path(frame.filename).is_relative_to(home) and frame.filename != __file__
+    ]
+    return f" at {frames[-1].filename}:{frames[-1].lineno} ({frames[-1].line})" if frames else ""
+
+
+def read_program(program: Any) -> Source:
+    """The nodes of an exported program.
+
+    Raises:
+        ValueError: it takes something else than one image of fixed size.
+    """
+    return _Reader(program).source()
+
+
+class _Reader:
+    def __init__(self, program: Any) -> None:
+        signature = program.graph_signature
+        self.program = program
+        self.user = list(signature.user_inputs)
+        self.parameters = dict(signature.inputs_to_parameters)
+        self.counted: set[str] = set()
+        self.nodes: list[Node] = []
+        self.index: dict[Any, int] = {}  # fx node -> ours; constants have none
+        self.holds: dict[Any, tuple[str, ...]] = {}  # constant -> parameters it is made of
+        self.batch = 1
+
+    def source(self) -> Source:
+        graph = self.program.graph
+        outputs: list[int] = []
+        for node in graph.nodes:
+            if node.op == "placeholder" and node.name in self.user:
+                self._input(node)
+            elif node.op in ("placeholder", "get_attr"):
+                name = self.parameters.get(node.name)
+                self.holds[node] = (name,) if name else ()
+            elif node.op == "output":
+                outputs = [self.index[n] for n in node.all_input_nodes if n in self.index]
+            elif not any(n in self.index for n in node.all_input_nodes):
+                self.holds[node] = self._parameters(node)
+            elif hasattr(node.meta.get("val"), "shape") or isinstance(
+                node.meta.get("val"), tuple | list
+            ):
+                self._append(node, self._node(node))
+        held = sum(p.numel() for _, p in self.program.named_parameters())
+        return Source(tuple(self.nodes), tuple(outputs), held, self.nodes[0].shape)
+
+    def _input(self, node: Any) -> None:
+        value = node.meta.get("val")
+        shape = tuple(getattr(value, "shape", ()))
+        if self.nodes or len(shape) != 4:
+            raise ValueError("the model must take one batch of images, [n, channels, h, w]")
+        if not all(isinstance(size, int) for size in shape[1:]):
+            sizes = "x".join(str(size) for size in shape[1:])
+            raise ValueError(
+                f"input {node.name} of the exported program has no fixed size ({sizes}): export "
+                "it with static channels, height and width"
+            )
+        self.batch = shape[0]
+        self.index[node] = 0
+        self.nodes.append(Node(kind="input", source="input", name=node.name, shape=shape[1:]))
+
+    def _append(self, node: Any, made: Node) -> None:
+        self.index[node] = len(self.nodes)
+        self.nodes.append(made)
+
+    def _parameters(self, node: Any) -> tuple[str, ...]:
+        found = (name for n in node.all_input_nodes for name in self.holds.get(n, ()))
+        return tuple(dict.fromkeys(found))
+
+    def _count(self, names: tuple[str, ...]) -> int:
+        """Elements of parameters; those shared with a node before count there."""
+        new = [name for name in names if name not in self.counted]
+        self.counted.update(new)
+        return sum(self._get(name).numel() for name in new)
+
+    def _get(self, name: str) -> Any:
+        return self.program.state_dict[name]
+
+    def _shape(self, node: Any) -> Shape:
+        value = node.meta.get("val")
+        value = value[0] if isinstance(value, tuple | list) and value else value
+        return without_batch(tuple(getattr(value, "shape", ())), self.batch)
+
+    def _node(self, node: Any) -> Node:
+        fields: dict[str, Any] = {
+            "source": _source_name(node),
+            "name": node.name,
+            "inputs": tuple(self.index[n] for n in node.all_input_nodes if n in self.index),
+            "shape": self._shape(node),
+            "modules": _modules(node),
+        }
+        if base_name(node) in SPLITS:  # what its parts are slices of
+            fields["shape"] = self._shape(node.all_input_nodes[0])
+        kinds = self._kind(node) or {"kind": "unknown"}
+        if not all(isinstance(size, int) for size in fields["shape"]):
+            kinds = {"kind": "unknown", "missing": "no fixed shape"}
+            fields["shape"] = ()
+        if kinds["kind"] not in ("pass", "reshape"):
+            fields["params"] = self._count(self._parameters(node))
+        return Node(**{**fields, **kinds})
+
+    def _kind(self, node: Any) -> dict[str, Any] | None:
+        reads = node.all_input_nodes
+        call = Call(
+            node,
+            base_name(node),
+            arguments(node),
+            [n for n in reads if n in self.index],
+            [n for n in reads if n not in self.index],
+            self._shape(reads[0]),
+            self._shape(node),
+        )
+        return kind_of(call) if call.base else None
+
+
+def _source_name(node: Any) -> str:
+    return str(node.target) if node.target.__class__.__name__ == "OpOverload" else base_name(node)
+
+
+def _modules(node: Any) -> tuple[tuple[str, str], ...]:
+    """(path, class) from the root inwards; a module called again is the same module."""
+    stack = node.meta.get("nn_module_stack") or {}
+    return tuple((path.partition("@")[0], str(kind)) for path, kind in stack.values())

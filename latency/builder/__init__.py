@@ -1,0 +1,1 @@
+"""How a table is measured, resumed and validated."""

@@ -1,0 +1,206 @@
+"""Which blocks of the space are measured, and between which neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency.builder.random_networks import VARIANTS, bounds, variants
+from latency.measure.block import BlockTarget
+from latency.table.family_fit import SIZES, alignment, widths_of
+from latency.table.interpolate import family_of
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from space.network.block import Block, BlockBatch, Chain
+from space.network.network import Network
+from space.zoo.catalog import published_networks
+
+COPIES = 6
+HEAVY = (
+    60_000_000  # multiply-adds: of a block with more, two copies tell as much as six of another
+)
+MAX_BEFORE = 4
+SMALL = 700_000_000  # multiply-adds: known networks up to here are measured as they are
+JOB_TARGETS = 12  # blocks timed in the same rounds
+GRID_SEED = 1_000_003  # of the random widths that are measured; other seeds judge them
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How many blocks of each family (kind, resolution, kernel, stride) are measured.
+
+    `relaxed`: of each family that breaks a guideline. `variants`: of other networks, how many of
+    each kind at random widths bring their blocks, beside the small ones of the paper.
+    """
+
+    name: str
+    stem: int
+    first: int  # stride-2 units
+    rest: int  # stride-1 units
+    head: int
+    relaxed: int = 0
+    variants: int = 0
+
+    def count(self, block: Block) -> int:
+        """Blocks of this one's family."""
+        if block.kind in ("stem", "head"):
+            return self.stem if block.kind == "stem" else self.head
+        return self.first if block["stride"] == 2 else self.rest
+
+
+FULL = Grid("full", stem=15, first=96, rest=120, head=96, relaxed=12, variants=12)
+COARSE = Grid("coarse", stem=8, first=20, rest=22, head=16, relaxed=10)
+
+
+def block_in_context(block: Block, before: Chain = ()) -> BlockTarget:
+    """Where a block is measured: after copies of itself if it can follow itself, else after
+    `before` (a 1x1 convolution if none is given), first if it takes an image."""
+    if block.out_shape == (block.c_in, block.height, block.width):
+        return BlockTarget(block, (block,), COPIES if block.flops < HEAVY else 2)
+    if block.c_in == 3:
+        return BlockTarget(block)
+    if not before:
+        before = (Block("conv", block.height, block.width, c_in=block.c_in, c_out=block.c_in),)
+    return BlockTarget(block, before)
+
+
+def space_targets(grid: Grid, space: ShuffleNetV2Space) -> list[BlockTarget]:
+    """The blocks of a space that a grid takes, spread evenly over the widths of each family and
+    over their alignments; of units that break a guideline where the space is relaxed, fewer."""
+    targets: list[BlockTarget] = []
+    for index, variant in enumerate(space.variants()):
+        previous: BlockBatch | None = None
+        for segment in space.segments(variant):
+            before = _neighbours(previous, segment.batch) if previous is not None else {}
+            if index == 0 or segment.batch.kind == "shufflenet_v2":
+                for block in _choose(segment.batch, grid, relaxed=index > 0):
+                    targets.append(block_in_context(block, before.get(block.c_in, ())))
+            previous = segment.batch
+    return targets
+
+
+def other_targets(grid: Grid, height: int, width: int) -> list[BlockTarget]:
+    """The blocks of the paper's other networks: of the small ones each at its own input, and of
+    each kind of `latency.builder.random_networks` the narrowest, the widest and some at random
+    widths, `height` x `width` in."""
+    if not grid.variants:
+        return []
+    known = [entry.network() for entry in published_networks().values()]
+    networks = [network for network in known if network.flops <= SMALL]
+    for family in VARIANTS:
+        networks += bounds(family, height, width)
+        networks += variants(family, grid.variants, GRID_SEED, height, width)
+    return network_targets(networks)
+
+
+def network_targets(networks: Iterable[Network]) -> list[BlockTarget]:
+    """The blocks of networks, each once, after what stands before it there."""
+    targets: dict[Block, BlockTarget] = {}
+    for network in networks:
+        for index, block in enumerate(network.blocks):
+            if block not in targets:
+                reach = MAX_BEFORE if block.kind == "head" else 1
+                before = network.blocks[max(0, index - reach) : index]
+                targets[block] = block_in_context(block, before)
+    return list(targets.values())
+
+
+def _neighbours(batch: BlockBatch, after: BlockBatch) -> dict[int, Chain]:
+    """For each number of output channels what stands before a block of the next segment.
+
+    The cheapest block, so that its own noise weighs least; before a head, whose weights are
+    larger than a cache, as many weights as a network brings along.
+    """
+    names = [name for name in ("kernel", "branch") if name in batch.fields]
+    order = np.lexsort([batch.column(name) for name in names]) if names else np.arange(len(batch))
+    copies = 1
+    if after.kind == "head":
+        order = order[batch.column("kernel")[order] == batch.column("kernel").min()][::-1]
+        copies = MAX_BEFORE
+    channels = batch.column("c_out")[order]
+    values, first = np.unique(channels, return_index=True)
+    return {
+        int(v): (batch.block(int(order[i])),) * copies for v, i in zip(values, first, strict=True)
+    }
+
+
+def _choose(batch: BlockBatch, grid: Grid, relaxed: bool) -> list[Block]:
+    rest = [n for n in batch.fields if n not in SIZES and np.ndim(batch.fields[n]) > 0]
+    if not rest:
+        families = [np.arange(len(batch))]
+    else:
+        keys = np.stack([batch.column(name) for name in rest])
+        index = np.unique(keys, axis=1, return_inverse=True)[1].ravel()
+        families = [np.flatnonzero(index == i) for i in range(index.max() + 1)]
+    widths = widths_of(batch)
+    chosen: list[Block] = []
+    for rows in families:
+        count = grid.relaxed if relaxed else grid.count(batch.block(int(rows[0])))
+        chosen += [batch.block(int(rows[i])) for i in spread(widths[rows], count)]
+    return chosen
+
+
+def spread(widths: NDArray[np.int64], count: int) -> list[int]:
+    """Rows of `widths` [n, 4] that cover them evenly: the corners, then points of a
+    low-discrepancy sequence, each alignment in turn."""
+    if count >= len(widths):
+        return list(range(len(widths)))
+    logs = np.log(np.maximum(widths, 1))
+    logs[:, 3] -= logs[:, 2]  # the inside as a share of the branch, the branch as one of the unit
+    logs[:, 2] -= logs[:, 1]
+    logs = logs[:, np.ptp(logs, axis=0) > 0.5]  # less is the rounding of a fixed share
+    if (widths[:, 0] == widths[:, 1]).all():
+        logs = logs[:, 1:]
+    place = np.asfortranarray((logs - logs.min(axis=0)) / np.ptp(logs, axis=0))
+    classes = alignment(widths)
+    free = np.ones(len(widths), dtype=bool)
+    chosen: list[int] = []
+
+    def take(point: Sequence[float], allowed: NDArray[np.bool_]) -> None:
+        gap = sum((column - x) ** 2 for column, x in zip(place.T, point, strict=True))
+        gap = np.where(free & allowed, gap, np.inf)
+        best = int(np.argmin(gap))
+        if np.isfinite(gap[best]):
+            free[best] = False
+            chosen.append(best)
+
+    dims = place.shape[1]
+    for corner in np.ndindex(*(2,) * dims):
+        take(corner, np.ones(len(widths), dtype=bool))
+    known = np.unique(classes)
+    root = {1: 1.618033988749895, 2: 1.324717957244746, 3: 1.2207440846057596}[dims]
+    steps = np.array([root ** -(d + 1) for d in range(dims)])
+    index = 0
+    while len(chosen) < count and index < 4 * count:
+        index += 1
+        take(tuple((0.5 + index * steps) % 1), classes == known[index % len(known)])
+    return chosen[:count]
+
+
+def jobs_of(
+    targets: Iterable[BlockTarget], rng: np.random.Generator
+) -> list[tuple[BlockTarget, ...]]:
+    """Targets in jobs of a dozen, in random order; those that share what stands before them are
+    together, so that it is timed once."""
+    groups: dict[Chain, list[BlockTarget]] = {}
+    stacked: list[BlockTarget] = []
+    for target in targets:
+        if target.before == (target.block,):
+            stacked.append(target)
+        else:
+            groups.setdefault(target.before, []).append(target)
+    after = [target for group in groups.values() for target in group]
+    jobs = [
+        tuple(some[i : i + JOB_TARGETS])
+        for some in (after, [stacked[i] for i in rng.permutation(len(stacked))])
+        for i in range(0, len(some), JOB_TARGETS)
+    ]
+    return [jobs[i] for i in rng.permutation(len(jobs))]
+
+
+def summary(targets: Iterable[BlockTarget]) -> str:
+    """How many blocks of how many families: for the header."""
+    blocks = [target.block for target in targets]
+    return f"{len(blocks)} blocks of {len({family_of(b) for b in blocks})} families"

@@ -1,0 +1,127 @@
+"""The other networks of the paper at random widths: what a table is measured and judged by beyond
+the search space.
+
+Each stage draws its own width, log-uniformly between those of the smallest and the largest
+published network of its family (ResNet: an eighth of ResNet-50 to half of it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from space.network.network import Network, NetworkBuilder
+from space.zoo.families import MOBILENET_V1, MOBILENET_V2, SHUFFLENET_V1, STAGE_DEPTHS
+from space.zoo.networks import RESNET_DEPTHS, XCEPTION
+
+Draw: TypeAlias = "np.random.Generator | _Bound"
+Make: TypeAlias = Callable[[Draw, int, int], Network]
+
+
+class _Bound:
+    """Draws every width at its least (`at` 0) or its greatest (1)."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def uniform(self, low: float, high: float) -> float:
+        return high if self.at else low
+
+
+def _width(rng: Draw, low: float, high: float, step: int) -> int:
+    """A multiple of `step` between the bounds, themselves rounded to one."""
+    first, last = max(1, round(low / step)), max(1, round(high / step))
+    return step * round(float(np.exp(rng.uniform(np.log(first), np.log(last)))))
+
+
+def _shufflenet_v1(groups: int, widths: Sequence[int], first: int) -> Make:
+    """`widths`: least and greatest of stage 2. Multiples of 12 suit 3 groups inside a unit, whose
+    bottleneck is a quarter as wide; of 4, one group."""
+
+    def make(rng: Draw, height: int, width: int) -> Network:
+        chain = NetworkBuilder(f"ShuffleNet v1 unit g={groups}, random widths", height, width)
+        chain.add("stem", c_out=_width(rng, 12, 48, 12))
+        for stage, depth in enumerate(STAGE_DEPTHS):
+            low, high = (value << stage for value in widths)
+            c_out = max(_width(rng, low, high, 4 * groups), chain.shape[0] + 4 * groups)
+            for index in range(depth):
+                fields = {"c_out": c_out, "groups": groups, "stride": 2 - (index > 0)}
+                chain.add("shufflenet_v1", **fields, first=int(first and stage == index == 0))
+        chain.add("classifier")
+        return chain.network()
+
+    return make
+
+
+def _mobilenet_v1(rng: Draw, height: int, width: int) -> Network:
+    chain = NetworkBuilder("MobileNet v1, random widths", height, width)
+    chain.add("stem", c_out=_width(rng, 8, 32, 4), pool=0)
+    c_out = 0
+    for wanted, stride in MOBILENET_V1:
+        if stride == 2 or wanted in (64, 1024):
+            c_out = _width(rng, wanted / 4, wanted, 4)
+        chain.add("separable", c_out=c_out, stride=stride)
+    chain.add("classifier")
+    return chain.network()
+
+
+def _mobilenet_v2(rng: Draw, height: int, width: int) -> Network:
+    chain = NetworkBuilder("MobileNet v2, random widths", height, width)
+    chain.add("stem", c_out=_width(rng, 8, 48, 4), pool=0, relu6=1)
+    for expansion, channels, repeats, stride in MOBILENET_V2:
+        c_out = _width(rng, 0.3 * channels, 1.4 * channels, 4)
+        for index in range(repeats):
+            step = stride if index == 0 else 1
+            if step == 1 and not index and chain.shape[0] == c_out:
+                c_out += 4  # equal by chance: the published networks have no shortcut here
+            residual = int(step == 1 and index > 0)
+            fields = {"c_out": c_out, "expansion": expansion, "stride": step}
+            chain.add("inverted_residual", **fields, residual=residual)
+    chain.add("head", c_out=_width(rng, 1280, 1792, 64), relu6=1)
+    return chain.network()
+
+
+def _resnet(rng: Draw, height: int, width: int) -> Network:
+    chain = NetworkBuilder("ResNet-50, random widths", height, width)
+    chain.add("resnet_stem", c_out=_width(rng, 8, 32, 4))
+    for stage, depth in enumerate(RESNET_DEPTHS):
+        mid = _width(rng, 8 << stage, 32 << stage, 4)
+        mid += 4 * (4 * mid == chain.shape[0])  # equal by chance: ResNet-50 widens in each stage
+        for index in range(depth):
+            stride = 2 if stage and not index else 1
+            fields = {"mid": mid, "c_out": 4 * mid, "stride": stride}
+            chain.add("bottleneck", **fields, stride_first=int(stride == 2))
+    chain.add("classifier")
+    return chain.network()
+
+
+def _extremes(sizes: Sequence[int]) -> tuple[int, int]:
+    return min(sizes), max(sizes)
+
+
+VARIANTS: dict[str, Make] = {
+    "shufflenet_v1": _shufflenet_v1(3, _extremes([w[1][0] for w in SHUFFLENET_V1.values()]), 1),
+    "xception": _shufflenet_v1(1, _extremes(list(XCEPTION.values())), 0),
+    "mobilenet_v1": _mobilenet_v1,
+    "mobilenet_v2": _mobilenet_v2,
+    "resnet": _resnet,
+}
+
+
+def variants(family: str, count: int, seed: int, height: int, width: int) -> list[Network]:
+    """`count` networks of a family at random widths.
+
+    Raises:
+        ValueError: an unknown family; the message lists the known ones.
+    """
+    if family not in VARIANTS:
+        raise ValueError(f"a family must be one of {', '.join(VARIANTS)}; got {family!r}")
+    rng = np.random.default_rng((seed, list(VARIANTS).index(family)))
+    return [VARIANTS[family](rng, height, width) for _ in range(count)]
+
+
+def bounds(family: str, height: int, width: int) -> list[Network]:
+    """The narrowest and the widest network of a family: what its others lie between."""
+    return [VARIANTS[family](_Bound(at), height, width) for at in (0, 1)]

@@ -1,0 +1,59 @@
+"""Open a session with an engine on a device, this machine or one that is reached from it."""
+
+from __future__ import annotations
+
+from latency.devices.session import Say, Session
+
+
+def open_session(
+    device: str = "cpu",
+    engine: str = "onnxruntime",
+    *,
+    threads: int = 1,
+    dtype: str = "float32",
+    say: Say = lambda line: None,
+) -> Session:
+    """An engine on a device: `cpu` and `gpu` are this machine, `ssh://user@host[:port]` and
+    `adb://SERIAL` others.
+
+    Raises:
+        ValueError: unknown device, engine or dtype, or an engine that cannot run there.
+        ImportError: a package is missing here; the message says what to install.
+        OSError: the device cannot be reached or used; one line says why.
+    """
+    from latency.engines.registry import ENGINES, get_engine
+
+    scheme, mark, address = device.partition("://")
+    if not mark:
+        if device not in ("cpu", "gpu"):
+            raise ValueError(f"{KNOWN}; got {device!r}")
+        if (device == "gpu") != (engine in GPU_ENGINES):
+            raise ValueError(
+                f"--device {device} needs an engine that runs there: gpu has "
+                f"{', '.join(GPU_ENGINES)}, cpu the others; got {engine!r}"
+            )
+        from latency.devices.local import LocalSession
+
+        return LocalSession(get_engine(engine, threads=threads, dtype=dtype))
+    if scheme not in ("ssh", "adb") or not address:
+        raise ValueError(f"{KNOWN}; got {device!r}")
+    from latency.devices.archive import has_runner
+    from latency.devices.remote import RemoteSession
+
+    if engine in ENGINES and not has_runner(engine):
+        raise ValueError(
+            f"engine {engine} runs on this machine alone: {device} needs one whose models are "
+            f"files ({', '.join(filter(has_runner, ENGINES))})"
+        )
+    writer = get_engine(engine, threads=threads, dtype=dtype, here=False)
+    if scheme == "ssh":
+        from latency.devices.ssh import SshTransport
+
+        return RemoteSession(SshTransport(address), writer, say=say)
+    from latency.devices.adb import AdbTransport
+
+    return RemoteSession(AdbTransport(address, say=say), writer, say=say)
+
+
+KNOWN = "a device must be cpu, gpu, ssh://user@host[:port] or adb://SERIAL"
+GPU_ENGINES = ("torch-cuda",)

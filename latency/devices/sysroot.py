@@ -1,0 +1,209 @@
+"""A small aarch64 Linux with Python and an engine's wheels, run by QEMU's user mode.
+
+`arm64_sysroot(["ncnn", "numpy"])` makes it once, in the cache folder, and finds it again. This
+proves that aarch64 code runs and counts what it executes; **its wall time is not latency**.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from latency.devices import apt
+from space.common.files import cache_dir
+
+# QEMU 7.2 shows the host's own /proc/cpuinfo and /sys: onnxruntime then takes the chip for another
+# architecture and crashes on import. QEMU's -L finds these plain files instead.
+# "CPU part" by core: Arm's Technical Reference Manuals, MIDR_EL1 (0xd08 is Cortex-A72, 0xd0b
+# Cortex-A76). The worker tells emulation by the model name.
+CPUINFO = """processor\t: 0
+model name\t: QEMU user mode
+BogoMIPS\t: 108.00
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc \
+dcpop asimddp
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x4
+CPU part\t: 0xd0b
+CPU revision\t: 1
+
+"""
+PLAIN_FILES = {
+    "proc/cpuinfo": CPUINFO,
+    "sys/devices/system/cpu/possible": "0\n",
+    "sys/devices/system/cpu/present": "0\n",
+    "sys/devices/system/cpu/online": "0\n",
+}
+MARK = "complete.json"  # written last, inside the folder that is then renamed
+
+
+@dataclass(frozen=True, slots=True)
+class Sysroot:
+    """`root` holds Debian's files, `site` the engine's wheels (a folder for PYTHONPATH).
+
+    `python` is the version ("3.11") of `root`'s interpreter, root/usr/bin/python3.11; `versions`
+    the versions of QEMU, of the Debian packages and of the wheels.
+    """
+
+    root: Path
+    site: Path
+    qemu: Path
+    python: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def interpreter(self) -> Path:
+        return self.root / "usr" / "bin" / f"python{self.python}"
+
+    def command(
+        self, cpu: str, script: str | Path, args: Sequence[str] = (), *, qemu: Sequence[str] = ()
+    ) -> list[str]:
+        """What runs a script under the emulator, as the `cpu` of a chip ("cortex-a76").
+
+        Use it with `environment()`. Never `max`: engines then pick kernels (SVE2, SME) that the
+        chips in question do not have. `qemu` are further options of the emulator.
+
+        Raises:
+            ValueError: cpu "max".
+        """
+        if cpu == "max":
+            raise ValueError("`cpu` must be a core such as cortex-a76; got 'max'")
+        start = [str(self.qemu), "-cpu", cpu, "-L", str(self.root), *qemu]
+        return [*start, str(self.interpreter), str(script), *args]
+
+    def environment(self) -> dict[str, str]:
+        """All the variables that the script runs with: nothing of this process's own Python."""
+        kept = {
+            name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
+        }
+        return {
+            **kept,
+            "LANG": "C.UTF-8",
+            "PYTHONHOME": str(self.root / "usr"),
+            "PYTHONPATH": str(self.site),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONHASHSEED": "0",
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+
+
+def arm64_sysroot(
+    engine_packages: Sequence[str], *, say: Callable[[str], None] = lambda line: None
+) -> Sysroot:
+    """The sysroot with these wheels, made on the first call (about 10 s, 200 MB) and kept in
+    `cache_dir()/"sysroot-arm64"`.
+
+    Args:
+        engine_packages: pip requirements, each that is needed: their own dependencies are not
+            followed (`["ncnn==1.0.20261020", "numpy"]`, `["onnxruntime", "numpy"]`).
+        say: told when something is being made.
+
+    Raises:
+        OSError: apt-get, dpkg-deb, pip or the network is missing; one line says what to do.
+        ValueError: no packages.
+    """
+    if not engine_packages:
+        raise ValueError("an aarch64 sysroot needs the names of its engine's wheels; got none")
+    folder = cache_dir() / "sysroot-arm64"
+    qemu, qemu_version = qemu_binary(say=say)
+    base = made_folder(folder / "debian", _make_root, lambda: say("unpacking an aarch64 Debian"))
+    facts = json.loads((base / MARK).read_text())
+    wanted = sorted(set(engine_packages))
+    digest = hashlib.sha256("\n".join([facts["python"], *wanted]).encode()).hexdigest()[:12]
+    site = made_folder(
+        folder / f"site-{digest}",
+        lambda path: _make_site(path, wanted, facts["python"]),
+        lambda: say(f"fetching aarch64 wheels of {', '.join(wanted)}"),
+    )
+    versions = {"qemu": qemu_version, **facts["versions"]}
+    versions |= json.loads((site / MARK).read_text())["versions"]
+    return Sysroot(base / "root", site / "site", qemu, facts["python"], versions)
+
+
+def qemu_binary(*, say: Callable[[str], None] = lambda line: None) -> tuple[Path, str]:
+    """qemu-aarch64-static and its version: this system's, else one unpacked from Debian's package.
+
+    Raises:
+        OSError: it is not here and cannot be had.
+    """
+    found = shutil.which("qemu-aarch64-static")
+    if found is None:
+        folder = made_folder(
+            cache_dir() / "sysroot-arm64" / "qemu",
+            _make_qemu,
+            lambda: say("unpacking qemu-aarch64-static"),
+        )
+        found = str(folder / "qemu-aarch64-static")
+    text = apt.run([found, "--version"], "asking QEMU for its version")
+    return Path(found), text.splitlines()[0].removeprefix("qemu-aarch64 version ").strip()
+
+
+def made_folder(
+    path: Path, make: Callable[[Path], None], announce: Callable[[], None] = lambda: None
+) -> Path:
+    """`path`, made in a temporary folder beside it and renamed when whole; a folder without its
+    last file was left by another way of making it and is replaced."""
+    if (path / MARK).is_file():
+        return path
+    announce()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        make(temporary)
+        if path.exists() and not (path / MARK).is_file():
+            shutil.rmtree(path)
+        try:
+            temporary.rename(path)
+        except OSError:  # another process was first; its folder is as good
+            if not (path / MARK).is_file():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def _make_root(path: Path) -> None:
+    root = path / "root"
+    with apt.Apt("arm64") as packages:
+        names = [n for n in packages.depends("python3-minimal") if n.startswith("python3.")]
+        if len(names) != 1:
+            raise OSError(
+                "this system's package sources must carry arm64 (python3-minimal); they do not: "
+                f"set ${apt.SOURCES_VARIABLE} to a list of sources that do"
+            )
+        python = names[0].removeprefix("python").removesuffix("-minimal")
+        wanted = [names[0], f"libpython{python}-stdlib", "libstdc++6"]
+        versions = packages.unpack(wanted, root, with_dependencies=True)
+    for name, text in PLAIN_FILES.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    kept = {name: versions[name] for name in ("libc6", names[0]) if name in versions}
+    mark_whole(path, python=python, versions=kept)
+
+
+def _make_site(path: Path, packages: Sequence[str], python: str) -> None:
+    site = path / "site"
+    apt.pip_install(packages, site, python)
+    folders = [p.name.removesuffix(".dist-info") for p in site.glob("*.dist-info")]
+    mark_whole(path, versions=dict(name.rsplit("-", 1) for name in sorted(folders)))
+
+
+def _make_qemu(path: Path) -> None:
+    with apt.Apt(apt.host_architecture()) as packages:
+        packages.unpack(["qemu-user-static"], path / "all", with_dependencies=False)
+    shutil.move(path / "all" / "usr" / "bin" / "qemu-aarch64-static", path)
+    shutil.rmtree(path / "all")
+    mark_whole(path)
+
+
+def mark_whole(path: Path, **facts: object) -> None:
+    """What `made_folder` looks for, with facts about what was made."""
+    (path / MARK).write_text(json.dumps(facts, indent=2) + "\n")

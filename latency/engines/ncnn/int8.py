@@ -1,0 +1,113 @@
+"""ncnn models in int8, as ncnn's tools (ncnn2table, ncnn2int8) leave them.
+
+Dense and depthwise convolutions and linear layers have int8 weights, with a scale per output
+channel, and quantise what they read. A convolution that only such convolutions read gives int8
+itself. All else stays in floating point; so do grouped convolutions, which ncnn 1.0.20261020 gets
+wrong on x86 where a group has a multiple of 8 outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency.engines.activation_ranges import remembered, value_ranges
+from latency.engines.lowering import Array, Weights, conv_groups
+from latency.engines.ncnn.writer import (
+    WEIGHTED,
+    Layer,
+    as_bytes,
+    float_bytes,
+    layer_bytes,
+    lower,
+    param_text,
+)
+from latency.engines.onnx.writer import build_model as build_onnx
+from space.network.block import Block
+
+INT8_TAG = (0x000D4B38).to_bytes(4, "little")  # in a .bin file: int8 weights follow
+INT8_MAX = 127
+CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
+# Parameter 8, what scales a layer has: of its weights, and of its input; above 100 also of its
+# output, which is then int8.
+SCALES, PER_CHANNEL, PER_GROUP, GIVES_INT8 = 8, 2, 1, 100
+
+
+def build_model(blocks: Sequence[Block], *, weights: Weights) -> tuple[str, bytes]:
+    """The chain `blocks` as a .param text and the bytes of a .bin file, quantised.
+
+    Raises:
+        ValueError: no blocks.
+        MissingOpError: an op that ncnn has no layer for.
+    """
+    weights = remembered(weights)
+    layers = lower(blocks)
+    scales = _input_scales(blocks, weights)
+    readers = {name: layer for layer in layers for name in layer.inputs}
+    given: dict[str, Array] = {}  # layer -> scale of the int8 it gives
+    for layer in filter(_quantises, layers):
+        term = PER_GROUP if layer.kind == "ConvolutionDepthWise" else PER_CHANNEL
+        reader = _int8_reader(layer, readers)
+        if reader is not None:
+            given[layer.name] = scales[_step(reader)]
+            term += GIVES_INT8
+        layer.params[SCALES] = term
+
+    def pack(layer: Layer, weight: Array, bias: Array) -> bytes:
+        if not _quantises(layer):
+            return layer_bytes(layer, weight, bias)
+        whole, scale = _int8(weight.reshape(len(weight), -1))
+        aligned = whole.tobytes() + b"\0" * (-whole.size % 4)
+        floats = [bias, scale, scales[_step(layer)]]
+        floats += [given[layer.name]] if layer.name in given else []
+        return INT8_TAG + aligned + b"".join(map(float_bytes, floats))
+
+    return param_text(layers), as_bytes(layers, weights, pack)
+
+
+def _quantises(layer: Layer) -> bool:
+    if layer.kind == "ConvolutionDepthWise":
+        assert layer.source is not None
+        op = layer.source[2]
+        return conv_groups(op) == op.c_in == op.c_out
+    return layer.kind in WEIGHTED
+
+
+def _step(layer: Layer) -> tuple[int, int]:
+    assert layer.source is not None
+    return layer.source[:2]
+
+
+def _input_scales(blocks: Sequence[Block], weights: Weights) -> dict[tuple[int, int], Array]:
+    """Of what each step reads, float32 [1]: 127 over its largest magnitude."""
+    ranges = value_ranges(build_onnx(blocks, weights=weights))
+    found = {}
+    value = "input"
+    for index, block in enumerate(blocks):
+        names = [value] + [f"b{index}s{i}" for i in range(len(block.steps))]
+        for i, step in enumerate(block.steps):
+            low, high = ranges[names[step.inputs[0]]]
+            found[index, i] = np.array([INT8_MAX / (max(-low, high) or 1.0)], np.float32)
+        value = names[-1]
+    return found
+
+
+def _int8_reader(layer: Layer, readers: dict[str, Layer]) -> Layer | None:
+    """The int8 convolution that reads what this one gives, or the first of them; None if another
+    layer, or nothing, reads it."""
+    found = readers.get(layer.outputs[0])
+    if layer.kind not in CONVOLUTIONS or found is None:
+        return None
+    every = [readers[name] for name in found.outputs] if found.kind == "Split" else [found]
+    fits = all(each.kind in CONVOLUTIONS and _quantises(each) for each in every)
+    return every[0] if fits else None
+
+
+def _int8(rows: Array) -> tuple[NDArray[np.int8], Array]:
+    """Weights [rows, n] in int8, and what each row was multiplied by, float32 [rows]."""
+    largest = np.abs(rows).max(axis=1)
+    largest[largest == 0] = 1
+    scale = (INT8_MAX / largest).astype(np.float32)
+    return np.rint(rows * scale[:, None]).astype(np.int8), scale

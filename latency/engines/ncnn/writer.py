@@ -1,0 +1,229 @@
+"""ncnn models of chains of blocks, written straight from `block.steps`.
+
+The graph is the one that ncnn's own tools leave (pnnx, and the networks of ncnn's benchmark):
+batch norm folded, activations inside the layer before them, shuffles as ShuffleChannel, a Split
+where a value is read more than once. Formats: ncnn's wiki, "param and model file structure".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from latency.engines.lowering import (
+    Array,
+    Weights,
+    checked_weights,
+    conv_groups,
+    random_weights,
+    slices_of_one,
+)
+from space.common.errors import MissingOpError
+from space.graph.op import Op
+from space.network.block import Block
+
+MAGIC = 7767517  # first line of a .param file
+INPUT, OUTPUT = "in0", "out0"  # pnnx's names
+RAW_FLOATS = b"\0\0\0\0"  # in a .bin file: float32 weights follow
+REST = -233  # in a parameter: all that is left
+
+WEIGHTED = ("Convolution", "ConvolutionDepthWise", "InnerProduct")
+ACTIVATION_TYPES = {"relu": 1, "relu6": 3, "sigmoid": 4}
+ACTIVATION_LAYERS = {"relu": "ReLU", "relu6": "Clip", "sigmoid": "Sigmoid"}
+RELU6 = (0.0, 6.0)
+
+Value: TypeAlias = int | float | tuple[int, ...] | tuple[float, ...]
+
+
+@dataclass(slots=True)
+class Layer:
+    """One line of a .param file. `params` are numbered as in ncnn's operators.md; `source` is
+    (block, step, op) of a layer with weights."""
+
+    kind: str
+    name: str
+    inputs: list[str]
+    outputs: list[str]
+    params: dict[int, Value] = field(default_factory=dict)
+    source: tuple[int, int, Op] | None = None
+
+    def __str__(self) -> str:
+        counts = f"{len(self.inputs)} {len(self.outputs)}"
+        words = [f"{self.kind:24} {self.name:24} {counts}", *self.inputs, *self.outputs]
+        return " ".join(words + [_parameter(*item) for item in self.params.items()])
+
+
+Pack: TypeAlias = Callable[[Layer, Array, Array], bytes]  # (layer, weight, bias) -> in a .bin file
+
+
+def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> tuple[str, bytes]:
+    """The chain `blocks` as the text of a .param file and the bytes of its .bin file, float32;
+    input blob `in0`, output blob `out0`.
+
+    Args:
+        weights: gives every convolution's, linear layer's and lone batch norm's weight and
+            bias; random if None.
+
+    Raises:
+        ValueError: no blocks.
+        MissingOpError: an op that ncnn has no layer for.
+    """
+    layers = lower(blocks)
+    return param_text(layers), as_bytes(layers, weights or random_weights())
+
+
+def build_param(blocks: Sequence[Block]) -> str:
+    """The .param text alone, for a network whose weights do not matter."""
+    return param_text(lower(blocks))
+
+
+def lower(blocks: Sequence[Block]) -> list[Layer]:
+    """The layers of a chain, in an order in which they can run."""
+    if not blocks:
+        raise ValueError("a model needs at least one block; got none")
+    first = blocks[0]
+    size = {0: first.width, 1: first.height, 2: first.c_in}
+    layers = [Layer("Input", INPUT, [], [INPUT], dict(size))]
+    value = INPUT
+    for index, block in enumerate(blocks):
+        value = _block(layers, index, block, value)
+    for layer in layers:
+        layer.inputs = [OUTPUT if name == value else name for name in layer.inputs]
+        layer.outputs = [OUTPUT if name == value else name for name in layer.outputs]
+    return _with_splits(layers)
+
+
+def param_text(layers: Sequence[Layer]) -> str:
+    """A .param file."""
+    blobs = sum(len(layer.outputs) for layer in layers)
+    return "\n".join([str(MAGIC), f"{len(layers)} {blobs}", *map(str, layers), ""])
+
+
+def as_bytes(layers: Sequence[Layer], weights: Weights, pack: Pack | None = None) -> bytes:
+    """A .bin file: what `pack` (float32 if None) makes of each layer's weight and bias."""
+    pack = pack or layer_bytes
+    parts: list[bytes] = []
+    for layer in layers:
+        if layer.source is not None:
+            weight, bias = checked_weights(weights, *layer.source)
+            parts.append(pack(layer, weight, bias))
+    return b"".join(parts)
+
+
+def layer_bytes(layer: Layer, weight: Array, bias: Array) -> bytes:
+    if layer.kind != "BatchNorm":
+        return RAW_FLOATS + float_bytes(weight) + float_bytes(bias)
+    mean, variance = np.zeros_like(bias), np.ones_like(bias)
+    return b"".join(float_bytes(array) for array in (weight, mean, variance, bias))
+
+
+def float_bytes(array: Array) -> bytes:
+    return array.astype("<f4").tobytes()
+
+
+def _parameter(number: int, value: Value) -> str:
+    """`number=value`; arrays as `-(23300 + number)=count,values`."""
+    if isinstance(value, tuple):
+        return f"{-23300 - number}={','.join(map(str, (len(value), *value)))}"
+    return f"{number}={value}"
+
+
+def _block(layers: list[Layer], index: int, block: Block, value: str) -> str:
+    """Append the layers of a block that reads `value`; the name of what it gives."""
+    steps = block.steps
+    names = [value] + [f"b{index}s{i}" for i in range(len(steps))]
+    done: set[int] = set()
+    for i, step in enumerate(steps):
+        if i in done:
+            continue
+        inputs = [names[source] for source in step.inputs]
+        twins = slices_of_one(steps, i) if step.op.kind == "slice" else ()
+        if twins:
+            sizes = [int(steps[j].op.c_out) for j in twins[:-1]]
+            outputs = [names[j + 1] for j in twins]
+            params: dict[int, Value] = {0: (*sizes, REST), 1: 0}
+            layers.append(Layer("Slice", f"{names[i + 1]}_slice", inputs, outputs, params))
+            done |= set(twins)
+        else:
+            layers += _op(index, i, step.op, inputs, names[i + 1])
+    return names[-1]
+
+
+def _op(block: int, step: int, op: Op, inputs: list[str], out: str) -> list[Layer]:
+    """The layers of an op; the last one gives `out`."""
+    joined, act = f"{out}_joined", f"{out}_act"
+    if op.kind == "concat" and op.groups > 1:
+        shuffle = Layer("ShuffleChannel", out, [joined], [out], {0: int(op.groups)})
+        return [Layer("Concat", joined, inputs, [joined], {0: 0}), shuffle]
+    kind, params = _layer(op)
+    weighted = kind in WEIGHTED or kind == "BatchNorm"
+    layer = Layer(kind, out, inputs, [out], params, (block, step, op) if weighted else None)
+    if not op.act:
+        return [layer]
+    if kind in WEIGHTED:
+        params[9] = ACTIVATION_TYPES[op.act]
+        if op.act == "relu6":
+            params[10] = RELU6
+        return [layer]
+    layer.outputs = [act]
+    bounds: dict[int, Value] = dict(enumerate(RELU6)) if op.act == "relu6" else {}
+    return [layer, Layer(ACTIVATION_LAYERS[op.act], act, [act], [out], bounds)]
+
+
+def _layer(op: Op) -> tuple[str, dict[int, Value]]:
+    """The layer of an op without its activation: kind and parameters."""
+    kernel, channels = int(op.kernel), int(op.c_out)
+    window: dict[int, Value] = {1: kernel, 3: int(op.stride), 4: (kernel - 1) // 2}
+    if op.kind in ("conv", "dwconv"):
+        groups = conv_groups(op)
+        params: dict[int, Value] = {0: channels, **window, 5: 1, 6: int(op.weights)}
+        if groups == 1:
+            return "Convolution", params
+        return "ConvolutionDepthWise", {**params, 7: groups}
+    if op.kind == "linear":
+        return "InnerProduct", {0: channels, 1: 1, 2: int(op.weights)}
+    if op.kind in ("maxpool", "avgpool"):
+        # 5: 0 rounds the output's size up, 1 down; 6: 1 counts the padding, as torch does
+        pooling: dict[int, Value] = {1: kernel, 2: int(op.stride), 3: (kernel - 1) // 2}
+        odd = kernel % 2
+        if op.kind == "maxpool":
+            return "Pooling", {0: 0, **pooling, 5: 1}
+        return "Pooling", {0: 1, **pooling, 5: odd, 6: odd}
+    simple: dict[str, tuple[str, dict[int, Value]]] = {
+        "globalpool": ("Pooling", {0: 1, 4: 1}),
+        "shuffle": ("ShuffleChannel", {0: int(op.groups)}),
+        "concat": ("Concat", {0: 0}),
+        "add": ("BinaryOp", {0: 0}),
+        "mul": ("BinaryOp", {0: 2}),
+        "relu": ("ReLU", {}),
+        "batchnorm": ("BatchNorm", {0: channels, 1: 0.0}),
+        "slice": (
+            "Crop",
+            {9: (int(op.start),), 10: (int(op.start) + channels,), 11: (0,)},
+        ),
+    }
+    if op.kind not in simple:
+        raise MissingOpError(f"ncnn has no layer for op kind {op.kind!r} ({op})")
+    return simple[op.kind]
+
+
+def _with_splits(layers: Sequence[Layer]) -> list[Layer]:
+    """Each value that is read more than once behind a Split with an output for each reader."""
+    readers = Counter(name for layer in layers for name in layer.inputs)
+    taken: Counter[str] = Counter()
+    result: list[Layer] = []
+    for layer in layers:
+        for place, name in enumerate(layer.inputs):
+            if readers[name] > 1:
+                layer.inputs[place] = f"{name}_{taken[name]}"
+                taken[name] += 1
+        result.append(layer)
+        for name in layer.outputs:
+            if readers[name] > 1:
+                copies = [f"{name}_{copy}" for copy in range(readers[name])]
+                result.append(Layer("Split", f"{name}_split", [name], copies))
+    return result

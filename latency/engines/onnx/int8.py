@@ -1,0 +1,214 @@
+"""ONNX models in int8: ONNX Runtime's static quantisation, written from the float32 model.
+
+The graph is the one that `onnxruntime.quantization.quantize_static` leaves in QOperator format
+(and that ONNX Runtime makes of its QDQ format when it loads it): activations in uint8, weights in
+int8 with a scale per output channel. That tool takes seconds a model; a table needs thousands.
+Weights have 7 bits, as ONNX Runtime's documentation asks for on x86 without VNNI, where products
+of 8 bits overflow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+Ranges = Mapping[str, tuple[float, float]]
+
+CONTRIB = "com.microsoft"  # ONNX Runtime's own operators
+WEIGHT_MAX = 64  # 7 bits
+VIEWS = ("Split", "Slice", "Reshape", "Transpose", "Flatten", "MaxPool")  # keep the scale
+ACTIVATIONS = ("Relu", "Clip")
+POOLS = ("AveragePool", "GlobalAveragePool")
+QUANTISED = (*POOLS, "Conv", "Gemm", "Concat", "Add", "Mul", "Sigmoid")
+
+
+def quantised(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
+    """The model in int8; its input and output stay float32.
+
+    Args:
+        model: from `latency.engines.onnx.writer.build_model`.
+        ranges: of the input and every node's output.
+    """
+    writer = _Quantiser(model, dict(ranges))
+    for node in model.graph.node:
+        writer.node(node)
+    writer.finish()
+    graph = helper.make_graph(
+        writer.nodes,
+        model.graph.name,
+        model.graph.input,
+        model.graph.output,
+        initializer=writer.constants,
+    )
+    opsets = [*model.opset_import, helper.make_opsetid(CONTRIB, 1)]
+    return helper.make_model(
+        graph, opset_imports=opsets, ir_version=model.ir_version,
+        producer_name=model.producer_name,
+    )  # fmt: skip
+
+
+def scale_and_zero(low: float, high: float) -> tuple[np.float32, np.uint8]:
+    """Of a uint8 value between `low` and `high`; zero itself is exact."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = np.float32((high - low) / 255 or 1.0)
+    return scale, np.uint8(np.clip(np.rint(-low / scale), 0, 255))
+
+
+class _Quantiser:
+    def __init__(self, model: onnx.ModelProto, ranges: dict[str, tuple[float, float]]) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.ranges = ranges
+        self._weights = {t.name: t for t in model.graph.initializer}
+        self._readers = Counter(name for node in model.graph.node for name in node.input)
+        self._makers = {name: node for node in model.graph.node for name in node.output}
+        self._quantised: dict[str, str] = {}  # value -> its uint8 tensor
+        self._floats = {"input"}  # values that there are in float32
+        self._scales: dict[str, str] = {}  # value -> the value whose scale it has
+        self._folded = set()
+        for node in model.graph.node:
+            if node.op_type in ACTIVATIONS and self._fold(node):
+                self._folded.add(node.output[0])
+
+    def _fold(self, node: onnx.NodeProto) -> bool:
+        """Let the range of what comes before an activation do its work, where it can: what is
+        below zero saturates."""
+        value, reached = node.input[0], self.ranges[node.output[0]]
+        while self._readers[value] == 1 and value in self._makers:
+            maker = self._makers[value]
+            if maker.op_type in QUANTISED:
+                self.ranges[value] = reached
+                return True
+            if maker.op_type not in VIEWS or len(maker.output) > 1:
+                break
+            value = maker.input[0]
+        return False
+
+    def emit(
+        self, kind: str, inputs: Sequence[str], outputs: Sequence[str], domain: str = "", **a: Any
+    ) -> None:
+        self.nodes.append(helper.make_node(kind, list(inputs), list(outputs), domain=domain, **a))
+
+    def constant(self, name: str, value: Any) -> str:
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def kept(self, name: str) -> str:
+        """A constant of the float32 model that stays as it is."""
+        if name in self._weights:
+            self.constants.append(self._weights.pop(name))
+        return name
+
+    def array(self, name: str) -> NDArray[np.float32]:
+        return numpy_helper.to_array(self._weights[name])
+
+    def quantised(self, value: str) -> str:
+        """The uint8 tensor of a value."""
+        if value not in self._quantised:
+            self._quantised[value] = f"{value}_q"
+            self.emit("QuantizeLinear", [value, *self.scale(value)], [f"{value}_q"])
+        return self._quantised[value]
+
+    def floating(self, value: str) -> str:
+        """The float32 tensor of a value."""
+        if value not in self._floats:
+            self._floats.add(value)
+            source = [self._quantised[value], *self.scale(value)]
+            self.emit("DequantizeLinear", source, [value])
+        return value
+
+    def scale(self, value: str) -> tuple[str, str]:
+        """Names of a value's scale and zero point."""
+        if value not in self._scales:
+            self._scales[value] = value
+            for name, number in zip(
+                (f"{value}_scale", f"{value}_zero"),
+                scale_and_zero(*self.ranges[value]),
+                strict=True,
+            ):
+                self.constant(name, number)
+        owner = self._scales[value]
+        return f"{owner}_scale", f"{owner}_zero"
+
+    def whole(self, value: str) -> list[str]:
+        """A value as operators take it: tensor, scale, zero point."""
+        return [self.quantised(value), *self.scale(value)]
+
+    def finish(self) -> None:
+        self.floating("output")
+
+    def node(self, node: onnx.NodeProto) -> None:
+        """Append what a float32 node becomes."""
+        kind, (value, *others), out = node.op_type, node.input, node.output[0]
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if out in self._folded:  # the node before it gives its values already
+            self._same(value, [out])
+            self._quantised[out] = self._quantised[value]
+        elif kind in VIEWS:
+            constants = [self.kept(name) for name in others]
+            self._same(value, node.output)
+            tensor = self.quantised(value)
+            outputs = [self._made(name) for name in node.output]
+            self.emit(kind, [tensor, *constants], outputs, **attributes)
+        elif kind in ("Conv", "Gemm"):
+            self._weighted(kind, value, (others[0], others[1]), out, attributes)
+        elif kind == "Concat":
+            parts = [part for name in node.input for part in self.whole(name)]
+            self.emit("QLinearConcat", [*self.scale(out), *parts], [self._made(out)], CONTRIB,
+                      **attributes)  # fmt: skip
+        elif kind in QUANTISED:
+            if kind in POOLS:
+                attributes["channels_last"] = 0
+            inputs = [part for name in node.input for part in self.whole(name)]
+            self.emit(f"QLinear{kind}", [*inputs, *self.scale(out)], [self._made(out)], CONTRIB,
+                      **attributes)  # fmt: skip
+        else:  # no operator of ONNX Runtime's takes it in uint8
+            constants = [self.kept(name) for name in others]
+            self._floats.add(out)
+            self.emit(kind, [self.floating(value), *constants], [out], **attributes)
+
+    def _made(self, value: str) -> str:
+        self._quantised[value] = f"{value}_q"
+        return self._quantised[value]
+
+    def _same(self, source: str, values: Sequence[str]) -> None:
+        """These have the scale of `source`."""
+        self.scale(source)
+        for value in values:
+            self._scales[value] = self._scales[source]
+
+    def _weighted(
+        self, kind: str, value: str, names: tuple[str, str], out: str, attributes: dict[str, Any]
+    ) -> None:
+        """A convolution or linear layer."""
+        weight, bias = (self.array(name) for name in names)
+        flat = weight.reshape(len(weight), -1)
+        scale = (np.abs(flat).max(axis=1) / WEIGHT_MAX).astype(np.float32)
+        scale[scale == 0] = 1
+        rounded = np.rint(flat / scale[:, None]).astype(np.int8).reshape(weight.shape)
+        input_scale, _ = scale_and_zero(*self.ranges[self._scale_owner(value)])
+        whole_bias = np.rint(bias.astype(np.float64) / (scale.astype(np.float64) * input_scale))
+        limits = np.iinfo(np.int32)
+        tensors = [
+            self.constant(names[0], rounded),
+            self.constant(f"{names[0]}_scale", scale),
+            self.constant(f"{names[0]}_zero", np.zeros(len(scale), np.int8)),
+        ]
+        c = self.constant(names[1], np.clip(whole_bias, limits.min, limits.max).astype(np.int32))
+        y = self.scale(out)
+        if kind == "Conv":
+            self.emit("QLinearConv", [*self.whole(value), *tensors, *y, c], [self._made(out)],
+                      **attributes)  # fmt: skip
+        else:
+            self.emit("QGemm", [*self.whole(value), *tensors, c, *y], [self._made(out)], CONTRIB,
+                      **attributes)  # fmt: skip
+
+    def _scale_owner(self, value: str) -> str:
+        self.scale(value)
+        return self._scales[value]

@@ -1,0 +1,190 @@
+"""ONNX models of chains of blocks, written straight from `block.steps`.
+
+What is measured and what is exported come from this one writer. Batch norm is folded: every
+convolution has a weight and a bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from latency.engines.lowering import Weights, checked_weights, random_weights, slices_of_one
+from space.graph.builder import Step
+from space.graph.op import Op
+from space.network.block import Block
+
+OPSET = 18
+IR_VERSION = 10
+
+
+def build_model(
+    blocks: Sequence[Block],
+    *,
+    batch: int | str = 1,
+    weights: Weights | None = None,
+    name: str = "network",
+) -> onnx.ModelProto:
+    """The chain `blocks` as one model with input `input` and output `output`, float32.
+
+    Args:
+        batch: images at once, or a name for a size chosen at run time.
+        weights: gives every convolution's, linear layer's and lone batch norm's weight and
+            bias; random if None.
+
+    Raises:
+        ValueError: no blocks, or an op this writer does not know.
+    """
+    if not blocks:
+        raise ValueError("a model needs at least one block; got none")
+    writer = _Writer(weights or random_weights())
+    value = "input"
+    for index, block in enumerate(blocks):
+        value = writer.block(index, block, value)
+    writer.rename(value, "output")
+    first, last = blocks[0], blocks[-1].out_shape
+    shape_in = [batch, first.c_in, first.height, first.width]
+    shape_out: list[int | str] = [batch, *last]
+    if blocks[-1].ops[-1].kind == "linear":
+        shape_out = [batch, last[0]]
+    graph = helper.make_graph(
+        writer.nodes,
+        name,
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape_in)],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape_out)],
+        initializer=writer.constants,
+    )
+    opset = helper.make_opsetid("", OPSET)
+    return helper.make_model(
+        graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="g4nas"
+    )
+
+
+class _Writer:
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self._names: dict[tuple, str] = {}
+
+    def node(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], **attrs: Any) -> str:
+        self.nodes.append(helper.make_node(kind, list(inputs), list(outputs), **attrs))
+        return outputs[0]
+
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        self.constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def shared(self, kind: str, values: tuple[float, ...], dtype: Any) -> str:
+        """A small constant, stored once per model."""
+        key = (kind, values)
+        if key not in self._names:
+            array = np.array(values if kind == "ints" else values[0], dtype=dtype)
+            self._names[key] = self.constant(f"const{len(self._names)}", array)
+        return self._names[key]
+
+    def ints(self, *values: int) -> str:
+        return self.shared("ints", values, np.int64)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give the last value its public name."""
+        for node in self.nodes:
+            node.output[:] = [new if name == old else name for name in node.output]
+            node.input[:] = [new if name == old else name for name in node.input]
+
+    def block(self, index: int, block: Block, value: str) -> str:
+        """Append one block that reads `value`; the name of what it gives."""
+        steps = block.steps
+        names = [value] + [f"b{index}s{i}" for i in range(len(steps))]
+        done: set[int] = set()
+        for i, step in enumerate(steps):
+            if i in done:
+                continue
+            inputs = [names[source] for source in step.inputs]
+            if step.op.kind == "slice":
+                done |= self._slices(steps, i, inputs[0], names)
+            else:
+                self._op(index, i, step.op, inputs, names[i + 1])
+        return names[-1]
+
+    def _slices(self, steps: Sequence[Step], i: int, value: str, names: list[str]) -> set[int]:
+        """Slices that share an input and cut it up whole become one Split."""
+        twins = slices_of_one(steps, i)
+        if twins:
+            sizes = self.ints(*(int(steps[j].op.c_out) for j in twins))
+            self.node("Split", [value, sizes], [names[j + 1] for j in twins], axis=1)
+            return set(twins)
+        op = steps[i].op
+        ends = (self.ints(int(op.start)), self.ints(int(op.start + op.c_out)), self.ints(1))
+        self.node("Slice", [value, *ends], [names[i + 1]])
+        return {i}
+
+    def _op(self, block: int, step: int, op: Op, inputs: list[str], out: str) -> None:
+        kind, kernel = op.kind, int(op.kernel)
+        pad = (kernel - 1) // 2
+        window = {
+            "kernel_shape": [kernel, kernel],
+            "strides": [int(op.stride), int(op.stride)],
+            "pads": [pad] * 4,
+        }
+        raw = f"{out}_raw" if op.act else out
+        if kind in ("conv", "dwconv"):
+            group = int(op.c_in if kind == "dwconv" else op.groups)
+            self.node("Conv", [*inputs, *self._weights(block, step, op, out)], [raw],
+                      group=group, **window)  # fmt: skip
+        elif kind == "linear":
+            flat = self.node("Flatten", inputs, [f"{out}_flat"])
+            self.node("Gemm", [flat, *self._weights(block, step, op, out)], [raw], transB=1)
+        elif kind == "maxpool":
+            self.node("MaxPool", inputs, [raw], **window)
+        elif kind == "avgpool":  # counts the padding, as torch.nn.AvgPool2d does
+            even = 1 - kernel % 2
+            self.node("AveragePool", inputs, [raw], count_include_pad=1 - even, ceil_mode=even,
+                      **window)  # fmt: skip
+        elif kind == "globalpool":
+            self.node("GlobalAveragePool", inputs, [raw])
+        elif kind == "shuffle":
+            self._shuffle(op, inputs[0], raw)
+        elif kind == "concat":
+            joined = f"{out}_cat" if op.groups > 1 else raw
+            self.node("Concat", inputs, [joined], axis=1)
+            if op.groups > 1:
+                self._shuffle(op, joined, raw)
+        elif kind == "add":
+            self.node("Add", inputs, [raw])
+        elif kind == "mul":
+            scale = self.node("Reshape", [inputs[1], self.ints(-1, int(op.c_out), 1, 1)],
+                              [f"{out}_scale"])  # fmt: skip
+            self.node("Mul", [inputs[0], scale], [raw])
+        elif kind == "batchnorm":
+            mean = self.constant(f"{out}_mean", np.zeros(int(op.c_out), np.float32))
+            variance = self.constant(f"{out}_var", np.ones(int(op.c_out), np.float32))
+            scale_shift = self._weights(block, step, op, out)
+            self.node("BatchNormalization", [*inputs, *scale_shift, mean, variance], [raw],
+                      epsilon=0.0)  # fmt: skip
+        elif kind == "relu":
+            self.node("Relu", inputs, [raw])
+        else:
+            raise ValueError(f"the ONNX writer does not know op kind {kind!r}")
+        if op.act in ("relu", "sigmoid"):
+            self.node(op.act.capitalize(), [raw], [out])
+        elif op.act == "relu6":
+            bounds = (self.shared("float", (v,), np.float32) for v in (0.0, 6.0))
+            self.node("Clip", [raw, *bounds], [out])
+
+    def _weights(self, block: int, step: int, op: Op, out: str) -> tuple[str, str]:
+        weight, bias = checked_weights(self.weights, block, step, op)
+        return self.constant(f"{out}_w", weight), self.constant(f"{out}_b", bias)
+
+    def _shuffle(self, op: Op, value: str, out: str) -> None:
+        channels, groups = int(op.c_out), int(op.groups)
+        size = (int(op.height), int(op.width))
+        split = self.ints(-1, groups, channels // groups, *size)
+        apart = self.node("Reshape", [value, split], [f"{out}_split"])
+        mixed = self.node("Transpose", [apart], [f"{out}_mix"], perm=[0, 2, 1, 3, 4])
+        self.node("Reshape", [mixed, self.ints(-1, channels, *size)], [out])

@@ -1,0 +1,76 @@
+"""The engines by name, each loaded on use."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+from latency.engines.base import Engine, FileEngine
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """A registered engine: its module, what to install for it, the dtypes it can run, and the
+    wheels that its runner needs on another device (all of them: dependencies are not followed)."""
+
+    module: str
+    packages: str
+    dtypes: tuple[str, ...] = ("float32",)
+    wheels: tuple[str, ...] = ()
+
+
+ENGINES = {
+    "onnxruntime": EngineSpec(
+        "latency.engines.onnx.engine",
+        "onnxruntime onnx",
+        ("float32", "int8"),
+        wheels=("onnxruntime", "numpy"),
+    ),
+    "litert": EngineSpec(
+        "latency.engines.tflite.engine",
+        "ai-edge-litert flatbuffers",
+        wheels=("ai-edge-litert", "numpy"),
+    ),
+    "ncnn": EngineSpec(
+        "latency.engines.ncnn.engine",
+        "ncnn",
+        ("float32", "float16", "int8"),
+        wheels=("ncnn", "numpy"),
+    ),
+    "torch": EngineSpec("latency.engines.torch.eager", "torch"),
+    "torch-compile": EngineSpec("latency.engines.torch.compile", "torch"),
+    "torch-cuda": EngineSpec(
+        "latency.engines.torch.cuda", "torch nvidia-ml-py", ("float32", "tf32", "float16")
+    ),
+    "null": EngineSpec("latency.engines.null", ""),
+}
+
+
+def get_engine(
+    name: str, *, threads: int = 1, dtype: str = "float32", here: bool = True
+) -> Engine:
+    """The engine of that name; with `here` it is ready to run on this machine.
+
+    Raises:
+        ValueError: unknown name, or a dtype it has not; the message lists the known ones.
+        ImportError: its package is not installed; the message says what to install.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {name!r}")
+    entry = ENGINES[name]
+    if threads < 1:
+        raise ValueError(f"`threads` must be at least 1; got {threads}")
+    if dtype not in entry.dtypes:
+        raise ValueError(
+            f"dtype of {name} must be one of {', '.join(entry.dtypes)}; got {dtype!r}"
+        )
+    try:
+        engine: Engine = importlib.import_module(entry.module).open_engine(threads, dtype)
+        if here and isinstance(engine, FileEngine):
+            _ = engine.runner
+    except ImportError as error:
+        raise ImportError(
+            f"engine {name!r} needs packages that are not here ({error.name or error}): "
+            f"pip install {entry.packages}"
+        ) from error
+    return engine

@@ -1,0 +1,1 @@
+"""LiteRT: the model's file and the engine."""

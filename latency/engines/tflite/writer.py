@@ -1,0 +1,220 @@
+"""TensorFlow Lite models of chains of blocks, written straight from `block.steps`.
+
+Values are [n, h, w, c] where the blocks' are [n, c, h, w]. Batch norm is folded; ReLUs are in the
+op before them. Where torch's padding is not TensorFlow's SAME (which puts the odd row at the far
+edge), a PAD stands before the op, as converters from PyTorch write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from latency.engines.lowering import Weights, checked_weights, random_weights, slices_of_one
+from latency.engines.tflite.file import ACTIVATIONS, SAME, VALID, Graph
+from space.common.errors import MissingOpError
+from space.graph.builder import Step
+from space.graph.op import Op
+from space.network.block import Block
+
+LOWEST = float(np.finfo(np.float32).min)
+
+
+def build_model(
+    blocks: Sequence[Block], *, batch: int = 1, weights: Weights | None = None
+) -> bytes:
+    """The chain `blocks` as the content of a .tflite file, float32.
+
+    Args:
+        weights: gives every convolution's, linear layer's and lone batch norm's weight and
+            bias; random if None.
+
+    Raises:
+        ValueError: no blocks, or weights of another shape.
+        MissingOpError: an op that this writer has no TensorFlow Lite form for.
+    """
+    if not blocks:
+        raise ValueError("a model needs at least one block; got none")
+    writer = _Writer(weights or random_weights())
+    first = blocks[0]
+    value = start = writer.graph.value("input", (batch, first.height, first.width, first.c_in))
+    for index, block in enumerate(blocks):
+        value = writer.block(index, block, value)
+    return writer.graph.to_bytes([start], [value])
+
+
+class _Writer:
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self.graph = Graph()
+        self._positive: set[int] = set()  # values that cannot be below 0
+
+    def shape(self, value: int) -> tuple[int, ...]:
+        return self.graph.tensors[value].shape
+
+    def add(self, kind: str, inputs: Sequence[int], shape: Sequence[int], **options: int) -> int:
+        """An operator with one output of that shape; the output."""
+        out = self.graph.value(f"v{len(self.graph.tensors)}", shape)
+        return self.graph.add(kind, inputs, [out], **options)
+
+    def block(self, index: int, block: Block, value: int) -> int:
+        """Append one block that reads `value`; what it gives."""
+        steps = block.steps
+        values = {0: value}
+        for i, step in enumerate(steps):
+            if i + 1 in values:
+                continue
+            inputs = [values[source] for source in step.inputs]
+            if step.op.kind == "slice":
+                self._slices(steps, i, inputs[0], values)
+            else:
+                values[i + 1] = self._op(index, i, step.op, inputs)
+        return values[len(steps)]
+
+    def _slices(self, steps: Sequence[Step], i: int, value: int, values: dict[int, int]) -> None:
+        """Slices that cut a value into equal parts become one SPLIT: XNNPACK has no other."""
+        twins = slices_of_one(steps, i)
+        shape, sizes = self.shape(value), {int(steps[j].op.c_out) for j in twins}
+        if twins and len(sizes) == 1:
+            part = (*shape[:-1], *sizes)
+            outs = [self.graph.value(f"v{len(self.graph.tensors)}", part) for _ in twins]
+            axis = self.graph.ints(len(shape) - 1)
+            self.graph.add("SPLIT", [axis, value], outs, num_splits=len(twins))
+            values |= {j + 1: out for j, out in zip(twins, outs, strict=True)}
+        else:
+            op = steps[i].op
+            start = [0] * (len(shape) - 1) + [int(op.start)]
+            end = [*shape[:-1], int(op.start + op.c_out)]
+            bounds = [self.graph.ints(each) for each in (start, end, [1] * len(shape))]
+            part = (*shape[:-1], int(op.c_out))
+            values[i + 1] = self.add("STRIDED_SLICE", [value, *bounds], part)
+        if value in self._positive:
+            self._positive |= {values[j + 1] for j in twins or (i,)}
+
+    def _op(self, block: int, step: int, op: Op, inputs: list[int]) -> int:
+        kind, x = op.kind, inputs[0]
+        act = ACTIVATIONS.get(op.act, 0)  # what the operator itself can do
+        shape = (self.shape(x)[0], int(op.out_height), int(op.out_width), int(op.c_out))
+        fused = True
+        if kind in ("conv", "dwconv"):
+            y = self._conv(block, step, op, x, shape, act)
+        elif kind == "linear":
+            y = self._linear(block, step, op, x, act)
+        elif kind in ("maxpool", "avgpool"):
+            y = self._pool(op, x, shape, act)
+        elif kind == "add":
+            y = self.add("ADD", inputs, shape, act=act)
+        elif kind == "mul":
+            per_channel = self._reshape(inputs[1], (shape[0], 1, 1, shape[3]))
+            y = self.add("MUL", [x, per_channel], shape, act=act)
+        elif kind == "batchnorm":
+            scale, shift = self._weights(block, step, op)
+            y = self.add("ADD", [self.add("MUL", [x, scale], shape), shift], shape, act=act)
+        elif kind == "relu":
+            y = self.add("RELU", [x], self.shape(x))
+        else:
+            fused = False
+            y = self._move(op, inputs, shape)
+        if op.act == "sigmoid":
+            y = self.add("LOGISTIC", [y], self.shape(y))
+        elif op.act and not fused:
+            y = self.add(op.act.upper(), [y], self.shape(y))
+        kept = kind in ("maxpool", "avgpool", "globalpool", "shuffle", "concat", "add")
+        if op.act or kind == "relu" or (kept and self._positive >= set(inputs)):
+            self._positive.add(y)
+        return y
+
+    def _move(self, op: Op, inputs: list[int], shape: tuple[int, ...]) -> int:
+        """Ops that have no activation of their own."""
+        if op.kind == "globalpool":
+            axes = self.graph.ints([1, 2])
+            return self.add("MEAN", [inputs[0], axes], shape, keep_dims=1)
+        if op.kind == "shuffle":
+            return self._shuffle(inputs[0], int(op.groups))
+        if op.kind == "concat":
+            joined = self.add("CONCATENATION", inputs, shape, axis=3)
+            return self._shuffle(joined, int(op.groups)) if op.groups > 1 else joined
+        raise MissingOpError(f"the TensorFlow Lite writer has no form for op kind {op.kind!r}")
+
+    def _reshape(self, value: int, shape: tuple[int, ...]) -> int:
+        if self.shape(value) == shape:
+            return value
+        return self.add("RESHAPE", [value, self.graph.ints(shape)], shape)
+
+    def _shuffle(self, value: int, groups: int) -> int:
+        *front, channels = shape = self.shape(value)
+        apart = self._reshape(value, (*front, groups, channels // groups))
+        order = self.graph.ints([0, 1, 2, 4, 3])
+        mixed = self.add("TRANSPOSE", [apart, order], (*front, channels // groups, groups))
+        return self._reshape(mixed, shape)
+
+    def _conv(
+        self, block: int, step: int, op: Op, x: int, shape: tuple[int, ...], act: int
+    ) -> int:
+        x, padding = self._padded(op, x)
+        options = {"padding": padding, "act": act, "dilation_w": 1, "dilation_h": 1}
+        options |= {"stride_w": int(op.stride), "stride_h": int(op.stride)}
+        parameters = self._weights(block, step, op)
+        if op.kind == "dwconv":
+            options["depth_multiplier"] = 1
+            return self.add("DEPTHWISE_CONV_2D", [x, *parameters], shape, **options)
+        kind = "CONV_2D" if op.groups == 1 else "CONV_2D of groups"
+        return self.add(kind, [x, *parameters], shape, **options)
+
+    def _linear(self, block: int, step: int, op: Op, x: int, act: int) -> int:
+        if any(size != 1 for size in self.shape(x)[1:-1]):
+            raise MissingOpError(f"the TensorFlow Lite writer needs one position; got {op}")
+        shape = (self.shape(x)[0], int(op.c_out))
+        return self.add("FULLY_CONNECTED", [x, *self._weights(block, step, op)], shape, act=act)
+
+    def _pool(self, op: Op, x: int, shape: tuple[int, ...], act: int) -> int:
+        """Torch's average counts the padding and TensorFlow's does not, but at the far edge,
+        where an even kernel is cut off, neither does."""
+        kernel, lowest = int(op.kernel), 0.0
+        if op.kind == "avgpool" and kernel % 2 == 0:
+            if kernel > 2:
+                raise MissingOpError(f"the TensorFlow Lite writer has no form for {op}")
+            padding = SAME
+        elif op.kind == "avgpool":
+            x, padding = self._padded(op, x, always=kernel > 1)
+        else:
+            lowest = 0.0 if x in self._positive else LOWEST
+            x, padding = self._padded(op, x, lowest)
+        window = {"filter_width": kernel, "filter_height": kernel}
+        window |= {"stride_w": int(op.stride), "stride_h": int(op.stride)}
+        name = "MAX_POOL_2D" if op.kind == "maxpool" else "AVERAGE_POOL_2D"
+        return self.add(name, [x], shape, padding=padding, act=act, **window)
+
+    def _padded(self, op: Op, x: int, fill: float = 0.0, always: bool = False) -> tuple[int, int]:
+        """What an op with a window reads, and the padding it then names: `x` and SAME where that
+        is what torch does, else `x` with rows and columns added and VALID."""
+        before, after = (int(op.kernel) - 1) // 2, []
+        same = True
+        for size, out in ((op.height, op.out_height), (op.width, op.out_width)):
+            # Rows that the windows reach beyond both edges together; SAME gives half of them,
+            # rounded down, to the near edge.
+            total = max(int((out - 1) * op.stride + op.kernel - size), 0)
+            same = same and total // 2 == before
+            after.append(max(total - before, 0))
+        if same and not always:
+            return x, SAME
+        n, height, width, channels = self.shape(x)
+        pads = [[0, 0], [before, after[0]], [before, after[1]], [0, 0]]
+        shape = (n, height + before + after[0], width + before + after[1], channels)
+        inputs = [x, self.graph.ints(pads)]
+        if not fill:
+            return self.add("PAD", inputs, shape), VALID
+        inputs.append(self.graph.constant("lowest", np.array([fill], np.float32)))
+        return self.add("PADV2", inputs, shape), VALID
+
+    def _weights(self, block: int, step: int, op: Op) -> tuple[int, int]:
+        """Weight and bias of an op as constants in TensorFlow's order of dimensions."""
+        weight, bias = checked_weights(self.weights, block, step, op)
+        if op.kind == "conv":
+            weight = weight.transpose(0, 2, 3, 1)  # [c_out, k, k, c_in / groups]
+        elif op.kind == "dwconv":
+            weight = weight.transpose(1, 2, 3, 0)  # [1, k, k, c_out]
+        name = f"b{block}s{step}"
+        weight = np.ascontiguousarray(weight)
+        return self.graph.constant(f"{name}_w", weight), self.graph.constant(f"{name}_b", bias)

@@ -1,0 +1,1 @@
+"""PyTorch: eager, compiled, and on CUDA."""

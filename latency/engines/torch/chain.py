@@ -1,0 +1,68 @@
+"""A chain of blocks as a torch module, as it is deployed: batch norm folded, its code straight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, fx, nn
+
+from latency.engines.lowering import Array, Weights, checked_weights, random_weights
+from space.network.block import Block
+from space.network.network import Network
+from space.network.torch_module import NetworkModule
+
+
+def build_chain(blocks: Sequence[Block], weights: Weights | None = None) -> fx.GraphModule:
+    """The chain `blocks` as the module of `space.network.torch_module` with other weights, in eval
+    mode.
+
+    Its forward is the trace of that module's: no loop over steps, no look-up of layers by name.
+    Those cost ShuffleNet v2 1x 3 to 4 % of its time.
+
+    Args:
+        weights: gives every convolution's, linear layer's and lone batch norm's weight and
+            bias; random if None.
+
+    Raises:
+        ValueError: no blocks, or weights of another shape.
+    """
+    if not blocks:
+        raise ValueError("a model needs at least one block; got none")
+    given = weights or random_weights()
+    with torch.device("meta"):  # nothing is allocated or drawn for weights that are replaced
+        module = NetworkModule(Network("chain", tuple(blocks)))
+    for number, block in enumerate(blocks):
+        for index, step in enumerate(block.steps):
+            if step.op.kind in ("conv", "dwconv", "linear", "batchnorm"):
+                layer = module.blocks[number].get_submodule(str(index))
+                _set_weights(layer, *checked_weights(given, number, index, step.op))
+    traced = fx.symbolic_trace(module.eval())
+    for node in traced.graph.nodes:
+        if node.op == "call_module" and isinstance(traced.get_submodule(node.target), nn.Identity):
+            node.replace_all_uses_with(node.args[0])
+            traced.graph.erase_node(node)
+    traced.recompile()
+    return traced
+
+
+def random_input(shape: Sequence[int]) -> Tensor:
+    """The input that every engine runs on: seeded, uniform from 0 to 1, float32 of `shape`."""
+    import numpy as np
+
+    return torch.from_numpy(np.random.default_rng(0).random(tuple(shape), dtype=np.float32))
+
+
+def _constant(values: Array) -> nn.Parameter:
+    return nn.Parameter(torch.from_numpy(values.copy()), requires_grad=False)
+
+
+def _set_weights(layer: nn.Module, weight: Array, bias: Array) -> None:
+    """Give a layer of `space.network.torch_module` its folded weights."""
+    if hasattr(layer, "conv"):
+        layer.bn, target = nn.Identity(), layer.conv
+    elif hasattr(layer, "bn"):
+        layer.bn = target = nn.BatchNorm2d(len(weight), eps=0.0)
+    else:
+        target = layer.linear
+    target.weight, target.bias = _constant(weight), _constant(bias)

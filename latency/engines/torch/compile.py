@@ -1,0 +1,72 @@
+"""PyTorch on the CPU through torch.compile: chains as C++ that inductor writes and compiles."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch._dynamo.exc import BackendCompilerFailed
+
+from latency.engines.lowering import Weights
+from latency.engines.torch.eager import EagerModel, TorchEngine
+from space.network.block import Block
+
+# It warns of each CUDA build of torch that finds no GPU, which the CPU does not need.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+
+# Weights are constants: convolutions are packed for the chip once, and fused with what follows.
+OPTIONS = {"freezing": True}
+# Compiled into loops, so the cache of what was compiled must tell them apart.
+THREADS = "cpp.threads"
+
+
+class TorchCompileEngine(TorchEngine):
+    """`prepare` compiles, which takes seconds a block: docs/engines.md has the figures.
+
+    Inductor keeps what it compiled in `$TORCHINDUCTOR_CACHE_DIR`.
+    """
+
+    name = "torch-compile"
+
+    def prepare(
+        self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
+    ) -> EagerModel:
+        """The chain as one compiled module.
+
+        Raises:
+            OSError: it could not be compiled; the message has the compiler's first complaint.
+        """
+        session = super().prepare(blocks, batch, weights)
+        try:
+            session.run()
+        except BackendCompilerFailed as error:
+            raise OSError(
+                f"torch-compile must be able to compile C++ with OpenMP and Python's headers; "
+                f"got: {_complaint(str(error))}"
+            ) from error
+        return session
+
+    def transform(self, module: torch.nn.Module) -> Callable[[Tensor], Tensor]:
+        options = {**OPTIONS, THREADS: self.threads}
+        return torch.compile(module, dynamic=False, fullgraph=True, options=options)
+
+
+def _complaint(text: str) -> str:
+    """The line of a compiler's output that says what is wrong, or else the first."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if "error:" in line), lines[0] if lines else "no output")
+
+
+def open_engine(threads: int, dtype: str) -> TorchCompileEngine:
+    """Raises FileNotFoundError if there is no C++ compiler."""
+    wanted = os.environ.get("CXX") or "g++"
+    if shutil.which(wanted) is None:
+        raise FileNotFoundError(
+            f"engine 'torch-compile' needs a C++ compiler; there is no {wanted} on PATH: "
+            f"install one (Debian: apt-get install g++) or name one in $CXX"
+        )
+    return TorchCompileEngine(threads, dtype)

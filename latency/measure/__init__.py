@@ -1,0 +1,1 @@
+"""How a block and a network are timed fairly."""

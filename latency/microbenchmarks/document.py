@@ -1,0 +1,171 @@
+"""What a measurement of the microbenchmarks says: the document on disk, and its text."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from latency.builder.journal import chain_text
+from latency.engines.base import Engine
+from latency.measure.block import Floats
+from latency.microbenchmarks.cases import ALIGNED, TITLES, Case
+from latency.microbenchmarks.limits import SCHEMA, limits_json
+from latency.microbenchmarks.rule import RULE, Limit
+from latency.microbenchmarks.slowdown import Slowdown, measured_slowdowns, of_table, verdict
+from latency.microbenchmarks.text import case_rows, slowdown_line, tables
+from latency.microbenchmarks.timing import chains
+from latency.ondevice.host import chip, facts
+from latency.paper_model.paper_speeds import CITATION
+from space.common.provenance import commit
+from space.cost.guidelines import Guidelines
+
+MEASURED = (
+    "seconds are what ten blocks add to a 1x1 convolution and two units, each chain timed right "
+    "after a run of its own; rows of one width share every round; medians; spread = IQR / "
+    "median; 95 % intervals over passes, each of which prepares every chain anew"
+)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Cases and their times: seconds [cases, passes, rounds]."""
+
+    cases: Sequence[Case]
+    times: Floats
+
+    @cached_property
+    def slow(self) -> tuple[Slowdown, ...]:
+        return measured_slowdowns(self.cases, self.times)
+
+    @property
+    def quartiles(self) -> Floats:
+        """Seconds at 25, 50 and 75 %, [3, cases]."""
+        return np.quantile(self.times.reshape(len(self.cases), -1), (0.25, 0.5, 0.75), axis=1)
+
+    @property
+    def spread(self) -> Floats:
+        """Interquartile range over median, [cases]."""
+        q25, median, q75 = self.quartiles
+        return (q75 - q25) / median
+
+    def rows(self) -> list[dict[str, Any]]:
+        return case_rows(self.cases, self.quartiles[1], self.spread)
+
+
+def document(
+    own: Sweep,
+    aligned: Sweep,
+    paper: Sequence[Slowdown],
+    limits: Sequence[Limit],
+    engine: Engine,
+    *,
+    columns: str,
+    batch: int,
+    command: str,
+) -> dict[str, Any]:
+    """What guidelines.json holds."""
+    passes, rounds = own.times.shape[1:]
+    found = {
+        "schema": SCHEMA,
+        "limits": limits_json(Guidelines(*(limit.value for limit in limits))),
+        "why": {limit.name: limit.why for limit in limits},
+        "verdicts": {
+            f"g{table}": verdict(of_table(own.slow, table), of_table(paper, table), columns)
+            for table in TITLES
+        },
+        "aligned_verdicts": {
+            f"g{table}": verdict(
+                of_table(aligned.slow, table), where=f" at multiples of {ALIGNED}"
+            )
+            for table in sorted({case.table for case in aligned.cases})
+        },
+        "rule": RULE,
+        "source": "measured",
+        "device": chip(),
+        "engine": engine.name,
+        "engine_version": engine.version,
+        "threads": engine.threads,
+        "batch": batch,
+        "dtype": "float32",
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "versions": {"python": platform.python_version(), "numpy": np.__version__}
+        | engine.versions,
+        "commit": commit(),
+        "command": command,
+        "host": facts(),
+        "noise": {
+            "spread": round(float(np.median(own.spread)), 4),
+            "spread_90pct": round(float(np.quantile(own.spread, 0.9)), 4),
+            "passes": passes,
+            "rounds": rounds,
+        },
+        "method": MEASURED,
+        "reference": f"{CITATION}; Tables 1-4, {columns} columns",
+        "columns": columns,
+        "slowdowns": [_slowdown(s, p) for s, p in zip(own.slow, paper, strict=True)],
+        "aligned_slowdowns": [_slowdown(s) for s in aligned.slow],
+        "rows": own.rows(),
+        "aligned_rows": aligned.rows(),
+    }
+    return found
+
+
+def _slowdown(here: Slowdown, paper: Slowdown | None = None) -> dict[str, Any]:
+    values = {"measured": here.value, "low": here.low, "high": here.high}
+    if paper is not None:
+        values["paper"] = paper.value
+    rounded = {name: round(value, 4) for name, value in values.items()}
+    return {"table": here.table, "row": here.row, "number": round(here.number, 4)} | rounded
+
+
+def samples_text(*sweeps: Sweep) -> str:
+    """One JSON object a line: a case, its chains, its raw seconds [passes, rounds]."""
+    lines = []
+    for case, own in ((c, t) for s in sweeps for c, t in zip(s.cases, s.times, strict=True)):
+        long, before = chains(case)
+        values = {
+            "table": case.table,
+            "row": case.row,
+            "channels": case.channels,
+            "in_paper": bool(np.isfinite(case.paper_s)),
+            "long": chain_text(long),
+            "before": chain_text(before),
+            "times": [[float(f"{t:.5g}") for t in row] for row in own],
+        }
+        lines.append(json.dumps(values))
+    return "\n".join(lines) + "\n"
+
+
+def text(found: dict[str, Any], own: Sweep, aligned: Sweep, paper: Sequence[Slowdown]) -> str:
+    """The four tables with their verdicts, and the limits. `found` of `document`."""
+    column, ends = found["columns"], {}
+    for table in TITLES:
+        name = f"g{table}"
+        ends[table] = [
+            slowdown_line(own.cases, table, own.slow, "here"),
+            slowdown_line(own.cases, table, paper, f"paper {column}"),
+        ]
+        if name in found["aligned_verdicts"]:
+            who = f"here at multiples of {ALIGNED}"
+            ends[table].append(slowdown_line(aligned.cases, table, aligned.slow, who))
+        ends[table].append(found["verdicts"][name])
+        if name in found["aligned_verdicts"]:
+            ends[table].append(found["aligned_verdicts"][name])
+    noise, threads = found["noise"], found["threads"]
+    head = (
+        f"measured: {found['device']}, {found['engine']} {found['engine_version']}, {threads} "
+        f"thread{'s' * (threads > 1)}, batch {found['batch']}, {found['date']}\n"
+        f"median spread (IQR / median) {noise['spread']:.1%} over {noise['passes']} x "
+        f"{noise['rounds']} rounds; 'to best' is time per multiply-add over the best of its width"
+    )
+    more = list(zip(aligned.cases, found["aligned_rows"], strict=True))
+    listed = tables(own.cases, found["rows"], ends, column, more)
+    limits = ["Limits for search.run --guidelines", *(f"  {why}" for why in found["why"].values())]
+    return "\n\n".join([head, listed, "\n".join(limits)])

@@ -1,0 +1,60 @@
+"""Limits of G1-G4 as a file: what `latency.guidelines` writes and a search reads."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from space.cost.guidelines import NAMES, Guidelines
+
+SCHEMA = 1
+
+
+def limits_json(limits: Guidelines) -> dict[str, float | None]:
+    """The `limits` of the file; infinite becomes null."""
+    values = {name: float(getattr(limits, name)) for name in NAMES}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def load_limits(path: str | Path) -> Guidelines:
+    """The limits in `path`, a file written by `python -m latency.guidelines`; null is infinite.
+
+    Raises:
+        ValueError: the file is missing or is no such file; one line says what must hold.
+    """
+    hint = "write one with python -m latency.guidelines --device cpu"
+    try:
+        values = json.loads(Path(path).read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}; {hint}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: byte {error.start} is not UTF-8 text; {hint}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}; {hint}") from None
+    if not isinstance(values, dict) or not isinstance(values.get("limits"), dict):
+        raise ValueError(f"{path}: must have `limits` with {', '.join(NAMES)}; {hint}")
+    if values.get("schema") != SCHEMA:
+        got = values.get("schema")
+        raise ValueError(f"{path}: `schema` must be {SCHEMA}; got {got!r}; {hint}")
+    limits = values["limits"]
+    if set(limits) != set(NAMES):
+        raise ValueError(
+            f"{path}: `limits` must have {', '.join(NAMES)}; got {', '.join(limits) or 'none'}"
+        )
+    return Guidelines(**{name: _limit(path, name, limits[name]) for name in NAMES})
+
+
+def _limit(path: str | Path, name: str, value: Any) -> float:
+    """One limit: a number that some network can keep, or null for none."""
+    least = {"g1": 1.0, "g2": 1.0, "g3": 1.0, "g4": 0.0}[name]
+    if value is None:
+        return math.inf
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not good or not value >= least:
+        raise ValueError(
+            f"{path}: limit `{name}` must be a number from {least:g}, or null for none; "
+            f"got {value!r}"
+        )
+    return float(value)

@@ -1,0 +1,115 @@
+"""From slow-downs on a device to the limits that a search there should keep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from latency.microbenchmarks.slowdown import Slowdown, of_table
+from space.cost.guidelines import NAMES, PAPER_LIMITS, Guidelines
+from space.zoo.families import SHUFFLENET_V2, shufflenet_v2
+
+RULE = (
+    "A limit is the guideline's number at which this device slows down as much as the paper's "
+    "column does at the paper's limit. For G1-G3 the device is measured at widths that are "
+    "multiples of 16: what other widths cost here is no matter of the guidelines, and latency "
+    "tables know it. Slow-downs are times per multiply-add against the row that "
+    "keeps the guideline, geometric means over the widths, linear between the rows; of rows "
+    "with one number the slower counts. Where no row exceeds the allowed slow-down with all of "
+    "its 95 % interval, the limit is infinite (null). G3: f "
+    "fragments count 2 + 3 f, as in a ShuffleNet v2 unit, rounded down. No limit is below what "
+    "the four ShuffleNet v2 of Table 5 need, with stem and head or without."
+)
+TIE = 0.01  # numbers nearer than this are one
+UNIT, FRAGMENT = 2, 3  # convolutions of a ShuffleNet v2 unit: of its projection, of each fragment
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A slow-down at a guideline's number; surely no less than `low`."""
+
+    number: float
+    value: float
+    low: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A suggested limit, the slow-down it was read at, and a sentence about it."""
+
+    name: str
+    value: float
+    allowed: float
+    why: str
+
+
+def curve(found: Sequence[Slowdown], table: int) -> list[Point]:
+    """The rows of one table by rising number; the slower of those that share one."""
+    points: list[Point] = []
+    for s in sorted(of_table(found, table), key=lambda s: (s.number, s.value)):
+        number = s.number if table != 3 else UNIT + FRAGMENT * s.number
+        point = Point(number, s.value, s.low)
+        if points and number - points[-1].number < TIE:
+            points.pop()  # the slower one comes after it
+        points.append(point)
+    return points
+
+
+def slowdown_at(points: Sequence[Point], number: float) -> float:
+    """The slow-down at `number`, linear between points, constant outside."""
+    return float(np.interp(number, [p.number for p in points], [p.value for p in points]))
+
+
+def number_at(points: Sequence[Point], allowed: float) -> float:
+    """The number at which the curve rises above `allowed`, on its way to the first point that is
+    above it beyond doubt; inf if there is none."""
+    sure = next((i for i, point in enumerate(points) if point.low > allowed), 0)
+    while sure > 1 and points[sure - 1].value > allowed:
+        sure -= 1
+    if sure == 0:
+        return math.inf
+    before, after = points[sure - 1], points[sure]
+    share = max(0.0, (allowed - before.value) / (after.value - before.value))
+    return before.number + share * (after.number - before.number)
+
+
+def needed() -> Guidelines:
+    """The largest numbers of the four ShuffleNet v2, with stem and head and without."""
+    found = []
+    for size in SHUFFLENET_V2:
+        blocks = shufflenet_v2(size).blocks
+        found += [Guidelines.of(blocks), Guidelines.of(blocks[1:-1])]
+    return Guidelines(*(max(getattr(g, name) for g in found) for name in NAMES))
+
+
+def suggest(
+    device: Sequence[Slowdown], paper: Sequence[Slowdown], aligned: Sequence[Slowdown] = ()
+) -> list[Limit]:
+    """A limit for each of G1-G4 by `RULE`. A table that is among `aligned` is read there, not in
+    `device`."""
+    least = needed()
+    limits = []
+    for table, name in enumerate(NAMES, 1):
+        of_paper = curve(paper, table)
+        of_device = curve(aligned, table) or curve(device, table)
+        paper_limit = float(getattr(PAPER_LIMITS, name))
+        allowed = slowdown_at(of_paper, paper_limit)
+        value = number_at(of_device, allowed)
+        if table == 3 and math.isfinite(value):
+            value = math.floor(value + 1e-9)
+        value = math.floor(value * 1000 + 0.5) / 1000 if math.isfinite(value) else value
+        label = name.upper()
+        read = f"the paper's {allowed:.2f}x at {paper_limit:g}"
+        floor = float(getattr(least, name))
+        if math.isinf(value):
+            why = f"{label} has no limit: nothing measured here exceeds {read}"
+        elif value < floor:
+            text = f"{label} limit {math.ceil(floor * 1000) / 1000:g}: {read} is here at {value:g}"
+            why, value = f"{text}, below what ShuffleNet v2 needs", math.ceil(floor * 1000) / 1000
+        else:
+            why = f"{label} limit {value:g}: {read} is here at {value:g}"
+        limits.append(Limit(name, float(value), allowed, why))
+    return limits

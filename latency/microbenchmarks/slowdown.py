@@ -1,0 +1,121 @@
+"""How much slower a row of a microbenchmark is than the row that keeps the guideline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from latency.measure.block import Floats
+from latency.microbenchmarks.cases import Case, rows_of
+
+# Two-sided 95 % quantiles of Student's t by degrees of freedom.
+T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57}
+BARELY = 1.02  # a guideline whose worst row costs less than this holds barely
+
+
+@dataclass(frozen=True, slots=True)
+class Slowdown:
+    """Time per multiply-add of a row over that of the first row of its table, at equal widths;
+    the geometric mean over the widths, its `low` and `high` ends, and each width's own.
+
+    `number`: the guideline's number of the row, mean over its widths.
+    """
+
+    table: int
+    row: str
+    number: float
+    value: float
+    low: float
+    high: float
+    widths: tuple[float, ...]
+
+
+def _slowdowns(cases: Sequence[Case], ratio: Floats, half: Floats) -> tuple[Slowdown, ...]:
+    """From log slow-downs [cases] and half-widths [cases] of the mean of each row's cases."""
+    found = []
+    for table in sorted({case.table for case in cases}):
+        for row in rows_of(cases, table):
+            at = [i for i, c in enumerate(cases) if (c.table, c.row) == (table, row)]
+            number = float(np.mean([cases[i].number for i in at]))
+            mean, width = ratio[at].mean(), half[at[0]]
+            value, low, high = (float(np.exp(mean + d)) for d in (0.0, -width, width))
+            widths = tuple(float(v) for v in np.exp(ratio[at]))
+            found.append(Slowdown(table, row, number, value, low, high, widths))
+    return tuple(found)
+
+
+def _first(cases: Sequence[Case]) -> list[int]:
+    """For each case, the index of the first row of its table at its width."""
+    where: dict[tuple[int, int], int] = {}
+    return [where.setdefault((case.table, case.scale), i) for i, case in enumerate(cases)]
+
+
+def measured_slowdowns(cases: Sequence[Case], times: Floats) -> tuple[Slowdown, ...]:
+    """From times [cases, passes, rounds] in seconds.
+
+    Rows are compared round by round; a pass counts with its median. `low` and `high` are the 95 %
+    interval of the mean over passes.
+    """
+    per_flop = times / np.array([case.flops for case in cases])[:, None, None]
+    by_pass = np.log(np.median(per_flop / per_flop[_first(cases)], axis=2))
+    passes = by_pass.shape[1]
+    half = np.zeros(len(cases))
+    for i, case in enumerate(cases):
+        same = [j for j, c in enumerate(cases) if (c.table, c.row) == (case.table, case.row)]
+        error = by_pass[same].mean(axis=0).std(ddof=1) / np.sqrt(passes)
+        half[i] = T95.get(passes - 1, 2.57) * error
+    return _slowdowns(cases, by_pass.mean(axis=1), half)
+
+
+def paper_slowdowns(cases: Sequence[Case]) -> tuple[Slowdown, ...]:
+    """From the paper's columns; `low` and `high` are as far as the rounding of its printed speeds
+    can reach."""
+    log = np.log([case.paper_s / case.paper_flops for case in cases])
+    rounding = np.array([case.rounding for case in cases])
+    first = _first(cases)
+    own = np.where(np.array(first) == np.arange(len(cases)), 0.0, rounding + rounding[first])
+    half = np.zeros(len(cases))
+    for i, case in enumerate(cases):
+        same = [j for j, c in enumerate(cases) if (c.table, c.row) == (case.table, case.row)]
+        half[i] = own[same].mean()
+    return _slowdowns(cases, log - log[first], half)
+
+
+def of_table(found: Iterable[Slowdown], table: int) -> list[Slowdown]:
+    """The rows of one table, in their order."""
+    return [slowdown for slowdown in found if slowdown.table == table]
+
+
+def _against(slowdown: Slowdown) -> str:
+    """A row and its value in words: `1:12 is 1.41x slower`, `2 groups are 1.05x faster`."""
+    several = (slowdown.row[0].isdigit() and ":" not in slowdown.row) or " and " in slowdown.row
+    value, how = slowdown.value, "slower"
+    if value < 1:
+        value, how = 1 / value, "faster"
+    return f"{slowdown.row} {'are' if several else 'is'} {value:.2f}x {how}"
+
+
+def verdict(
+    found: Sequence[Slowdown],
+    paper: Sequence[Slowdown] = (),
+    column: str = "",
+    where: str = "",
+) -> str:
+    """One sentence: whether a guideline holds, told from the rows of its table.
+
+    It holds if the row that breaks it most is slower beyond doubt. `paper`: the same rows in the
+    paper's `column`, to name beside them. `where`: which rows these are.
+    """
+    first, *others, worst = found
+    interval = f"{worst.low:.2f} to {worst.high:.2f}"
+    if paper:
+        interval += f"; paper {column} {paper[-1].value:.2f}x"
+    if worst.low > 1:
+        says = "holds" if worst.value >= BARELY else "holds, barely"
+    else:
+        says = "does not hold" if worst.high < 1 else "within noise"
+    contrary = [s for s in others if (s.high < 1 <= worst.value) or (s.low > 1 > worst.value)]
+    but = "".join(f", yet {_against(s)}" for s in contrary)
+    return f"G{worst.table}{where} {says}: {_against(worst)} than {first.row} ({interval}){but}"

@@ -1,0 +1,251 @@
+"""What machine runs this: its chip, its state, and whether its time can be trusted.
+
+Standard library only, Python 3.9: this file is pushed to devices (latency/devices/archive.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import struct
+import subprocess
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from latency.ondevice.emulation import RATIO_LIMIT, instruction_ratio
+
+CPUS = "/sys/devices/system/cpu"
+# "CPU part" of Arm's own cores (implementer 0x41): MIDR_EL1 in each core's Technical Reference
+# Manual; the kernel lists them in arch/arm64/include/asm/cputype.h.
+ARM_CORES = {
+    "0xd03": "Cortex-A53", "0xd04": "Cortex-A35", "0xd05": "Cortex-A55", "0xd07": "Cortex-A57",
+    "0xd08": "Cortex-A72", "0xd09": "Cortex-A73", "0xd0a": "Cortex-A75", "0xd0b": "Cortex-A76",
+    "0xd0c": "Neoverse-N1", "0xd0d": "Cortex-A77", "0xd40": "Neoverse-V1",
+    "0xd41": "Cortex-A78", "0xd44": "Cortex-X1", "0xd46": "Cortex-A510", "0xd47": "Cortex-A710",
+    "0xd48": "Cortex-X2", "0xd49": "Neoverse-N2", "0xd4d": "Cortex-A715", "0xd4e": "Cortex-X3",
+    "0xd4f": "Neoverse-V2", "0xd80": "Cortex-A520", "0xd81": "Cortex-A720", "0xd82": "Cortex-X4",
+}  # fmt: skip
+FEATURES = (
+    "avx2", "avx512f", "avx512_vnni", "fma", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve",
+    "sve2", "sme",
+)  # fmt: skip
+ELF_MACHINES = {3: "x86", 62: "x86", 40: "arm", 183: "arm", 243: "riscv"}  # e_machine
+FAMILIES = {"x86_64": "x86", "amd64": "x86", "i386": "x86", "i686": "x86", "riscv64": "riscv"}
+
+
+def read(path: str) -> str:
+    """A small file of the kernel; empty where it cannot be read."""
+    try:
+        return Path(path).read_text(errors="replace").strip("\0\n ")
+    except OSError:
+        return ""
+
+
+@cache
+def _processors() -> tuple[dict[str, str], ...]:
+    """What /proc/cpuinfo says, processor by processor; () where there is none."""
+    found = []
+    for part in read("/proc/cpuinfo").split("\n\n"):
+        pairs = (line.partition(":") for line in part.splitlines())
+        values = {name.strip(): value.strip() for name, _, value in pairs}
+        if "processor" in values:
+            found.append(values)
+    return tuple(found)
+
+
+def _first() -> dict[str, str]:
+    return _processors()[0] if _processors() else {}
+
+
+def chip() -> str:
+    """The processor's name: model, and numbers or cores where they are known."""
+    info = _first()
+    if "CPU part" in info:
+        return _arm_chip()
+    name = info.get("model name") or platform.processor()
+    numbers = [info.get(key, "") for key in ("cpu family", "model", "stepping")]
+    suffix = f" (family {'/'.join(numbers)})" if all(numbers) else ""
+    return f"{name or platform.machine()}{suffix}"
+
+
+def _arm_chip() -> str:
+    cores = Counter(
+        ARM_CORES.get(p.get("CPU part", ""), "")
+        if p.get("CPU implementer") == "0x41" and p.get("CPU part") in ARM_CORES
+        else f"core {p.get('CPU implementer', '?')}/{p.get('CPU part', '?')}"
+        for p in _processors()
+    )
+    text = " + ".join(f"{count} x {name}" for name, count in cores.items())
+    board = read("/proc/device-tree/model") or _android_name()
+    return f"{board} ({text})" if board else text
+
+
+def _android_name() -> str:
+    words = [_property(name) for name in ("ro.product.model", "ro.soc.model")]
+    return ", ".join(word for word in words if word)
+
+
+@cache
+def _property(name: str) -> str:
+    """A property of an Android system; empty elsewhere."""
+    tool = "/system/bin/getprop"
+    if not Path(tool).exists():
+        return ""
+    # Its own libraries, not those that this process was started with.
+    env = {k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "LD_PRELOAD")}
+    try:
+        done = subprocess.run([tool, name], capture_output=True, text=True, timeout=5, env=env)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
+
+
+def host_id() -> str:
+    """Tells two machines of one chip apart, and nothing else about them."""
+    known = read("/etc/machine-id") or _property("ro.serialno") or platform.node()
+    return hashlib.sha256(f"g4nas {known}".encode()).hexdigest()[:12]
+
+
+@cache
+def emulation() -> str:
+    """Why this machine's time is not its own: another one translates its instructions; "" if not.
+
+    Looked at: names that QEMU gives its processors; the program that the kernel really runs, which
+    under user-mode emulation is the emulator (it hides this in /proc/self, but not in
+    /proc/thread-self); the kernel's own architecture (Linux 6.1); and the ratio of vector to
+    integer instructions, which tells a translated processor from a virtual one.
+    """
+    if "qemu" in " ".join(" ".join(p.values()) for p in _processors()).lower():
+        return "its processor is called QEMU"
+    ours = family(platform.machine())
+    theirs = _elf_family("/proc/thread-self/exe")
+    if theirs and theirs != ours:
+        return f"a program for {theirs} runs this one for {ours}"
+    try:
+        program = Path("/proc/thread-self/exe").readlink().name
+    except OSError:
+        program = ""
+    if program.startswith(("qemu-", "box64", "FEX")):
+        return f"{program} runs this program"
+    kernel = read("/proc/sys/kernel/arch")
+    if kernel and family(kernel) != ours:
+        return f"the kernel is of {kernel}, this program of {platform.machine()}"
+    if {"vendor_id", "flags"} <= _first().keys() and ours != "x86":
+        return f"/proc/cpuinfo is an x86 processor's, this program is of {platform.machine()}"
+    if instruction_ratio() > RATIO_LIMIT:
+        return "vector instructions are as slow as only a translated processor's"
+    return ""
+
+
+def family(machine: str) -> str:
+    """x86, arm, riscv, or the name itself: machines that run each other's older programs."""
+    if machine.startswith(("arm", "aarch")):
+        return "arm"
+    return FAMILIES.get(machine.lower(), machine)
+
+
+def _elf_family(path: str) -> str:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - a link that must not be resolved
+            head = file.read(20)
+    except OSError:
+        return ""
+    if head[:4] != b"\x7fELF":
+        return ""
+    number = struct.unpack("<H" if head[5] == 1 else ">H", head[18:20])[0]
+    return ELF_MACHINES.get(number, "")
+
+
+def emulated() -> bool:
+    """Whether another machine's instructions are translated here: wall time is then no latency."""
+    return bool(emulation())
+
+
+def affinity() -> list[int]:
+    """The processors that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def pin(threads: int) -> list[int]:
+    """Where cores differ, keep this process on the `threads` fastest; the processors it has then.
+
+    Left to itself the scheduler moves a process between large and small cores, and what is
+    measured is a mixture.
+    """
+    allowed = affinity()
+    speed = {c: _number(f"{CPUS}/cpu{c}/cpu_capacity") for c in allowed}
+    if not any(speed.values()):
+        speed = {c: _number(f"{CPUS}/cpu{c}/cpufreq/cpuinfo_max_freq") for c in allowed}
+    if len(set(speed.values())) > 1:
+        os.sched_setaffinity(0, sorted(allowed, key=lambda c: (-speed[c], -c))[:threads])
+    return affinity()
+
+
+def _number(path: str) -> int:
+    text = read(path)
+    return int(text) if text.lstrip("-").isdigit() else 0
+
+
+def _hexadecimal(text: str) -> int:
+    return int(text, 16) if re.fullmatch(r"(0x)?[0-9a-f]+", text) else 0
+
+
+def state() -> dict[str, Any]:
+    """What may change while something is measured; unreadable facts are left out.
+
+    `frequency` Hz of the slowest processor in use, `temperature` degrees Celsius of the hottest
+    zone, `throttled` how often the chip slowed itself down, `battery` percent and whether it is
+    being drained, `load` processes that want a processor.
+    """
+    cpus = affinity() or [0]
+    hertz = [1000 * _number(f"{CPUS}/cpu{c}/cpufreq/scaling_cur_freq") for c in cpus]
+    zones = [_number(str(p)) for p in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
+    counts = [_number(f"{CPUS}/cpu{c}/thermal_throttle/core_throttle_count") for c in cpus]
+    flags = read("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi, hex
+    found: dict[str, Any] = {
+        "frequency": min(hertz),
+        "temperature": max((z / 1000 for z in zones if -50_000 < z < 200_000), default=0),
+        "throttled": max(counts) or _hexadecimal(flags),
+        **_battery(),
+    }
+    found = {name: value for name, value in found.items() if value}
+    if hasattr(os, "getloadavg"):
+        found["load"] = round(os.getloadavg()[0], 2)
+    return found
+
+
+def _battery() -> dict[str, Any]:
+    for path in sorted(Path("/sys/class/power_supply").glob("*/type")):
+        if read(str(path)) == "Battery" and read(str(path.parent / "scope")) != "Device":
+            drained = read(str(path.parent / "status")) == "Discharging"
+            level = read(str(path.parent / "capacity"))
+            return {"battery": f"{level or '?'} %", "on_battery": "yes" if drained else ""}
+    return {}
+
+
+def facts() -> dict[str, Any]:
+    """What a table's header says about this machine; unreadable facts are left out."""
+    info = _first()
+    flags = info.get("flags", info.get("Features", "")).split()
+    now = state()
+    found = {
+        "machine": platform.machine(),
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
+        "cores": os.cpu_count(),
+        "affinity": affinity(),
+        "features": " ".join(flag for flag in FEATURES if flag in flags),
+        "cache": info.get("cache size", ""),
+        "l2_cache": read(f"{CPUS}/cpu0/cache/index2/size"),
+        "l3_cache": read(f"{CPUS}/cpu0/cache/index3/size"),
+        "governor": read(f"{CPUS}/cpu{(affinity() or [0])[0]}/cpufreq/scaling_governor"),
+        "frequency": now.get("frequency"),
+        "virtual": "yes" if "hypervisor" in flags else "",
+        "temperature": f"{now['temperature']:g} C" if "temperature" in now else "",
+        "battery": now.get("battery"),
+        "on_battery": now.get("on_battery"),
+    }
+    return {name: value for name, value in found.items() if value}

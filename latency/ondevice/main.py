@@ -1,0 +1,169 @@
+"""Starts and ends the worker: its folders, its lock, and what stops it.
+
+Standard library only, Python 3.9: this file is pushed to devices (latency/devices/archive.py).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import queue
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from latency.ondevice.server import Worker
+
+SILENCE_S = 60.0
+MAX_LINE = 2**20
+MAX_FRAME = 2**31
+
+
+def main(folder_name: str) -> None:
+    """Serve a client on stdin and stdout until it says `end` or is gone."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what an engine prints is no answer
+    folder = Path(folder_name).expanduser()
+    temporary = ""
+
+    def leave(*_: Any) -> NoReturn:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+        os._exit(0)
+
+    def say(values: dict[str, Any]) -> None:
+        try:
+            answers.write(json.dumps(values).encode() + b"\n")
+            answers.flush()
+        except OSError:  # nobody listens
+            leave()
+
+    for name in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(name, leave)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        locked = lock(folder / "lock")
+        if locked is not None:
+            sweep(folder)
+            temporary = tempfile.mkdtemp(dir=folder, prefix="run-")
+    except OSError as error:
+        kind = "full" if error.errno == 28 else "folder"
+        say({"error": f"{folder}: {error.strerror}", "kind": kind})
+        return
+    if locked is None:
+        say({"error": "another measurement is running on this device", "kind": "busy"})
+        leave()
+    # What an engine writes for itself (onnxruntime: a number of this device) goes with the rest.
+    os.environ.update(dict.fromkeys(("TMPDIR", "HOME", "XDG_CACHE_HOME"), temporary))
+    tempfile.tempdir = temporary
+    reader = Reader(0, leave, float(os.environ.get("G4NAS_SILENCE_S", SILENCE_S)))
+    reader.start()
+    worker = Worker(folder, say)
+    say(worker.hello())
+    while True:
+        message = reader.messages.get()
+        if message.get("do") == "end":
+            leave()
+        worker.handle(message)
+        if message.get("last"):
+            leave()
+
+
+class Reader(threading.Thread):
+    """Puts messages from a file descriptor into `messages`; calls `leave` when there are no more.
+
+    Where the next message would begin is not known after some; such a one has `last`.
+    """
+
+    def __init__(self, source: int, leave: Callable[[], None], silence_s: float) -> None:
+        super().__init__(daemon=True)
+        self.messages: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._source, self._leave, self._silence_s = source, leave, silence_s
+        self._buffer = bytearray()
+
+    def run(self) -> None:
+        try:
+            self._read()
+        except BaseException:  # whatever it is, nobody watches the client any more
+            self._leave()
+            raise
+
+    def _read(self) -> None:
+        while True:
+            end = self._buffer.find(b"\n")
+            while end < 0:
+                if len(self._buffer) > MAX_LINE:
+                    self.messages.put(
+                        {"problem": f"a line of over {MAX_LINE} bytes", "last": True}
+                    )
+                    return
+                self._fill()
+                end = self._buffer.find(b"\n")
+            line = bytes(self._buffer[:end])
+            del self._buffer[: end + 1]
+            if line.strip():
+                message = _parse(line)
+                size = message.pop("bytes", None)
+                if size is not None:
+                    if type(size) is not int or not 0 <= size <= MAX_FRAME:
+                        problem = f"`bytes` must be 0 to {MAX_FRAME}"
+                        self.messages.put({"problem": problem, "last": True})
+                        return
+                    while len(self._buffer) < size:
+                        self._fill()
+                    message["data"] = bytes(self._buffer[:size])
+                    del self._buffer[:size]
+                self.messages.put(message)
+
+    def _fill(self) -> None:
+        ready, _, _ = select.select([self._source], [], [], self._silence_s)
+        try:
+            data = os.read(self._source, 2**20) if ready else b""
+        except OSError:  # a socket that was reset
+            data = b""
+        if not data:
+            self._leave()
+        self._buffer += data
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line)
+    except ValueError as error:
+        return {"problem": f"not JSON: {error}"}
+    if not isinstance(message, dict) or message.keys() & {"problem", "last", "data"}:
+        return {"problem": "a message must be an object with `do`"}
+    return message
+
+
+def lock(path: Path) -> Any:
+    """The open file that holds it, or None: two measurements would disturb each other."""
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed worker left, and workers of other versions; only who holds the lock
+    may."""
+    for path in (*folder.glob("run-*"), *folder.glob("wheels/.new-*")):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob("g4nas-worker-*.pyz"):
+        if path.name != Path(sys.argv[0]).name:
+            path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

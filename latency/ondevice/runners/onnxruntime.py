@@ -1,0 +1,68 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import onnxruntime
+
+from latency.ondevice.runners.eviction import Eviction
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """How models run: one after the other, each with this many threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    # Workers spin for their next task while a run lasts, as in an application; those of other
+    # loaded models must not, or they take the cores from the model that is timed.
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
+
+
+class OnnxModel:
+    """A loaded model with its input and output bound, so that a run copies nothing."""
+
+    def __init__(self, model: bytes, shape: tuple[int, ...], threads: int) -> None:
+        self._session = onnxruntime.InferenceSession(
+            model, session_options(threads), providers=["CPUExecutionProvider"]
+        )
+        values = np.random.default_rng(0).random(shape, dtype=np.float32)
+        self._input = onnxruntime.OrtValue.ortvalue_from_numpy(values)
+        self._binding = self._session.io_binding()
+        self._binding.bind_ortvalue_input("input", self._input)
+        self._binding.bind_output("output", "cpu")
+
+    def run(self) -> None:
+        self._session.run_with_iobinding(self._binding)
+
+    def outputs(self) -> list[np.ndarray]:
+        """What the last run gave."""
+        return self._binding.copy_outputs_to_cpu()
+
+
+class Runner:
+    """ONNX Runtime with `threads` threads."""
+
+    version = onnxruntime.__version__
+
+    def __init__(self, threads: int, dtype: str) -> None:
+        self.threads, self.dtype = threads, dtype
+        self.evict = Eviction()
+        self.versions = {"onnxruntime": onnxruntime.__version__}
+
+    def load(self, files: Mapping[str, bytes], shape: tuple[int, ...]) -> OnnxModel:
+        """`files`: {"model.onnx": bytes}; `shape` [n, c, h, w] of the input."""
+        return OnnxModel(files["model.onnx"], shape, self.threads)
+
+    def clock(self) -> float:
+        return time.perf_counter()
+
+
+def open_runner(threads: int, dtype: str) -> Runner:
+    return Runner(threads, dtype)

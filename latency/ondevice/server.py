@@ -1,0 +1,235 @@
+"""The device's end of a measurement: reads jobs from stdin, writes times to stdout, line by line.
+
+    python3 worker.pyz FOLDER        FOLDER keeps engine packages between runs
+
+Messages are JSON objects, one a line; one with `bytes` is followed by as many bytes. An empty line
+says that the client is still there. When stdin ends, or is silent for SILENCE_S seconds, this
+process removes its temporary files and ends at once, whatever it is doing. Models are kept in
+memory alone, the least recently used are dropped.
+
+Standard library only, Python 3.9: this file is pushed to devices (latency/devices/archive.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib
+import io
+import json
+import platform
+import re
+import shutil
+import sys
+import tempfile
+import time
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from latency.ondevice import host as machine
+from latency.ondevice.timing import time_rounds
+
+PROTOCOL = 2
+SPARE_BYTES = 64 * 2**20  # of the device's disk that is left free
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class RefusedError(Exception):
+    """What a client asked for cannot be done; `kind` is for programs, the text for people."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+class Worker:
+    """Does what messages ask, one after the other; `say` writes an answer."""
+
+    def __init__(self, folder: Path, say: Callable[[dict[str, Any]], None]) -> None:
+        self.folder, self.say = folder, say
+        self.runner: Any = None
+        self.models: OrderedDict[str, tuple[dict[str, bytes], tuple[int, ...]]] = OrderedDict()
+        self.wanted: set[str] = set()
+        self.budget = min(2**30, _available_bytes() // 4)
+        self.actions: dict[Any, Callable[[dict[str, Any]], None]] = {
+            "open": self._open,
+            "wheels": self._wheels,
+            "have": self._have,
+            "model": self._model,
+            "time": self._time,
+            "outputs": self._outputs,
+        }
+
+    def handle(self, message: dict[str, Any]) -> None:
+        """Do it, or say why not."""
+        try:
+            action = self.actions.get(message.get("do"))
+            if action is None:
+                known = ", ".join(self.actions)
+                problem = message.get("problem") or f"`do` must be one of {known}, end"
+                raise RefusedError("message", problem)
+            action(message)
+        except RefusedError as error:
+            self.say({"error": _line(error), "kind": error.kind})
+        except (KeyError, TypeError, ValueError) as error:
+            self.say({"error": f"{type(error).__name__}: {_line(error)}", "kind": "message"})
+        except MemoryError:
+            self.say({"error": "out of memory", "kind": "full"})
+        except Exception as error:
+            kind = "full" if isinstance(error, OSError) and error.errno == 28 else "failed"
+            self.say({"error": f"{type(error).__name__}: {_line(error)}", "kind": kind})
+
+    def hello(self) -> dict[str, Any]:
+        """What this device is."""
+        libc, version = platform.libc_ver()
+        if not libc and any(Path("/lib").glob("ld-musl-*")):
+            libc = "musl"
+        return {
+            "hello": PROTOCOL,
+            "chip": machine.chip(),
+            "host": machine.host_id(),
+            "facts": machine.facts(),
+            "state": machine.state(),
+            "emulation": machine.emulation(),
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "libc": [libc, version],
+            "free_bytes": self._free(),
+        }
+
+    def _free(self) -> int:
+        return shutil.disk_usage(self.folder).free - SPARE_BYTES
+
+    def _open(self, message: dict[str, Any]) -> None:
+        engine, threads = str(message["engine"]), int(message["threads"])
+        if not re.fullmatch(r"[a-z0-9_]+", engine) or threads < 1:
+            raise RefusedError("message", f"engine {engine!r} with {threads} threads")
+        if message.get("wheels"):
+            path = self._site(message["wheels"])
+            if not path.is_dir():
+                raise RefusedError("missing", f"no wheels {path.name}")
+            sys.path.insert(1, str(path))
+            importlib.invalidate_caches()
+        pinned = machine.pin(threads)
+        try:
+            module = importlib.import_module(f"latency.ondevice.runners.{engine}")
+            self.runner = module.open_runner(threads, str(message["dtype"]))
+        except ImportError as error:
+            raise RefusedError("missing", _line(error)) from error
+        runner = self.runner
+        opened = {"version": str(runner.version), "versions": dict(runner.versions)}
+        self.say({"opened": {**opened, "affinity": pinned, "facts": machine.facts()}})
+
+    def _site(self, digest: str) -> Path:
+        if not DIGEST.fullmatch(digest):
+            raise RefusedError("message", "a digest must have 64 hexadecimal digits")
+        return self.folder / "wheels" / digest
+
+    def _wheels(self, message: dict[str, Any]) -> None:
+        path, data = self._site(message["digest"]), message["data"]
+        if hashlib.sha256(data).hexdigest() != message["digest"]:
+            raise RefusedError("message", "the wheels do not match their digest")
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            needed = sum(entry.file_size for entry in archive.infolist())
+            if needed > self._free():
+                raise RefusedError("full", _full(needed, self._free(), self.folder))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".new-"))
+            try:
+                archive.extractall(temporary)
+                if not path.is_dir():
+                    temporary.rename(path)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        self.say({"stored": message["digest"]})
+
+    def _have(self, message: dict[str, Any]) -> None:
+        names = [str(name) for name in message["models"]]
+        self.wanted = set(names)
+        for name in names:
+            if name in self.models:
+                self.models.move_to_end(name)
+        self.say({"absent": [name for name in dict.fromkeys(names) if name not in self.models]})
+
+    def _model(self, message: dict[str, Any]) -> None:
+        """No answer, so that many can follow each other; a job says what is missing."""
+        files, rest = {}, message["data"]
+        for name, size in message["files"]:
+            files[str(name)], rest = rest[:size], rest[size:]
+        shape = tuple(int(n) for n in message["shape"])
+        if rest or model_digest(files, shape) != message["digest"]:
+            raise RefusedError("message", "a model does not match its digest")
+        self.models[message["digest"]] = files, shape
+        held = sum(_size(files) for files, _ in self.models.values())
+        for name in [name for name in self.models if name not in self.wanted]:
+            if held <= self.budget:
+                break
+            held -= _size(self.models.pop(name)[0])
+
+    def _load(self, names: list[str]) -> list[Any]:
+        if self.runner is None:
+            raise RefusedError("message", "`open` must come before a job")
+        absent = [name for name in names if name not in self.models]
+        if absent:
+            raise RefusedError("absent", f"{len(absent)} models are not here")
+        loaded = {name: self.runner.load(*self.models[name]) for name in dict.fromkeys(names)}
+        return [loaded[name] for name in names]
+
+    def _time(self, message: dict[str, Any]) -> None:
+        rounds = int(message["rounds"])
+        if not 1 <= rounds <= 100_000:
+            raise RefusedError("message", f"`rounds` must be 1 to 100000; got {rounds}")
+        steady = [bool(one) for one in message["steady"]]
+        if len(steady) != len(message["models"]):
+            raise RefusedError("message", "`steady` must say it of each model")
+        started, processor = time.monotonic(), time.process_time()
+        runs = self._load(list(message["models"]))
+        prepare_s = time.monotonic() - started
+        clock = self.runner.clock
+        for times in time_rounds(runs, self.runner, clock, rounds, steady):
+            self.say({"times": times})
+        timed = {
+            "wall_s": time.monotonic() - started,
+            "processor_s": time.process_time() - processor,
+            "prepare_s": prepare_s,
+            "state": machine.state(),
+        }
+        self.say({"timed": timed})
+
+    def _outputs(self, message: dict[str, Any]) -> None:
+        (run,) = self._load([message["model"]])
+        run.run()
+        found = []
+        for value in run.outputs():
+            data = base64.b64encode(value.astype("float32").tobytes()).decode()
+            found.append({"shape": list(value.shape), "float32": data})
+        self.say({"outputs": found})
+
+
+def model_digest(files: dict[str, bytes], shape: tuple[int, ...]) -> str:
+    """Names what an engine loads."""
+    found = hashlib.sha256(json.dumps([list(shape), *files]).encode())
+    for data in files.values():
+        found.update(hashlib.sha256(data).digest())
+    return found.hexdigest()
+
+
+def _size(files: dict[str, bytes]) -> int:
+    return sum(map(len, files.values()))
+
+
+def _full(needed: int, free: int, folder: Path) -> str:
+    return f"needs {needed >> 20} MiB in {folder}, {max(free, 0) >> 20} MiB are free"
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500]
+
+
+def _available_bytes() -> int:
+    found = re.search(r"MemAvailable:\s*(\d+) kB", machine.read("/proc/meminfo"))
+    return int(found[1]) * 1024 if found else 2**30

@@ -1,0 +1,1 @@
+"""What the paper measured, and which cost model follows from it."""

@@ -1,0 +1,145 @@
+"""Measured speeds typed from the ShuffleNet v2 paper, in images or batches per second.
+
+Ma, Zhang, Zheng, Sun: "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture
+Design", ECCV 2018, arXiv 1807.11164. Speeds are text: their printed digits say how precise they
+are. "arm": Snapdragon 810, one thread, batch 1. "gpu": GTX 1080 Ti, cuDNN 7.0, batch 1 except
+where a row gives it. Maps are 56x56 in Tables 1 to 3. Table 4 is left out: its sizes are not
+stated.
+"""
+
+from __future__ import annotations
+
+CITATION = (
+    "Ma et al., ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design, "
+    "ECCV 2018, arXiv 1807.11164"
+)
+
+# Table 1, guideline G1: ten blocks of 1x1 convolutions c1 -> c2 and c2 -> c1.
+# (c1, c2) at scale 1: speeds at scales 1, 2, 4 of both widths.
+TABLE_1: dict[str, dict[tuple[int, int], tuple[str, str, str]]] = {
+    "arm": {
+        (32, 32): ("76.2", "21.7", "5.3"),
+        (22, 44): ("72.9", "20.5", "5.1"),
+        (13, 78): ("69.1", "17.9", "4.6"),
+        (9, 108): ("57.6", "15.1", "4.4"),
+    },
+    "gpu": {
+        (128, 128): ("1480", "723", "232"),
+        (90, 180): ("1296", "586", "206"),
+        (52, 312): ("876", "489", "189"),
+        (36, 432): ("748", "392", "163"),
+    },
+}
+
+# Table 2, guideline G2: ten grouped 1x1 convolutions c -> c.
+# (groups, c at scale 1): speeds at scales 1, 2, 4 of the width.
+TABLE_2: dict[str, dict[tuple[int, int], tuple[str, str, str]]] = {
+    "arm": {
+        (1, 64): ("40.0", "10.2", "2.3"),
+        (2, 90): ("35.0", "9.5", "2.2"),
+        (4, 128): ("32.9", "8.7", "2.1"),
+        (8, 180): ("27.8", "7.5", "1.8"),
+    },
+    "gpu": {
+        (1, 128): ("2451", "1289", "437"),
+        (2, 180): ("1725", "873", "341"),
+        (4, 256): ("1026", "644", "338"),
+        (8, 360): ("634", "445", "230"),
+    },
+}
+
+# Table 3, guideline G3: ten blocks of 1x1 convolutions, in sequence or in parallel and added.
+# (fragments, serial): speeds at widths 1, 2, 4 times 128 (gpu) or 64 (arm) for one fragment; with
+# more fragments the widths shrink to keep the FLOPs.
+TABLE_3: dict[str, dict[tuple[int, int], tuple[str, str, str]]] = {
+    "arm": {
+        (1, 0): ("40.2", "10.1", "2.3"),
+        (2, 1): ("38.6", "10.1", "2.2"),
+        (4, 1): ("38.4", "10.1", "2.3"),
+        (2, 0): ("33.4", "9.1", "2.2"),
+        (4, 0): ("35.0", "8.4", "2.1"),
+    },
+    "gpu": {
+        (1, 0): ("2446", "1274", "434"),
+        (2, 1): ("1790", "909", "336"),
+        (4, 1): ("752", "745", "349"),
+        (2, 0): ("1537", "803", "320"),
+        (4, 0): ("691", "572", "292"),
+    },
+}
+
+# Appendix, Table 1a: whole networks at larger inputs, by level of complexity in MFLOPs.
+# (family, level, input height, input width): (gpu speed, gpu batch, arm speed).
+APPENDIX_1A: dict[tuple[str, int, int, int], tuple[str, int, str]] = {
+    ("ShuffleNet v2", 40, 320, 320): ("315", 8, "28.1"),
+    ("ShuffleNet v2", 140, 320, 320): ("525", 1, "12.5"),
+    ("ShuffleNet v2", 300, 320, 320): ("474", 1, "6.1"),
+    ("ShuffleNet v2", 500, 320, 320): ("422", 1, "3.4"),
+    ("ShuffleNet v1", 40, 320, 320): ("236", 8, "27.2"),
+    ("ShuffleNet v1", 140, 320, 320): ("414", 1, "11.4"),
+    ("ShuffleNet v1", 300, 320, 320): ("344", 1, "5.1"),
+    ("ShuffleNet v1", 500, 320, 320): ("275", 1, "3.1"),
+    ("MobileNet v2", 40, 320, 320): ("187", 8, "11.4"),
+    ("MobileNet v2", 140, 320, 320): ("460", 1, "6.4"),
+    ("MobileNet v2", 300, 320, 320): ("389", 1, "4.6"),
+    ("MobileNet v2", 500, 320, 320): ("335", 1, "2.7"),
+    ("ShuffleNet v2", 40, 480, 640): ("424", 1, "9.3"),
+    ("ShuffleNet v2", 140, 480, 640): ("394", 1, "4.0"),
+    ("ShuffleNet v2", 300, 480, 640): ("297", 1, "1.9"),
+    ("ShuffleNet v2", 500, 480, 640): ("250", 1, "1.1"),
+    ("ShuffleNet v1", 40, 480, 640): ("396", 1, "8.0"),
+    ("ShuffleNet v1", 140, 480, 640): ("269", 1, "3.7"),
+    ("ShuffleNet v1", 300, 480, 640): ("198", 1, "1.6"),
+    ("ShuffleNet v1", 500, 480, 640): ("156", 1, "1.0"),
+    ("MobileNet v2", 40, 480, 640): ("338", 1, "3.8"),
+    ("MobileNet v2", 140, 480, 640): ("248", 1, "2.0"),
+    ("MobileNet v2", 300, 480, 640): ("208", 1, "1.4"),
+    ("MobileNet v2", 500, 480, 640): ("165", 1, "0.8"),
+    ("ShuffleNet v2", 40, 720, 1080): ("248", 1, "3.5"),
+    ("ShuffleNet v2", 140, 720, 1080): ("197", 1, "1.5"),
+    ("ShuffleNet v2", 300, 720, 1080): ("141", 1, "0.7"),
+    ("ShuffleNet v2", 500, 720, 1080): ("115", 1, "0.4"),
+    ("ShuffleNet v1", 40, 720, 1080): ("203", 1, "2.9"),
+    ("ShuffleNet v1", 140, 720, 1080): ("131", 1, "1.4"),
+    ("ShuffleNet v1", 300, 720, 1080): ("96", 1, "0.4"),
+    ("ShuffleNet v1", 500, 720, 1080): ("77", 1, "0.3"),
+    ("MobileNet v2", 40, 720, 1080): ("159", 1, "1.4"),
+    ("MobileNet v2", 140, 720, 1080): ("117", 1, "0.7"),
+    ("MobileNet v2", 300, 720, 1080): ("99", 1, "0.3"),
+    ("MobileNet v2", 500, 720, 1080): ("78", 1, "0.3"),
+}
+
+# Appendix, Table 1b: ten stacked units on arm. (unit, height and width of the map): speeds for
+# ShuffleNet v2 units of 64, 128, 256 channels; the other units have channels of equal FLOPs. The
+# gpu column is not usable: it is not monotonic as printed.
+APPENDIX_1B: dict[tuple[str, int], tuple[str, str, str]] = {
+    ("ShuffleNet v2", 56): ("34.8", "12.3", "3.9"),
+    ("ShuffleNet v1", 56): ("24.3", "9.4", "3.0"),
+    ("MobileNet v2", 56): ("25.8", "10.0", "3.0"),
+    ("ShuffleNet v2", 28): ("174.5", "53.4", "16.6"),
+    ("ShuffleNet v1", 28): ("139.7", "43.9", "13.2"),
+    ("MobileNet v2", 28): ("118.3", "46.2", "13.3"),
+}
+
+# Table 8, held out of every fit; "our impl." rows of MobileNet v2.
+# network: (printed MFLOPs, gpu speed in batches of 8 per second, arm speed).
+PAPER_SPEEDS: dict[str, tuple[int, str, str]] = {
+    "ShuffleNet v2 0.5x": (41, "417", "57.0"),
+    "ShuffleNet v2 1.0x": (146, "341", "24.4"),
+    "ShuffleNet v2 1.5x": (299, "255", "11.8"),
+    "ShuffleNet v2 2.0x": (591, "217", "6.7"),
+    "ShuffleNet v1 0.5x g=3": (38, "347", "56.8"),
+    "ShuffleNet v1 1.0x g=3": (140, "213", "21.8"),
+    "ShuffleNet v1 1.5x g=3": (292, "164", "10.3"),
+    "ShuffleNet v1 2.0x g=3": (524, "133", "6.4"),
+    "MobileNet v1 0.25": (41, "502", "36.4"),
+    "MobileNet v1 0.5": (149, "382", "16.5"),
+    "MobileNet v1 0.75": (325, "314", "10.6"),
+    "MobileNet v1 1.0": (569, "247", "6.5"),
+    "MobileNet v2 0.4 160x160": (43, "333", "33.2"),
+    "MobileNet v2 0.15": (39, "351", "33.6"),
+    "MobileNet v2 0.75 192x192": (145, "235", "15.9"),
+    "MobileNet v2 0.6": (141, "249", "14.9"),
+    "MobileNet v2 1.0": (301, "180", "8.9"),
+    "MobileNet v2 1.4": (587, "137", "5.4"),
+}

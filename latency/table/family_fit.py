@@ -1,0 +1,228 @@
+"""One family of blocks: what their widths cost.
+
+A block's seconds are a non-negative sum of what its ops must do (starts, multiply-adds, traffic;
+channels also rounded up to 8, 16, 32 as vector units do; traffic once more where 8 or 16 does not
+divide the channels), times a correction smoothed from the nearest measured blocks of the same
+alignment. Noisy blocks have less say in both, and are themselves drawn towards what the others
+tell: else a search for the fastest network would find the luckiest measurements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from space.graph.op import Op
+from space.network.block import Block, BlockBatch
+
+SIZES = ("c_in", "c_out", "branch", "mid")
+ALIGNMENTS = ("8", "4", "2 or 1")  # of the branch: what `alignment` numbers
+UNALIGNED = 2
+VECTORS = (8, 16)  # channels that engines pack together: 8 with AVX2 and NEON, 16 with AVX-512
+MIN_POINTS = 8  # blocks of a family that others are told from
+MIN_ON_A_LINE = 5  # where all its widths go together
+NEIGHBOURS = 16
+SMOOTHING = 0.8  # width of the correction's kernel, in octaves of width
+SHRINK = 0.2  # weight of "no correction": far from every measured block it wins
+# What tells families apart beside their fields: steps that depend on widths.
+FLAGS = ("widens", "uneven")
+BITS = 15  # a width is below 2**15: four of them make one int64
+# Relative standard error at which a block's own time and what the others tell of it weigh alike:
+# about how far off the others are (`left_out_error` of shipped tables: 2 to 3 % in the median).
+TRUST = 0.03
+
+Family: TypeAlias = tuple[str, int, int, tuple[tuple[str, int], ...]]
+Floats: TypeAlias = NDArray[np.float64]
+
+
+class FamilyFit:
+    """Seconds of a family's blocks of any widths in the range of its measured ones.
+
+    Args:
+        seconds: of each block [n].
+        errors: their standard errors [n], relative to them.
+        noisy: blocks that were timed too, too noisy to tell anything but the range.
+    """
+
+    def __init__(
+        self,
+        key: Family,
+        blocks: Sequence[Block],
+        seconds: Floats,
+        errors: Floats,
+        noisy: Sequence[Block] = (),
+    ) -> None:
+        self.kind, self.height, self.width, self.rest = key
+        sizes = np.array([_sizes_of(block) for block in blocks], dtype=np.int64)
+        order = np.argsort(_code(sizes))
+        self.sizes, self.seconds = sizes[order], seconds[order]
+        self.weights = 1 / (1 + (errors[order] / TRUST) ** 2)
+        self.codes = _code(self.sizes)
+        self.names = [name for name in SIZES if _has(blocks[0], name)]
+        more = np.array([_sizes_of(block) for block in noisy], dtype=np.int64).reshape(-1, 4)
+        timed = np.concatenate([self.sizes, more])
+        self.low, self.high = timed.min(axis=0), timed.max(axis=0)
+        share = timed[:, 2] / np.maximum(timed[:, 1], 1)  # of the branch; 0 where there is none
+        self.ratio = float(share.min()), float(share.max())
+        logs = np.log(np.maximum(self.sizes, 1))
+        line = np.linalg.matrix_rank(logs - logs[0], tol=1e-6) <= 1
+        self.interpolates = len(blocks) >= (MIN_ON_A_LINE if line else MIN_POINTS)
+        if self.interpolates:
+            self._fit()
+
+    def covers(self, sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows of widths are measured or lie between measured ones, bool [n]."""
+        found = np.isin(_code(sizes), self.codes)
+        if not self.interpolates:
+            return found
+        inside = ((sizes >= self.low) & (sizes <= self.high)).all(axis=1)
+        inside &= np.isin(alignment(sizes), list(self.trees))
+        least, most = self.ratio
+        inside &= sizes[:, 2] >= least * sizes[:, 1] - 2
+        inside &= sizes[:, 2] <= most * sizes[:, 1] + 2
+        if (self.sizes[:, 0] == self.sizes[:, 1]).all():
+            inside &= sizes[:, 0] == sizes[:, 1]
+        return found | inside
+
+    def _fit(self) -> None:
+        from scipy.optimize import nnls
+        from scipy.spatial import cKDTree
+
+        columns = np.stack(self._columns(self.sizes), axis=1)
+        apart = alignment(self.sizes)[:, None] == UNALIGNED  # a different kernel: own prices
+        features = np.concatenate([columns * ~apart, columns * apart], axis=1)
+        scales = np.maximum(features.max(axis=0), 1e-300)
+        features = features / scales / self.seconds[:, None]  # relative errors count
+        weights = np.sqrt(self.weights)
+        features, most = features * weights[:, None], 100 * features.shape[1]
+        prices, _ = nnls(features, weights, maxiter=most)
+        self.prices = (prices / scales).reshape(2, -1)
+        self.correction = np.log(self.seconds / self._base(self.sizes))
+        self.trees = {}
+        classes = alignment(self.sizes)
+        for name in np.unique(classes):
+            rows = np.flatnonzero(classes == name)
+            tree = cKDTree(_position(self.sizes[rows]))
+            self.trees[int(name)] = (tree, self.correction[rows], self.weights[rows])
+
+    def _base(self, sizes: NDArray[np.int64]) -> Floats:
+        apart = alignment(sizes) == UNALIGNED
+        seconds = np.zeros(len(sizes))
+        for column, (price, price_apart) in zip(self._columns(sizes), self.prices.T, strict=True):
+            if price or price_apart:
+                seconds += column * np.where(apart, price_apart, price)
+        return seconds
+
+    def _columns(self, sizes: NDArray[np.int64]) -> list[NDArray[Any]]:
+        """What each block's ops must do: columns [n]."""
+        fields: dict[str, Any] = {name: v for name, v in self.rest if name not in FLAGS}
+        fields |= {name: sizes[:, SIZES.index(name)] for name in self.names}
+        batch = BlockBatch(self.kind, self.height, self.width, fields)
+        columns: list[Any] = [1]
+        for step in batch.steps:
+            columns.extend(_op_columns(step.op))
+        return [np.broadcast_to(column, (len(sizes),)) for column in columns]
+
+    def predict(self, sizes: NDArray[np.int64]) -> Floats:
+        at = np.minimum(np.searchsorted(self.codes, _code(sizes)), len(self.codes) - 1)
+        exact = self.codes[at] == _code(sizes)
+        if not self.interpolates:
+            return self.seconds[at]
+        weight = np.where(exact, self.weights[at], 0.0)
+        seconds = self.seconds[at].copy()
+        told = np.flatnonzero(weight < 1)
+        if len(told):
+            rows, weight = sizes[told], weight[told]
+            others = self._base(rows) * np.exp(self._smoothed(rows))
+            seconds[told] = np.exp(weight * np.log(seconds[told]) + (1 - weight) * np.log(others))
+        return seconds
+
+    def _smoothed(self, sizes: NDArray[np.int64]) -> Floats:
+        """Correction (log) of each row, from measured blocks of the same alignment."""
+        result = np.zeros(len(sizes))
+        classes = alignment(sizes)
+        for name, (tree, correction, trusted) in self.trees.items():
+            rows = np.flatnonzero(classes == name)
+            if not len(rows):
+                continue
+            count = min(NEIGHBOURS, len(correction))
+            distance, index = tree.query(_position(sizes[rows]), k=[*range(1, count + 1)])
+            weight = np.exp(-((distance / SMOOTHING) ** 2)) * trusted[index]
+            total = weight.sum(axis=1) + SHRINK
+            result[rows] = (weight * correction[index]).sum(axis=1) / total
+        return result
+
+
+def widths_of(batch: BlockBatch) -> NDArray[np.int64]:
+    """Widths int64 [n, 4]; 0 for one this kind has not."""
+    columns = []
+    for name in SIZES:
+        try:
+            columns.append(batch.column(name))
+        except KeyError:
+            columns.append(np.zeros(len(batch), dtype=np.int64))
+    sizes = np.stack(columns, axis=1)
+    if batch.kind == "shufflenet_v1":  # a quarter is inside (v1 paper, section 3.2)
+        sizes[:, 3] = sizes[:, 1] // 4
+    if batch.kind == "shufflenet_v2":  # there 0 means: as wide as the branch
+        sizes[:, 3] = np.where(sizes[:, 3] > 0, sizes[:, 3], sizes[:, 2])
+    return sizes
+
+
+def _code(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One number per row of widths."""
+    first, *others = sizes.T
+    for width in others:
+        first = (first << BITS) + width
+    return first
+
+
+def _has(block: Block, name: str) -> bool:
+    try:
+        return block[name] >= 0
+    except KeyError:
+        return False
+
+
+def _sizes_of(block: Block) -> list[int]:
+    return [int(column[0]) for column in widths_of(BlockBatch.of(block)).T]
+
+
+def alignment(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0: the branch (else the inside, else the output) is a multiple of 8 channels; 1: of 4; 2: of
+    neither. int [n]."""
+    width = np.where(sizes[:, 2] > 0, sizes[:, 2], sizes[:, 1])
+    width = np.where((sizes[:, 2] == 0) & (sizes[:, 3] > 0), sizes[:, 3], width)
+    width = np.where(width > 0, width, sizes[:, 0])
+    return np.where(width % 8 == 0, 0, np.where(width % 4 == 0, 1, 2))
+
+
+def _position(sizes: NDArray[np.int64]) -> Floats:
+    return np.log2(np.maximum(sizes, 1))
+
+
+def _up(channels: Any, step: int) -> Any:
+    """Channels rounded up to a multiple of `step`."""
+    return -(-channels // step) * step
+
+
+def _op_columns(op: Op) -> list[Any]:
+    """What an op must do, in its natural units: arrays [n] or numbers."""
+    if op.kind == "slice":
+        return [op.c_out * op.height * op.width]
+    if op.kind not in ("conv", "dwconv", "linear"):
+        return [op.in_elements + op.out_elements]
+    area = op.out_height * op.out_width
+    columns = [op.in_elements, op.out_elements]
+    columns += [op.in_elements * (op.c_in % pack != 0) for pack in VECTORS]
+    if op.kind == "dwconv":
+        return columns + [_up(op.c_out, step) * op.kernel**2 * area for step in (1, 8, 16)]
+    work = op.c_in // op.groups * op.kernel**2 * area
+    columns += [op.weights]
+    columns += [op.out_elements * (op.c_out % pack != 0) for pack in VECTORS]
+    columns += [work * _up(op.c_out, step) for step in (1, 8, 16, 32)]
+    packed = [_up(op.c_in, pack) * _up(op.c_out, pack) for pack in VECTORS]
+    return [*columns, *(op.kernel**2 * area * channels for channels in packed)]

@@ -1,0 +1,133 @@
+"""What a latency table says about itself: where its numbers come from and how good they are."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+SCHEMA = 1
+LAYOUTS = ("blocks", "ops")
+SOURCES = ("measured", "published", "estimated")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableHeader:
+    """The JSON half of a table.
+
+    `layout`: rows are whole blocks, or coefficients of an op cost model. `scale`: the one factor
+    from whole networks and how it was got, {"factor": 1.02, "how": "..."}. `network_error`: how
+    well sums of rows predict whole networks. `noise`: the spread of the samples. `host`: facts
+    about the machine. `input`: height x width of the networks that the rows are blocks of, empty
+    where any will do. `extra`: keys this version does not know, kept as they are.
+
+    Raises:
+        ValueError: a field that this version cannot use; the message says what must hold.
+    """
+
+    layout: str
+    target: str
+    source: str
+    device: str
+    engine: str
+    date: str
+    schema: int = SCHEMA
+    engine_version: str = ""
+    threads: int = 1
+    batch: int = 1
+    dtype: str = "float32"
+    input: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    commit: str = ""
+    command: str = ""
+    network_error: dict[str, Any] = field(default_factory=dict)
+    scale: dict[str, Any] = field(default_factory=lambda: {"factor": 1.0, "how": "none"})
+    noise: dict[str, Any] = field(default_factory=dict)
+    host: dict[str, Any] = field(default_factory=dict)
+    grid: str = ""
+    csv_sha256: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise ValueError(f"`schema` must be {SCHEMA}; got {self.schema!r}: rebuild the table")
+        for name, known in (("layout", LAYOUTS), ("source", SOURCES)):
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(f"`{name}` must be one of {', '.join(known)}; got {value!r}")
+        for name in ("threads", "batch"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{name}` must be a whole number from 1; got {value!r}")
+        if self.input and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", self.input):
+            raise ValueError(f"`input` must be HEIGHTxWIDTH, as 224x224; got {self.input!r}")
+        factor = self.scale.get("factor") if isinstance(self.scale, dict) else None
+        if not isinstance(factor, int | float) or not 0.1 <= factor <= 10:
+            raise ValueError(f"`scale.factor` must be a number near 1; got {factor!r}")
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the input of its networks, in pixels."""
+        height, _, width = (self.input or "224x224").partition("x")
+        return int(height), int(width)
+
+    @property
+    def label(self) -> str:
+        """One line to print beside every latency: source, device, engine, threads."""
+        words = [self.device, f"{self.engine} {self.engine_version}".strip()]
+        if self.source != "published":  # there the device's own words say what is known
+            words.append("1 thread" if self.threads == 1 else f"{self.threads} threads")
+        if self.batch != 1:
+            words.append(f"batch {self.batch}")
+        if self.input not in ("", "224x224"):
+            words.append(f"input {self.input}")
+        return f"{self.source}: {', '.join(words)}"
+
+    def to_json(self) -> str:
+        """Text that `from_json` turns into an equal header."""
+        values = asdict(self)
+        extra = values.pop("extra")
+        return json.dumps({**values, **extra}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> TableHeader:
+        """The header in `text`; ValueError says what is wrong with it and on which line."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"line {error.lineno}: not JSON: {error.msg}") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"line 1: must be a JSON object; got {type(values).__name__}")
+        known = {f.name for f in fields(cls)} - {"extra"}
+        wanted = ("schema", "layout", "target", "source", "device", "engine", "date")
+        missing = [name for name in wanted if name not in values]
+        if missing:
+            raise ValueError(f"line 1: lacks {', '.join(missing)}; a table header has these")
+        extra = {name: value for name, value in values.items() if name not in known}
+        values = {name: value for name, value in values.items() if name in known}
+        return cls(**values, extra=extra)
+
+
+def mean_error(header: TableHeader) -> tuple[float, str] | None:
+    """The table's mean absolute relative error on whole networks it was not made from, and on
+    which; None if it was never judged."""
+    error = header.network_error
+    held_out = error.get("held_out") if isinstance(error, dict) else None
+    if isinstance(held_out, dict) and isinstance(held_out.get("scaled"), dict):
+        judged = held_out["scaled"]  # predictions carry the scale factor
+        what = f"{judged.get('networks', '?')} random networks it was not built from"
+    elif isinstance(held_out, str):
+        judged, what = error, f"{error.get('networks', '?')} whole networks ({held_out}, held out)"
+    else:
+        return None
+    value = judged.get("mean_abs_error")
+    return (float(value), what) if isinstance(value, int | float) else None
+
+
+def latency_line(header: TableHeader) -> str:
+    """What every latency printed above it is, and how far off on whole networks."""
+    error = mean_error(header)
+    if error is None:
+        return f"latency: {header.label}; its error on whole networks is not known"
+    return f"latency: {header.label}; mean error {error[0]:.1%} on {error[1]}"

@@ -1,0 +1,123 @@
+"""Latency of blocks between measured ones, cliffs included.
+
+Blocks are grouped in families: same kind, resolution and every field but the widths.
+`latency.table.family_fit` says what one family's widths cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency.table.family_fit import FLAGS, SIZES, Family, FamilyFit, Floats, widths_of
+from space.common.errors import MissingOpError
+from space.network.block import Block, BlockBatch
+
+# Kinds with other steps (a projected shortcut, a concatenation) where their channels change.
+WIDENING = frozenset(("bottleneck", "repvgg", "shufflenet_v1_wide"))
+
+
+def family_of(block: Block) -> Family:
+    """What all blocks that one can be interpolated from have in common."""
+    rest = tuple((name, value) for name, value in block.fields if name not in SIZES)
+    flags = _flags(BlockBatch.of(block))[0]
+    rest += tuple((name, 1) for name, flag in zip(FLAGS, flags, strict=True) if flag)
+    return block.kind, block.height, block.width, rest
+
+
+def _flags(batch: BlockBatch) -> NDArray[np.int64]:
+    """Which of `FLAGS` hold, 0 or 1, int [n, 2]: the unit widens; its groups do not divide its
+    widths, so that fewer are taken."""
+    flags = np.zeros((len(batch), 2), dtype=np.int64)
+    if batch.kind in WIDENING:
+        flags[:, 0] = batch.column("c_in") != batch.column("c_out")
+    if batch.kind == "shufflenet_v1":
+        flags[:, 1] = batch.column("c_out") % (4 * batch.column("groups")) != 0
+    return flags
+
+
+def family_title(family: Family) -> str:
+    """A family as one line: `shufflenet_v2@28x28 kernel=5`."""
+    kind, height, width, rest = family
+    return " ".join([f"{kind}@{height}x{width}", *(f"{name}={value}" for name, value in rest)])
+
+
+class Interpolator:
+    """Seconds of any block in the range of the measured ones.
+
+    Args:
+        seconds: the measured blocks.
+        errors: their standard errors, relative to them; 0 for blocks without one.
+        noisy: blocks that were timed too, too noisy to tell anything but the range.
+    """
+
+    def __init__(
+        self,
+        seconds: Mapping[Block, float],
+        errors: Mapping[Block, float] | None = None,
+        noisy: Iterable[Block] = (),
+    ) -> None:
+        groups: dict[Family, list[Block]] = {}
+        for block in seconds:
+            groups.setdefault(family_of(block), []).append(block)
+        self._seconds, self._errors = seconds, errors or {}
+        self._noisy: dict[Family, list[Block]] = {}
+        for block in noisy:
+            self._noisy.setdefault(family_of(block), []).append(block)
+        self._groups = groups
+        self._fitted: dict[Family, FamilyFit] = {}
+
+    def _family(self, key: Family) -> FamilyFit | None:
+        if key not in self._fitted and key in self._groups:
+            blocks = self._groups[key]
+            values = np.array([self._seconds[block] for block in blocks])
+            errors = np.array([self._errors.get(block, 0.0) for block in blocks])
+            self._fitted[key] = FamilyFit(key, blocks, values, errors, self._noisy.get(key, ()))
+        return self._fitted.get(key)
+
+    def predict(self, batch: BlockBatch) -> Floats:
+        """Seconds of each block, float64 [n].
+
+        Raises:
+            MissingOpError: a block is neither measured nor between measured ones; the message
+                names it and its nearest measured neighbours.
+        """
+        rest = [batch.column(name) for name in batch.fields if name not in SIZES]
+        sizes = widths_of(batch)
+        flags = _flags(batch)
+        if flags.any():
+            rest += [*flags.T]
+        if not rest:
+            return self._predict(batch, sizes, np.arange(len(batch)))
+        choices, index = np.unique(np.stack(rest), axis=1, return_inverse=True)
+        seconds = np.empty(len(batch))
+        for i in range(choices.shape[1]):
+            rows = np.flatnonzero(index.ravel() == i)
+            seconds[rows] = self._predict(batch, sizes[rows], rows)
+        return seconds
+
+    def _predict(self, batch: BlockBatch, sizes: NDArray[np.int64], rows: NDArray) -> Floats:
+        key = family_of(batch.block(int(rows[0])))
+        family = self._family(key)
+        known = np.zeros(len(rows), dtype=bool) if family is None else family.covers(sizes)
+        if family is None or not known.all():
+            raise MissingOpError(self._missing(batch.block(int(rows[np.argmin(known)]))))
+        return family.predict(sizes)
+
+    def _missing(self, block: Block) -> str:
+        def distance(other: Block) -> float:
+            mine, theirs = dict(block.fields), dict(other.fields)
+            names = mine.keys() | theirs.keys()
+            gap = sum(abs(np.log2((1 + mine.get(n, 0)) / (1 + theirs.get(n, 0)))) for n in names)
+            return float(
+                gap + 4 * (block.height != other.height) + 4 * (block.width != other.width)
+            )
+
+        same = [other for other in self._seconds if other.kind == block.kind]
+        nearest = sorted(same, key=distance)[:3]
+        if not nearest:
+            kinds = sorted({other.kind for other in self._seconds})
+            return f"the table has no {block}; it knows blocks of kind {', '.join(kinds)}"
+        return f"the table has no {block}; nearest known: {'; '.join(map(str, nearest))}"

@@ -1,0 +1,138 @@
+"""The latency table: Block -> seconds, with what its header says about where they come from."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency.table.header import TableHeader
+from space.common.files import write_atomic
+from space.network.block import Block, BlockBatch
+
+if TYPE_CHECKING:
+    from latency.table.interpolate import Interpolator
+
+COLUMNS = ("block", "median_s", "q25_s", "q75_s", "n")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one block costs inside a network, in seconds, from `n` samples.
+
+    `measure.py` says how a sample is got. Raw times are kept in the builder's `.samples.jsonl`.
+    """
+
+    median_s: float
+    q25_s: float
+    q75_s: float
+    n: int
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.median_s) and self.median_s > 0):
+            raise ValueError(f"`median_s` must be a positive number; got {self.median_s!r}")
+        if not self.q25_s <= self.median_s <= self.q75_s:
+            raise ValueError(f"quantiles must rise with their order; got {self}")
+        if self.n < 1:
+            raise ValueError(f"`n` must be at least 1; got {self.n}")
+
+    @property
+    def spread(self) -> float:
+        """Interquartile range over median."""
+        return (self.q75_s - self.q25_s) / self.median_s
+
+    @property
+    def error_s(self) -> float:
+        """Standard error of the median in seconds, told from the quartiles: of normal samples the
+        deviation is IQR / 1.349, and the median's error sqrt(pi / 2) of it over sqrt(n)."""
+        return 0.93 * (self.q75_s - self.q25_s) / math.sqrt(self.n)
+
+    @property
+    def error(self) -> float:
+        """`error_s` relative to the median."""
+        return self.error_s / self.median_s
+
+
+class LatencyTable:
+    """Blocks measured on one device by one engine.
+
+    A block that was not measured is interpolated between blocks of its own family (same kind,
+    resolution and every field but the widths); `exact` tells. A measured one is drawn towards what
+    its family tells, by as much as it was noisy (latency/table/family_fit.py). Latencies are
+    multiplied by the header's one scale factor; `unscaled()` is the same table without it.
+    """
+
+    def __init__(self, header: TableHeader, entries: Mapping[Block, Measurement]) -> None:
+        if header.layout != "blocks":
+            raise ValueError(f"a LatencyTable has layout 'blocks'; got {header.layout!r}")
+        self.header = header
+        self.entries = dict(entries)
+
+    @cached_property
+    def _interpolator(self) -> Interpolator:
+        from latency.table.interpolate import Interpolator
+
+        errors = {block: m.error for block, m in self.entries.items()}
+        noisy = [Block.parse(text) for text in self.header.noise.get("too_noisy", ())]
+        seconds = {block: m.median_s for block, m in self.entries.items()}
+        return Interpolator(seconds, errors, noisy)
+
+    def exact(self, block: Block) -> bool:
+        """Whether `block` itself was measured."""
+        return block in self.entries
+
+    def predict(self, batch: BlockBatch) -> NDArray[np.float64]:
+        """Seconds of each block, float64 [n].
+
+        Raises:
+            MissingOpError: a block is neither measured nor between measured ones.
+        """
+        return self._interpolator.predict(batch) * self.header.scale["factor"]
+
+    def block_s(self, block: Block) -> float:
+        """Seconds of one block; MissingOpError if the table cannot tell."""
+        return float(self.predict(BlockBatch.of(block))[0])
+
+    def network_s(self, blocks: Iterable[Block]) -> float:
+        """Seconds of a network; MissingOpError if any block is missing, never a partial sum."""
+        return sum(self.block_s(block) for block in blocks)
+
+    def unscaled(self) -> LatencyTable:
+        """This table without its scale factor."""
+        scale = {"factor": 1.0, "how": "none"}
+        return LatencyTable(replace(self.header, scale=scale), self.entries)
+
+    def save(self, path: Path | str) -> Path:
+        """Write `path` (.json) and its .csv; the files appear whole or not at all.
+
+        Returns:
+            The path of the header.
+        """
+        path = Path(path).with_suffix(".json")
+        text = _csv_text(self.entries)
+        header = replace(self.header, csv_sha256=hashlib.sha256(text.encode()).hexdigest())
+        write_atomic(path.with_suffix(".csv"), text)
+        write_atomic(path, header.to_json())
+        return path
+
+
+def _csv_text(entries: Mapping[Block, Measurement]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for block, m in sorted(entries.items(), key=lambda item: _order(item[0])):
+        writer.writerow((block, m.median_s, m.q25_s, m.q75_s, m.n))
+    return out.getvalue()
+
+
+def _order(block: Block) -> tuple:
+    return block.kind, -block.height, -block.width, block.fields

@@ -1,0 +1,158 @@
+"""Latency tables by name or path: shipped ones, this host's own, any file."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from latency.ondevice.host import chip
+from latency.table.header import TableHeader
+from space.common.files import cache_dir
+from space.network.block import Block
+
+if TYPE_CHECKING:
+    from latency.table.op_model import OpCostModel
+from latency.table.latency_table import COLUMNS, LatencyTable, Measurement
+
+SHIPPED = Path(__file__).parent / "shipped"
+HOST_TARGET = "cpu"
+# Other names of shipped tables: name -> file. They win over files of the same name, and are looked
+# up once: a family name such as `arm` can mean another table while each chip keeps its own name.
+ALIASES = {"snapdragon-810": "arm", "gtx-1080-ti": "gpu"}
+
+
+def shipped_tables() -> dict[str, Path]:
+    """Name -> header of the tables that come with the project."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.json"))}
+
+
+def known_targets() -> tuple[str, ...]:
+    """The names `load_table` knows."""
+    names = dict.fromkeys((*shipped_tables(), *ALIASES))
+    return (*(name for name in names if shipped_name(name)), HOST_TARGET)
+
+
+def shipped_name(target: Path | str) -> str | None:
+    """The file name, without suffix, of the shipped table that a target means; None if it is not
+    one that comes with the project."""
+    name = ALIASES.get(target, target) if isinstance(target, str) else None
+    return name if name in shipped_tables() else None
+
+
+def host_table_path() -> Path:
+    """Where this host's own table is kept."""
+    return cache_dir() / f"{HOST_TARGET}.json"
+
+
+def load_table(target: Path | str) -> LatencyTable | OpCostModel:
+    """The table of a target: a shipped name or alias, `cpu` (this host) or a path.
+
+    Raises:
+        FileNotFoundError: `cpu` has not been measured yet.
+        ValueError: an unknown name, or a table that cannot be trusted; the message names the
+            file and line, what must hold, and what to do.
+    """
+    if name := shipped_name(target):
+        return _read(shipped_tables()[name])
+    if target == HOST_TARGET:
+        path = host_table_path()
+        if not path.exists():
+            raise FileNotFoundError(
+                f"this host has no table yet ({path}): run python -m latency.build --device cpu"
+            )
+        table = _read(path)
+        if table.header.device != chip():
+            raise ValueError(
+                f"{path} was measured on {table.header.device!r}, this host is {chip()!r}: "
+                "run python -m latency.build --device cpu again"
+            )
+        return table
+    return _read(_find(Path(target)))
+
+
+def _find(path: Path) -> Path:
+    if path.is_dir():
+        found = sorted(p for p in path.glob("*.json") if p.with_suffix(".csv").exists())
+        if len(found) != 1:
+            raise ValueError(
+                f"{path} must hold one table (a .json beside a .csv of the same name); "
+                f"found {len(found)}"
+            )
+        return found[0]
+    if path.suffix in (".json", ".csv") or path.exists():
+        return path.with_suffix(".json")
+    raise ValueError(
+        f"unknown target {str(path)!r}: must be one of {', '.join(known_targets())}, or the path "
+        "of a table"
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: byte {error.start} is not UTF-8 text") from None
+
+
+def _read(path: Path) -> LatencyTable | OpCostModel:
+    try:
+        header = TableHeader.from_json(_text(path))
+    except (TypeError, ValueError) as error:
+        message = str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
+        raise ValueError(message) from None
+    rows_path = path.with_suffix(".csv")
+    text = _text(rows_path)
+    if header.layout == "ops":
+        from latency.table.op_model import OpCostModel
+
+        _check_sum(rows_path, text, header)
+        try:
+            return OpCostModel.from_rows(header, csv.DictReader(io.StringIO(text)))
+        except ValueError as error:
+            raise ValueError(f"{rows_path}, {error}") from None
+    entries = _entries(rows_path, text)
+    _check_sum(rows_path, text, header)
+    return LatencyTable(header, entries)
+
+
+def _check_sum(path: Path, text: str, header: TableHeader) -> None:
+    found = hashlib.sha256(text.encode()).hexdigest()
+    if header.csv_sha256 and found != header.csv_sha256:
+        raise ValueError(
+            f"{path}: does not match the checksum in {path.with_suffix('.json').name}: rows were "
+            "edited or lost; build the table again (its journal, if kept, spares re-measuring)"
+        )
+
+
+def _entries(path: Path, text: str) -> dict[Block, Measurement]:
+    """The rows of a block table; ValueError with file and line of the first bad one."""
+    rows = csv.reader(io.StringIO(text))
+    heading = next(rows, [])
+    if tuple(heading) != COLUMNS:
+        raise ValueError(f"{path}, line 1: columns must be {','.join(COLUMNS)}; got {heading}")
+    entries: dict[Block, Measurement] = {}
+    for row in rows:
+        try:
+            block, measurement = _entry(row)
+            if block in entries:
+                raise ValueError(f"{block} stands twice")
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, line {rows.line_num}: {error}; build the table again"
+            ) from None
+        entries[block] = measurement
+    if not entries:
+        raise ValueError(f"{path}: must have at least one row; build the table again")
+    return entries
+
+
+def _entry(row: list[str]) -> tuple[Block, Measurement]:
+    if len(row) != len(COLUMNS):
+        raise ValueError(f"must have {len(COLUMNS)} fields; got {len(row)}")
+    median, q25, q75 = (float(text) for text in row[1:-1])
+    return Block.parse(row[0]), Measurement(median, q25, q75, int(row[-1]))

@@ -1,0 +1,119 @@
+"""A latency table whose rows are coefficients of an op cost model instead of blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency.table.header import TableHeader
+from latency.table.op_terms import TERMS, Amount, amounts
+from space.graph.op import Op
+from space.network.block import Block, BlockBatch
+
+COLUMNS = ("term", "coefficient_s", "unit")
+
+
+@dataclass(frozen=True)
+class OpCostModel:
+    """The seconds of an op as a sum of counts of work times coefficients.
+
+    `coefficients`: term -> seconds per unit of the term, for every term of the formula that the
+    header names ("model": {"formula": "arm"}). Latencies are of one run on `header.batch` images,
+    times the header's scale factor.
+
+    Raises:
+        ValueError: unknown formula; unknown, missing, negative or infinite coefficients.
+    """
+
+    header: TableHeader
+    coefficients: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if self.header.layout != "ops":
+            raise ValueError(f"an OpCostModel has layout 'ops'; got {self.header.layout!r}")
+        if self.formula not in TERMS:
+            raise ValueError(
+                f"`model.formula` must be one of {', '.join(TERMS)}; got {self.formula!r}"
+            )
+        known = TERMS[self.formula]
+        unknown = [name for name in self.coefficients if name not in known]
+        missing = [name for name in known if name not in self.coefficients]
+        if unknown or missing:
+            raise ValueError(
+                f"the {self.formula} model has terms {', '.join(known)}; "
+                f"unknown: {unknown or '-'}, missing: {missing or '-'}"
+            )
+        for name, value in self.coefficients.items():
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"`{name}` must be a finite number of seconds; got {value!r}")
+
+    @property
+    def formula(self) -> str:
+        """The name of the terms' formula in `latency.table.op_terms`."""
+        model = self.header.extra.get("model")
+        return str(model.get("formula", "")) if isinstance(model, Mapping) else ""
+
+    @cached_property
+    def _factor(self) -> float:
+        return float(self.header.scale["factor"])
+
+    def op_s(self, op: Op) -> Amount:
+        """Seconds of an op, or float64 [n] for an op of arrays [n]; 0.0 for a slice.
+
+        Raises:
+            MissingOpError: the model knows no ops of this kind.
+        """
+        found = amounts(self.formula, op, self.header.batch)
+        total: Amount = sum(
+            (self.coefficients[name] * amount for name, amount in found.items()), 0.0
+        )
+        return total * self._factor
+
+    def predict(self, batch: BlockBatch) -> NDArray[np.float64]:
+        """Seconds of each block, float64 [n]."""
+        total = np.zeros(len(batch))
+        for step in batch.steps:
+            total += self.op_s(step.op)
+        return total
+
+    def exact(self, block: Block) -> bool:
+        """Whether `block` itself was measured: never, the model was fitted."""
+        return False
+
+    def block_s(self, block: Block) -> float:
+        """Seconds of one block."""
+        return float(sum(self.op_s(op) for op in block.ops))
+
+    def network_s(self, blocks: Iterable[Block]) -> float:
+        """Seconds of a network."""
+        return sum(self.block_s(block) for block in blocks)
+
+    def to_rows(self) -> list[dict[str, str]]:
+        """One row per term; `from_rows` gives an equal model."""
+        known = TERMS[self.formula]
+        return [
+            {"term": name, "coefficient_s": repr(value), "unit": known[name].unit}
+            for name, value in self.coefficients.items()
+        ]
+
+    @classmethod
+    def from_rows(cls, header: TableHeader, rows: Iterable[Mapping[str, str]]) -> OpCostModel:
+        """The model in the rows of a table; ValueError names the row (1 is the heading)."""
+        coefficients: dict[str, float] = {}
+        for line, row in enumerate(rows, start=2):
+            if set(row) != set(COLUMNS):
+                raise ValueError(f"line {line}: columns must be {','.join(COLUMNS)}; got {row}")
+            if row["term"] in coefficients:
+                raise ValueError(f"line {line}: {row['term']} stands twice")
+            try:
+                coefficients[row["term"]] = float(row["coefficient_s"])
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"line {line}: `coefficient_s` must be a number; got {row['coefficient_s']!r}"
+                ) from None
+        return cls(header, coefficients)

@@ -1,0 +1,1 @@
+"""Whether the paper's order holds on a target."""

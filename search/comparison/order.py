@@ -1,0 +1,81 @@
+"""Whether the paper's order of speed holds on a target: ShuffleNet v2, v1, then MobileNet v2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from search.comparison.rows import GROUPS, MEMBERS, PaperRow
+
+# The claim of the ShuffleNet v2 paper (section 4, Table 8) at each of its complexity levels.
+ORDER = ("ShuffleNet v2", "ShuffleNet v1", "MobileNet v2")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One complexity level, MFLOPs. `gaps`: how much longer the next network of `ORDER` takes
+    than the one before, as a share; below 0 where the order does not hold. `paper_gaps`: the
+    same of the paper's own measurements, where the target is one of its devices."""
+
+    group: int
+    gaps: tuple[float, ...]
+    paper_gaps: tuple[float, ...] | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether each network takes longer than the one before."""
+        return min(self.gaps) > 0
+
+    def record(self) -> dict[str, Any]:
+        """The level for JSON."""
+        return {
+            "mflops": self.group,
+            "order": list(ORDER),
+            "holds": self.holds,
+            "gaps": list(self.gaps),
+            "paper_gaps": None if self.paper_gaps is None else list(self.paper_gaps),
+        }
+
+
+def orders(rows: Sequence[PaperRow]) -> list[Order]:
+    """The levels of which all three networks are among the rows, with a latency."""
+    by_name = {row.name: row for row in rows}
+    found = []
+    for index, group in enumerate(GROUPS):
+        known = [by_name.get(MEMBERS[family][index]) for family in ORDER]
+        seconds = [row.latency_s for row in known if row is not None and row.latency_s]
+        paper = [row.paper_s for row in known if row is not None and row.paper_s]
+        if len(seconds) == len(ORDER):
+            complete = len(paper) == len(ORDER)
+            found.append(Order(group, _gaps(seconds), _gaps(paper) if complete else None))
+    return found
+
+
+def _gaps(seconds: Sequence[float]) -> tuple[float, ...]:
+    return tuple(after / before - 1 for before, after in pairwise(seconds))
+
+
+def order_lines(found: Sequence[Order]) -> list[str]:
+    """For people: at which levels the order holds, and by how much it fails elsewhere."""
+    if not found:
+        return []
+    holds = [f"{order.group}M" for order in found if order.holds]
+    lines = [f"order of speed {' > '.join(ORDER)}: holds at {', '.join(holds) or 'no level'}"]
+    for order in found:
+        for i, gap in enumerate(order.gaps):
+            if gap > 0:
+                continue
+            paper = ""
+            if order.paper_gaps is not None:
+                paper = f"; the paper measured {_words(order.paper_gaps[i])}"
+            lines.append(
+                f"  not at {order.group}M: {ORDER[i + 1]} takes {_words(gap)} time than "
+                f"{ORDER[i]}{paper}"
+            )
+    return lines
+
+
+def _words(gap: float) -> str:
+    return f"{abs(gap):.1%} {'more' if gap > 0 else 'less'}"

@@ -1,0 +1,1 @@
+"""Whether the search finds what the paper says."""

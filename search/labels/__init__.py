@@ -1,0 +1,1 @@
+"""How trained accuracies become the score."""

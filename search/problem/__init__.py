@@ -1,0 +1,1 @@
+"""What is searched, under which limits, against which baseline."""

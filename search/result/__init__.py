@@ -1,0 +1,1 @@
+"""What a finished search says, and which files it leaves."""

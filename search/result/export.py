@@ -1,0 +1,70 @@
+"""Winners as files: safetensors weights and ONNX, each checked against the torch module."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from space.network.network import Network
+
+
+def _commit(temporary: Path, path: Path) -> None:
+    """Sync a finished temporary file and put it in place."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def export(network: Network, stem: Path, seed: int) -> float:
+    """Write `stem`.safetensors (initialised weights) and `stem`.onnx (batch size free).
+
+    The ONNX graph is the one that latency tables are measured with, batch norm folded. It is run
+    with ONNX Runtime on two seeded images and compared with the torch module.
+
+    Returns:
+        The largest absolute difference of the outputs, relative to the largest output.
+
+    Raises:
+        ValueError: they differ by more than 1e-4; nothing is written then.
+    """
+    import numpy as np
+    import onnxruntime
+    import torch
+    from safetensors.torch import save
+
+    from latency.engines.onnx.writer import build_model
+    from space.graph.op import Op
+    from space.network.torch_module import build_module, folded_weights
+
+    module = build_module(network, seed)
+
+    def weights(block: int, step: int, op: Op) -> tuple[np.ndarray, np.ndarray]:
+        weight, bias = folded_weights(module, block, step)
+        return weight.numpy(), bias.numpy()
+
+    model = build_model(network.blocks, batch="batch", weights=weights, name=network.name)
+    about = {"architecture": network.name, "weights": f"initialised, seed {seed}"}
+    for key, value in about.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    image = torch.randn(2, *network.input_shape, generator=torch.Generator().manual_seed(seed))
+    with torch.inference_mode():
+        expected = module(image).numpy()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    text = model.SerializeToString()
+    session = onnxruntime.InferenceSession(text, options, providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, {"input": image.numpy()})
+    difference = float(np.abs(got - expected).max() / np.abs(expected).max())
+    if not difference < 1e-4:
+        raise ValueError(
+            f"ONNX and torch must agree within 1e-4 on {network.name}; got {difference:.1e}"
+        )
+    temporary = stem.with_name(f".{stem.name}.part")
+    # One key: safetensors writes several in an order that changes from call to call.
+    temporary.write_bytes(save(module.state_dict(), {"g4nas": json.dumps(about)}))
+    _commit(temporary, stem.with_suffix(".safetensors"))
+    temporary.write_bytes(text)
+    _commit(temporary, stem.with_suffix(".onnx"))
+    return difference

@@ -1,0 +1,1 @@
+"""Which steps make one search, in which order."""

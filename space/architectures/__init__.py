@@ -1,0 +1,1 @@
+"""Which networks can be searched, and how one is written down."""

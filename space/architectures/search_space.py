@@ -1,0 +1,113 @@
+"""Slots with choices, and the architectures that pick one choice in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Choice: TypeAlias = int | Fraction | str
+Genes: TypeAlias = NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A named axis. Genes index `choices`; only the first `open_choices` are searched.
+
+    `breaks` names the guideline ("g1" ... "g4") that the other choices break; "" for none.
+    """
+
+    name: str
+    choices: tuple[Choice, ...]
+    open_choices: int
+    breaks: str = ""
+
+    def index(self, text: str) -> int:
+        """The gene of the choice printed as `text`; ValueError lists what there is."""
+        printed = [str(choice) for choice in self.choices]
+        if text not in printed:
+            near = ", ".join(printed if len(printed) < 12 else [*printed[:3], "...", printed[-1]])
+            raise ValueError(f"`{self.name}` must be one of {near}; got {text!r}")
+        return printed.index(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A space's name and one gene per slot. `Space.text` prints it and `Space.parse` reads it."""
+
+    space: str
+    genes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The named slots of a space: sampling, checking, relaxing, printing and parsing genes."""
+
+    name: str
+    slots: tuple[Parameter, ...]
+
+    @property
+    def open_sizes(self) -> NDArray[np.int64]:
+        """How many choices each slot has open, int64 [slots]."""
+        return np.array([slot.open_choices for slot in self.slots])
+
+    @property
+    def size(self) -> int:
+        """How many architectures the open choices make."""
+        return int(np.prod(self.open_sizes.astype(object)))
+
+    def position(self, name: str) -> int:
+        """The column of a slot; ValueError lists the known ones."""
+        names = [slot.name for slot in self.slots]
+        if name not in names:
+            raise ValueError(f"slot must be one of {', '.join(names)}; got {name!r}")
+        return names.index(name)
+
+    def relaxed_slots(self, guidelines: Iterable[str]) -> tuple[Parameter, ...]:
+        """The slots with every choice open where it breaks one of `guidelines`."""
+        wanted = set(guidelines)
+        known = {slot.breaks for slot in self.slots} - {""}
+        if wanted - known:
+            raise ValueError(
+                f"a guideline to relax must be one of {', '.join(sorted(known))}; "
+                f"got {', '.join(sorted(wanted - known))}"
+            )
+        return tuple(
+            replace(slot, open_choices=len(slot.choices)) if slot.breaks in wanted else slot
+            for slot in self.slots
+        )
+
+    def sample(self, n: int, rng: np.random.Generator) -> Genes:
+        """n architectures drawn uniformly from the open choices, int16 [n, slots]."""
+        return rng.integers(0, self.open_sizes, size=(n, len(self.slots)), dtype=np.int64).astype(
+            np.int16
+        )
+
+    def check(self, genes: Genes) -> None:
+        """ValueError if a gene is outside its slot's choices; closed choices are allowed."""
+        genes = np.asarray(genes)
+        if genes.ndim != 2 or genes.shape[1] != len(self.slots):
+            raise ValueError(f"genes must be [n, {len(self.slots)}]; got shape {genes.shape}")
+        sizes = np.array([len(slot.choices) for slot in self.slots])
+        rows, columns = np.nonzero((genes < 0) | (genes >= sizes))
+        if len(rows):
+            slot = self.slots[columns[0]]
+            raise ValueError(
+                f"gene of `{slot.name}` must be in 0..{len(slot.choices) - 1}; "
+                f"got {genes[rows[0], columns[0]]} in row {rows[0]}"
+            )
+
+    def architecture(self, row: NDArray[np.integer] | Iterable[int]) -> Architecture:
+        """The architecture of one row of genes, int [slots]."""
+        genes = tuple(int(gene) for gene in row)
+        self.check(np.array([genes], dtype=np.int64))
+        return Architecture(self.name, genes)
+
+    def value(self, arch: Architecture, name: str) -> Choice:
+        """The choice an architecture makes in a slot."""
+        position = self.position(name)
+        return self.slots[position].choices[arch.genes[position]]

@@ -1,0 +1,240 @@
+"""The search space: ShuffleNet v2 with free split ratio, width, depth, kernel, stem and head.
+
+Per stage a width, a depth, a split ratio and a kernel; one stem and one head width. The paper's
+four networks are points of it. Five more axes break a guideline each; they are closed until
+`relaxed` opens them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from space.architectures.search_space import Architecture, Choice, Parameter, SearchSpace
+from space.graph.op import Count
+from space.network.block import BlockBatch
+from space.network.network import Network, NetworkBuilder
+from space.units.basic import even_share
+
+STAGES = (2, 3, 4)
+# Multiples of 4 around the widths of Table 5 (48-244, 96-488, 192-976), half and a bit more.
+WIDTHS = {2: range(24, 257, 4), 3: range(48, 513, 4), 4: range(96, 1025, 4)}
+DEPTHS = range(2, 13)
+SPLITS = tuple(Fraction(share, 8) for share in (2, 3, 4, 5, 6))
+KERNELS = (3, 5, 7)
+STEMS = range(8, 65, 4)
+HEADS = range(256, 2049, 128)
+
+# Axes that break a guideline: (name, choices with the guideline-abiding one first, guideline).
+_RELAXED: tuple[tuple[str, tuple[Choice, ...], str], ...] = (
+    ("bottleneck", (Fraction(1), Fraction(1, 4), Fraction(1, 2), Fraction(2), Fraction(4)), "g1"),
+    ("groups", (1, 2, 4, 8), "g2"),
+    ("fragments", ("1", "2-parallel", "4-parallel", "2-serial", "4-serial"), "g3"),
+    ("residual", (0, 1), "g4"),
+    ("extra_relu", (0, 1), "g4"),
+)
+
+
+def _make_slots() -> tuple[Parameter, ...]:
+    slots = [Parameter("stem", tuple(STEMS), len(STEMS))]
+    for stage in STAGES:
+        for name, choices in (
+            ("width", WIDTHS[stage]),
+            ("depth", DEPTHS),
+            ("split", SPLITS),
+            ("kernel", KERNELS),
+        ):
+            slots.append(Parameter(f"{name}{stage}", tuple(choices), len(choices)))
+    slots.append(Parameter("head", tuple(HEADS), len(HEADS)))
+    slots += [Parameter(name, choices, 1, breaks) for name, choices, breaks in _RELAXED]
+    return tuple(slots)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Blocks that depend on a few slots only, one for every combination of their choices.
+
+    `batch` is in C order over `slots` (their columns in the genes). If `depth` is a column, the
+    block stands depth - 1 times in the network, with depth the value of that slot.
+    """
+
+    slots: tuple[int, ...]
+    batch: BlockBatch
+    depth: int | None = None
+
+
+@dataclass(frozen=True)
+class ShuffleNetV2Space(SearchSpace):
+    """The space at one input size. `lower` is the only way from genes to blocks; `segments` gives
+    the same blocks for all choices at once."""
+
+    name: str = "shufflenet_v2"
+    slots: tuple[Parameter, ...] = _make_slots()
+    height: int = 224
+    width: int = 224
+    classes: int = 1000
+
+    def relaxed(self, guidelines: Iterable[str]) -> ShuffleNetV2Space:
+        """The space with the axes open that break the named guidelines ("g1" ... "g4")."""
+        return replace(self, slots=self.relaxed_slots(guidelines))
+
+    def variant(self, arch: Architecture) -> tuple[int, ...]:
+        """The genes of the guideline-breaking slots."""
+        return arch.genes[-len(_RELAXED) :]
+
+    @property
+    def variant_columns(self) -> slice:
+        """The columns of the guideline-breaking slots."""
+        return slice(len(self.slots) - len(_RELAXED), len(self.slots))
+
+    def lower(self, arch: Architecture) -> Network:
+        """The network of an architecture.
+
+        Raises:
+            ValueError: the architecture is of another space, or a gene is out of range.
+        """
+        if arch.space != self.name:
+            raise ValueError(f"architecture must be of space {self.name}; got {arch.space}")
+        self.check(np.array([arch.genes], dtype=np.int64))
+        chain = NetworkBuilder(self.text(arch), self.height, self.width)
+        chain.add("stem", c_out=self._int(arch, "stem"))
+        for stage in STAGES:
+            c_out = self._int(arch, f"width{stage}")
+            share = self.value(arch, f"split{stage}")
+            kernel = self._int(arch, f"kernel{stage}")
+            for index in range(self._int(arch, f"depth{stage}")):
+                split = Fraction(1, 2) if index == 0 else Fraction(share)
+                fields = self._unit(c_out, split, kernel, 2 - (index > 0), self.variant(arch))
+                chain.add("shufflenet_v2", **fields)
+        chain.add("head", c_out=self._int(arch, "head"), classes=self.classes)
+        return chain.network()
+
+    def segments(self, variant: Sequence[int] = (0,) * len(_RELAXED)) -> tuple[Segment, ...]:
+        """All blocks of the networks with these guideline-breaking genes."""
+        height, width = self.height, self.width
+        stem = self.position("stem")
+        (stems,) = self._grid(stem)
+        segments = [Segment((stem,), BlockBatch("stem", height, width, {"c_out": stems}))]
+        _, height, width = segments[0].batch.block(0).out_shape
+        before = stem
+        for stage in STAGES:
+            slot = self.position(f"width{stage}")
+            split, kernel = self.position(f"split{stage}"), self.position(f"kernel{stage}")
+            c_in, c_out, size = self._grid(before, slot, kernel)
+            fields = self._unit(c_out, Fraction(1, 2), size, 2, variant)
+            batch = BlockBatch("shufflenet_v2", height, width, {"c_in": c_in, **fields})
+            segments.append(Segment((before, slot, kernel), batch))
+            _, height, width = batch.block(0).out_shape
+            (c_out, size), shares = self._grid(slot, kernel), SPLITS
+            columns: dict[str, list[Any]] = {}
+            for share in shares:
+                for name, value in self._unit(c_out, share, size, 1, variant).items():
+                    columns.setdefault(name, []).append(value)
+            stacked = {
+                name: values[0] if np.ndim(values[0]) == 0 else np.concatenate(values)
+                for name, values in columns.items()
+            }
+            stacked["c_in"] = stacked["c_out"]
+            batch = BlockBatch("shufflenet_v2", height, width, stacked)
+            depth = self.position(f"depth{stage}")
+            segments.append(Segment((split, slot, kernel), batch, depth))
+            before = slot
+        c_in, c_out = self._grid(before, self.position("head"))
+        fields = {"c_in": c_in, "c_out": c_out, "classes": self.classes}
+        batch = BlockBatch("head", height, width, fields)
+        segments.append(Segment((before, self.position("head")), batch))
+        return tuple(segments)
+
+    def _unit(
+        self, c_out: Count, split: Fraction, kernel: Count, stride: int, variant: Sequence[int]
+    ) -> dict[str, Any]:
+        """The fields of a unit, but for `c_in`: the only place that knows them."""
+        values = (choices[gene] for (_, choices, _), gene in zip(_RELAXED, variant, strict=True))
+        bottleneck, groups, fragments, residual, extra_relu = values
+        count, _, order = str(fragments).partition("-")
+        branch = even_share(c_out, split.numerator, split.denominator)
+        fields: dict[str, Any] = {"c_out": c_out, "branch": branch, "kernel": kernel}
+        fields["stride"] = stride
+        ratio = Fraction(bottleneck)
+        if ratio != 1:
+            fields["mid"] = even_share(branch, ratio.numerator, ratio.denominator)
+        if groups != 1:
+            fields["groups"] = groups
+        if count != "1":
+            fields |= {"fragments": int(count), "serial": int(order == "serial")}
+        if residual and stride == 1:
+            fields["residual"] = 1
+        if extra_relu:
+            fields["extra_relu"] = 1
+        return fields
+
+    def _int(self, arch: Architecture, name: str) -> int:
+        return int(self.value(arch, name))
+
+    def _grid(self, *columns: int) -> list[NDArray[np.int64]]:
+        """Every combination of the int choices of these slots, flat, in C order."""
+        choices = [np.array(self.slots[c].choices, dtype=np.int64) for c in columns]
+        return [axis.ravel() for axis in np.meshgrid(*choices, indexing="ij")]
+
+    def text(self, arch: Architecture) -> str:
+        """One line that `parse` reads back; guideline-abiding defaults are left out."""
+        words = [self.name, f"stem={self.value(arch, 'stem')}"]
+        for name in ("width", "depth", "split", "kernel"):
+            values = (str(self.value(arch, f"{name}{stage}")) for stage in STAGES)
+            words.append(f"{name}={','.join(values)}")
+        words.append(f"head={self.value(arch, 'head')}")
+        for name, choices, _ in _RELAXED:
+            if self.value(arch, name) != choices[0]:
+                words.append(f"{name}={self.value(arch, name)}")
+        return " ".join(words)
+
+    def parse(self, text: str) -> Architecture:
+        """The architecture printed as `text`; ValueError says which word is wrong."""
+        name, *words = text.split() or [""]
+        if name != self.name:
+            raise ValueError(f"an architecture must begin with {self.name!r}; got {text!r}")
+        given: dict[str, str] = {}
+        for word in words:
+            key, equals, values = word.partition("=")
+            staged = key in ("width", "depth", "split", "kernel")
+            keys = [f"{key}{stage}" for stage in STAGES] if staged else [key]
+            parts = values.split(",")
+            if not equals or len(parts) != len(keys) or set(keys) & set(given):
+                raise ValueError(f"must be `name=value` or `name=v2,v3,v4`, once; got {word!r}")
+            given |= dict(zip(keys, parts, strict=True))
+        genes = []
+        for slot in self.slots:
+            if not slot.breaks and slot.name not in given:
+                raise ValueError(f"`{slot.name}` is missing in {text!r}")
+            genes.append(slot.index(given.pop(slot.name, str(slot.choices[0]))))
+        if given:
+            raise ValueError(f"unknown name {', '.join(given)} in {text!r}")
+        return Architecture(self.name, tuple(genes))
+
+    def point(
+        self,
+        widths: Sequence[int],
+        depths: Sequence[int] = (4, 8, 4),
+        split: Fraction | str = "1/2",
+        kernel: int = 3,
+        stem: int = 24,
+        head: int = 1024,
+    ) -> Architecture:
+        """The architecture with these values, the same split and kernel in every stage."""
+        words = [f"stem={stem}", f"width={','.join(map(str, widths))}"]
+        words.append(f"depth={','.join(map(str, depths))}")
+        words += [
+            f"{n}={','.join([str(v)] * 3)}" for n, v in (("split", split), ("kernel", kernel))
+        ]
+        return self.parse(" ".join([self.name, *words, f"head={head}"]))
+
+    def variants(self) -> list[tuple[int, ...]]:
+        """Every open combination of the guideline-breaking slots."""
+        sizes = self.open_sizes[self.variant_columns]
+        return list(itertools.product(*(range(int(size)) for size in sizes)))

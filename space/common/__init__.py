@@ -1,0 +1,1 @@
+"""What every command needs that knows nothing of networks."""

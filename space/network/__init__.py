@@ -1,0 +1,1 @@
+"""What a block is, a chain of blocks, and its torch module."""

@@ -1,0 +1,89 @@
+"""A network on another input: its size, its classes, and fewer halvings where images are small.
+
+The networks of the paper divide an input of 224x224 by 32. On 32x32 that would leave a single
+pixel after the last stage, so the first halvings are dropped: the second one first (the stem's
+max-pool, or the first unit of stride 2 where there is none), then the stem's own stride. Without
+both, 32x32 is divided by 8 to 4x4. The blocks are lowered by their own units, as everywhere.
+"""
+
+from __future__ import annotations
+
+from space.network.network import Network, NetworkBuilder
+
+SMALL = 64  # up to this side both halvings are dropped unless told otherwise
+DROPPABLE = 2
+_STRIDED = ("separable", "inverted_residual")  # a unit of these keeps its weights at stride 1
+
+
+def dropped_halvings(height: int, width: int) -> int:
+    """How many halvings are dropped at an input size unless told otherwise."""
+    return DROPPABLE if max(height, width) <= SMALL else 0
+
+
+def on_input(
+    network: Network, height: int, width: int, *, classes: int, drop: int | None = None
+) -> Network:
+    """The network with another input size and number of classes. `drop`: how many of the first
+    two halvings are dropped (default: `dropped_halvings`).
+
+    Raises:
+        ValueError: `drop` is not 0, 1 or 2, the network's stem has no such halvings, or the input
+            is smaller than what the rest divides it by.
+    """
+    drop = dropped_halvings(height, width) if drop is None else drop
+    if not 0 <= drop <= DROPPABLE:
+        raise ValueError(f"halvings to drop must be 0, 1 or 2; got {drop}")
+    if classes < 1:
+        raise ValueError(f"`classes` must be at least 1; got {classes}")
+    if network.input_shape[0] != 3:
+        raise ValueError(
+            f"images have 3 channels; {network.name} takes {network.input_shape[0]}: it is a "
+            "part of a network"
+        )
+    changed = _halvings(network)[DROPPABLE - drop :] if drop else []
+    chain = NetworkBuilder(network.name, height, width)
+    for index, block in enumerate(network.blocks):
+        fields = {name: value for name, value in block.fields if name != "c_in"}
+        if block.kind in ("head", "classifier"):
+            fields["classes"] = classes
+        fields |= {name: value for number, name, value in changed if number == index}
+        chain.add(block.kind, **fields)
+    adapted = chain.network()
+    total = total_stride(adapted)
+    if min(height, width) < total:
+        raise ValueError(
+            f"{network.name} divides its input by {total}: it must be at least {total}x{total}; "
+            f"got {height}x{width}"
+        )
+    return adapted
+
+
+def total_stride(network: Network) -> int:
+    """What a network divides its input by before the classifier."""
+    total = 1
+    for block in network.blocks:
+        strides = [1]
+        for step in block.steps:
+            strides.append(max(strides[i] for i in step.inputs) * int(step.op.stride))
+        total *= strides[-1]
+    return total
+
+
+def _halvings(network: Network) -> list[tuple[int, str, int]]:
+    """The first two halvings in order: (block, field, the value that leaves it out)."""
+    found: list[tuple[int, str, int]] = []
+    for index, block in enumerate(network.blocks):
+        if block.kind == "stem":
+            found.append((index, "stride", 1))
+            if block["pool"]:
+                found.append((index, "pool", 0))
+        elif block.kind in _STRIDED and block["stride"] == 2:
+            found.append((index, "stride", 1))
+        if len(found) >= DROPPABLE:
+            return found[:DROPPABLE]
+        if total_stride(Network(network.name, (block,))) > 1 and not found:
+            break
+    raise ValueError(
+        f"the first halvings of {network.name} cannot be dropped: its first block is "
+        f"{network.blocks[0].kind}. Choose an input above {SMALL}x{SMALL}"
+    )

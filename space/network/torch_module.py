@@ -1,0 +1,281 @@
+"""The torch module of a network, made from the same blocks as every cost.
+
+Module names follow the lowering: `blocks.{block}.{step}` holds `conv` and `bn` (or `linear`, or
+`bn` alone) of that step. `torchvision_keys` maps torchvision's ShuffleNet v2 weights onto them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from space.graph.op import Op
+from space.network.block import Block
+from space.network.network import Network
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "": lambda x: x,
+    "relu": functional.relu,
+    "relu6": functional.relu6,
+    "sigmoid": torch.sigmoid,
+}
+
+
+class ConvNorm(nn.Module):
+    """Convolution, batch norm (or a bias, or nothing), activation; input [n, c_in, h, w]."""
+
+    def __init__(self, op: Op) -> None:
+        super().__init__()
+        groups = op.c_in if op.kind == "dwconv" else op.groups
+        self.conv = nn.Conv2d(
+            op.c_in,
+            op.c_out,
+            op.kernel,
+            op.stride,
+            padding=op.kernel // 2,
+            groups=groups,
+            bias=op.norm == "bias",
+        )
+        self.bn = nn.BatchNorm2d(op.c_out) if op.norm == "batch" else nn.Identity()
+        self.act = op.act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _ACTIVATIONS[self.act](self.bn(self.conv(x)))
+
+
+class Norm(nn.Module):
+    """Batch norm on its own and activation; input [n, c, h, w]."""
+
+    def __init__(self, op: Op) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(op.c_out)
+        self.act = op.act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _ACTIVATIONS[self.act](self.bn(x))
+
+
+class Classifier(nn.Module):
+    """Fully connected layer on [n, c, 1, 1] or [n, c], activation; returns [n, c_out]."""
+
+    def __init__(self, op: Op) -> None:
+        super().__init__()
+        self.linear = nn.Linear(op.c_in, op.c_out)
+        self.act = op.act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _ACTIVATIONS[self.act](self.linear(x.flatten(1)))
+
+
+_LAYERS: dict[str, Callable[[Op], nn.Module]] = {
+    "conv": ConvNorm,
+    "dwconv": ConvNorm,
+    "batchnorm": Norm,
+    "linear": Classifier,
+}
+
+
+def shuffle(x: Tensor, groups: int) -> Tensor:
+    """Channel shuffle (ShuffleNet v1 paper, section 3.1): [n, g, c / g] becomes [n, c / g, g]."""
+    return x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
+
+
+def _concat(groups: int, *values: Tensor) -> Tensor:
+    joined = torch.cat(values, dim=1)
+    return shuffle(joined, groups) if groups > 1 else joined
+
+
+def _function(op: Op) -> Callable[..., Tensor]:
+    """The computation of an op without weights."""
+    padding, groups = (op.kernel - 1) // 2, cast(int, op.groups)
+    functions: dict[str, Callable[..., Tensor]] = {
+        "maxpool": partial(
+            functional.max_pool2d, kernel_size=op.kernel, stride=op.stride, padding=padding
+        ),
+        "avgpool": partial(
+            functional.avg_pool2d,
+            kernel_size=op.kernel,
+            stride=op.stride,
+            padding=padding,
+            ceil_mode=op.kernel % 2 == 0,
+        ),
+        "globalpool": lambda x: x.mean((2, 3), keepdim=True),
+        "slice": lambda x: x[:, op.start : op.start + op.c_out],
+        "concat": partial(_concat, groups),
+        "shuffle": lambda x: shuffle(x, groups),
+        "add": torch.add,
+        "mul": lambda x, scale: x * scale.flatten(1)[:, :, None, None],
+        "relu": functional.relu,
+    }
+    return functions[op.kind]
+
+
+class BlockModule(nn.Module):
+    """A block: runs its steps in order. Input [n, c_in, h, w], output [n, *block.out_shape]."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        self.block = block
+        self._runs: list[tuple[Callable[..., Tensor] | str, tuple[int, ...]]] = []
+        for index, step in enumerate(block.steps):
+            run: Callable[..., Tensor] | str = str(index)
+            if step.op.kind in _LAYERS:
+                self.add_module(str(index), _LAYERS[step.op.kind](step.op))
+            else:
+                run = _function(step.op)
+            self._runs.append((run, step.inputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = [x]
+        for run, inputs in self._runs:
+            function = self.get_submodule(run) if isinstance(run, str) else run
+            values.append(function(*(values[i] for i in inputs)))
+        return values[-1]
+
+
+class NetworkModule(nn.Module):
+    """A network: input [n, 3, height, width], output [n, classes] (logits)."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.blocks = nn.Sequential(*(BlockModule(block) for block in network.blocks))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(x)
+
+
+def build_module(network: Network, seed: int = 0) -> NetworkModule:
+    """The module with freshly initialised weights: Kaiming normal (fan out) for convolutions,
+    N(0, 0.01) for the classifier, as torchvision initialises its mobile networks. One seed gives
+    the same weights; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed reseeds GPUs too
+        module = NetworkModule(network)
+        for part in module.modules():
+            if isinstance(part, nn.Conv2d):
+                nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+                if part.bias is not None:
+                    nn.init.zeros_(part.bias)
+            elif isinstance(part, nn.Linear):
+                nn.init.normal_(part.weight, std=0.01)
+                nn.init.zeros_(part.bias)
+    return module.eval()
+
+
+def _layers(network: Network) -> Iterator[tuple[int, int, Op]]:
+    for number, block in enumerate(network.blocks):
+        for index, step in enumerate(block.steps):
+            if step.op.kind in ("conv", "dwconv", "linear"):
+                yield number, index, step.op
+
+
+def torchvision_keys(network: Network) -> dict[str, str]:
+    """Our module prefix -> torchvision's, for a ShuffleNet v2 of the paper's shape.
+
+    torchvision names the stem `conv1.0/1`, the units `stage{2,3,4}.{i}.branch1` (projection:
+    depthwise 0/1, 1x1 2/3) and `.branch2` (1x1 0/1, depthwise 3/4, 1x1 5/6), the last convolution
+    `conv5.0/1` and the classifier `fc`; the pairs are convolution and batch norm.
+
+    Raises:
+        ValueError: the network has other units than torchvision's.
+    """
+    pairs: dict[str, str] = {}
+    stage, unit, place, last_block = 1, 0, 0, 0
+    for number, index, op in _layers(network):
+        ours, kind = f"blocks.{number}.{index}", network.blocks[number].kind
+        if kind == "shufflenet_v2":
+            block = network.blocks[number]
+            if number != last_block:
+                stage, unit = (stage + 1, 0) if block["stride"] == 2 else (stage, unit + 1)
+                place = 0
+            strided = block["stride"] == 2
+            names = [("branch1", 0), ("branch1", 2)] if strided else []
+            names += [("branch2", 0), ("branch2", 3), ("branch2", 5)]
+            if place >= len(names):
+                raise ValueError(f"torchvision has no unit like {block}")
+            branch, layer = names[place]
+            place += 1
+            prefix = f"stage{stage}.{unit}.{branch}"
+            pairs[f"{ours}.conv"] = f"{prefix}.{layer}"
+            pairs[f"{ours}.bn"] = f"{prefix}.{layer + 1}"
+        elif op.kind == "linear":
+            pairs[f"{ours}.linear"] = "fc"
+        elif kind in ("stem", "head"):
+            prefix = "conv1" if kind == "stem" else "conv5"
+            pairs[f"{ours}.conv"], pairs[f"{ours}.bn"] = f"{prefix}.0", f"{prefix}.1"
+        else:
+            raise ValueError(f"torchvision's ShuffleNet v2 has no {kind} block")
+        last_block = number
+    return pairs
+
+
+def from_torchvision(network: Network, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """torchvision's ShuffleNet v2 state dict under our names, ready for `load_state_dict`."""
+    back = {theirs: ours for ours, theirs in torchvision_keys(network).items()}
+    renamed = {}
+    for key, value in state.items():
+        prefix, _, leaf = key.rpartition(".")
+        if prefix not in back:
+            raise ValueError(f"no layer of {network.name} matches torchvision's {key!r}")
+        renamed[f"{back[prefix]}.{leaf}"] = value
+    return renamed
+
+
+def folded_weights(module: NetworkModule, block: int, step: int) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a layer with its batch norm folded in, as inference engines run it.
+
+    Convolution: [c_out, c_in / groups, k, k] and [c_out]; linear: [c_out, c_in] and [c_out];
+    batch norm on its own: [c_out] and [c_out].
+    """
+    layer = module.blocks[block].get_submodule(str(step))
+    if isinstance(layer, Classifier):
+        return layer.linear.weight.detach(), layer.linear.bias.detach()
+    if isinstance(layer, Norm):
+        return _affine(layer.bn)
+    assert isinstance(layer, ConvNorm)
+    weight = layer.conv.weight.detach()
+    if isinstance(layer.bn, nn.BatchNorm2d):
+        scale, shift = _affine(layer.bn)
+        return weight * scale[:, None, None, None], shift
+    bias = layer.conv.bias
+    return weight, weight.new_zeros(len(weight)) if bias is None else bias.detach()
+
+
+def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """What a batch norm in eval mode multiplies by and adds, per channel."""
+    assert norm.running_var is not None and norm.running_mean is not None
+    scale = (norm.weight / torch.sqrt(norm.running_var + norm.eps)).detach()
+    return scale, (norm.bias - norm.running_mean * scale).detach()
+
+
+def reparameterised(module: NetworkModule) -> NetworkModule:
+    """The module with each RepVGG unit as one 3x3 convolution (RepVGG paper, section 3.3); in
+    eval mode it gives the same outputs. Other blocks are copied."""
+    network, blocks = module.network, list(module.network.blocks)
+    for number, block in enumerate(blocks):
+        if block.kind == "repvgg":
+            fields = dict(block.fields)
+            blocks[number] = Block("repvgg_deployed", block.height, block.width, **fields)
+    deployed = NetworkModule(Network(f"{network.name} deployed", tuple(blocks)))
+    for number, block in enumerate(network.blocks):
+        target = deployed.blocks[number]
+        if block.kind != "repvgg":
+            target.load_state_dict(module.blocks[number].state_dict())
+            continue
+        weight, bias = (torch.zeros_like(each) for each in folded_weights(deployed, number, 0))
+        for index, step in enumerate(block.steps):
+            if step.op.kind in _LAYERS:
+                kernel, shift = folded_weights(module, number, index)
+                if kernel.ndim == 1:  # the identity's batch norm: a number per channel
+                    kernel = torch.diag(kernel)[:, :, None, None]
+                margin = (weight.shape[-1] - kernel.shape[-1]) // 2
+                weight += functional.pad(kernel, (margin,) * 4)
+                bias += shift
+        target.get_submodule("0.conv").load_state_dict({"weight": weight, "bias": bias})
+    return deployed.eval()

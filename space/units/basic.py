@@ -1,0 +1,85 @@
+"""The units that networks are made of, each lowered here and nowhere else.
+
+A unit takes a `Graph` that holds the block's input and adds its steps. Fields are ints, or int
+arrays [n] where a field does not decide which steps there are. Units that only networks of the
+zoo have stand in `space.units.shufflenet_large` and `space.units.classic`.
+"""
+
+from __future__ import annotations
+
+from space.graph.builder import GraphBuilder, unit
+from space.graph.op import Count
+
+
+def even_share(value: Count, numerator: int, denominator: int) -> Count:
+    """The even number nearest to value * numerator / denominator, at least 2; ties go down.
+
+    Odd widths never pay on vector units, and halves of a multiple of 4 stay exact.
+    """
+    doubled = 2 * denominator
+    nearest = (value * numerator + denominator - 1) // doubled * 2
+    return nearest + 2 * (nearest < 2)
+
+
+@unit("conv")
+def conv(
+    g: GraphBuilder,
+    *,
+    c_in: Count,
+    c_out: Count,
+    kernel: Count = 1,
+    stride: Count = 1,
+    groups: Count = 1,
+) -> None:
+    """One convolution + ReLU: the blocks of the paper's Tables 1 and 2."""
+    g.conv(0, c_out, kernel=kernel, stride=stride, groups=groups, act="relu")
+
+
+@unit("pointwise_fragments")
+def pointwise_fragments(
+    g: GraphBuilder, *, c_in: Count, c_out: Count, fragments: int, serial: int = 0
+) -> None:
+    """The blocks of the paper's Table 3 (appendix Figure 1): 1x1 convolutions in sequence, or in
+    parallel and added."""
+    if fragments < 1:
+        raise ValueError(f"`fragments` must be at least 1; got {fragments}")
+    values: list[int] = []
+    for index in range(fragments):
+        source = values[-1] if serial and index else 0
+        values.append(g.conv(source, c_out, act="relu"))
+    total = values[0]
+    for value in () if serial else values[1:]:
+        total = g.add(total, value)
+
+
+@unit("stem")
+def stem(
+    g: GraphBuilder,
+    *,
+    c_in: Count = 3,
+    c_out: Count,
+    pool: int = 1,
+    relu6: int = 0,
+    stride: int = 2,
+) -> None:
+    """3x3 convolution of stride 2, then 3x3 max-pool of stride 2 (paper, Table 5) if `pool`.
+
+    Stride 1 is for small inputs: see `space.network.resize`."""
+    x = g.conv(0, c_out, kernel=3, stride=stride, act="relu6" if relu6 else "relu")
+    if pool:
+        g.pool(x, "maxpool", kernel=3, stride=2)
+
+
+@unit("head")
+def head(
+    g: GraphBuilder, *, c_in: Count, c_out: Count, classes: Count = 1000, relu6: int = 0
+) -> None:
+    """1x1 convolution, global average pool, classifier (paper, Table 5)."""
+    x = g.conv(0, c_out, act="relu6" if relu6 else "relu")
+    g.linear(g.pool(x, "globalpool"), classes)
+
+
+@unit("classifier")
+def classifier(g: GraphBuilder, *, c_in: Count, classes: Count = 1000) -> None:
+    """Global average pool and classifier."""
+    g.linear(g.pool(0, "globalpool"), classes)

@@ -1,0 +1,91 @@
+"""The units of ShuffleNet v1 and v2, and of the larger networks of the paper."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from space.graph.builder import GraphBuilder, unit
+from space.graph.op import Count
+from space.units.basic import even_share
+
+
+@unit("shufflenet_v2")
+def shufflenet_v2(
+    g: GraphBuilder,
+    *,
+    c_in: Count,
+    c_out: Count,
+    branch: Count,
+    kernel: Count = 3,
+    stride: int = 1,
+    groups: Count = 1,
+    mid: Count = 0,
+    fragments: int = 1,
+    serial: int = 0,
+    residual: int = 0,
+    extra_relu: int = 0,
+) -> None:
+    """ShuffleNet v2 unit (paper, Figure 3 c and d), with any split.
+
+    Stride 1: the last `branch` channels go through the branch, the others pass. Stride 2: the
+    branch makes `branch` channels of all the input, the projection makes the others.
+
+    The remaining fields each break a guideline, for ablations: `mid` channels inside the branch
+    (0: as many as `branch`; G1), `groups` of the 1x1 convolutions (G2), `fragments` bodies of
+    mid / fragments channels each, in parallel and added, or in sequence if `serial` (G3, equal
+    FLOPs as in Table 3), `residual` adds the branch's input and `extra_relu` a ReLU after the
+    concatenation (G4, as in ShuffleNet v1).
+    """
+    if fragments < 1:
+        raise ValueError(f"`fragments` must be at least 1; got {fragments}")
+    if stride == 1:
+        if np.any(c_in != c_out):
+            raise ValueError(f"a unit of stride 1 keeps its channels; got {c_in} -> {c_out}")
+        passing = g.slice(0, 0, c_in - branch)
+        active = g.slice(0, c_in - branch, branch)
+    else:
+        x = g.dwconv(0, kernel=kernel, stride=stride)
+        passing = g.conv(x, c_out - branch, groups=groups, act="relu")
+        active = 0
+    inside = np.where(mid, mid, branch) if np.ndim(mid) else mid or branch
+    inside = inside if fragments == 1 else even_share(inside, 1, fragments)
+
+    def body(x: int, stride: int) -> int:
+        x = g.conv(x, inside, groups=groups, act="relu")
+        x = g.dwconv(x, kernel=kernel, stride=stride)
+        return g.conv(x, branch, groups=groups, act="relu")
+
+    y = body(active, stride)
+    for _ in range(fragments - 1):
+        y = body(y, 1) if serial else g.add(y, body(active, stride))
+    if residual and stride == 1:
+        y = g.add(active, y)
+    y = g.concat((passing, y), shuffle=2)
+    if extra_relu:
+        g.relu(y)
+
+
+@unit("shufflenet_v1")
+def shufflenet_v1(
+    g: GraphBuilder,
+    *,
+    c_in: Count,
+    c_out: Count,
+    groups: int = 3,
+    stride: int = 1,
+    first: int = 0,
+) -> None:
+    """ShuffleNet v1 unit (v1 paper, Figure 2 b and c; bottleneck ratio 1/4).
+
+    `first`: the first unit of stage 2, whose first 1x1 convolution is not grouped.
+    """
+    mid = c_out // 4
+    x = g.conv(0, mid, groups=1 if first else groups, act="relu")
+    if groups > 1:
+        x = g.shuffle(x, groups)
+    x = g.dwconv(x, kernel=3, stride=stride)
+    if stride == 1:
+        g.relu(g.add(0, g.conv(x, c_out, groups=groups)))
+    else:
+        shortcut = g.pool(0, "avgpool", kernel=3, stride=stride)
+        g.relu(g.concat((shortcut, g.conv(x, c_out - c_in, groups=groups))))

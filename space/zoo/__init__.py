@@ -1,0 +1,1 @@
+"""Which published networks are known, and what was printed of them."""

@@ -1,0 +1,244 @@
+"""The rows of the zoo: every network of the ShuffleNet v2 paper that is public enough to build.
+
+Published numbers are of the ShuffleNet v2 paper ("v2 paper") unless `source` says otherwise.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from space.zoo import families as nets
+from space.zoo import networks as more
+from space.zoo.entry import register
+
+V2 = "v2 paper"
+PLAIN = (
+    "The paper prints {over} more than a plain count of the multiply-adds of convolutions and "
+    "linear layers; what else it counts is not stated."
+)
+
+# size -> printed FLOPs and parameters in millions, error, what the print is above the count
+for size, facts in {
+    "0.5": (41, 1.4, 39.7, "1.3 %"),
+    "1.0": (146, 2.3, 30.6, "0.8 % (146M for 144.9M)"),
+    "1.5": (299, 3.5, 27.4, "1.1 %"),
+    "2.0": (591, 7.4, 25.1, "1.3 %"),
+}.items():
+    register(
+        f"ShuffleNet v2 {size}x",
+        flops=facts[0],
+        params=facts[1],
+        top1_error=facts[2],
+        source=f"{V2}, Tables 5 and 8",
+        note=PLAIN.format(over=facts[3]),
+    )(partial(nets.shufflenet_v2, size))
+
+register(
+    "ShuffleNet v2 2.0x with SE",
+    flops=597,
+    top1_error=24.6,
+    source=f"{V2}, Table 8",
+    note="Under-specified: place and width of the SE are not stated. Chosen: on the whole output "
+    "of each unit, hidden width half its channels, which adds the 1 % that the paper prints "
+    "(591M to 597M); on the branch alone it would add 0.25 %. The rest of the difference is that "
+    "of ShuffleNet v2 2.0x.",
+)(partial(more.shufflenet_v2_se, "2.0"))
+
+for size in nets.SHUFFLENET_V2:
+    register(
+        f"ShuffleNet v2* {size}x",
+        flops=None,
+        source=f"{V2}, section 4.2 and Table 7",
+        note="No count published: Table 7 has levels alone (40M, 140M, 300M, 500M), and the text "
+        "says that FLOPs grow little. Under-specified: the place of the extra depthwise "
+        "convolution in units of stride 2. Chosen: in the branch alone, at stride 1, before its "
+        "first 1x1; the projection begins with a depthwise convolution already. Batch norm, no "
+        "ReLU after it.",
+    )(partial(more.shufflenet_v2_star, size))
+
+register(
+    "ShuffleNet v2-50",
+    flops=2300,
+    top1_error=22.8,
+    source=f"{V2}, Table 6 and appendix Table 2",
+    note="Under-specified: the first unit of conv2 changes widths at stride 1. Chosen: the unit "
+    "of stride 2 with stride 1.",
+)(more.shufflenet_v2_50)
+register(
+    "SE-ShuffleNet v2-164",
+    flops=12700,
+    top1_error=18.56,
+    source=f"{V2}, Table 6 and appendix Table 2",
+    note="With residual; SE before the addition, hidden width half the channels of the branch it "
+    "scales. Under-specified: the first unit of conv2, as in v2-50; units without a shortcut have "
+    "SE and ReLU but no addition. The paper prints 1 % more than the count, as for ShuffleNet v2. "
+    "What the authors released with these FLOPs and this error (ShuffleNetV2.Large) is another "
+    "network: widths 256-2048, 3x3 in 8 groups, SE of full width.",
+)(more.se_shufflenet_v2_164)
+
+# size -> printed FLOPs, error, why the count differs
+for size, (flops, error, note) in {
+    "0.5": (38, 43.2, "Within the rounding of the print (37.6M)."),
+    "1.0": (140, 32.6, "The v1 paper's own count is 137M, as is ours; the v2 paper prints 140M."),
+    "1.5": (292, 28.5, "Under-specified: the stem is not stated. Chosen: 24, which counts 292M."),
+    "2.0": (524, 26.3, "Under-specified: the stem is not stated. Chosen: 48, which counts 524M."),
+}.items():
+    register(
+        f"ShuffleNet v1 {size}x g=3",
+        flops=flops,
+        top1_error=error,
+        source=f"{V2}, Table 8; v1 paper, Tables 1 and 2",
+        note=note,
+    )(partial(nets.shufflenet_v1, size))
+
+register(
+    "ShuffleNet v1-50 g=3",
+    flops=2300,
+    top1_error=25.2,
+    source=f"{V2}, Table 6 and appendix Table 2",
+    note="Under-specified: the width inside the units, and the first unit of conv2, which widens "
+    "at stride 1. Chosen: half the channels inside (the v1 paper's quarter counts 1.2G, not "
+    "2.3G); what goes in is joined to 296 new channels, made in 4 groups as 3 do not divide 296. "
+    "Within the rounding of the print.",
+)(more.shufflenet_v1_50)
+
+for multiplier, (flops, params, error) in {
+    "0.25": (41, 0.5, 49.4),
+    "0.5": (149, 1.3, 36.3),
+    "0.75": (325, 2.6, 31.6),
+    "1.0": (569, 4.2, 29.4),
+}.items():
+    register(
+        f"MobileNet v1 {multiplier}",
+        flops=flops,
+        params=params,
+        top1_error=error,
+        source=f"{V2}, Table 8; MobileNet paper, Tables 1 and 6",
+    )(partial(nets.mobilenet_v1, float(multiplier)))
+
+ROUNDING = (
+    "Under-specified: how the v2 paper's own implementation rounds widths. Chosen: the rounding "
+    "of the MobileNet v2 authors (multiples of 8); no usual rule gives all counts of Table 8."
+)
+MOBILENET_14 = (
+    "The MobileNet v2 paper prints 585M and 6.9M parameters; with its authors' rounding it is "
+    "582M and 6.1M, as in torchvision."
+)
+# name -> multiplier, side of the input, printed FLOPs and parameters, error, note
+for name, (times, side, flops, millions, error, note) in {
+    "0.4 160x160": (0.4, 160, 43, None, 43.4, ROUNDING),
+    "0.15": (0.15, 224, 39, None, 55.1, ROUNDING),
+    "0.75 192x192": (0.75, 192, 145, None, 32.1, ROUNDING),
+    "0.6": (0.6, 224, 141, None, 33.3, ROUNDING),
+    "1.0": (1.0, 224, 301, 3.4, 28.3, "Parameters as torchvision's: 3.50M; the paper: 3.4M."),
+    "1.4": (1.4, 224, 587, 6.9, 26.7, MOBILENET_14),
+}.items():
+    register(
+        f"MobileNet v2 {name}",
+        flops=flops,
+        params=millions,
+        top1_error=error,
+        source=f"{V2}, Table 8 (our impl.); MobileNet v2 paper, Tables 2 and 4",
+        note=note,
+        size=(side, side),
+    )(partial(nets.mobilenet_v2, times))
+
+XCEPTION = (
+    "Under-specified: the paper takes the small Xception of the Light-Head R-CNN paper, whose "
+    "table gives stem 24 and widths 144, 288, 576 at 145M. That is ShuffleNet v1 with one group, "
+    "which the v1 paper calls Xception-like and counts at 143M; as plain separable convolutions "
+    "the same widths would count about 250M. Other sizes are not published. Chosen: stem 24 and "
+    f"first width {', '.join(map(str, more.XCEPTION.values()))}, doubling twice."
+)
+for size, (flops, error) in {
+    "0.5": (40, 44.9),
+    "1.0": (145, 34.1),
+    "1.5": (305, 29.4),
+    "2.0": (525, 27.6),
+}.items():
+    register(
+        f"Xception {size}x",
+        flops=flops,
+        top1_error=error,
+        source=f"{V2}, Table 8 (our impl.)",
+        note=XCEPTION,
+    )(partial(more.xception, size))
+
+GROWTHS = "; ".join(", ".join(map(str, growths)) for growths, _ in more.DENSENET.values())
+DENSENET = (
+    "Under-specified: the paper puts DenseNet's blocks into stages 2-4 of its Table 5 and fits "
+    "their channels to the complexity; it states no widths. Chosen: Table 5's stem, depths 4, 8, "
+    "4 and last convolution, DenseNet-BC layers (bottleneck 4, transitions that halve) whose "
+    f"growth about doubles from stage to stage, fitted to the printed counts: {GROWTHS}."
+)
+for size, (flops, error) in {
+    "0.5": (42, 58.6),
+    "1.0": (142, 45.2),
+    "1.5": (295, 39.9),
+    "2.0": (519, 34.6),
+}.items():
+    register(
+        f"DenseNet {size}x",
+        flops=flops,
+        top1_error=error,
+        source=f"{V2}, Table 8 (our impl.)",
+        note=DENSENET,
+    )(partial(more.densenet, size))
+
+register(
+    "ResNet-50",
+    flops=3800,
+    top1_error=24.0,
+    source=f"{V2}, Table 6; ResNet paper, Table 1",
+    note="The published network: stride in the first 1x1 of a stage. It counts 3.86G, printed as "
+    "3.8G: cut off, not rounded.",
+)(more.resnet_50)
+register(
+    "ResNet-50 v1.5",
+    flops=4089,
+    params=25.557032,
+    top1_error=23.87,
+    source="torchvision, ResNet50_Weights.IMAGENET1K_V1",
+    note="Stride in the 3x3, as torchvision and most others build it today.",
+)(partial(more.resnet_50, stride_first=0))
+register(
+    "SENet-154",
+    flops=20700,
+    top1_error=18.68,
+    source=f"{V2}, Table 6; SENet paper, appendix",
+    note="Table 6 says SENet. SENet-154 is the one with the quoted error (224x224 crop) and, "
+    "counted, 20.7G: SE-ResNeXt-152 64x4d with three 3x3 in the stem, the first 1x1 of each "
+    "bottleneck halved, 3x3 shortcuts of stride 2, SE of a sixteenth.",
+)(more.senet_154)
+register(
+    "GoogLeNet inception 3a",
+    flops=128,
+    params=0.159,
+    source="GoogLeNet paper, Table 1",
+    note="One module, for G3. The paper counts weights in units of 1024 (159K for 163,328) and "
+    "has no batch norm, whose 736 parameters are counted here.",
+    size=(28, 28),
+    stride=1,
+)(more.inception_3a)
+register(
+    "GoogLeNet inception 3a (torchvision)",
+    flops=None,
+    source="torchvision, googlenet.inception3a",
+    note="3x3 in place of 5x5, as torchvision keeps it to load TensorFlow's weights.",
+    size=(28, 28),
+    stride=1,
+)(partial(more.inception_3a, kernel5=3))
+register(
+    "RepVGG-A0",
+    flops=None,
+    source="RepVGG paper, Tables 2 and 3",
+    note="In training, three branches per unit. The paper counts the deployed form alone.",
+)(more.repvgg_a0)
+register(
+    "RepVGG-A0 deployed",
+    flops=1400,
+    params=8.30,
+    top1_error=27.59,
+    source="RepVGG paper, Tables 2, 3 and 4",
+    note="Re-parameterised: 1.36G, printed as 1.4G.",
+)(partial(more.repvgg_a0, deployed=1))

@@ -1,0 +1,120 @@
+"""The register of known networks: what each is, who published what about it, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from space.cost.guidelines import Guidelines
+from space.network.network import Network
+
+Make: TypeAlias = Callable[[int, int], Network]
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A known network. `make` takes the height and width of the input; `height` and `width` are
+    those of the published numbers and `stride` how far the network divides them.
+
+    `published_flops` are multiply-adds as printed, `published_top1_error` is in percent on
+    ImageNet; None where `source` has none. `note` says what the source leaves open, what was
+    chosen, and why the counts differ.
+    """
+
+    name: str
+    make: Make
+    published_flops: int | None
+    published_params: int | None
+    published_top1_error: float | None
+    source: str
+    note: str
+    height: int = 224
+    width: int = 224
+    stride: int = 32
+
+    def network(self, height: int | None = None, width: int | None = None) -> Network:
+        """The network at an input size, the published one if none is given.
+
+        Raises:
+            ValueError: the input is smaller than the network's stride.
+        """
+        height = self.height if height is None else height
+        width = self.width if width is None else width
+        if min(height, width) < self.stride:
+            raise ValueError(
+                f"{self.name} divides its input by {self.stride}: the smallest is "
+                f"{self.stride}x{self.stride}; got {height}x{width}"
+            )
+        return self.make(height, width)
+
+    def row(self) -> dict[str, Any]:
+        """The counted and published numbers side by side, ready for JSON."""
+        network = self.network()
+        published = self.published_flops
+        numbers = Guidelines.of(network.blocks)
+        return {
+            "name": self.name,
+            "input": list(network.input_shape),
+            "flops": network.flops,
+            "published_flops": published,
+            "difference": network.flops / published - 1 if published else None,
+            "params": network.params,
+            "published_params": self.published_params,
+            "published_top1_error": self.published_top1_error,
+            "g1": numbers.g1,
+            "g2": numbers.g2,
+            "g3": int(numbers.g3),
+            "g4": numbers.g4,
+            "source": self.source,
+            "note": self.note,
+        }
+
+
+def register(
+    name: str,
+    *,
+    flops: float | None,
+    params: float | None = None,
+    top1_error: float | None = None,
+    source: str,
+    note: str = "",
+    size: tuple[int, int] = (224, 224),
+    stride: int = 32,
+) -> Callable[[Make], Make]:
+    """Register the decorated function as the network `name`.
+
+    Args:
+        flops, params: as published, in millions.
+        top1_error: as published, percent on ImageNet.
+        size: height and width of the input that the published numbers are for.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+
+    def add(make: Make) -> Make:
+        if name in _ENTRIES:
+            raise ValueError(f"network {name!r} is registered already")
+        _ENTRIES[name] = Entry(
+            name=name,
+            make=make,
+            published_flops=None if flops is None else round(flops * 1e6),
+            published_params=None if params is None else round(params * 1e6),
+            published_top1_error=top1_error,
+            source=source,
+            note=note,
+            height=size[0],
+            width=size[1],
+            stride=stride,
+        )
+        return make
+
+    return add
+
+
+def registered() -> dict[str, Entry]:
+    """What was registered so far, by name."""
+    return dict(_ENTRIES)

@@ -1,0 +1,144 @@
+"""The networks that the ShuffleNet v2 paper compares, at any width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from space.network.network import Network, NetworkBuilder
+
+# Widths of stages 2-4 and of the head: paper, Table 5. Stem 24 and depths 4, 8, 4 for all.
+SHUFFLENET_V2 = {
+    "0.5": ((48, 96, 192), 1024),
+    "1.0": ((116, 232, 464), 1024),
+    "1.5": ((176, 352, 704), 1024),
+    "2.0": ((244, 488, 976), 2048),
+}
+STAGE_DEPTHS = (4, 8, 4)
+
+
+def shufflenet_v2(size: str = "1.0", height: int = 224, width: int = 224) -> Network:
+    """ShuffleNet v2 of the paper's Table 5; `size` is 0.5, 1.0, 1.5 or 2.0."""
+    widths, last = _size(SHUFFLENET_V2, size, "ShuffleNet v2")
+    chain = NetworkBuilder(f"ShuffleNet v2 {size}x", height, width)
+    chain.add("stem", c_out=24)
+    for c_out, depth in zip(widths, STAGE_DEPTHS, strict=True):
+        for index in range(depth):
+            chain.add("shufflenet_v2", c_out=c_out, branch=c_out // 2, stride=2 - (index > 0))
+    chain.add("head", c_out=last)
+    return chain.network()
+
+
+# Stem and stage widths at g = 3: ShuffleNet v1 paper, Table 1 (1x), scaled; the stem scales except
+# at 1.5x. Counted FLOPs agree with the v2 paper's Table 8 (tests/space/network/test_network.py).
+SHUFFLENET_V1 = {
+    "0.5": (12, (120, 240, 480)),
+    "1.0": (24, (240, 480, 960)),
+    "1.5": (24, (360, 720, 1440)),
+    "2.0": (48, (480, 960, 1920)),
+}
+
+
+def shufflenet_v1(size: str = "1.0", height: int = 224, width: int = 224) -> Network:
+    """ShuffleNet v1 with 3 groups; `size` is 0.5, 1.0, 1.5 or 2.0."""
+    stem, widths = _size(SHUFFLENET_V1, size, "ShuffleNet v1")
+    chain = NetworkBuilder(f"ShuffleNet v1 {size}x g=3", height, width)
+    chain.add("stem", c_out=stem)
+    for stage, (c_out, depth) in enumerate(zip(widths, STAGE_DEPTHS, strict=True)):
+        for index in range(depth):
+            first = int(stage == 0 and index == 0)
+            chain.add("shufflenet_v1", c_out=c_out, stride=2 - (index > 0), first=first)
+    chain.add("classifier")
+    return chain.network()
+
+
+# (c_out, stride) of the separable units: MobileNet paper, Table 1.
+MOBILENET_V1 = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    *((512, 1),) * 5,
+    (1024, 2),
+    (1024, 1),
+)
+
+
+def mobilenet_v1(width_multiplier: float = 1.0, height: int = 224, width: int = 224) -> Network:
+    """MobileNet v1; every width of the paper's Table 1 times `width_multiplier`."""
+    chain = NetworkBuilder(f"MobileNet v1 {width_multiplier:g}", height, width)
+    chain.add("stem", c_out=int(32 * width_multiplier), pool=0)
+    for c_out, stride in MOBILENET_V1:
+        chain.add("separable", c_out=int(c_out * width_multiplier), stride=stride)
+    chain.add("classifier")
+    return chain.network()
+
+
+# (expansion, c_out, repeats, stride of the first): MobileNet v2 paper, Table 2.
+MOBILENET_V2 = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+def mobilenet_v2(width_multiplier: float = 1.0, height: int = 224, width: int = 224) -> Network:
+    """MobileNet v2. Widths are rounded to multiples of 8, never by more than 10 % down; the last
+    1x1 convolution has 1280 channels, more only above multiplier 1 (paper, section 6.1)."""
+
+    def scaled(channels: int) -> int:
+        wanted = channels * width_multiplier
+        rounded = max(8, int(wanted + 4) // 8 * 8)
+        return rounded + 8 * (rounded < 0.9 * wanted)
+
+    chain = NetworkBuilder(f"MobileNet v2 {width_multiplier:g}", height, width)
+    chain.add("stem", c_out=scaled(32), pool=0, relu6=1)
+    for expansion, channels, repeats, stride in MOBILENET_V2:
+        c_out = scaled(channels)
+        for index in range(repeats):
+            step = stride if index == 0 else 1
+            residual = int(step == 1 and chain.shape[0] == c_out)
+            chain.add(
+                "inverted_residual",
+                c_out=c_out,
+                expansion=expansion,
+                stride=step,
+                residual=residual,
+            )
+    last = scaled(1280) if width_multiplier > 1 else 1280
+    chain.add("head", c_out=last, relu6=1)
+    return chain.network()
+
+
+def _size(sizes: dict[str, tuple], size: str, family: str) -> tuple:
+    if size not in sizes:
+        raise ValueError(f"{family} comes in {', '.join(sizes)}; got {size!r}")
+    return sizes[size]
+
+
+# The 18 networks of the paper's Table 8 that these four families cover: its row name -> network.
+PAPER_NETWORKS: dict[str, Callable[[], Network]] = {
+    **{
+        f"ShuffleNet v2 {size}x": lambda size=size: shufflenet_v2(size)  # type: ignore[misc]
+        for size in SHUFFLENET_V2
+    },
+    **{
+        f"ShuffleNet v1 {size}x g=3": lambda size=size: shufflenet_v1(size)  # type: ignore[misc]
+        for size in SHUFFLENET_V1
+    },
+    "MobileNet v1 0.25": lambda: mobilenet_v1(0.25),
+    "MobileNet v1 0.5": lambda: mobilenet_v1(0.5),
+    "MobileNet v1 0.75": lambda: mobilenet_v1(0.75),
+    "MobileNet v1 1.0": lambda: mobilenet_v1(1.0),
+    "MobileNet v2 0.4 160x160": lambda: mobilenet_v2(0.4, 160, 160),
+    "MobileNet v2 0.15": lambda: mobilenet_v2(0.15),
+    "MobileNet v2 0.75 192x192": lambda: mobilenet_v2(0.75, 192, 192),
+    "MobileNet v2 0.6": lambda: mobilenet_v2(0.6),
+    "MobileNet v2 1.0": lambda: mobilenet_v2(1.0),
+    "MobileNet v2 1.4": lambda: mobilenet_v2(1.4),
+}

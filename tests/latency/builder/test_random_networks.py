@@ -1,0 +1,132 @@
+"""The paper's other networks at random widths, and where the grid measures their blocks."""
+
+import numpy as np
+import pytest
+
+from latency.builder.grid import (
+    COPIES,
+    MAX_BEFORE,
+    Grid,
+    network_targets,
+    other_targets,
+    space_targets,
+)
+from latency.builder.random_networks import VARIANTS, bounds, variants
+from latency.builder.validation import random_networks
+from latency.table.family_fit import widths_of
+from latency.table.interpolate import family_of
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from space.network.block import Block, BlockBatch
+from space.zoo.families import mobilenet_v2, shufflenet_v1
+
+SMALL = Grid("small", stem=4, first=5, rest=5, head=4, relaxed=3, variants=1)
+
+
+@pytest.mark.parametrize("family", VARIANTS)
+def test_networks_are_seeded_and_differ(family):
+    one, two, other = (variants(family, 5, seed, 64, 64) for seed in (1, 1, 2))
+    assert [n.blocks for n in one] == [n.blocks for n in two] != [n.blocks for n in other]
+    assert len({n.blocks for n in one}) == 5
+    assert all(network.input_shape == (3, 64, 64) for network in one)
+
+
+@pytest.mark.parametrize("family", VARIANTS)
+def test_random_networks_lie_between_the_bounds(family):
+    """Block by block and width by width, so that a table that holds the bounds covers them."""
+    low, high = bounds(family, 64, 64)
+    for network in variants(family, 30, 3, 64, 64):
+        blocks = zip(low.blocks, network.blocks, high.blocks, strict=True)
+        for trio in blocks:
+            a, b, c = (widths_of(BlockBatch.of(block))[0] for block in trio)
+            assert (a <= b).all() and (b <= c).all()
+            assert len({family_of(block) for block in trio}) == 1
+
+
+def test_units_stand_as_in_the_papers():
+    """Kinds and sizes, block by block, as in the networks that the papers print."""
+
+    def frame(network):
+        return [(b.kind, b.height, b.out_shape[1]) for b in network.blocks]
+
+    assert frame(variants("shufflenet_v1", 1, 0, 224, 224)[0]) == frame(shufflenet_v1("1.0"))
+    assert frame(variants("mobilenet_v2", 1, 0, 224, 224)[0]) == frame(mobilenet_v2(1.0))
+
+
+def test_an_unknown_family_lists_the_known():
+    with pytest.raises(ValueError, match=r"must be one of shufflenet_v1, .*; got 'vgg'"):
+        variants("vgg", 1, 0, 224, 224)
+    with pytest.raises(ValueError, match="must be one of shufflenet_v2, shufflenet_v1, "):
+        random_networks("vgg", 1, 0, (224, 224))
+    with pytest.raises(ValueError, match="--relax is for the search space alone"):
+        random_networks("xception", 1, 0, (224, 224), ["g1"])
+
+
+def test_blocks_of_networks_stand_after_their_neighbours():
+    network = shufflenet_v1("1.0")
+    targets = {target.block: target for target in network_targets([network, network])}
+    assert set(targets) == set(network.blocks)
+    assert targets[network.blocks[0]].before == ()
+    assert targets[network.blocks[1]].before == network.blocks[:1]
+    unit = network.blocks[2]
+    assert targets[unit].before == (unit,) and targets[unit].copies == COPIES
+    assert targets[network.blocks[-1]].before == network.blocks[-2:-1]
+    head = mobilenet_v2(1.0).blocks[-1]
+    before = {t.block: t.before for t in network_targets([mobilenet_v2(1.0)])}[head]
+    assert len(before) == MAX_BEFORE
+
+
+def test_a_heavy_block_stands_among_fewer_copies():
+    light, heavy = (
+        Block("shufflenet_v2", 28, 28, c_in=c, c_out=c, branch=c // 2) for c in (64, 512)
+    )
+    assert light.flops < 60e6 < heavy.flops
+    assert [t.copies for t in map(_alone, (light, heavy))] == [COPIES, 2]
+
+
+def _alone(block):
+    from latency.builder.grid import block_in_context
+
+    return block_in_context(block)
+
+
+def test_the_small_networks_of_the_paper_are_in_the_grid():
+    blocks = {target.block for target in other_targets(SMALL, 224, 224)}
+    assert set(shufflenet_v1("2.0").blocks) <= blocks
+    assert set(mobilenet_v2(0.4, 160, 160).blocks) <= blocks
+    assert not other_targets(Grid("none", stem=1, first=1, rest=1, head=1), 224, 224)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "guideline, field, values",
+    [
+        ("g2", "groups", {1, 2, 4, 8}),
+        ("g3", "fragments", {1, 2, 4}),
+        ("g4", "residual", {0, 1}),
+    ],
+)
+def test_relaxed_units_are_in_the_grid(guideline, field, values):
+    space = ShuffleNetV2Space()
+    plain = {t.block for t in space_targets(SMALL, space)}
+    found = {t.block for t in space_targets(SMALL, space.relaxed([guideline]))}
+    units = [b for b in found if b.kind == "shufflenet_v2"]
+    assert plain <= found and {b[field] for b in units} == values
+    assert len([b for b in found if b.kind != "shufflenet_v2"]) == len(
+        [b for b in plain if b.kind != "shufflenet_v2"]
+    )
+
+
+@pytest.mark.slow
+def test_bottlenecks_of_any_width_are_one_family():
+    """`mid` is a width: g1's units are interpolated over it."""
+    from latency.engines.null import block_s
+    from latency.table.interpolate import Interpolator
+
+    space = ShuffleNetV2Space().relaxed(["g1"])
+    grid = Grid("g1", stem=4, first=60, rest=80, head=20, relaxed=30)
+    known = {t.block: block_s(t.block) for t in space_targets(grid, space)}
+    batch = space.segments(space.variants()[2])[4].batch
+    rows = np.random.default_rng(0).choice(len(batch), 100, replace=False)
+    found = Interpolator(known).predict(batch)[rows]
+    exact = np.array([block_s(batch.block(int(row))) for row in rows])
+    assert np.abs(found / exact - 1).mean() < 0.02

@@ -1,0 +1,125 @@
+"""Facts about a GPU, told by stand-ins for NVML and nvidia-smi."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from latency.engines.torch.cuda_facts import read_facts, slowed, throttle_words
+
+
+class NVMLError(Exception):
+    pass
+
+
+def fake_nvml(missing: tuple[str, ...] = ()) -> ModuleType:
+    """A pynvml of one GPU; functions in `missing` say that they are not supported."""
+
+    def refuse(*_: object) -> None:
+        raise NVMLError("Not Supported")
+
+    def handle(uuid: str) -> str:
+        if uuid != "GPU-1":
+            raise NVMLError("Not Found")
+        return "gpu"
+
+    functions = {
+        "nvmlInit": lambda: None,
+        "nvmlShutdown": lambda: None,
+        "nvmlDeviceGetHandleByUUID": handle,
+        "nvmlSystemGetDriverVersion": lambda: "580.95",
+        "nvmlDeviceGetClockInfo": lambda gpu, kind: {1: 1755, 2: 2619}[kind],
+        "nvmlDeviceGetMaxClockInfo": lambda gpu, kind: {1: 1980}[kind],
+        "nvmlDeviceGetTemperature": lambda gpu, sensor: 41,
+        "nvmlDeviceGetPowerUsage": lambda gpu: 312_500,
+        "nvmlDeviceGetEnforcedPowerLimit": lambda gpu: 700_000,
+        "nvmlDeviceGetPersistenceMode": lambda gpu: 1,
+        "nvmlDeviceGetCurrentClocksEventReasons": lambda gpu: 0x4,
+        "nvmlDeviceGetCurrentClocksThrottleReasons": lambda gpu: 0x40,
+    }
+    module = ModuleType("pynvml")
+    vars(module).update(NVMLError=NVMLError, NVML_CLOCK_SM=1, NVML_CLOCK_MEM=2)
+    vars(module).update(NVML_TEMPERATURE_GPU=0)
+    vars(module).update({n: refuse if n in missing else f for n, f in functions.items()})
+    return module
+
+
+def set_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str = "") -> None:
+    """Make `script` the only nvidia-smi there is, or none."""
+    if script:
+        path = folder / "nvidia-smi"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def test_through_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml())
+    assert read_facts("GPU-1") == {
+        "driver": "580.95",
+        "sm_clock_mhz": 1755,
+        "sm_clock_max_mhz": 1980,
+        "memory_clock_mhz": 2619,
+        "temperature_c": 41,
+        "power_w": 312.5,
+        "power_limit_w": 700.0,
+        "persistence": "enabled",
+        "throttle": "power cap",
+    }
+
+
+def test_what_the_gpu_does_not_tell_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = ("nvmlDeviceGetPowerUsage", "nvmlDeviceGetCurrentClocksEventReasons")
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(missing))
+    facts = read_facts("GPU-1")
+    assert "power_w" not in facts and facts["power_limit_w"] == 700.0
+    assert facts["throttle"] == "hardware thermal slowdown"  # by the older name
+
+
+@pytest.mark.parametrize("reasons", ["clocks_event_reasons", "clocks_throttle_reasons"])
+def test_through_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reasons: str) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    row = "470.1, 1410, 1740, [N/A], 33, 61.5, 250.00, Disabled, 0x0000000000000005"
+    script = f'case "$*" in *--id=GPU-1*{reasons}.active*) echo "{row}";; *) exit 2;; esac'
+    set_smi(tmp_path, monkeypatch, script)
+    assert read_facts("GPU-1") == {
+        "driver": "470.1",
+        "sm_clock_mhz": 1410.0,
+        "sm_clock_max_mhz": 1740.0,
+        "temperature_c": 33.0,
+        "power_w": 61.5,
+        "power_limit_w": 250.0,
+        "persistence": "disabled",
+        "throttle": "idle, power cap",
+    }
+
+
+@pytest.mark.parametrize("missing", [("nvmlInit",), ("nvmlDeviceGetHandleByUUID",)])
+def test_nothing_tells_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(missing))
+    set_smi(tmp_path, monkeypatch)
+    assert read_facts("GPU-1") == {}
+    set_smi(tmp_path, monkeypatch, "echo No devices were found; exit 6")
+    assert read_facts("GPU-1") == {}
+
+
+def test_bits_in_words() -> None:
+    assert throttle_words(0) == "none"
+    assert throttle_words(0x28) == "hardware slowdown, software thermal slowdown"
+    assert throttle_words(0x1001) == "idle, 0x1000"
+
+
+def test_why_samples_may_differ() -> None:
+    quiet = {"sm_clock_mhz": 1980, "throttle": "none", "persistence": "enabled"}
+    assert slowed([quiet, {**quiet, "sm_clock_mhz": 1950, "throttle": "idle"}]) == []
+    assert slowed([{}, {}]) == slowed([]) == []
+    hot = {"sm_clock_mhz": 1500, "throttle": "idle, power cap", "persistence": "disabled"}
+    power, clock, persistence = slowed([quiet, hot, quiet])
+    assert power == "the GPU was slowed by: power cap"
+    assert clock.startswith("the GPU's clock moved between 1500 and 1980 MHz")
+    assert persistence.startswith("persistence mode is off")

@@ -1,0 +1,163 @@
+"""The ONNX writer against a plain interpreter of the steps in numpy."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from latency.engines.onnx.writer import build_model, random_weights
+from space.network.block import Block
+from space.zoo.families import mobilenet_v2, shufflenet_v1, shufflenet_v2
+
+UNITS = [
+    "stem@8x8 c_in=3 c_out=4",
+    "stem@9x9 c_out=4 pool=0 relu6=1",
+    "conv@6x6 c_in=4 c_out=8 kernel=3 stride=2 groups=2",
+    "shufflenet_v2@6x6 c_in=8 c_out=8 branch=4",
+    "shufflenet_v2@6x6 c_in=12 c_out=12 branch=8 kernel=5",
+    "shufflenet_v2@6x6 c_in=6 c_out=12 branch=6 stride=2",
+    "shufflenet_v2@6x6 c_in=8 c_out=8 branch=4 residual=1 extra_relu=1",
+    "shufflenet_v2@6x6 c_in=8 c_out=8 branch=4 groups=2 fragments=2",
+    "shufflenet_v2@6x6 c_in=8 c_out=8 branch=4 fragments=2 serial=1 mid=8",
+    "shufflenet_v1@6x6 c_in=12 c_out=12 groups=3",
+    "shufflenet_v1@6x6 c_in=12 c_out=24 groups=3 stride=2",
+    "inverted_residual@5x5 c_in=4 c_out=4 residual=1",
+    "separable@5x5 c_in=4 c_out=6",
+    "head@4x4 c_in=6 c_out=8 classes=5",
+    "classifier@4x4 c_in=6 classes=5",
+]
+
+
+def windows(x, kernel, stride, fill=0.0):
+    """[n, c, h, w] to [n, c, h', w', kernel * kernel], padded by kernel // 2."""
+    pad = kernel // 2
+    x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)), constant_values=fill)
+    view = np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), axis=(2, 3))
+    view = view[:, :, ::stride, ::stride]
+    return view.reshape(*view.shape[:4], -1)
+
+
+def run_op(op, inputs, parameters):
+    x = inputs[0]
+    n = len(x)
+    if op.kind in ("conv", "dwconv"):
+        weight, bias = parameters
+        groups = op.c_in if op.kind == "dwconv" else op.groups
+        parts = np.split(windows(x, op.kernel, op.stride), groups, axis=1)
+        weights = np.split(weight.reshape(*weight.shape[:2], -1), groups)
+        outs = [np.einsum("nchwk,ock->nohw", p, w) for p, w in zip(parts, weights, strict=True)]
+        y = np.concatenate(outs, axis=1) + bias[None, :, None, None]
+    elif op.kind == "linear":
+        y = x.reshape(n, -1) @ parameters[0].T + parameters[1]
+    elif op.kind == "maxpool":
+        y = windows(x, op.kernel, op.stride, -np.inf).max(axis=-1)
+    elif op.kind == "avgpool":
+        y = windows(x, op.kernel, op.stride).mean(axis=-1)
+    elif op.kind == "globalpool":
+        y = x.mean(axis=(2, 3), keepdims=True)
+    elif op.kind == "slice":
+        y = x[:, op.start : op.start + op.c_out]
+    elif op.kind in ("concat", "shuffle"):
+        y = np.concatenate(inputs, axis=1)
+        order = np.arange(op.c_out).reshape(op.groups, -1).T.ravel()
+        y = y[:, order]
+    elif op.kind == "add":
+        y = inputs[0] + inputs[1]
+    else:
+        assert op.kind == "relu"
+        y = np.maximum(x, 0)
+    if op.act:
+        y = np.clip(y, 0, 6 if op.act == "relu6" else np.inf)
+    return y
+
+
+def run_blocks(blocks, x, weights):
+    for index, block in enumerate(blocks):
+        values = [x]
+        for i, step in enumerate(block.steps):
+            has_weights = step.op.kind in ("conv", "dwconv", "linear")
+            parameters = weights(index, i, step.op) if has_weights else None
+            values.append(run_op(step.op, [values[j] for j in step.inputs], parameters))
+        x = values[-1]
+    return x
+
+
+def keep(weights):
+    """A provider that gives the same weights again when asked again."""
+    cache = {}
+
+    def provider(block, step, op):
+        if (block, step) not in cache:
+            cache[block, step] = weights(block, step, op)
+        return cache[block, step]
+
+    return provider
+
+
+def run_model(model, x):
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, {"input": x})[0]
+
+
+@pytest.mark.parametrize("text", UNITS)
+def test_same_as_interpreter(text):
+    block = Block.parse(text)
+    weights = keep(random_weights(1))
+    model = build_model([block], batch=2, weights=weights)
+    onnx.checker.check_model(model, full_check=True)
+    shape = (2, block.c_in, block.height, block.width)
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    expected = run_blocks([block], x, weights)
+    found = run_model(model, x)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_units_above_have_these_op_kinds():
+    kinds = {op.kind for text in UNITS for op in Block.parse(text).ops}
+    pools = {"maxpool", "avgpool", "globalpool"}
+    joins = {"slice", "concat", "shuffle", "add"}
+    assert kinds >= pools | joins | {"conv", "dwconv", "linear", "relu"}
+
+
+def test_chain_and_named_batch():
+    network = shufflenet_v2("0.5", 32, 32)
+    weights = keep(random_weights(3))
+    model = build_model(network.blocks, batch="n", weights=weights)
+    x = np.random.default_rng(0).standard_normal((3, 3, 32, 32)).astype(np.float32)
+    np.testing.assert_allclose(
+        run_model(model, x), run_blocks(network.blocks, x, weights), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_slices_that_cut_an_input_whole_are_one_split():
+    block = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)
+    kinds = [node.op_type for node in build_model([block]).graph.node]
+    assert kinds.count("Split") == 1 and "Slice" not in kinds
+
+
+@pytest.mark.parametrize("network", [shufflenet_v1("0.5"), mobilenet_v2(0.15)])
+def test_other_networks_are_valid(network):
+    onnx.checker.check_model(build_model(network.blocks), full_check=True)
+
+
+def test_same_seed_same_bytes():
+    blocks = [Block("head", 4, 4, c_in=6, c_out=8, classes=5)]
+    one, two = (build_model(blocks, weights=random_weights(7)) for _ in range(2))
+    other = build_model(blocks, weights=random_weights(8))
+    assert one.SerializeToString() == two.SerializeToString() != other.SerializeToString()
+
+
+def test_refuses_weights_of_another_shape():
+    def weights(block, step, op):
+        return np.zeros((1, 1, 1, 1), np.float32), np.zeros(1, np.float32)
+
+    with pytest.raises(ValueError, match=r"must have shapes \(8, 4, 1, 1\)"):
+        build_model([Block("conv", 4, 4, c_in=4, c_out=8)], weights=weights)
+
+
+def test_refuses_no_blocks():
+    with pytest.raises(ValueError, match="at least one block"):
+        build_model([])

@@ -1,0 +1,192 @@
+"""The command `python -m latency.guidelines`: measured with the null engine, and published."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from latency import guidelines
+from latency.engines.null import block_s
+from latency.engines.registry import get_engine
+from latency.microbenchmarks import paper as guidelines_published
+from latency.microbenchmarks import timing as guidelines_measure
+from latency.microbenchmarks.cases import make_cases
+from latency.microbenchmarks.limits import load_limits
+from latency.table.load import load_table
+from latency.table.op_model import OpCostModel
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict, str]:
+    """(folder, document, text) of one run of the null engine."""
+    out = tmp_path_factory.mktemp("guidelines")
+    found, text = guidelines.measure_device(
+        engine_name="null",
+        threads=1,
+        batch=1,
+        rounds=4,
+        columns="arm",
+        out=out,
+        say=lambda _: None,
+    )
+    return out, found, text
+
+
+def test_times_are_those_of_ten_blocks() -> None:
+    """Whatever stands before the blocks and starts the run cancels."""
+    cases = make_cases("arm")[::5]
+    times = guidelines_measure.measure(cases, get_engine("null"), rounds=2)
+    assert times.shape == (len(cases), 2, 1)
+    for case, own in zip(cases, times, strict=True):
+        wanted = case.repeats * sum(block_s(block) for block in case.unit)
+        assert own == pytest.approx(wanted)
+
+
+def test_progress_counts_every_job() -> None:
+    cases = make_cases("arm")
+    seen: list[tuple[int, int]] = []
+    report = lambda done, jobs: seen.append((done, jobs))  # noqa: E731
+    guidelines_measure.measure(cases, get_engine("null"), rounds=2, report=report)
+    assert seen == [(i, 24) for i in range(1, 25)]  # 2 passes, 4 tables, 3 widths
+
+
+@pytest.mark.parametrize(
+    ("rounds", "split"), [(2, (2, 1)), (6, (6, 1)), (7, (6, 2)), (30, (6, 5))]
+)
+def test_rounds_are_split_into_passes(rounds: int, split: tuple[int, int]) -> None:
+    assert guidelines_measure.split_rounds(rounds) == split
+
+
+def test_one_round_tells_no_noise() -> None:
+    with pytest.raises(ValueError, match="`rounds` must be at least 2, to tell the noise; got 1"):
+        guidelines_measure.split_rounds(1)
+
+
+@pytest.mark.slow
+def test_document_and_files(measured: tuple[Path, dict, str]) -> None:
+    out, found, text = measured
+    names = ["guidelines.json", "guidelines.png", "guidelines.samples.jsonl"]
+    assert sorted(path.name for path in out.iterdir()) == names  # and no temporary file
+    assert json.loads((out / "guidelines.json").read_text()) == found
+    for name in ("device", "engine", "versions", "date", "noise", "rule", "host", "threads"):
+        assert found[name]
+    assert len(found["rows"]) == 51 and len(found["slowdowns"]) == 17
+    assert len(found["aligned_rows"]) == 22 and len(found["aligned_slowdowns"]) == 11
+    assert all("paper_s" not in row for row in found["aligned_rows"])
+    limits = load_limits(out / "guidelines.json")
+    assert found["limits"]["g1"] == limits.g1 and limits.g3 == 5
+    assert (out / "guidelines.png").read_bytes().startswith(b"\x89PNG")
+    for table in range(1, 5):
+        assert f"Table {table}. G{table}" in text and found["verdicts"][f"g{table}"] in text
+    assert "G1 at multiples of 16 holds: 1:16 is 1.21x slower than 1:1 (1.21 to 1.21)\n" in text
+    assert "G4 holds: ReLU and shortcut are 1.52x slower than neither" in text
+
+
+@pytest.mark.slow
+def test_samples_are_raw(measured: tuple[Path, dict, str]) -> None:
+    out, found, _ = measured
+    samples = (out / "guidelines.samples.jsonl").read_text()
+    lines = [json.loads(line) for line in samples.splitlines()]
+    assert [line["in_paper"] for line in lines] == [True] * 51 + [False] * 22
+    first = lines[0]
+    conv = "conv@56x56 c_in=32 c_out=32"
+    assert (first["long"], first["before"]) == (f"25 x {conv}", f"5 x {conv}")
+    assert len(first["times"]) == 4 and len(first["times"][0]) == 1
+    assert first["times"][0][0] == pytest.approx(found["rows"][0]["measured_s"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_json_goes_to_stdout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--engine", "null", "--rounds", "2", "--format", "json", "--out", str(tmp_path)]
+    assert guidelines.main(words) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert found["command"].startswith("python -m latency.guidelines --engine null")
+    assert said.err.splitlines()[0].startswith(
+        "146 chains, of Tables 1-4 and at aligned widths, on "
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["arm", "gpu"])
+def test_published_devices(
+    device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--device", device, "--format", "json", "--out", str(tmp_path)]
+    assert guidelines.main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["limits"] == {"g1": 1.05, "g2": 1.05, "g3": 5.0, "g4": 0.48}
+    assert found["source"] == "published"
+    assert [path.name for path in tmp_path.iterdir()] == ["guidelines.png"]
+    assert {"arm": "1.39x", "gpu": "1.82x"}[device] in found["verdicts"]["g1"]
+    # The fit's own error on Tables 1 and 3; Table 2's 180 channels stand otherwise there.
+    model = load_table(device)
+    assert isinstance(model, OpCostModel)
+    known = model.header.extra["model"]["fit_error"]
+    for table in (1, 3):
+        errors = [abs(row["error"]) for row in found["rows"] if row["table"] == table]
+        assert sum(errors) / len(errors) == pytest.approx(known[str(table)]["fitted"], abs=2e-4)
+
+
+def test_published_text_names_the_source(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guidelines.main(["--device", "arm"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("published: Snapdragon 810")
+    assert "model: mean error" in text and "not fitted to this table" in text
+
+
+def test_a_measured_table_is_no_published_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guidelines_published, "load_table", lambda device: object())
+    with pytest.raises(ValueError, match="the table of arm must be a fitted model"):
+        guidelines_published.load_model("arm")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--device tpu", "`--device` must be one of cpu, arm, gpu; got 'tpu'"),
+        ("--device arm --batch 2 --rounds 3", "leave out --batch, --rounds"),
+        ("--engine tvm", "null; got 'tvm'"),
+        ("--engine null --columns x", "`columns` must be one of arm, gpu; got 'x'"),
+        ("--engine null --batch 0", "`--batch` must be at least 1; got 0"),
+        ("--engine null --rounds 1", "`rounds` must be at least 2"),
+        ("--engine null --threads 0", "`threads` must be at least 1; got 0"),
+    ],
+)
+def test_mistakes_are_one_line(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guidelines.main(words.split()) == 2
+    said = capsys.readouterr()
+    assert says in said.err and said.err.count("\n") == 1 and said.out == ""
+
+
+def test_a_bad_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        guidelines.main(["--rounds", "many"])
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_unwritable_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert guidelines.main(["--engine", "null", "--out", str(tmp_path / "file")]) == 1
+    assert capsys.readouterr().err == f"latency.guidelines: {tmp_path / 'file'}: File exists\n"
+
+
+def test_an_emulated_host_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("latency.ondevice.host.emulated", lambda: True)
+    assert guidelines.main(["--out", str(tmp_path)]) == 2
+    assert "emulated: its wall time is not latency" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_importing_the_command_loads_nothing_slow() -> None:
+    import ast
+
+    tree = ast.parse(Path(guidelines.__file__).read_text(encoding="utf-8"))
+    top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {n.module if isinstance(n, ast.ImportFrom) else n.names[0].name for n in top}
+    assert not {name for name in names if name and name.startswith(("latency", "space"))}
+    assert not names & {"numpy", "onnx", "torch", "matplotlib", "rich"}

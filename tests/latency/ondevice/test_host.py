@@ -1,0 +1,150 @@
+"""What a machine says of itself, and what makes its times doubtful."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from latency.devices.health import states, warnings
+from latency.ondevice import emulation
+from latency.ondevice import host as machine
+
+
+def processors(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine has that /proc/cpuinfo, and no name of a board."""
+    read = {"/proc/cpuinfo": text}
+    monkeypatch.setattr(machine, "read", lambda path: read.get(path, ""))
+    monkeypatch.setattr(machine, "_processors", machine._processors.__wrapped__)
+    monkeypatch.setattr(machine, "_property", lambda name: "")
+
+
+def arm(part: str, implementer: str = "0x41") -> str:
+    return (
+        f"processor\t: 0\nBogoMIPS\t: 108.00\nFeatures\t: fp asimd asimdhp\n"
+        f"CPU implementer\t: {implementer}\nCPU architecture: 8\nCPU part\t: {part}\n\n"
+    )
+
+
+class TestChip:
+    def test_cores_of_two_kinds(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        processors(4 * arm("0xd05") + 2 * arm("0xd41"), monkeypatch)
+        assert machine.chip() == "4 x Cortex-A55 + 2 x Cortex-A78"
+        assert machine.facts()["features"] == "asimd asimdhp"
+
+    def test_a_core_without_a_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        processors(arm("0xd0b", implementer="0x51") + arm("0xfff"), monkeypatch)
+        assert machine.chip() == "1 x core 0x51/0xd0b + 1 x core 0x41/0xfff"
+
+    def test_x86(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        processors(
+            "processor\t: 0\nvendor_id\t: x\ncpu family\t: 25\nmodel\t\t: 1\n"
+            "model name\t: AMD EPYC\nstepping\t: 1\nflags\t: fma avx2\n\n",
+            monkeypatch,
+        )
+        assert machine.chip() == "AMD EPYC (family 25/1/1)"
+        assert machine.facts()["features"] == "avx2 fma"
+
+
+class TestEmulation:
+    @pytest.fixture(autouse=True)
+    def fresh(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(machine, "emulation", machine.emulation.__wrapped__)
+        monkeypatch.setattr(machine, "_processors", lambda: ())
+
+    def test_the_program_that_really_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+        assert machine.emulation().endswith("runs this one for riscv")
+
+    def test_the_kernel(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(machine, "_elf_family", lambda path: "")
+        real = machine.read
+        path = "/proc/sys/kernel/arch"
+        monkeypatch.setattr(machine, "read", lambda p: "s390x" if p == path else real(p))
+        assert machine.emulation().startswith("the kernel is of s390x")
+
+    def test_older_programs_of_the_same_chip_are_not_emulated(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(platform, "machine", lambda: "armv7l")
+        monkeypatch.setattr(machine, "_elf_family", lambda path: "arm")
+        monkeypatch.setattr(machine, "read", lambda path: "aarch64")
+        monkeypatch.setattr(machine, "instruction_ratio", lambda: 4.0)
+        assert machine.emulation() == ""
+
+    def test_slow_vectors(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(machine, "_elf_family", lambda path: "")
+        monkeypatch.setattr(machine, "read", lambda path: "")
+        monkeypatch.setattr(machine, "instruction_ratio", lambda: 32.0)
+        assert "vector instructions are as slow" in machine.emulation()
+
+
+@pytest.mark.skipif(platform.machine() not in emulation.CODE, reason="no code for this machine")
+def test_ratio_of_instructions_here() -> None:
+    """A real or virtual processor's: the latency of a vector addition is 2 to 5 cycles."""
+    assert 1.0 < emulation.instruction_ratio() < emulation.RATIO_LIMIT
+
+
+def test_code_by_an_assembler() -> None:
+    """Bytes as GNU as writes them: `add x2, x2, x1` is 42 00 01 8b, `fadd v0.4s, v0.4s, v1.4s`
+    00 d4 21 4e, `subs x0, x0, #1` 00 04 00 f1, `ret` c0 03 5f d6; `addps xmm0, xmm1` 0f 58 c1."""
+    arm64 = emulation._aarch64(False)
+    assert bytes.fromhex("4200018b") * emulation.LENGTH in arm64
+    assert bytes.fromhex("000400f1") in arm64 and arm64.endswith(bytes.fromhex("c0035fd6"))
+    assert bytes.fromhex("00d4214e") * emulation.LENGTH in emulation._aarch64(True)
+    assert bytes.fromhex("0f58c1") * emulation.LENGTH in emulation._x86_64(True)
+
+
+def test_files_of_the_kernel(tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(b"Raspberry Pi 5\0")
+    assert machine.read(str(tmp_path / "model")) == "Raspberry Pi 5"
+    assert machine.read(str(tmp_path / "none")) == ""
+
+
+def test_pinned_to_the_fastest_where_cores_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    speed = {0: 400, 1: 400, 2: 1024, 3: 1024}
+    monkeypatch.setattr(machine, "affinity", lambda: list(speed))
+
+    def number(path: str) -> int:
+        return speed[int(path.removeprefix(f"{machine.CPUS}/cpu").partition("/")[0])]
+
+    monkeypatch.setattr(machine, "_number", number)
+    asked: list[Any] = []
+    monkeypatch.setattr("os.sched_setaffinity", lambda pid, cpus: asked.append(cpus))
+    machine.pin(1)
+    machine.pin(3)
+    assert asked == [[3], [3, 2, 1]]
+    speed |= dict.fromkeys(speed, 7)
+    machine.pin(1)
+    assert len(asked) == 2
+
+
+QUIET = {"frequency": 2_400_000_000, "temperature": 50.0, "load": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("facts", "found", "told"),
+    [
+        ({"on_battery": "yes"}, [], "runs on battery"),
+        ({"governor": "ondemand"}, [], "governor is 'ondemand'"),
+        ({}, [QUIET, QUIET | {"on_battery": "yes"}], "runs on battery"),
+        ({}, [QUIET, QUIET | {"frequency": 1_500_000_000}], "between 1.50 and 2.40 GHz"),
+        ({}, [QUIET, QUIET | {"temperature": 86.0}], "from 50 to 86 degrees"),
+        ({}, [QUIET, QUIET | {"throttled": 3}], "throttled itself while"),
+        ({}, [QUIET | {"throttled": 3}] * 2, "has throttled itself since"),
+        ({}, [QUIET | {"load": 3.5}] * 3, "load 3.5, 1 of it ours"),
+    ],
+)
+def test_doubtful(facts: dict[str, Any], found: list[dict[str, Any]], told: str) -> None:
+    (line,) = warnings(facts, found, 1)
+    assert told in line
+    (line,) = warnings(facts, found, 1, spread=0.123)
+    assert line.endswith("(samples spread by 12.3%)")
+
+
+def test_nothing_to_say() -> None:
+    assert warnings({"governor": "performance"}, [QUIET] * 5, 1, spread=0.5) == []
+    assert warnings({}, [], 1) == [] and states([]) == {}
+    assert states([QUIET, {}]) == {"state_first": QUIET, "state_last": {}}

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from space.common.files import locked
+
+HOLD = """
+import sys
+from pathlib import Path
+from space.common.files import locked
+with locked(Path(sys.argv[1]), "search"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path, "search"),
+        pytest.raises(ValueError, match=r"another search is running in .*another --out"),
+        locked(tmp_path, "search"),
+    ):
+        pass
+    with locked(tmp_path, "search"):  # let go of
+        pass
+
+
+def test_folders_do_not_share_a_lock(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with locked(tmp_path / "a", "search"), locked(tmp_path / "b", "search"):
+        pass
+
+
+@pytest.mark.slow
+def test_kill_9_lets_go(tmp_path: Path, root: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with child.stdin, child.stdout as told:
+        assert told.readline() == "held\n"
+        with (
+            pytest.raises(ValueError, match="another search is running"),
+            locked(tmp_path, "search"),
+        ):
+            pass
+        child.kill()
+        child.wait()
+        with locked(tmp_path, "search"):
+            pass
