@@ -15,7 +15,7 @@ DATASETS = ("nats-sss", "accel-nasbench")
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table; 0 done, 2 wrong usage or no data."""
     args = _parser().parse_args(argv)
-    from evaluator.benchmarks.public_tables import MissingDataError
+    from space.common.errors import MissingDataError
 
     try:
         report = benchmark(

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--data", metavar="DIR")
     args = parser.parse_args(argv)
-    from evaluator.benchmarks.public_tables import MissingDataError
+    from space.common.errors import MissingDataError
 
     try:
         found = {name: fit(args.data, half=half) for half, name in enumerate(("fitted", "other"))}

@@ -13,13 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from space.common.errors import MissingDataError
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 HALVES_SEED = 0
-
-
-class MissingDataError(Exception):
-    """A table is not where it was looked for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from space.common.errors import DataError
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Ints = NDArray[np.int64]
 # What Pillow turns into RGB without a loss that anyone would miss; I;16, F and others are not.
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-
-
-class DataError(ValueError):
-    """A data set that cannot be trained on; the message names the file or folder."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluator.data.dataset import DataError, Dataset, Part, digest, split
+from evaluator.data.dataset import Dataset, Part, digest, split
+from space.common.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

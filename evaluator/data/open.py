@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaluator.data.dataset import DataError, Dataset
+from evaluator.data.dataset import Dataset
+from space.common.errors import DataError
 
 TORCHVISION = "torchvision:"
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.data.dataset import DataError, Dataset, Part, class_names, digest, split
+from evaluator.data.dataset import Dataset, Part, class_names, digest, split
+from space.common.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

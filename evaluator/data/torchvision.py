@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.data.dataset import DataError, Dataset, Part, class_names, digest, split
+from evaluator.data.dataset import Dataset, Part, class_names, digest, split
 from evaluator.data.open import TORCHVISION
+from space.common.errors import DataError
 from space.common.files import cache_dir
 
 if TYPE_CHECKING:

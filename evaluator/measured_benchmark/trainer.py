@@ -28,10 +28,10 @@ from evaluator.measured_benchmark.rows import (
     write_rows,
 )
 from evaluator.training.batches import ArrayBatches
-from evaluator.training.loop import DivergedError, Training
+from evaluator.training.loop import Training
 from evaluator.training.recipe import Recipe
 from space.common.cli import log
-from space.common.errors import InfeasibleError
+from space.common.errors import DivergedError, InfeasibleError
 from space.common.provenance import commit, versions
 from space.network.resize import on_input
 

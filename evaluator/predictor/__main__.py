@@ -29,8 +29,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Judge the predictor on a table of trained networks; 0 done, 2 wrong usage or no data."""
     args = _parser().parse_args(argv)
-    from evaluator.benchmarks.public_tables import MissingDataError
     from evaluator.predictor.benchmark import benchmark_predictor, print_report
+    from space.common.errors import MissingDataError
 
     try:
         labels = [int(word) for word in args.labels.split(",")]

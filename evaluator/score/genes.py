@@ -76,9 +76,7 @@ def score_genes(
     """The closed-form score of `genes`, int [n, slots] as `space.check` accepts them; [n]."""
     n, slots = genes.shape
     if slots != len(space.slots):
-        raise ValueError(
-            f"genes must be [n, {len(space.slots)}]; got shape {genes.shape}."
-        )
+        raise ValueError(f"genes must be [n, {len(space.slots)}]; got shape {genes.shape}.")
     total = np.zeros(n)
     parts = terms(space, form)
     for start in range(0, n, CHUNK):

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from evaluator.data.cache import Pixels
-from evaluator.data.dataset import DataError, Part
+from evaluator.data.dataset import Part
 from evaluator.training.process import SINGLE_PROCESS, ProcessShare
 from evaluator.training.recipe import Recipe
+from space.common.errors import DataError
 
 Batch = tuple[Tensor, Tensor]
 # ImageNet's channel means and standard deviations, as torchvision's models take them.

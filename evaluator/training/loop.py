@@ -17,6 +17,7 @@ from evaluator.training.batches import Batch
 from evaluator.training.depthwise import quickened
 from evaluator.training.process import SINGLE_PROCESS, ProcessShare
 from evaluator.training.recipe import Recipe
+from space.common.errors import DivergedError
 from space.network.network import Network
 from space.network.torch_module import build_module
 
@@ -27,10 +28,6 @@ class Batches(Protocol):
     def train(self, first: int, last: int) -> Iterator[Batch]: ...
 
     def test(self) -> Iterator[Batch]: ...
-
-
-class DivergedError(ArithmeticError):
-    """The loss is no longer a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from evaluator.data.dataset import DataError, subset
+from evaluator.data.dataset import subset
 from evaluator.data.open import open_data
 from evaluator.training import checkpoint as files
 from evaluator.training.loader import batches
@@ -16,6 +16,7 @@ from evaluator.training.process import ProcessShare, loader_workers, process_con
 from evaluator.training.recipe import Recipe
 from evaluator.training.reporter import TrainingReporter
 from evaluator.training.session import CheckpointWriter, explain_failure
+from space.common.errors import DataError
 from space.network.network import Network
 from space.network.resize import on_input, total_stride
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from evaluator.data.dataset import DataError, Dataset
+from evaluator.data.dataset import Dataset
 from evaluator.training import checkpoint as files
-from evaluator.training.loop import DivergedError, Training
+from evaluator.training.loop import Training
 from evaluator.training.recipe import Recipe
-from space.common.cli import NoAnswerError
+from space.common.errors import DataError, DivergedError, NoAnswerError
 
 NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 

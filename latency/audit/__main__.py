@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     args = parser().parse_args(argv)
-    from latency.audit.graph import AuditError
+    from space.common.errors import AuditError
 
     try:
         return _run(args)
@@ -69,11 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from latency.audit.analysis import audit
-    from latency.audit.graph import AuditError, parse_input
+    from latency.audit.graph import parse_input
     from latency.audit.load import read
     from latency.audit.lowering import lower
     from latency.audit.price import pricer
     from latency.audit.report import audit_record, show
+    from space.common.errors import AuditError
 
     if args.top < 1:
         raise ValueError(f"--top must be at least 1; got {args.top}")

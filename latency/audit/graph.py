@@ -11,6 +11,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from space.common.errors import AuditError
+
 Shape: TypeAlias = tuple[int, ...]  # without the batch
 
 # What a node can be. `norm`, `affine` and `act` are absorbed by a convolution before them.
@@ -34,10 +36,6 @@ NODE_KINDS = (
     "pass",  # what inference does not run: dropout, copies, casts
     "unknown",
 )
-
-
-class AuditError(Exception):
-    """The model gives no answer (exit status 1). A user's mistake is a ValueError (2)."""
 
 
 def need(package: str) -> Any:

@@ -8,7 +8,8 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from latency.audit.graph import AuditError, Shape, Source, need, quiet, show_shape
+from latency.audit.graph import Shape, Source, need, quiet, show_shape
+from space.common.errors import AuditError
 
 DEFAULT_INPUT = (3, 224, 224)
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")

@@ -14,9 +14,8 @@ from math import sqrt
 from typing import Any
 
 from latency.audit.foreign_op import ForeignOp
-from latency.audit.graph import AuditError
 from latency.table.load import load_table, shipped_tables
-from space.common.errors import MissingOpError
+from space.common.errors import AuditError, MissingOpError
 from space.cost.guidelines import ELEMENTWISE
 from space.graph.op import Op
 

@@ -7,16 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from latency.audit.aten import SPLITS, Call, arguments, base_name, kind_of
-from latency.audit.graph import (
-    AuditError,
-    Node,
-    Shape,
-    Source,
-    need,
-    quiet,
-    show_shape,
-    without_batch,
-)
+from latency.audit.graph import Node, Shape, Source, need, quiet, show_shape, without_batch
+from space.common.errors import AuditError
 
 
 def export(module: Any, input_shape: Shape) -> Any:

@@ -104,7 +104,7 @@ def measure_table(
     from latency.builder.plan import make_plan
     from latency.devices.health import warnings
     from latency.table.describe import error_lines
-    from space.common.progress import progress
+    from space.common.progress import Progress
 
     grid = grid or (COARSE if coarse else FULL)
     effort = effort or (Effort(max_s=100.0, tolerance=0.02) if coarse else Effort())
@@ -138,8 +138,8 @@ def measure_table(
         )
         if journal.done:
             say(f"{len(journal.done)} jobs ({_duration(journal.spent_s)}) are done already")
-        with progress(say) as show:
-            campaign.run(lambda index, done, jobs: show(f"pass {index + 1}", done, jobs))
+        with Progress("", lines="jobs", log=say) as bar:
+            campaign.run(lambda i, done, jobs: bar.update(done, jobs, title=f"pass {i + 1}"))
         table = finished_table(campaign, target=out.stem, grid=grid, command=command, seed=seed)
     table.save(out)
     journal_path.replace(out.with_suffix(".samples.jsonl"))

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from space.common.cli import log
-
 if TYPE_CHECKING:
     from space.network.network import Network
 
@@ -43,7 +41,7 @@ def validate_table(
     from latency.table.accuracy import error_summary, predictions
     from latency.table.latency_table import LatencyTable
     from latency.table.load import load_table
-    from space.common.progress import progress
+    from space.common.progress import Progress
 
     if networks < 2 or seed < 0:
         raise ValueError(f"--networks must be at least 2 and --seed 0; got {networks} and {seed}")
@@ -60,8 +58,13 @@ def validate_table(
             raise ValueError(
                 f"{target} must be a table measured on {session.where}; it says {header.label}"
             )
-        with progress(log, what="timings") as show:
-            timings = time_networks(session, chosen, batch=header.batch, show=show)
+        with Progress("", lines="timings") as bar:
+            timings = time_networks(
+                session,
+                chosen,
+                batch=header.batch,
+                report=lambda title, done, total: bar.update(done, total, title=title),
+            )
     measured, then_s = timings.seconds(), header.noise.get("reference_s")
     scale = float(header.scale["factor"])
     plain, scaled = error_summary(unscaled, measured), error_summary(unscaled * scale, measured)

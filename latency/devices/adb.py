@@ -19,7 +19,8 @@ from typing import Any
 from latency.devices.android import PushedPython, debian_python
 from latency.devices.archive import worker_archive
 from latency.devices.session import Say
-from latency.devices.transport import DroppedError, Stream
+from latency.devices.transport import Stream
+from space.common.errors import DroppedError
 
 FOLDER = "/data/local/tmp/g4nas"  # where adb's user may write and run
 ERRORS = f"{FOLDER}/errors"

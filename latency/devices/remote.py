@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from latency.devices.session import Say, Steady, Timed, of_each
-from latency.devices.transport import DroppedError, Stream, Transport
+from latency.devices.transport import Stream, Transport
 from latency.engines.base import Engine, FileEngine, Model
 from latency.ondevice.server import PROTOCOL, model_digest
+from space.common.errors import DroppedError
 from space.network.block import Chain
 
 TRIES = 6  # to connect again after a connection was lost

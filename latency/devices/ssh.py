@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from latency.devices.archive import worker_archive
-from latency.devices.transport import FOLDER, DroppedError, Stream, ended
+from latency.devices.transport import FOLDER, Stream, ended
+from space.common.errors import DroppedError
 
 CONNECT_S = 20.0
 KEEPALIVE_S = 15.0  # three without an answer, and the connection counts as lost

@@ -14,12 +14,9 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from latency.devices.archive import worker_archive
+from space.common.errors import DroppedError
 
 FOLDER = ".cache/g4nas"  # on the device, in the home folder
-
-
-class DroppedError(ConnectionError):
-    """The connection is lost or could not be made; another try may succeed."""
 
 
 class Stream(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,7 +24,6 @@ from latency.measure.drift import (
 )
 from latency.ondevice.host import chip, emulated
 from latency.table.header import TableHeader
-from space.common.progress import Show
 from space.network.network import Network
 
 ROUNDS = 36
@@ -114,9 +113,10 @@ def time_networks(
     *,
     batch: int = 1,
     rounds: int = ROUNDS,
-    show: Show | None = None,
+    report: Callable[[str, int, int], object] | None = None,
 ) -> Timings:
-    """What `measure_networks` times, on a session that is open; `show` is told how far it is.
+    """What `measure_networks` times, on a session that is open; `report` is
+    called with (what, done, total).
 
     Raises:
         ValueError: no network, or an emulated machine.
@@ -154,8 +154,8 @@ def time_networks(
             )
             visits.append((rows, visit))
             timed_networks += len(rows)
-            if show is not None:
-                show("again" if index >= passes else "networks", timed_networks, planned)
+            if report is not None:
+                report("again" if index >= passes else "networks", timed_networks, planned)
     return Timings(len(chains), tuple(visits))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluator.data.dataset import DataError, Dataset, Part, split, subset
+from evaluator.data.dataset import Dataset, Part, split, subset
 from evaluator.data.open import open_data
 from search.labels.config import LabelConfig
 from search.labels.from_benchmark import score_from_benchmark
@@ -27,6 +27,7 @@ from search.problem.baseline import baseline
 from search.problem.problem import CLOSED_FORM, Evaluation, Problem
 from search.result.rows import ResultRow, deviation
 from space.common.cli import log
+from space.common.errors import DataError
 from space.network.network import Network
 
 VALIDATION = 0.1  # of each class of the training images, for labels

@@ -108,7 +108,7 @@ class LabelTrainer:
             ValueError: an image is damaged.
         """
         from evaluator.training import checkpoint as files
-        from evaluator.training.loop import DivergedError
+        from space.common.errors import DivergedError
 
         mine = files.identity(
             whole.name,

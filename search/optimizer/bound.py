@@ -40,8 +40,7 @@ class Bounds:
         lookups, _ = problem.model.tables(variant)
         self._lookups = [(lookup, _shaped(lookup)) for lookup in lookups]
         self._scores = {
-            tuple(space.slots[c].name for c in term.columns): term.table
-            for term in terms(space)
+            tuple(space.slots[c].name for c in term.columns): term.table for term in terms(space)
         }
 
     def best_priced(self, prices: Mapping[str, float]) -> float:

@@ -13,15 +13,12 @@ from optuna.trial import FrozenTrial
 from search.optimizer.proposals import Choices, children, pick
 from search.optimizer.sampler_names import SAMPLERS
 from search.problem.problem import Problem
+from space.common.errors import ExhaustedError
 
 POPULATION = 48
 CHILDREN = 512
 ROUNDS = 3
 ENUMERATED = 4096  # a space this small is looked through, not sampled
-
-
-class Exhausted(Exception):
-    """Every architecture of the space has been tried."""
 
 
 def distributions(problem: Problem) -> dict[str, BaseDistribution]:
@@ -84,7 +81,7 @@ class PrescreenedNSGAII(NSGAIISampler):
         genes = self._problem.axes.genes(rows)
         fresh = np.array([row.tobytes() not in self._seen for row in genes])
         if not fresh.any():
-            raise Exhausted
+            raise ExhaustedError
         found = self._problem.evaluate_unchecked(genes)
         index = pick(found.score, found.costs.latency_s, found.violations, fresh, direction)
         return rows[index]

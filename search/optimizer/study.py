@@ -18,11 +18,12 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from search.optimizer.sampler import Exhausted, distributions, make_sampler
+from search.optimizer.sampler import distributions, make_sampler
 from search.optimizer.storage import finished_trials, open_study, store
 from search.problem.pareto import stack
 from search.problem.problem import Evaluation, Problem
 from space.architectures.search_space import Genes
+from space.common.errors import ExhaustedError
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -132,7 +133,7 @@ class Study:
                 return  # one architecture: Optuna asks no sampler
             try:
                 trial = self.live.ask(given)
-            except Exhausted:
+            except ExhaustedError:
                 return
             genes = self._genes(trial.params)
             found = self._note(genes)

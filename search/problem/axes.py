@@ -50,8 +50,5 @@ def open_axes(
             rows[:, column] = choices[column][chosen[:, place]]
         return rows
 
-    axes = (
-        Axis(space.slots[column].name, len(choices[column]))
-        for column in columns
-    )
+    axes = (Axis(space.slots[column].name, len(choices[column])) for column in columns)
     return Axes(tuple(axes), genes)

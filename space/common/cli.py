@@ -1,16 +1,24 @@
-"""How a command ends: results on stdout, one line on stderr for a user's mistake."""
+"""How a command starts and ends: its parser, its exit status, and one line for a user's mistake.
+
+Results go to stdout, everything else to stderr.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from space.common.errors import InfeasibleError, MissingOpError
+from space.common.errors import NO_ANSWER, WRONG_USAGE, G4nasError
 
-DONE, NO_ANSWER, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, INTERRUPTED, PIPE_CLOSED = 0, 130, 141
+__all__ = [
+    "DONE", "INTERRUPTED", "NO_ANSWER", "PIPE_CLOSED", "WRONG_USAGE", "Parser", "add_format",
+    "check_least", "command_line", "log", "run_command",
+]  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,33 +39,71 @@ class Parser(argparse.ArgumentParser):
         self.exit(WRONG_USAGE, f"{name}: {' '.join(message.split())} (see --help)\n")
 
 
-class NoAnswerError(Exception):
-    """The work could not be finished, by no mistake in the words of the command."""
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Add --format: text for people, or JSON for programs."""
+    parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
-def run_command(name: str, body: Callable[[], int], *, extra: str = "") -> int:
-    """Run `body` and return its exit status; 1: no answer, 2: wrong usage, 130: Ctrl-C.
+def check_least(values: Mapping[str, float | None], least: Mapping[str, float]) -> None:
+    """ValueError where an option that was given is below its least value.
 
-    `extra`: the optional part of the package that has what the command may lack.
+    Args:
+        values: by the option's name, with underscores; None: not given.
+    """
+    for name, limit in least.items():
+        value = values[name]
+        if value is not None and not value >= limit:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} must be at least {limit}; got {value}")
+
+
+def command_line(module: str, words: Sequence[str] | None) -> str:
+    """The command as a user types it, for a record; `words` None: those of this process."""
+    import shlex
+
+    given = sys.argv[1:] if words is None else words
+    return shlex.join(["python", "-m", module, *given])
+
+
+def run_command(
+    name: str, body: Callable[[], int], *, extra: str = "", stopped: str = "interrupted"
+) -> int:
+    """Run `body` and return its exit status.
+
+    0: done. 1: no answer (nothing meets the budget, a device is out of reach, a package is
+    missing). 2: wrong usage or input, an unreadable or unwritable file too. 130: Ctrl-C. 141: the
+    reader of stdout is gone.
+
+    Args:
+        extra: the optional part of the package that has what the command may lack.
+        stopped: what Ctrl-C prints.
     """
     try:
-        return body()
-    except (InfeasibleError, MissingOpError, NoAnswerError) as error:
-        message, status = str(error), NO_ANSWER
+        status = body()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit; without this it would print a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except G4nasError as error:
+        message, status = str(error), error.status
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        message, status = f"{where}{error.strerror or error}", WRONG_USAGE
-    except ModuleNotFoundError as error:
+        message = f"{where}{error.strerror or error}"
+        status = WRONG_USAGE if error.filename else NO_ANSWER
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name and extra
         needed = f"{error.name} is needed and not installed: pip install 'g4nas[{extra}]'"
-        message, status = needed if extra else str(error), WRONG_USAGE
+        message, status = needed if missing else str(error), NO_ANSWER
     except ValueError as error:
         message, status = str(error), WRONG_USAGE
     except KeyboardInterrupt:
-        message, status = "interrupted", INTERRUPTED
+        message, status = stopped, INTERRUPTED
     log(f"{name}: {' '.join(message.split())}")
     return status
 
 
 def log(message: str) -> None:
-    """Talk to the person, not to the program that reads stdout."""
+    """Print to stderr: for the person, not for the program that reads stdout."""
     print(message, file=sys.stderr, flush=True)

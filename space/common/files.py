@@ -1,4 +1,4 @@
-"""Writing files safely, one process at a time in a folder."""
+"""Files: replaced whole or not at all, one process at a time in a folder."""
 
 from __future__ import annotations
 
@@ -14,20 +14,68 @@ def cache_dir() -> Path:
     return Path(os.environ.get("G4NAS_CACHE") or Path.home() / ".cache" / "g4nas")
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a temporary file, sync it, rename it: a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, with its suffix; once the block has written it, sync it
+    and rename it to `path`. A reader never sees half of it, and an error leaves the old file.
+
+    Raises:
+        OSError: about `path`, never about the temporary file.
+    """
+    name = ""
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
+        )
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException as error:
+        if name:
+            Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise type(error)(error.errno, error.strerror, str(path)) from None
         raise
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace the content of `path`, whole or not at all.
+
+    Raises:
+        OSError: about `path`.
+    """
+    with replace_file(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def make_folder(folder: Path, option: str = "--out") -> Path:
+    """Make `folder` if it is not there.
+
+    Raises:
+        ValueError: the path, or one above it, is a file; the message names the `option`.
+        OSError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"{option} must be a folder, or a new one; got {folder}") from None
+    return folder
+
+
+def writable_folder(folder: Path, option: str = "--out") -> Path:
+    """`make_folder`, and an OSError about it now, before any work, if it cannot be written to."""
+    make_folder(folder, option)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(folder)) from None
+    return folder
 
 
 @contextmanager

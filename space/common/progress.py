@@ -1,33 +1,97 @@
-"""How far a measurement is: a bar on a terminal, a line every quarter otherwise."""
+"""One progress bar, on stderr. Without a terminal: a line every quarter, or nothing."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Any
 
-Say = Callable[[str], None]
-Show = Callable[[str, int, int], None]
+from space.common.cli import log
+
+Report = Callable[[int, int], object]
+"""Told (done, total)."""
 
 
-@contextmanager
-def progress(say: Say, what: str = "jobs") -> Iterator[Show]:
-    """Gives `show(title, done, total)`; `say` is told the lines where there is no terminal."""
-    if sys.stderr.isatty():
+class Progress:
+    """A bar on a terminal while the block runs; it is gone afterwards.
+
+    Args:
+        title: what is done; `update` may change it.
+        total: how many steps; None if `update` says it later.
+        done: how many are done already.
+        counted: show done and total beside the bar.
+        lines: without a terminal, log a line each quarter of the way, as "{title}: 3 of 12
+            {lines}"; None: nothing.
+        quiet: show nothing at all, as all processes but the first should.
+
+    Example:
+        >>> with Progress("searching", total=3) as bar:
+        ...     for step in range(3):
+        ...         bar.update(step + 1)
+    """
+
+    def __init__(
+        self,
+        title: str,
+        total: float | None = None,
+        done: float = 0,
+        *,
+        counted: bool = True,
+        lines: str | None = None,
+        log: Callable[[str], object] = log,
+        quiet: bool = False,
+    ) -> None:
+        self.title, self.total, self.done = title, total, done
+        self._counted, self._lines, self._log, self._quiet = counted, lines, log, quiet
+        self._bar: Any = None
+        self._task: Any = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is a bar on a terminal now."""
+        return self._bar is not None
+
+    def __enter__(self) -> Progress:
+        if self._quiet or not sys.stderr.isatty():
+            return self
         from rich.console import Console
-        from rich.progress import Progress
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("")
+        count = [MofNCompleteColumn()] if self._counted else []
+        columns = (TextColumn("{task.description}"), BarColumn(), *count, TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar.start()
+        self._task = self._bar.add_task(self.title, total=self.total, completed=self.done)
+        return self
 
-            def draw(title: str, done: int, total: int) -> None:
-                bar.update(task, description=title, completed=done, total=total)
-
-            yield draw
-    else:
-
-        def lines(title: str, done: int, total: int) -> None:
+    def update(self, done: float, total: float | None = None, *, title: str | None = None) -> None:
+        """Move the bar to `done`, of `total` if that is given."""
+        self.title = self.title if title is None else title
+        self.total = self.total if total is None else total
+        self.done = done
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=self.total, description=self.title)
+        elif self._lines is not None and self.total and not self._quiet:
+            total = self.total
             if done == total or done * 4 // total > (done - 1) * 4 // total:
-                say(f"{title}: {done} of {total} {what}")
+                self._log(f"{self.title}: {done} of {total} {self._lines}")
 
-        yield lines
+    def log(self, message: str) -> None:
+        """Print a line on stderr, above the bar if there is one."""
+        if self._quiet:
+            return
+        if self._bar is not None:
+            self._bar.console.print(message, highlight=False, soft_wrap=True)
+        else:
+            self._log(message)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = self._task = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import platform
 import subprocess
 from functools import cache
@@ -22,12 +23,27 @@ def commit() -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def package_version(package: str) -> str:
+    """The version of an installed package, or "not installed"."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
 def versions(*packages: str) -> dict[str, str]:
     """The versions of Python and of packages."""
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return {
+        "python": platform.python_version(),
+        **{package: package_version(package) for package in packages},
+    }
+
+
+def now_utc() -> str:
+    """Date and time of now: ISO 8601, UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def today_utc() -> str:
+    """The date of today in UTC, as 2026-01-31."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from evaluator.data.dataset import DataError, class_names, split, subset
+from evaluator.data.dataset import class_names, split, subset
 from evaluator.data.open import open_data
+from space.common.errors import DataError
 from tests.helpers.images import image_folder, picture
 
 

@@ -219,9 +219,7 @@ def test_table_as_slots_gives_the_table_back():
     except trained.MissingDataError as missing:
         pytest.skip(str(missing))
     space, genes = as_slots(table)
-    assert [slot.name for slot in space.slots] == [
-        f"width{i}" for i in range(1, 6)
-    ]
+    assert [slot.name for slot in space.slots] == [f"width{i}" for i in range(1, 6)]
     values = np.array(space.slots[0].choices)
     assert np.array_equal(values[genes[:, 2]], table.widths[:, 2])
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from evaluator.benchmarks.calibration import BEST_DEPTH, depth_cost, fit
-from evaluator.benchmarks.public_tables import MissingDataError, halves
+from evaluator.benchmarks.public_tables import halves
 from evaluator.score.closed_form import ClosedForm
 from evaluator.score.genes import score_genes, terms
 from space.architectures.search_space import Parameter
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from space.common.errors import MissingDataError
 
 ONE_X = {"stem": 24, "widths": (116, 232, 464), "depths": (4, 8, 4), "head": 1024}
 
@@ -209,9 +210,7 @@ def test_guideline_breaking_slots_add_what_their_fan_in_says():
 
 def test_a_slot_the_score_does_not_know_is_refused():
     space = ShuffleNetV2Space()
-    other = replace(
-        space, slots=(*space.slots, Parameter("heads", (1, 2), 2))
-    )
+    other = replace(space, slots=(*space.slots, Parameter("heads", (1, 2), 2)))
     with pytest.raises(ValueError, match="knows no slot heads of shufflenet_v2"):
         terms(other)
 

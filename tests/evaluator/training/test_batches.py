@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from evaluator.data.cache import decoded, squared
-from evaluator.data.dataset import DataError, Dataset
+from evaluator.data.dataset import Dataset
 from evaluator.data.open import open_data
 from evaluator.training.batches import (
     MEAN,
@@ -24,6 +24,7 @@ from evaluator.training.batches import (
 )
 from evaluator.training.process import ProcessShare
 from evaluator.training.recipe import PAPER, SHORT, Recipe
+from space.common.errors import DataError
 from tests.helpers.images import image_folder
 
 RECIPE = SHORT.changed(input=16, batch=6)

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from evaluator.training.batches import seeded
-from evaluator.training.loop import DivergedError, Training
+from evaluator.training.loop import Training
 from evaluator.training.recipe import SHORT, Recipe
 from evaluator.training.source import read_network
+from space.common.errors import DivergedError
 from space.network.network import Network
 from space.network.resize import on_input
 from space.network.torch_module import build_module

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from latency.audit.graph import AuditError, parse_input
+from latency.audit.graph import parse_input
+from space.common.errors import AuditError
 from tests.helpers.audit_cli import run
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -19,13 +19,14 @@ from latency.devices import remote
 from latency.devices.remote import RemoteSession
 from latency.devices.session import Timed
 from latency.devices.ssh import SshTransport
-from latency.devices.transport import DroppedError, ProcessStream, ProcessTransport
+from latency.devices.transport import ProcessStream, ProcessTransport
 from latency.engines.null import RUN_S, block_s
 from latency.engines.registry import get_engine
 from latency.measure import network as whole
 from latency.ondevice.host import chip, host_id
 from latency.table.latency_table import LatencyTable
 from latency.table.load import load_table
+from space.common.errors import DroppedError
 from space.network.block import Block
 from space.zoo.families import shufflenet_v2
 from tests.helpers import device_servers

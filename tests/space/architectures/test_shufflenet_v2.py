@@ -168,19 +168,10 @@ def segment_blocks(space: ShuffleNetV2Space, arch: Architecture) -> Counter[str]
     for segment in space.segments(space.variant(arch)):
         index = 0
         for column in segment.slots:
-            index = (
-                index * len(space.slots[column].choices) + arch.genes[column]
-            )
+            index = index * len(space.slots[column].choices) + arch.genes[column]
         times = 1
         if segment.depth is not None:
-            times = (
-                int(
-                    space.slots[segment.depth].choices[
-                        arch.genes[segment.depth]
-                    ]
-                )
-                - 1
-            )
+            times = int(space.slots[segment.depth].choices[arch.genes[segment.depth]]) - 1
         found[str(segment.batch.block(index))] += times
     return found
 

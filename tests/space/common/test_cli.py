@@ -20,7 +20,7 @@ def _raise(error: BaseException) -> int:
         (ValueError("two\n  lines"), 2, "two lines"),
         (ModuleNotFoundError("No module named 'x'"), 2, "No module named 'x'"),
         (OSError(errno.EACCES, "Permission denied", "/a b"), 2, "/a b: Permission denied"),
-        (OSError("free text"), 2, "free text"),
+        (OSError("free text"), 1, "free text"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )

@@ -14,8 +14,9 @@ from latency.paper_model.paper_speeds import PAPER_SPEEDS as PRINTED
 from latency.table.load import load_table
 from latency.table.op_model import OpCostModel
 from space.network.network import Network
-from space.zoo import catalog as zoo_registry
 from space.zoo import catalog as zoo
+from space.zoo import catalog as zoo_registry
+from space.zoo import report
 from space.zoo.entry import Entry, register
 from space.zoo.families import PAPER_NETWORKS, shufflenet_v2
 

@@ -1,0 +1,80 @@
+"""Append-only files of JSON objects, one a line, each on disk before the next."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class JsonLines:
+    """A file of JSON objects, open for appending. `rows` are those it held when it was opened.
+
+    A last line without its end was torn by a kill: it is cut off, and what it stood for is done
+    again. Use as a context manager, or call `close`.
+
+    Args:
+        what: of what a line is, for the message.
+        advice: what to do about a damaged line, for the message.
+
+    Raises:
+        ValueError: a line is damaged; the message has file and line.
+        OSError: it cannot be read or written.
+    """
+
+    def __init__(self, path: Path, *, what: str, advice: str) -> None:
+        self.path, self._what, self._advice = path, what, advice
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b")
+        try:
+            self.rows = self._read()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read(self) -> list[dict[str, Any]]:
+        self._file.seek(0)
+        data = self._file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) < len(data):
+            self._file.truncate(len(whole))
+        rows = []
+        for number, line in enumerate(whole.decode("utf-8", errors="replace").splitlines(), 1):
+            try:
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError("must be an object")
+            except ValueError as error:
+                raise self.damaged(number, error) from None
+            rows.append(row)
+        return rows
+
+    def damaged(self, number: int, error: object) -> ValueError:
+        """The error of line `number`, from 1, for a reader who finds more wrong with it."""
+        return ValueError(
+            f"{self.path}, line {number}: not a line of {self._what} ({error}); {self._advice}"
+        )
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write one object and sync it to disk.
+
+        Raises:
+            OSError: about the file.
+        """
+        try:
+            self._file.write(json.dumps(row).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(self.path)) from None
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,72 @@
+"""Text for people: numbers, durations and tables, on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def format_duration(seconds: float) -> str:
+    """A duration to one or two digits: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 10 else f"{round(hours)} h"
+
+
+def format_number(value: float | None, form: str = ".2f") -> str:
+    """A number in the given format; "-" for None."""
+    return "-" if value is None else format(value, form)
+
+
+def columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of aligned columns, two spaces apart; the first is left-aligned, others right."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    return [
+        "  ".join(
+            format(cell, f"{'>' if index else '<'}{width}")
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in [headings, *rows]
+    ]
+
+
+def rich_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right_from: int = 1,
+    wrap: bool = True,
+    **options: Any,
+) -> Table:
+    """A table of `rich`; columns from `right_from` on are right-aligned.
+
+    Args:
+        options: of `rich.table.Table`, as title and box.
+    """
+    from rich.table import Table
+
+    table = Table(**options)
+    for index, heading in enumerate(headings):
+        justify: Any = "left" if index < right_from else "right"
+        table.add_column(heading, justify=justify, no_wrap=not wrap)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def print_rich(*parts: Any, width: int | None = None) -> None:
+    """Print tables and lines on stdout; a line is not cut to `width`, and nothing is coloured."""
+    from rich.console import Console
+
+    console = Console(width=width, highlight=False)
+    for part in parts:
+        if isinstance(part, str):
+            console.print(part, soft_wrap=True)
+        else:
+            console.print(part)
