@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latency.paper_model.paper_speeds import TABLE_1, TABLE_2, TABLE_3
+from latency.paper_model.paper_speeds import TABLE_1, TABLE_2, TABLE_3, TABLE_4
 from space.cost.guidelines import Guidelines
 from space.network.block import Block
 
@@ -18,25 +18,6 @@ SIZE = 56  # pixels; height and width of every map
 BLOCKS = 10  # stacked in every row of the four tables
 ALIGNED = 16  # floats of the widest vector unit (AVX-512); every smaller one divides it
 
-# Table 4, guideline G4: ten ResNet bottlenecks of c channels. (ReLU, shortcut): speeds at c = 32,
-# 64, 128. Size and ratio are not stated in the paper. 56x56, the size of the other three tables:
-# a shortcut then costs what an add of as many channels costs in Table 3 (arm, 128 channels: 1.1
-# and 1.4 ms; gpu: 12 us, the time its memory needs for 4.8 MB). mid = c / 4, ResNet's own ratio:
-# mid = c / 2 would need 9.0e9 multiply-adds a second of a core whose peak is 8e9.
-TABLE_4: dict[str, dict[tuple[int, int], tuple[str, str, str]]] = {
-    "arm": {
-        (0, 0): ("66.3", "20.2", "5.4"),
-        (1, 0): ("61.9", "18.8", "5.2"),
-        (0, 1): ("57.3", "18.2", "5.1"),
-        (1, 1): ("56.7", "16.9", "5.0"),
-    },
-    "gpu": {
-        (0, 0): ("2842", "2376", "1782"),
-        (1, 0): ("2647", "2256", "1735"),
-        (0, 1): ("2672", "2121", "1458"),
-        (1, 1): ("2427", "2066", "1436"),
-    },
-}
 RATIO = 4  # c over the width of the bottleneck's 3x3 convolution
 TABLE_4_WIDTH = 32
 

@@ -3,8 +3,8 @@
 Ma, Zhang, Zheng, Sun: "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture
 Design", ECCV 2018, arXiv 1807.11164. Speeds are text: their printed digits say how precise they
 are. "arm": Snapdragon 810, one thread, batch 1. "gpu": GTX 1080 Ti, cuDNN 7.0, batch 1 except
-where a row gives it. Maps are 56x56 in Tables 1 to 3. Table 4 is left out: its sizes are not
-stated.
+where a row gives it. Maps are 56x56 in Tables 1 to 3. No model is fitted to Table 4, whose sizes
+the paper does not state.
 """
 
 from __future__ import annotations
@@ -66,6 +66,36 @@ TABLE_3: dict[str, dict[tuple[int, int], tuple[str, str, str]]] = {
         (2, 0): ("1537", "803", "320"),
         (4, 0): ("691", "572", "292"),
     },
+}
+
+# Table 4, guideline G4: ten ResNet bottlenecks of c channels. (ReLU, shortcut): speeds at c = 32,
+# 64, 128. Size and ratio are not stated in the paper. 56x56, the size of the other three tables:
+# a shortcut then costs what an add of as many channels costs in Table 3 (arm, 128 channels: 1.1
+# and 1.4 ms; gpu: 12 us, the time its memory needs for 4.8 MB). mid = c / 4, ResNet's own ratio:
+# mid = c / 2 would need 9.0e9 multiply-adds a second of a core whose peak is 8e9.
+TABLE_4: dict[str, dict[tuple[int, int], tuple[str, str, str]]] = {
+    "arm": {
+        (0, 0): ("66.3", "20.2", "5.4"),
+        (1, 0): ("61.9", "18.8", "5.2"),
+        (0, 1): ("57.3", "18.2", "5.1"),
+        (1, 1): ("56.7", "16.9", "5.0"),
+    },
+    "gpu": {
+        (0, 0): ("2842", "2376", "1782"),
+        (1, 0): ("2647", "2256", "1735"),
+        (0, 1): ("2672", "2121", "1458"),
+        (1, 1): ("2427", "2066", "1436"),
+    },
+}
+
+# Table 7, detection: images per second of a Light-Head R-CNN detector with each backbone, at
+# 40, 140, 300 and 500 MFLOPs. GTX 1080 Ti, batch 4, images of 800x1200.
+TABLE_7: dict[str, tuple[int, int, int, int]] = {
+    "ShuffleNet v2": (188, 146, 109, 87),
+    "ShuffleNet v2*": (183, 138, 105, 83),
+    "Xception": (178, 131, 101, 83),
+    "ShuffleNet v1": (152, 85, 76, 60),
+    "MobileNet v2": (146, 111, 94, 72),
 }
 
 # Appendix, Table 1a: whole networks at larger inputs, by level of complexity in MFLOPs.
@@ -142,4 +172,18 @@ PAPER_SPEEDS: dict[str, tuple[int, str, str]] = {
     "MobileNet v2 0.6": (141, "249", "14.9"),
     "MobileNet v2 1.0": (301, "180", "8.9"),
     "MobileNet v2 1.4": (587, "137", "5.4"),
+}
+
+# The other rows of Table 8, which no table is fitted to or validated on: (gpu speed in batches of
+# 8 per second, arm speed).
+TABLE_8_OTHERS: dict[str, tuple[int, float]] = {
+    "ShuffleNet v2 2.0x with SE": (161, 5.6),
+    "Xception 0.5x": (384, 52.9),
+    "Xception 1.0x": (278, 19.5),
+    "Xception 1.5x": (219, 10.5),
+    "Xception 2.0x": (174, 6.7),
+    "DenseNet 0.5x": (366, 39.7),
+    "DenseNet 1.0x": (279, 15.8),
+    "DenseNet 1.5x": (274, 9.7),
+    "DenseNet 2.0x": (197, 6.1),
 }
