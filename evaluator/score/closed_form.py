@@ -40,6 +40,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+STUDY_IDENTITY = (
+    "ClosedForm(growth=1.5, carried=0.25, depth=0.85, depth_cost=0.045, kernel_cost=2.2)"
+)
+"""The score with its default constants, as stored studies name it: the text never changes while
+the numbers do not (`carried` is `passthrough`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
