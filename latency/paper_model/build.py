@@ -1,28 +1,27 @@
-"""A published model and how well it predicts the held-out networks of the paper's Table 8."""
+"""The op cost model of a device of the paper, and its error on the networks of Table 8."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
-import platform
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from latency.paper_model.fit import errors, fit, left_out_errors
-from latency.paper_model.paper_speeds import CITATION, PAPER_SPEEDS
+from latency.paper_model.fit import fit_coefficients, left_out_errors, row_errors
+from latency.paper_model.paper_speeds import CITATION
 from latency.paper_model.rows import HELD_OUT_BATCH, fit_rows, held_out
 from latency.table.header import TableHeader
 from latency.table.load import SHIPPED
 from latency.table.op_model import COLUMNS, OpCostModel
 from space.common.files import write_atomic
-from space.common.provenance import commit
+from space.common.provenance import commit, today_utc, versions
+from space.common.stats import spearman
 
-DEVICES: dict[str, dict[str, Any]] = {
+HARDWARE: dict[str, dict[str, Any]] = {
     "arm": {
         "device": "Snapdragon 810 (Cortex-A57), one thread",
         "engine": "NEON implementation of the ShuffleNet v2 authors",
@@ -35,41 +34,36 @@ FITTED_TO = {
 }
 
 
-def spearman(a: list[float], b: list[float]) -> float:
-    """Rank correlation; equal values share their mean rank."""
-    ranks = []
-    for values in (np.asarray(a), np.asarray(b)):
-        below = (values[:, None] > values).sum(axis=1)
-        equal = (values[:, None] == values).sum(axis=1)
-        ranks.append(below + (equal - 1) / 2)
-    return float(np.corrcoef(*ranks)[0, 1])
-
-
 def network_error(model: OpCostModel) -> dict[str, Any]:
-    """The header's `network_error`: every held-out network, and what sums them up."""
-    rows = [
-        {"network": name, "measured_s": measured_s, "predicted_s": model.network_s(network.blocks)}
-        for network, name, measured_s in held_out(model.formula)
-    ]
-    predicted: list[float] = [row["predicted_s"] for row in rows]  # type: ignore[misc]
-    measured: list[float] = [row["measured_s"] for row in rows]  # type: ignore[misc]
-    error = np.abs(np.divide(predicted, measured) - 1.0)
+    """The header's `network_error`: each held-out network of Table 8, and a summary."""
+    networks = held_out(model.formula)
+    measured = np.array([measured_s for _, _, measured_s in networks])
+    predicted = np.array([model.network_s(network.blocks) for network, _, _ in networks])
+    error = np.abs(predicted / measured - 1.0)
     return {
-        "networks": len(rows),
+        "networks": len(networks),
         "held_out": "Table 8",
         "mean_abs_error": float(error.mean()),
         "max_abs_error": float(error.max()),
         "within_5pct": float((error <= 0.05).mean()),
         "within_10pct": float((error <= 0.10).mean()),
         "spearman": spearman(measured, predicted),
-        "rows": rows,
+        "rows": [
+            {"network": name, "measured_s": float(m), "predicted_s": float(p)}
+            for (_, name, _), m, p in zip(networks, measured, predicted, strict=True)
+        ],
     }
 
 
 def fit_error(target: str, coefficients: dict[str, float]) -> dict[str, Any]:
-    """Mean absolute relative error per table of the fit, and with the row's family left out."""
+    """Mean absolute relative error per table: of the fit, and of a fit without the row's family.
+
+    Args:
+        target: "arm" or "gpu".
+        coefficients: term -> seconds per unit of the term.
+    """
     rows = fit_rows(target)
-    fitted = np.abs(errors(target, rows, coefficients))
+    fitted = np.abs(row_errors(target, rows, coefficients))
     left_out = np.abs(left_out_errors(target, rows))
     tables = np.array([row.table for row in rows])
     return {
@@ -82,23 +76,17 @@ def fit_error(target: str, coefficients: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def fit_table(target: str) -> OpCostModel:
-    """The model of `target` (arm or gpu), refitted, with a complete header."""
-    import scipy
-
-    coefficients = fit(target, fit_rows(target))
+def fit_paper_model(target: str) -> OpCostModel:
+    """Fit the model of `target` ("arm" or "gpu") to the paper's speeds; its header is complete."""
+    coefficients = fit_coefficients(target, fit_rows(target))
     header = TableHeader(
         layout="ops",
         target=target,
         source="published",
-        **DEVICES[target],
+        **HARDWARE[target],
         batch=HELD_OUT_BATCH[target],
-        date=date.today().isoformat(),
-        versions={
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-        },
+        date=today_utc(),
+        versions=versions("numpy", "scipy"),
         commit=commit(),
         command=f"python -m latency.published --target {target} --write",
         extra={
@@ -110,8 +98,8 @@ def fit_table(target: str) -> OpCostModel:
     return replace(model, header=replace(header, network_error=network_error(model)))
 
 
-def csv_text(model: OpCostModel) -> str:
-    """The table's rows as they are written."""
+def model_csv(model: OpCostModel) -> str:
+    """The model's rows as the text of a CSV file."""
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -119,20 +107,18 @@ def csv_text(model: OpCostModel) -> str:
     return out.getvalue()
 
 
-def write(model: OpCostModel, folder: Path = SHIPPED) -> Path:
-    """Write the model's .csv and .json; each file appears whole or not at all.
+def write_model(model: OpCostModel, folder: Path = SHIPPED) -> Path:
+    """Replace the model's .csv and .json in `folder`, each whole or not at all.
 
     Returns:
         The path of the header.
+
+    Raises:
+        OSError: a file cannot be written.
     """
     path = folder / f"{model.header.target}.json"
-    text = csv_text(model)
+    text = model_csv(model)
     header = replace(model.header, csv_sha256=hashlib.sha256(text.encode()).hexdigest())
     write_atomic(path.with_suffix(".csv"), text)
     write_atomic(path, header.to_json())
     return path
-
-
-def printed_flops(network: str) -> int:
-    """What the paper prints for a network of Table 8, in millions of multiply-adds."""
-    return PAPER_SPEEDS[network][0]

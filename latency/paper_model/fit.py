@@ -1,6 +1,7 @@
-"""Fitting the coefficients of a published table, and cross-validating the fit.
+"""Fit the coefficients of a published table, and cross-validate the fit.
 
-Bounded least squares on relative errors, reweighted to Huber's loss. Table 8 is never read here.
+The fit is bounded least squares on relative errors, reweighted to Huber's loss. It never reads
+Table 8.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from latency.paper_model.rows import FitRow
 from latency.table.op_terms import TERMS, amounts
 from space.graph.op import Op
 
-# What a sum over ops can hope to explain: the same 1x1 convolution differs by 4-8 % between
-# Tables 1, 2 and 3.
+# Error of any sum over ops: the speed of the same 1x1 convolution differs by 4-8 % between Tables
+# 1, 2 and 3.
 MODEL_DEVIATION = {"arm": 0.05, "gpu": 0.06}
-# Runs of seconds on this phone chip throttle; the largest inputs show it.
+# This phone chip throttles in runs of seconds, as the largest inputs show.
 THROTTLED_S, THROTTLED_DEVIATION = 1.5, 0.15
 HUBER, ROUNDS = 1.5, 50
 DIGITS = 6
 
 
-def design(target: str, rows: Sequence[FitRow]) -> NDArray[np.float64]:
-    """How much of each term each row has, float64 [rows, terms]."""
+def design_matrix(target: str, rows: Sequence[FitRow]) -> NDArray[np.float64]:
+    """The amount of each term in each row, float64 [rows, terms]."""
     names = list(TERMS[target])
     matrix = np.zeros((len(rows), len(names)))
     column = {name: j for j, name in enumerate(names)}
@@ -35,19 +36,19 @@ def design(target: str, rows: Sequence[FitRow]) -> NDArray[np.float64]:
         for op, n in times.items():
             for name, amount in amounts(target, op, row.batch).items():
                 matrix[i, column[name]] += n * float(amount)
-        if "network" in names and not row.whole:
+        if "network" in names and not row.is_network:
             matrix[i, names.index("network")] = 1.0
     return matrix
 
 
 def deviations(target: str, rows: Sequence[FitRow]) -> NDArray[np.float64]:
-    """The relative standard deviation each row is weighted by, float64 [rows]."""
+    """Relative standard deviation of each row, the inverse of its weight, float64 [rows]."""
     slow = [
         THROTTLED_DEVIATION if target == "arm" and row.measured_s > THROTTLED_S else 0.0
         for row in rows
     ]
     parts = [
-        (MODEL_DEVIATION[target], row.precision, row.doubt, extra)
+        (MODEL_DEVIATION[target], row.precision, row.uncertainty, extra)
         for row, extra in zip(rows, slow, strict=True)
     ]
     return np.sqrt(np.sum(np.square(parts), axis=1))
@@ -82,26 +83,26 @@ def solve(
     return found
 
 
-def fit(target: str, rows: Sequence[FitRow]) -> dict[str, float]:
-    """Term -> seconds per unit, to six digits: more than the data can tell."""
+def fit_coefficients(target: str, rows: Sequence[FitRow]) -> dict[str, float]:
+    """Term -> seconds per unit, to six digits: more than the data determine."""
     measured = np.array([row.measured_s for row in rows])
-    found = solve(target, design(target, rows), measured, deviations(target, rows))
+    found = solve(target, design_matrix(target, rows), measured, deviations(target, rows))
     return {
         name: float(f"{value:.{DIGITS - 1}e}")
         for name, value in zip(TERMS[target], found, strict=True)
     }
 
 
-def errors(target: str, rows: Sequence[FitRow], coefficients: dict[str, float]) -> list[float]:
+def row_errors(target: str, rows: Sequence[FitRow], coefficients: dict[str, float]) -> list[float]:
     """Predicted over measured, minus 1, of each row."""
-    predicted = design(target, rows) @ np.array(list(coefficients.values()))
+    predicted = design_matrix(target, rows) @ np.array(list(coefficients.values()))
     return [float(p / row.measured_s - 1.0) for p, row in zip(predicted, rows, strict=True)]
 
 
 def left_out_errors(target: str, rows: Sequence[FitRow]) -> list[float]:
-    """Errors of each row from a fit without its family: every network and unit of one family,
-    or one of the tables of 1x1 convolutions."""
-    matrix, deviation = design(target, rows), deviations(target, rows)
+    """Relative error of each row, predicted by a fit without its family. A family is all networks
+    and units of one architecture, or one table of 1x1 convolutions."""
+    matrix, deviation = design_matrix(target, rows), deviations(target, rows)
     measured = np.array([row.measured_s for row in rows])
     families = np.array([row.family for row in rows])
     error = np.zeros(len(rows))

@@ -13,6 +13,7 @@ CITATION = (
     "Ma et al., ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design, "
     "ECCV 2018, arXiv 1807.11164"
 )
+PAPER_DEVICES = {"arm": "Snapdragon 810", "gpu": "GTX 1080 Ti"}
 
 # Table 1, guideline G1: ten blocks of 1x1 convolutions c1 -> c2 and c2 -> c1.
 # (c1, c2) at scale 1: speeds at scales 1, 2, 4 of both widths.
@@ -69,10 +70,11 @@ TABLE_3: dict[str, dict[tuple[int, int], tuple[str, str, str]]] = {
 }
 
 # Table 4, guideline G4: ten ResNet bottlenecks of c channels. (ReLU, shortcut): speeds at c = 32,
-# 64, 128. Size and ratio are not stated in the paper. 56x56, the size of the other three tables:
-# a shortcut then costs what an add of as many channels costs in Table 3 (arm, 128 channels: 1.1
-# and 1.4 ms; gpu: 12 us, the time its memory needs for 4.8 MB). mid = c / 4, ResNet's own ratio:
-# mid = c / 2 would need 9.0e9 multiply-adds a second of a core whose peak is 8e9.
+# 64, 128. The paper states neither the size of the maps nor the bottleneck's ratio. 56x56 is the
+# size of the other three tables: a shortcut then costs what an add of as many channels costs in
+# Table 3 (arm, 128 channels: 1.1 and 1.4 ms; gpu: 12 us, the time its memory needs for 4.8 MB).
+# mid = c / 4 is ResNet's ratio: mid = c / 2 would need 9.0e9 multiply-adds a second of a core
+# whose peak is 8e9.
 TABLE_4: dict[str, dict[tuple[int, int], tuple[str, str, str]]] = {
     "arm": {
         (0, 0): ("66.3", "20.2", "5.4"),

@@ -1,18 +1,18 @@
-"""The fitted model and its errors, row by row, as JSON and as text."""
+"""The fitted models and their errors as text or JSON."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-if TYPE_CHECKING:
-    from latency.table.op_model import OpCostModel
+from latency.paper_model.paper_speeds import PAPER_SPEEDS
+from latency.paper_model.rows import held_out
+from latency.table.op_model import OpCostModel
+from latency.table.op_terms import TERMS
 
-TARGETS = ("arm", "gpu")
 
-
-def model_record(models: list[OpCostModel]) -> str:
-    """What `--format json` prints."""
+def models_json(models: Sequence[OpCostModel]) -> str:
+    """What `--format json` prints: each model's target and its error on Table 8."""
     found = []
     for model in models:
         error = model.header.network_error
@@ -21,12 +21,8 @@ def model_record(models: list[OpCostModel]) -> str:
     return json.dumps(found, indent=2)
 
 
-def model_text(model: OpCostModel) -> str:
+def format_model(model: OpCostModel) -> str:
     """What `--format table` prints of one model."""
-    from latency.paper_model.build import printed_flops
-    from latency.paper_model.rows import held_out
-    from latency.table.op_terms import TERMS
-
     header = model.header
     lines = [f"{header.target}  ({header.label})", "", "  coefficient, seconds per unit"]
     for name, term in TERMS[model.formula].items():
@@ -41,7 +37,7 @@ def model_text(model: OpCostModel) -> str:
     flops = {name: network.flops for network, name, _ in held_out(model.formula)}
     for row in error["rows"]:
         name, measured, predicted = row["network"], row["measured_s"], row["predicted_s"]
-        counts = f"{flops[name] / 1e6:.1f} / {printed_flops(name)}"
+        counts = f"{flops[name] / 1e6:.1f} / {PAPER_SPEEDS[name][0]}"
         times = f"{measured * 1e3:6.2f} ms  {predicted * 1e3:6.2f} ms"
         lines.append(f"    {name:26} {counts:>22}  {times}  {predicted / measured - 1:+6.1%}")
     lines.append(

@@ -1,6 +1,6 @@
-"""The measurements a published table is fitted to, as ops: what ran, how long, how sure.
+"""The speeds that a published table is fitted to, as ops with their time and its uncertainty.
 
-Table 8 is not among them; `held_out` gives its networks for the check alone.
+Table 8 is not among them: `held_out` returns its networks, to validate a fit.
 """
 
 from __future__ import annotations
@@ -12,25 +12,18 @@ from functools import cache
 
 import numpy as np
 
-from latency.paper_model.paper_speeds import (
-    APPENDIX_1A,
-    APPENDIX_1B,
-    PAPER_SPEEDS,
-    TABLE_1,
-    TABLE_2,
-    TABLE_3,
-)
+from latency.paper_model.paper_speeds import (APPENDIX_1A, APPENDIX_1B, PAPER_SPEEDS, TABLE_1, TABLE_2, TABLE_3)
 from space.graph.op import Op
 from space.network.block import Block
 from space.network.network import Network
-from space.zoo.families import PAPER_NETWORKS as NETWORKS
-from space.zoo.families import mobilenet_v2, shufflenet_v1, shufflenet_v2
+from space.zoo.families import (PAPER_NETWORKS, mobilenet_v2, shufflenet_v1, shufflenet_v2)
 
 HELD_OUT_BATCH = {"arm": 1, "gpu": 8}
 REPEATS = 10  # blocks in the small networks of Tables 1-3 and appendix 1b
 
-# Which network of Table 8 each level of complexity of appendix 1a is, and its widths at other
-# inputs. For MobileNet v2 the paper has two of 40M and of 140M; docs/published.md says why these.
+# The network of Table 8 at each level of complexity of appendix 1a, and its builder for other
+# inputs. Of MobileNet v2 the paper has two of 40M and two of 140M; docs/published.md explains the
+# choice.
 LEVELS: dict[tuple[str, int], tuple[str, Callable[[int, int], Network]]] = {
     ("ShuffleNet v2", 40): ("ShuffleNet v2 0.5x", lambda h, w: shufflenet_v2("0.5", h, w)),
     ("ShuffleNet v2", 140): ("ShuffleNet v2 1.0x", lambda h, w: shufflenet_v2("1.0", h, w)),
@@ -49,9 +42,12 @@ LEVELS: dict[tuple[str, int], tuple[str, Callable[[int, int], Network]]] = {
 
 @dataclass(frozen=True, slots=True)
 class FitRow:
-    """One measured speed. `ops`: what ran, each so many times. `precision`: relative standard
-    deviation of the printed rounding; `doubt`: that of what ran, where the paper leaves it open.
-    `whole`: `ops` is a network with its own global pooling."""
+    """One measured speed.
+
+    `ops`: the ops that ran, each with its count. `precision`: relative standard deviation of the
+    printed rounding. `uncertainty`: relative standard deviation of the work, where the paper
+    leaves it open. `is_network`: `ops` is a network with its own global pooling.
+    """
 
     table: str
     family: str
@@ -60,13 +56,13 @@ class FitRow:
     precision: float
     ops: tuple[tuple[Op, float], ...]
     batch: int = 1
-    doubt: float = 0.0
-    whole: bool = False
+    uncertainty: float = 0.0
+    is_network: bool = False
 
 
 def _speed(printed: str) -> tuple[float, float]:
-    """Seconds and relative standard deviation of a speed printed with these digits: rounding to
-    a step is uniform over it, so its deviation is step / sqrt(12)."""
+    """Seconds, and relative standard deviation from the printed rounding: an error that is uniform
+    over a step has deviation step / sqrt(12)."""
     value = float(printed)
     step = 10.0 ** -len(printed.partition(".")[2])
     return 1.0 / value, float(step / np.sqrt(12.0) / value)
@@ -124,8 +120,8 @@ def _appendix_1a(target: str) -> Iterable[FitRow]:
             *_speed(arm if target == "arm" else gpu),
             _times(ops, 1),
             batch=1 if target == "arm" else gpu_batch,
-            doubt=abs(NETWORKS[known]().flops / (PAPER_SPEEDS[known][0] * 1e6) - 1.0),
-            whole=True,
+            uncertainty=abs(PAPER_NETWORKS[known]().flops / (PAPER_SPEEDS[known][0] * 1e6) - 1.0),
+            is_network=True,
         )
 
 
@@ -138,14 +134,14 @@ def _unit(family: str, size: int, c: int) -> Block:
             return Block("shufflenet_v1", size, size, **fields)
         return Block("inverted_residual", size, size, residual=1, **fields)
 
-    wanted = Block("shufflenet_v2", size, size, c_in=c, c_out=c, branch=c // 2)
+    model = Block("shufflenet_v2", size, size, c_in=c, c_out=c, branch=c // 2)
     if family == "ShuffleNet v2":
-        return wanted
+        return model
     step = 12 if family == "ShuffleNet v1" else 1  # c / 4 divides by 3 groups
     widths = range(step, 4 * c, step)
-    above = bisect_left(widths, wanted.flops, key=lambda width: unit(width).flops)
+    above = bisect_left(widths, model.flops, key=lambda width: unit(width).flops)
     near = [unit(width) for width in widths[above - 1 : above + 1]]
-    return min(near, key=lambda block: abs(block.flops - wanted.flops))
+    return min(near, key=lambda block: abs(block.flops - model.flops))
 
 
 def _appendix_1b(target: str) -> Iterable[FitRow]:
@@ -157,7 +153,7 @@ def _appendix_1b(target: str) -> Iterable[FitRow]:
 
 @cache
 def fit_rows(target: str) -> tuple[FitRow, ...]:
-    """What the model of `target` (arm or gpu) is fitted to."""
+    """The rows that the model of `target` ("arm" or "gpu") is fitted to."""
     tables = (_table_1, _table_2, _table_3, _appendix_1a, _appendix_1b)
     return tuple(row for table in tables for row in table(target))
 
@@ -167,5 +163,5 @@ def held_out(target: str) -> list[tuple[Network, str, float]]:
     column = {"gpu": 1, "arm": 2}[target]
     return [
         (make(), name, 1.0 / float(str(PAPER_SPEEDS[name][column])))
-        for name, make in NETWORKS.items()
+        for name, make in PAPER_NETWORKS.items()
     ]

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from latency.paper_model import build
 from latency.paper_model import paper_speeds as data
-from latency.paper_model.build import csv_text, fit_table, network_error, spearman, write
-from latency.paper_model.fit import design, deviations, errors, left_out_errors, solve
+from latency.paper_model.build import (fit_paper_model, model_csv, network_error, write_model)
+from latency.paper_model.fit import (design_matrix, deviations, left_out_errors, row_errors, solve)
 from latency.paper_model.rows import fit_rows, held_out
 from latency.published import main
 from latency.table.header import TableHeader
@@ -39,7 +40,7 @@ def target(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def built() -> dict[str, OpCostModel]:
     """Both models, refitted once."""
-    return {target: fit_table(target) for target in TARGETS}
+    return {target: fit_paper_model(target) for target in TARGETS}
 
 
 # Numbers typed from the paper, against the transcription kept beside the project
@@ -138,14 +139,14 @@ def test_no_row_of_the_fit_is_a_held_out_measurement(target: str) -> None:
     sizes = {
         (network.blocks[0].height, network.blocks[0].width) for network, *_ in held_out(target)
     }
-    whole = [row for row in fit_rows(target) if row.whole]
+    whole = [row for row in fit_rows(target) if row.is_network]
     assert {row.table for row in whole} == {"1a"}
     assert not sizes & {(row.ops[0][0].height, row.ops[0][0].width) for row in whole}
 
 
 def test_solve_recovers_coefficients_despite_outliers(target: str) -> None:
     rows = fit_rows(target)
-    matrix, terms = design(target, rows), TERMS[target].values()
+    matrix, terms = design_matrix(target, rows), TERMS[target].values()
     upper = [min(term.upper, 3 * term.lower or 1e-10) for term in terms]
     truth = np.array([(term.lower + up) / 2 for term, up in zip(terms, upper, strict=True)])
     measured = matrix @ truth
@@ -214,7 +215,7 @@ def test_the_fit_error_in_the_header(target: str, built: dict[str, OpCostModel])
         sum(float(model.op_s(op)) * n for op, n in row.ops) / row.measured_s - 1 for row in rows
     ]
     if target == "arm":  # the gpu header is for batch 8, Table 1 is batch 1
-        assert errors(target, rows, dict(model.coefficients)) == pytest.approx(slow)
+        assert row_errors(target, rows, dict(model.coefficients)) == pytest.approx(slow)
         stated = model.header.extra["model"]["fit_error"]["1"]
         assert stated["rows"] == 12
         assert stated["fitted"] == pytest.approx(np.abs(slow).mean(), abs=5e-5)
@@ -226,19 +227,14 @@ def test_arm_meets_its_aim(built: dict[str, OpCostModel]) -> None:
     assert error["spearman"] >= 0.99
 
 
-def test_spearman_with_ties() -> None:
-    a, b = [1.0, 2.0, 2.0, 5.0], [3.0, 1.0, 4.0, 4.0]
-    assert spearman(a, b) == pytest.approx(spearmanr(a, b)[0])
-
-
 # The command
 
 
 def test_writing_replaces_whole_files(tmp_path: Path, built: dict[str, OpCostModel]) -> None:
     for _ in range(2):
-        path = write(built["arm"], tmp_path)
+        path = write_model(built["arm"], tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["arm.csv", "arm.json"]
-    assert path.with_suffix(".csv").read_text() == csv_text(built["arm"])
+    assert path.with_suffix(".csv").read_text() == model_csv(built["arm"])
     found = load_table(path)
     assert isinstance(found, OpCostModel)
     assert found.coefficients == built["arm"].coefficients
@@ -266,10 +262,28 @@ def test_table_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     assert "30.6 / 39" in out  # MobileNet v2 0.15: counted and printed MFLOPs
 
 
+def test_the_date_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "today_utc", lambda: "2031-01-01")
+    assert build.fit_paper_model("gpu").header.date == "2031-01-01"
+
+
+def test_files_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "tables"
+    write = build.write_model
+    monkeypatch.setattr(build, "write_model", lambda model: write(model, folder))
+    assert main(["--target", "gpu", "--write"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"latency.published: {tmp_path / 'file'}") and err.count("\n") == 1
+
+
 def test_an_unknown_target_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["--target", "tpu"])
-    assert "invalid choice: 'tpu'" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "invalid choice: 'tpu'" in err and err.count("\n") == 1
 
 
 def test_help_loads_no_numerics(root: Path) -> None:
