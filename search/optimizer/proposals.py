@@ -1,7 +1,7 @@
 """New architectures from old ones, and which of them is worth a trial.
 
-Costs and the closed-form score of thousands of architectures take milliseconds, a trial on disk
-takes longer and a trained one minutes: so each trial is the best of many children, by numpy alone.
+Costs and score of thousands of architectures take milliseconds; storing a trial takes longer and
+training a network minutes. So each trial is the best of many children.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ Choices = NDArray[np.integer]
 def children(
     parents: Choices, sizes: NDArray[np.int64], n: int, rng: np.random.Generator
 ) -> Choices:
-    """n children of `parents` int [p, axes], int64 [n, axes]; random rows without parents.
+    """n children of `parents` int [p, axes], int64 [n, axes]; random rows if p = 0.
 
-    Each child takes every axis from one of two parents, then changes one or two axes on average:
-    half of the changes are steps to a near choice (widths are ordered), half a fresh draw. One
-    child in eight is fresh altogether.
+    Each child takes every axis from one of two parents, then changes 1.5 axes on average: half of
+    the changes are steps to a near choice (widths are ordered), half are random. One child in
+    eight is a random row.
+
+    Args:
+        sizes: the number of choices of each axis, [axes].
     """
     axes = len(sizes)
     fresh = rng.integers(0, sizes, size=(n, axes))
@@ -45,11 +48,17 @@ def pick(
     allowed: NDArray[np.bool_],
     direction: float,
 ) -> int:
-    """The row that serves `direction` best (0: latency alone, 1: score alone).
+    """The best row for `direction` (0: only latency counts, 1: only score).
 
-    Among feasible rows the least augmented Tchebycheff distance to the best score and latency
-    (Knowles, "ParEGO", IEEE TEVC 2006, section II); if none is feasible, the least total
-    violation. Rows that are not `allowed` count for the ranges only.
+    Among feasible rows the one with the least augmented Tchebycheff distance to the best score
+    and latency (Knowles, "ParEGO", IEEE TEVC 2006, section II); if no row is feasible, the one
+    with the least total violation. Rows that are not `allowed` only widen the ranges.
+
+    Args:
+        score: float64 [n].
+        latency: seconds, float64 [n].
+        violations: float64 [n, constraints], feasible when <= 0.
+        allowed: bool [n], the rows that may be picked.
 
     Raises:
         ValueError: no row is allowed.

@@ -18,7 +18,7 @@ from space.common.errors import ExhaustedError
 POPULATION = 48
 CHILDREN = 512
 ROUNDS = 3
-ENUMERATED = 4096  # a space this small is looked through, not sampled
+ENUMERATED = 4096  # a space of at most this many architectures is enumerated, not sampled
 
 
 def distributions(problem: Problem) -> dict[str, BaseDistribution]:
@@ -29,9 +29,12 @@ def distributions(problem: Problem) -> dict[str, BaseDistribution]:
 class PrescreenedNSGAII(NSGAIISampler):
     """NSGA-II whose every trial is the best of many children by costs and closed-form score.
 
-    Optuna keeps generations and chooses parents; a child is drawn for a random direction between
-    latency and score, and never twice. The numbers drawn depend on the seed and the trial's
-    number alone, so a resumed study goes on as if it had not stopped.
+    Optuna forms generations and selects parents; each trial takes the best child for a random
+    direction between latency and score, and no child twice. The random numbers depend only on the
+    seed and the trial's number, so a resumed study continues as if it had never stopped.
+
+    Args:
+        seen: genes that no trial may repeat, as bytes; the study adds to it.
     """
 
     def __init__(self, problem: Problem, seed: int, seen: set[bytes]) -> None:
@@ -55,8 +58,8 @@ class PrescreenedNSGAII(NSGAIISampler):
         parents = np.array([[t.params[name] for name in names] for t in elite], dtype=np.int64)
         parents = parents.reshape(-1, len(names))
         rng = np.random.default_rng([self._seed, trial.number])
-        # Twice as many trials near the best score as near the least latency: budgets are upper
-        # limits, and people want what they allow.
+        # The square root draws directions near the score more often than those near latency:
+        # budgets are upper limits, and people want networks that use them up.
         direction = float(np.sqrt(rng.random()))
         row = self._propose(parents, direction, rng)
         return dict(zip(names, (int(value) for value in row), strict=True))
@@ -64,8 +67,11 @@ class PrescreenedNSGAII(NSGAIISampler):
     def _propose(self, parents: Choices, direction: float, rng: np.random.Generator) -> Choices:
         """The best unseen row for `direction`, int64 [axes].
 
-        Children of the elite first, then of the best of those, and so on: each round starts a
-        step nearer to the front.
+        The first round takes children of `parents`, each later one children of the best row so
+        far: every round starts nearer to the front.
+
+        Raises:
+            ExhaustedError: every row has been tried.
         """
         sizes = self._problem.axes.sizes
         if np.prod(sizes.astype(float)) <= ENUMERATED:
@@ -81,13 +87,21 @@ class PrescreenedNSGAII(NSGAIISampler):
         genes = self._problem.axes.genes(rows)
         fresh = np.array([row.tobytes() not in self._seen for row in genes])
         if not fresh.any():
-            raise ExhaustedError
+            raise ExhaustedError("every architecture of the space has been tried")
         found = self._problem.evaluate_unchecked(genes)
         index = pick(found.score, found.costs.latency_s, found.violations, fresh, direction)
         return rows[index]
 
 
 def make_sampler(name: str, problem: Problem, seed: int, seen: set[bytes]) -> BaseSampler:
+    """A sampler by its name, of `SAMPLERS`.
+
+    Args:
+        seen: genes that the prescreened sampler must not repeat, as bytes.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if name == "prescreened":
         return PrescreenedNSGAII(problem, seed, seen)
     if name == "nsga2":

@@ -1,3 +1,3 @@
-"""The samplers' names, where no Optuna is loaded; `search.optimizer.study` makes them."""
+"""The samplers' names, for command lines: this module loads no Optuna."""
 
 SAMPLERS = ("prescreened", "nsga2", "tpe", "random")

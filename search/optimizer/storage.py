@@ -1,4 +1,4 @@
-"""The study on disk: an SQLite file that any Optuna tool opens, and no other file harmed."""
+"""The study on disk: an SQLite file that any Optuna tool opens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STUDY = "g4nas"
 def _connect(path: Path) -> Callable[[], sqlite3.Connection]:
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(path, check_same_thread=False)
-        # A killed process loses nothing; only a power cut may lose the last trials, whole.
+        # A killed process loses no trial; a power cut may lose the last ones, never half of one.
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         return connection
@@ -27,9 +27,13 @@ def _connect(path: Path) -> Callable[[], sqlite3.Connection]:
 
 
 def open_study(path: Path) -> optuna.Study:
-    """The study in a file, made if there is none; ValueError if the file holds anything else."""
+    """The study in a file, created if the file is absent or empty.
+
+    Raises:
+        ValueError: the file holds anything else; it is left unchanged.
+    """
     try:
-        _check_ours(path)
+        _check_study(path)
         storage = optuna.storages.RDBStorage(
             f"sqlite:///{path}", engine_kwargs={"creator": _connect(path)}
         )
@@ -42,11 +46,11 @@ def open_study(path: Path) -> optuna.Study:
     except (DatabaseError, sqlite3.DatabaseError, RuntimeError) as error:
         raise ValueError(
             f"{path} must be a study this program can open and write; got: {_reason(error)}. "
-            "Choose another --out"
+            "Use another --out"
         ) from None
 
 
-def _check_ours(path: Path) -> None:
+def _check_study(path: Path) -> None:
     """RuntimeError if `path` holds anything but a study of this program; writes nothing."""
     if not path.exists() or not path.stat().st_size:
         return
@@ -62,31 +66,38 @@ def _check_ours(path: Path) -> None:
         (identities,) = connection.execute(
             "SELECT COUNT(*) FROM study_user_attributes WHERE key = 'identity'"
         ).fetchone()
-    # Killed before its first trial, a study of ours may lack all of it.
+    # A study of this program that was killed before its first trial may lack all of it.
     if set(studies) - {STUDY} or (trials and not identities):
         raise RuntimeError(f"studies of another program ({', '.join(studies)})")
 
 
 def finished_trials(disk: optuna.Study, path: Path) -> list[FrozenTrial]:
-    """The finished trials in order; ValueError if the file is damaged."""
+    """The finished trials in order.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
     try:
         return disk.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     except (DatabaseError, StorageInternalError) as error:
-        raise ValueError(f"{path} is damaged: {_reason(error)}. Choose another --out") from None
+        raise ValueError(f"{path} is damaged: {_reason(error)}. Use another --out") from None
 
 
 def store(disk: optuna.Study, trial: FrozenTrial) -> None:
-    """Add a finished trial, whole or not at all; OSError if it cannot be written."""
+    """Add a finished trial in one transaction.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     try:
         disk.add_trial(trial)
     except (DatabaseError, StorageInternalError) as error:
         raise OSError(
-            f"trial {trial.number} cannot be written: {_reason(error)}. The trials before it are "
-            "kept"
+            f"trial {trial.number} cannot be written: {_reason(error)}. Earlier trials are stored"
         ) from None
 
 
 def _reason(error: BaseException) -> str:
-    """What the database said, without what SQLAlchemy and Optuna wrap around it."""
+    """The database's message, without what SQLAlchemy and Optuna wrap around it."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     return str(getattr(cause, "orig", cause)).splitlines()[0]

@@ -1,5 +1,4 @@
-"""The bridge to Optuna: samplers, trials and constraints (`search.optimizer.storage`: the study on
-disk).
+"""The bridge to Optuna: a search is a study whose finished trials are on disk.
 
 The live study is in memory, where asking takes a millisecond. Each finished trial is copied to
 SQLite in one transaction before the next one starts: Optuna's own writes of every parameter and
@@ -28,17 +27,27 @@ from space.common.errors import ExhaustedError
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def _continued(seed: int, trials: int, sampler: str) -> int:
-    """The seed of Optuna's own samplers after `trials` trials: with the first seed they would draw
-    the first numbers again. Ours draws by trial number."""
-    if not trials or sampler == "prescreened":
-        return seed
-    return int(np.random.SeedSequence([seed, trials]).generate_state(1)[0])
-
-
 @dataclass
 class Study:
-    """A search in progress. Open with `Study.open`; `run` adds trials."""
+    """A search in progress. `Study.open` makes or resumes one; `run` adds trials.
+
+    Args:
+        live, disk: Optuna's study in memory, and the one in a file or None.
+        seen: the genes of every trial, as bytes.
+        evaluations: one row each, a trial each, in order.
+        duplicates: the number of trials whose genes an earlier trial had.
+
+    Example:
+        >>> from latency.table.load import load_table
+        >>> from search.problem.budget import parse_budgets
+        >>> from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+        >>> problem = Problem(ShuffleNetV2Space(), load_table("arm"), parse_budgets(["146M"]))
+        >>> study = Study.open(problem, seed=0)
+        >>> list(study.run(3))
+        [1, 2, 3]
+        >>> study.evaluated().score.shape
+        (3,)
+    """
 
     problem: Problem
     seed: int
@@ -61,61 +70,66 @@ class Study:
         """A new study, or the one at `path` with its finished trials.
 
         Raises:
-            ValueError: the file is no study, or holds a study of something else; says of what.
+            ValueError: an unknown sampler; the file is no study, or a study with other settings,
+                and the message says which; or a stored trial no longer has its stored values.
         """
         seen: set[bytes] = set()
-        disk = None if path is None else open_study(path)
-        trials = [] if disk is None or path is None else finished_trials(disk, path)
-        live = optuna.create_study(
-            directions=["maximize", "minimize"],
-            sampler=make_sampler(sampler, problem, _continued(seed, len(trials), sampler), seen),
-        )
+        disk, trials = None, []
+        if path is not None:
+            disk = open_study(path)
+            trials = finished_trials(disk, path)
+        own = make_sampler(sampler, problem, _resumed_seed(seed, len(trials), sampler), seen)
+        live = optuna.create_study(directions=["maximize", "minimize"], sampler=own)
         study = cls(problem, seed, sampler, live, disk, seen)
         if disk is not None:
-            study._match(path)
+            study._check_identity(disk, path)
         for trial in trials:
             live.add_trial(trial)
-            study._recall(trial, path)
+            study._restore(trial, path)
         return study
 
-    def _recall(self, trial: FrozenTrial, path: Path | None) -> None:
-        """Evaluate a stored trial again; ValueError if it is not what was stored."""
+    def _check_identity(self, disk: optuna.Study, path: Path | None) -> None:
+        """Store what identifies this study, or compare it with what is stored."""
+        identity = {**self.problem.identity, "seed": self.seed, "sampler": self.sampler}
+        expected = json.loads(json.dumps(identity))
+        stored = disk.user_attrs.get("identity")
+        if stored is None:
+            disk.set_user_attr("identity", expected)
+            return
+        differences = "; ".join(
+            f"{name}: stored {stored.get(name)}, requested {value}"
+            for name, value in expected.items()
+            if value != stored.get(name)
+        )
+        if differences:
+            raise ValueError(
+                f"{path} was created with other settings ({differences}). Use another --out"
+            )
+
+    def _restore(self, trial: FrozenTrial, path: Path | None) -> None:
+        """Evaluate a stored trial; ValueError if its values differ from the stored ones."""
         try:
-            found = self._note(self._genes(trial.params))
+            found = self._evaluate(self._genes(trial.params))
             values = [found.score[0], found.costs.latency_s[0]]
             same = np.allclose(trial.values, values, rtol=1e-9, atol=0)
         except (KeyError, TypeError, ValueError, IndexError):
             same = False
         if not same:
             raise ValueError(
-                f"{path}: trial {trial.number} is no longer what the space and the table of "
-                f"{self.problem.table.header.target} give. Choose another --out"
-            )
-
-    def _match(self, path: Path | None) -> None:
-        assert self.disk is not None
-        mine = {**self.problem.identity, "seed": self.seed, "sampler": self.sampler}
-        mine = json.loads(json.dumps(mine))
-        theirs = self.disk.user_attrs.get("identity")
-        if theirs is None:
-            self.disk.set_user_attr("identity", mine)
-            return
-        other = [name for name in mine if mine[name] != theirs.get(name)]
-        if other:
-            told = "; ".join(f"{n}: {theirs.get(n)} there, {mine[n]} asked for" for n in other)
-            raise ValueError(
-                f"{path} holds a study of something else ({told}). Choose another --out"
+                f"{path}: trial {trial.number} has other values under the present space and "
+                f"table of {self.problem.table.header.target}. Use another --out"
             )
 
     @property
     def trials(self) -> int:
+        """The number of finished trials."""
         return len(self.evaluations)
 
     def _genes(self, params: dict[str, int]) -> Genes:
         row = [params[axis.name] for axis in self.problem.axes.axes]
         return self.problem.axes.genes(np.array([row]))
 
-    def _note(self, genes: Genes) -> Evaluation:
+    def _evaluate(self, genes: Genes) -> Evaluation:
         found = self.problem.evaluate(genes)
         self.duplicates += genes.tobytes() in self.seen
         self.seen.add(genes.tobytes())
@@ -123,20 +137,23 @@ class Study:
         return found
 
     def run(self, trials: int) -> Iterator[int]:
-        """Run until there are `trials` trials, yielding their number after each is on disk.
+        """Run until `trials` trials are finished; yields their number after each is on disk.
 
         Stops early when every architecture of the space has been tried.
+
+        Raises:
+            OSError: a trial cannot be written.
         """
-        given = distributions(self.problem)
+        space = distributions(self.problem)
         while self.trials < trials:
             if self.trials and self.problem.axes.sizes.max() == 1:
                 return  # one architecture: Optuna asks no sampler
             try:
-                trial = self.live.ask(given)
+                trial = self.live.ask(space)
             except ExhaustedError:
                 return
             genes = self._genes(trial.params)
-            found = self._note(genes)
+            found = self._evaluate(genes)
             for (name, _), value in zip(
                 self.problem.constraints, found.violations[0], strict=True
             ):
@@ -150,7 +167,34 @@ class Study:
             yield self.trials
 
     def evaluated(self) -> Evaluation:
-        """All trials as one evaluation; ValueError if there is none."""
+        """All trials as one evaluation, in order.
+
+        Raises:
+            ValueError: no trial has finished.
+        """
         if not self.evaluations:
             raise ValueError("at least one trial must have finished; got none")
         return stack(self.evaluations)
+
+
+def run_study(
+    problem: Problem,
+    trials: int,
+    *,
+    seed: int = 0,
+    sampler: str = "prescreened",
+    path: Path | None = None,
+) -> Study:
+    """Open a study, run it until it has `trials` trials, and return it; raises as `Study.open`."""
+    study = Study.open(problem, seed=seed, sampler=sampler, path=path)
+    for _ in study.run(trials):
+        pass
+    return study
+
+
+def _resumed_seed(seed: int, trials: int, sampler: str) -> int:
+    """The seed of Optuna's own samplers after `trials` trials: the first seed would repeat the
+    first proposals. The prescreened sampler seeds by trial number."""
+    if not trials or sampler == "prescreened":
+        return seed
+    return int(np.random.SeedSequence([seed, trials]).generate_state(1)[0])
