@@ -15,9 +15,9 @@ from latency.table.load import load_table
 from latency.table.op_model import OpCostModel
 from space.network.network import Network
 from space.zoo import catalog as zoo
-from space.zoo import catalog as zoo_registry
+from space.zoo import entry as zoo_entry
 from space.zoo import report
-from space.zoo.entry import Entry, register
+from space.zoo.entry import PublishedNetwork, register
 from space.zoo.families import PAPER_NETWORKS, shufflenet_v2
 
 # FLOPs (multiply-adds) and parameters. tests/space/zoo/test_torch.py has torch count them too.
@@ -194,14 +194,14 @@ def test_a_name_is_registered_once() -> None:
 
 
 def test_a_decorated_function_is_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo_registry, "_ENTRIES", dict(zoo.published_networks()))
+    monkeypatch.setattr(zoo_entry, "REGISTERED", zoo.published_networks())
 
     @register("a test", flops=41, params=1.4, top1_error=39.7, source="here", size=(96, 64))
     def made(height: int, width: int) -> Network:
         return shufflenet_v2("0.5", height, width)
 
     assert made(32, 32).input_shape == (3, 32, 32)
-    entry = zoo_registry.published_network("a test")
+    entry = zoo.published_network("a test")
     assert entry.network().input_shape == (3, 96, 64)
     assert (entry.published_flops, entry.published_params) == (41_000_000, 1_400_000)
     assert "a test" not in GOLDEN
@@ -272,8 +272,8 @@ def test_table_and_the_documentation(root: Path) -> None:
         "144.9",
         "146",
     ]
-    text = (root / "docs" / "zoo.md").read_text(encoding="utf-8")
-    assert done.stdout.strip() in text, "docs/zoo.md must show what the command prints"
+    text = (root / "docs" / "reference" / "zoo.md").read_text(encoding="utf-8")
+    assert done.stdout.strip() in text, "docs/reference/zoo.md must show what the command prints"
 
 
 def test_help_is_quick_and_wrong_usage_is_one(root: Path) -> None:
@@ -295,7 +295,7 @@ def test_help_is_quick_and_wrong_usage_is_one(root: Path) -> None:
 
 def test_entries_are_frozen_and_complete() -> None:
     for entry in zoo.published_networks().values():
-        assert isinstance(entry, Entry)
+        assert isinstance(entry, PublishedNetwork)
         assert entry.source
         with pytest.raises(AttributeError, match="cannot assign to field 'note'"):
             entry.note = ""  # type: ignore[misc]
