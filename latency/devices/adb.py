@@ -17,7 +17,7 @@ from shutil import which
 from typing import Any
 
 from latency.devices.android import PushedPython, debian_python
-from latency.devices.archive import worker_archive
+from latency.devices.archive import server_archive
 from latency.devices.session import Say
 from latency.devices.transport import Stream
 from space.common.errors import DroppedError
@@ -58,7 +58,7 @@ class AdbTransport:
             self.shell(device, f"mkdir -p {FOLDER}")
             if not self._python:
                 self._python = self._find_python(device)
-            name, data = worker_archive()
+            name, data = server_archive()
             path = f"{FOLDER}/{name}"
             if self.shell(device, f"wc -c < {path} 2>/dev/null").strip() != str(len(data)):
                 self._push(device, data, path)

@@ -14,7 +14,7 @@ DATE = (1980, 1, 1, 0, 0, 0)  # the same bytes at any time
 
 
 @cache
-def worker_archive() -> tuple[str, bytes]:
+def server_archive() -> tuple[str, bytes]:
     """(file name, content); the name changes with the content."""
     paths = sorted(path for path in FOLDER.rglob("*.py"))
     files = {

@@ -29,7 +29,7 @@ class LocalSession:
         self.threads, self.dtype = engine.threads, engine.dtype
         self.chip = machine.chip()
         self.host = machine.host_id()
-        self.facts = machine.facts()
+        self.facts = machine.host_info()
         if hasattr(engine, "facts"):
             self.facts["accelerator"] = engine.facts()
             self.chip = self.facts["accelerator"]["name"]

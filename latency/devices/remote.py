@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from latency.devices.session import Say, Steady, Timed, of_each
+from latency.devices.session import (Say, Steady, Timed, of_each)
 from latency.devices.transport import Stream, Transport
 from latency.engines.base import Engine, FileEngine, Model
 from latency.ondevice.server import PROTOCOL, model_digest

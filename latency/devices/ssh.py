@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from latency.devices.archive import worker_archive
+from latency.devices.archive import server_archive
 from latency.devices.transport import FOLDER, Stream, ended
 from space.common.errors import DroppedError
 
@@ -137,7 +137,7 @@ class SshTransport:
 
     async def _push(self) -> str:
         """The worker is in FOLDER there; its path."""
-        name, data = worker_archive()
+        name, data = server_archive()
         path = f"{FOLDER}/{name}"
         async with self._connection.start_sftp_client() as sftp:
             if await sftp.exists(path) and await sftp.getsize(path) == len(data):

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from latency.devices.archive import worker_archive
+from latency.devices.archive import server_archive
 from space.common.errors import DroppedError
 
 FOLDER = ".cache/g4nas"  # on the device, in the home folder
@@ -146,7 +146,7 @@ class ProcessTransport:
         self.where, self.emulation = where, emulation
 
     def start(self) -> ProcessStream:
-        name, data = worker_archive()
+        name, data = server_archive()
         path = self._folder / name
         if not path.exists():
             self._folder.mkdir(parents=True, exist_ok=True)

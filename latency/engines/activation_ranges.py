@@ -1,16 +1,13 @@
-"""What values a model's activations take: the scales that int8 models need.
+"""The ranges of a model's activations: int8 models take their scales from them.
 
 ONNX Runtime runs the float32 model on seeded random images, the same kind that latencies are
-measured with. The scales decide what an int8 model answers, not how long it takes.
+measured with. The scales decide the outputs of an int8 model, not its latency.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
-
-from latency.engines.lowering import Array, Weights
-from space.graph.op import Op
 
 SEED = 1  # measured inputs have seed 0
 
@@ -37,15 +34,3 @@ def value_ranges(model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
     arrays = [images, *session.run(names, {"input": images})]
     pairs = zip(["input", *names], arrays, strict=True)
     return {name: (float(array.min()), float(array.max())) for name, array in pairs}
-
-
-def remembered(weights: Weights) -> Weights:
-    """The same weights each time an op is asked for."""
-    known: dict[tuple[int, int], tuple[Array, Array]] = {}
-
-    def recall(block: int, step: int, op: Op) -> tuple[Array, Array]:
-        if (block, step) not in known:
-            known[block, step] = weights(block, step, op)
-        return known[block, step]
-
-    return recall

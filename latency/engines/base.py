@@ -15,7 +15,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
-from latency.engines.lowering import Weights
+from latency.engines.lowering import input_shape
+from latency.engines.weights import Weights
 from space.network.block import Block
 
 
@@ -65,11 +66,6 @@ class Model:
     shape: tuple[int, ...]
 
 
-def input_shape(blocks: Sequence[Block], batch: int) -> tuple[int, ...]:
-    """Shape [n, c, h, w] of what a chain reads."""
-    return (batch, blocks[0].c_in, blocks[0].height, blocks[0].width)
-
-
 class FileEngine(ABC):
     """An engine whose models are files. `write` needs nothing that runs them; all else opens the
     runner on this machine."""
@@ -81,10 +77,16 @@ class FileEngine(ABC):
         self.threads, self.dtype = threads, dtype
 
     @abstractmethod
+    def files(
+        self, blocks: Sequence[Block], batch: int, weights: Weights | None
+    ) -> Mapping[str, bytes]:
+        """The chain as one model: file name -> content. `weights` None: random ones."""
+
     def write(
         self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
     ) -> Model:
         """The chain as one model; with random weights if None are given."""
+        return Model(self.files(blocks, batch, weights), input_shape(blocks, batch))
 
     @cached_property
     def runner(self) -> Any:

@@ -1,90 +1,73 @@
-"""What the writers of models share: weights of ops, and slices that cut a value up whole."""
+"""What the three writers of models share: the input's shape and the walk over a block."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TypeVar
 
 from space.graph.builder import Step
 from space.graph.op import Op
+from space.network.block import Block
 
-Array: TypeAlias = NDArray[np.float32]
-POOL = 2**21  # random numbers that weights are cut from, float32
-# (index of the block, index of the step, op) -> weight [c_out, c_in / groups, k, k] (linear:
-# [c_out, c_in]; batch norm: scale [c_out]) and bias [c_out]
-Weights: TypeAlias = Callable[[int, int, Op], tuple[Array, Array]]
+B = TypeVar("B", int, str, int | str)  # a number of images, or a name for it
+V = TypeVar("V")  # how a writer names a value: a string, a number
 
 
-def random_weights(seed: int = 0) -> Weights:
-    """Seeded weights scaled so that activations neither vanish nor overflow: cuts of one row of
-    normal numbers, since to draw each anew takes longer than to load a model of them."""
-    rng, pool = np.random.default_rng(seed), _normal(seed)
+def input_shape(blocks: Sequence[Block], batch: B) -> tuple[B | int, int, int, int]:
+    """Shape [batch, c, h, w] of the input of a chain.
 
-    def cut(*shape: int) -> Array:
-        count = int(np.prod(shape))
-        if count > POOL // 2:
-            return rng.standard_normal(shape, dtype=np.float32)
-        start = int(rng.integers(POOL - count))
-        return pool[start : start + count].reshape(shape)
-
-    def weights(block: int, step: int, op: Op) -> tuple[Array, Array]:
-        shape = weight_shape(op)
-        scale = np.sqrt(2 / np.prod(shape[1:]))
-        return cut(*shape) * np.float32(scale), cut(shape[0]) * np.float32(0.01)
-
-    return weights
+    Raises:
+        ValueError: no blocks.
+    """
+    if not blocks:
+        raise ValueError("a model needs at least one block; got none")
+    return (batch, blocks[0].c_in, blocks[0].height, blocks[0].width)
 
 
-@cache
-def _normal(seed: int) -> Array:
-    return np.random.default_rng((seed, POOL)).standard_normal(POOL, dtype=np.float32)
+def walk_block(
+    block: Block,
+    value: V,
+    *,
+    write_op: Callable[[int, Op, list[V]], V],
+    write_split: Callable[[tuple[int, ...], V], Sequence[V] | None],
+) -> V:
+    """Write a block that reads `value`, step by step; return its output.
+
+    Args:
+        write_op: (index of the step, op, inputs) -> output.
+        write_split: (indices of slices that together cut a value into parts, that value) -> one
+            output per slice, or None to write each slice as an op.
+    """
+    steps = block.steps
+    values: dict[int, V] = {0: value}
+    for index, step in enumerate(steps):
+        if index + 1 in values:
+            continue
+        inputs = [values[source] for source in step.inputs]
+        slices = full_split(steps, index)
+        parts = write_split(slices, inputs[0]) if slices else None
+        if parts is None:
+            values[index + 1] = write_op(index, step.op, inputs)
+        else:
+            values |= {i + 1: part for i, part in zip(slices, parts, strict=True)}
+    return values[len(steps)]
 
 
-def weight_shape(op: Op) -> tuple[int, ...]:
-    """Shape of the weight of a convolution, linear or batch norm op."""
-    if op.kind == "batchnorm":
-        return (int(op.c_out),)
-    if op.kind == "linear":
-        return int(op.c_out), int(op.c_in)
-    return int(op.c_out), int(op.c_in) // conv_groups(op), int(op.kernel), int(op.kernel)
-
-
-def conv_groups(op: Op) -> int:
-    """Groups of a convolution; a depthwise one has as many as channels."""
-    return int(op.c_in if op.kind == "dwconv" else op.groups)
-
-
-def checked_weights(weights: Weights, block: int, step: int, op: Op) -> tuple[Array, Array]:
-    """What `weights` gives for an op, contiguous float32; ValueError if its shapes are wrong."""
-    weight, bias = weights(block, step, op)
-    if weight.shape != weight_shape(op) or bias.shape != (op.c_out,):
-        raise ValueError(
-            f"weight and bias of {op} must have shapes {weight_shape(op)} and ({op.c_out},); "
-            f"got {weight.shape} and {bias.shape}"
-        )
-    return (
-        np.ascontiguousarray(weight, dtype=np.float32),
-        np.ascontiguousarray(bias, dtype=np.float32),
-    )
-
-
-def slices_of_one(steps: Sequence[Step], index: int) -> tuple[int, ...]:
-    """The slice at `index` and the later ones of the same value, in the order of their channels,
-    if together they give each channel once; empty if they do not."""
+def full_split(steps: Sequence[Step], index: int) -> tuple[int, ...]:
+    """The slice at `index` and the later slices of the same value, in the order of their channels,
+    if they cover each channel exactly once; empty if they do not, or if it is no slice."""
+    if steps[index].op.kind != "slice":
+        return ()
     source = steps[index].inputs
-    twins = [
-        j
-        for j, step in enumerate(steps)
-        if j >= index and step.op.kind == "slice" and step.inputs == source
+    found = [
+        i
+        for i, step in enumerate(steps)
+        if i >= index and step.op.kind == "slice" and step.inputs == source
     ]
-    twins.sort(key=lambda j: int(steps[j].op.start))
+    found.sort(key=lambda i: int(steps[i].op.start))
     end = 0
-    for j in twins:
-        if steps[j].op.start != end:
+    for i in found:
+        if steps[i].op.start != end:
             return ()
-        end += int(steps[j].op.c_out)
-    return tuple(twins) if end == steps[index].op.c_in else ()
+        end += int(steps[i].op.c_out)
+    return tuple(found) if end == steps[index].op.c_in else ()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from latency.engines.base import FileEngine, Model, input_shape
-from latency.engines.lowering import Weights
+from latency.engines.base import FileEngine
+from latency.engines.weights import Weights
 from space.graph.op import Op
 from space.network.block import Block
 
@@ -33,11 +33,11 @@ def block_s(block: Block) -> float:
 class NullEngine(FileEngine):
     name = "null"
 
-    def write(
-        self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
-    ) -> Model:
+    def files(
+        self, blocks: Sequence[Block], batch: int, weights: Weights | None
+    ) -> dict[str, bytes]:
         model = {"start_s": RUN_S, "work_s": batch * sum(block_s(block) for block in blocks)}
-        return Model({"model.json": json.dumps(model).encode()}, input_shape(blocks, batch))
+        return {"model.json": json.dumps(model).encode()}
 
 
 def open_engine(threads: int, dtype: str) -> NullEngine:

@@ -227,7 +227,7 @@ def _battery() -> dict[str, Any]:
     return {}
 
 
-def facts() -> dict[str, Any]:
+def host_info() -> dict[str, Any]:
     """What a table's header says about this machine; unreadable facts are left out."""
     info = _first()
     flags = info.get("flags", info.get("Features", "")).split()

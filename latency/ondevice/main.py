@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from latency.ondevice.server import Worker
+from latency.ondevice.server import Server
 
 SILENCE_S = 60.0
 MAX_LINE = 2**20
@@ -66,7 +66,7 @@ def main(folder_name: str) -> None:
     tempfile.tempdir = temporary
     reader = Reader(0, leave, float(os.environ.get("G4NAS_SILENCE_S", SILENCE_S)))
     reader.start()
-    worker = Worker(folder, say)
+    worker = Server(folder, say)
     say(worker.hello())
     while True:
         message = reader.messages.get()

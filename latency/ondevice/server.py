@@ -45,7 +45,7 @@ class RefusedError(Exception):
         self.kind = kind
 
 
-class Worker:
+class Server:
     """Does what messages ask, one after the other; `say` writes an answer."""
 
     def __init__(self, folder: Path, say: Callable[[dict[str, Any]], None]) -> None:
@@ -91,7 +91,7 @@ class Worker:
             "hello": PROTOCOL,
             "chip": machine.chip(),
             "host": machine.host_id(),
-            "facts": machine.facts(),
+            "facts": machine.host_info(),
             "state": machine.state(),
             "emulation": machine.emulation(),
             "python": platform.python_version(),
@@ -122,7 +122,7 @@ class Worker:
             raise RefusedError("missing", _line(error)) from error
         runner = self.runner
         opened = {"version": str(runner.version), "versions": dict(runner.versions)}
-        self.say({"opened": {**opened, "affinity": pinned, "facts": machine.facts()}})
+        self.say({"opened": {**opened, "affinity": pinned, "facts": machine.host_info()}})
 
     def _site(self, digest: str) -> Path:
         if not DIGEST.fullmatch(digest):

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from latency.engines.activation_ranges import remembered, value_ranges
-from latency.engines.lowering import Array, Weights, conv_groups
+from latency.engines.activation_ranges import value_ranges
 from latency.engines.ncnn.writer import (
     WEIGHTED,
     Layer,
@@ -25,6 +24,7 @@ from latency.engines.ncnn.writer import (
     param_text,
 )
 from latency.engines.onnx.writer import build_model as build_onnx
+from latency.engines.weights import Array, Weights, cached_weights, conv_groups, random_weights
 from space.network.block import Block
 
 INT8_TAG = (0x000D4B38).to_bytes(4, "little")  # in a .bin file: int8 weights follow
@@ -35,14 +35,14 @@ CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
 SCALES, PER_CHANNEL, PER_GROUP, GIVES_INT8 = 8, 2, 1, 100
 
 
-def build_model(blocks: Sequence[Block], *, weights: Weights) -> tuple[str, bytes]:
+def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> tuple[str, bytes]:
     """The chain `blocks` as a .param text and the bytes of a .bin file, quantised.
 
     Raises:
         ValueError: no blocks.
         MissingOpError: an op that ncnn has no layer for.
     """
-    weights = remembered(weights)
+    weights = cached_weights(weights or random_weights())
     layers = lower(blocks)
     scales = _input_scales(blocks, weights)
     readers = {name: layer for layer in layers for name in layer.inputs}

@@ -14,14 +14,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from latency.engines.lowering import (
-    Array,
-    Weights,
-    checked_weights,
-    conv_groups,
-    random_weights,
-    slices_of_one,
-)
+from latency.engines.lowering import input_shape, walk_block
+from latency.engines.weights import Array, Weights, checked_weights, conv_groups, random_weights
 from space.common.errors import MissingOpError
 from space.graph.op import Op
 from space.network.block import Block
@@ -83,11 +77,8 @@ def build_param(blocks: Sequence[Block]) -> str:
 
 def lower(blocks: Sequence[Block]) -> list[Layer]:
     """The layers of a chain, in an order in which they can run."""
-    if not blocks:
-        raise ValueError("a model needs at least one block; got none")
-    first = blocks[0]
-    size = {0: first.width, 1: first.height, 2: first.c_in}
-    layers = [Layer("Input", INPUT, [], [INPUT], dict(size))]
+    _, channels, height, width = input_shape(blocks, 1)
+    layers = [Layer("Input", INPUT, [], [INPUT], {0: width, 1: height, 2: channels})]
     value = INPUT
     for index, block in enumerate(blocks):
         value = _block(layers, index, block, value)
@@ -133,24 +124,22 @@ def _parameter(number: int, value: Value) -> str:
 
 
 def _block(layers: list[Layer], index: int, block: Block, value: str) -> str:
-    """Append the layers of a block that reads `value`; the name of what it gives."""
-    steps = block.steps
-    names = [value] + [f"b{index}s{i}" for i in range(len(steps))]
-    done: set[int] = set()
-    for i, step in enumerate(steps):
-        if i in done:
-            continue
-        inputs = [names[source] for source in step.inputs]
-        twins = slices_of_one(steps, i) if step.op.kind == "slice" else ()
-        if twins:
-            sizes = [int(steps[j].op.c_out) for j in twins[:-1]]
-            outputs = [names[j + 1] for j in twins]
-            params: dict[int, Value] = {0: (*sizes, REST), 1: 0}
-            layers.append(Layer("Slice", f"{names[i + 1]}_slice", inputs, outputs, params))
-            done |= set(twins)
-        else:
-            layers += _op(index, i, step.op, inputs, names[i + 1])
-    return names[-1]
+    """Append the layers of a block that reads `value`; the name of its output."""
+
+    def split(slices: tuple[int, ...], source: str) -> list[str]:
+        sizes = [int(block.steps[i].op.c_out) for i in slices[:-1]]
+        outputs = [f"b{index}s{i}" for i in slices]
+        params: dict[int, Value] = {0: (*sizes, REST), 1: 0}
+        name = f"b{index}s{min(slices)}_slice"
+        layers.append(Layer("Slice", name, [source], outputs, params))
+        return outputs
+
+    def write(step: int, op: Op, inputs: list[str]) -> str:
+        out = f"b{index}s{step}"
+        layers.extend(_op(index, step, op, inputs, out))
+        return out
+
+    return walk_block(block, value, write_op=write, write_split=split)
 
 
 def _op(block: int, step: int, op: Op, inputs: list[str], out: str) -> list[Layer]:

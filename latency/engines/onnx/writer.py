@@ -7,6 +7,7 @@ convolution has a weight and a bias.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from latency.engines.lowering import Weights, checked_weights, random_weights, slices_of_one
-from space.graph.builder import Step
+from latency.engines.lowering import input_shape, walk_block
+from latency.engines.weights import Weights, checked_weights, random_weights
 from space.graph.op import Op
 from space.network.block import Block
 
@@ -40,18 +41,16 @@ def build_model(
     Raises:
         ValueError: no blocks, or an op this writer does not know.
     """
-    if not blocks:
-        raise ValueError("a model needs at least one block; got none")
+    shape_in = input_shape(blocks, batch)
     writer = _Writer(weights or random_weights())
     value = "input"
     for index, block in enumerate(blocks):
         value = writer.block(index, block, value)
     writer.rename(value, "output")
-    first, last = blocks[0], blocks[-1].out_shape
-    shape_in = [batch, first.c_in, first.height, first.width]
-    shape_out: list[int | str] = [batch, *last]
-    if blocks[-1].ops[-1].kind == "linear":
-        shape_out = [batch, last[0]]
+    channels, *size = blocks[-1].out_shape
+    shape_out = (
+        [batch, channels] if blocks[-1].ops[-1].kind == "linear" else [batch, channels, *size]
+    )
     graph = helper.make_graph(
         writer.nodes,
         name,
@@ -98,34 +97,19 @@ class _Writer:
             node.input[:] = [new if name == old else name for name in node.input]
 
     def block(self, index: int, block: Block, value: str) -> str:
-        """Append one block that reads `value`; the name of what it gives."""
-        steps = block.steps
-        names = [value] + [f"b{index}s{i}" for i in range(len(steps))]
-        done: set[int] = set()
-        for i, step in enumerate(steps):
-            if i in done:
-                continue
-            inputs = [names[source] for source in step.inputs]
-            if step.op.kind == "slice":
-                done |= self._slices(steps, i, inputs[0], names)
-            else:
-                self._op(index, i, step.op, inputs, names[i + 1])
-        return names[-1]
+        """Append one block that reads `value`; the name of its output."""
 
-    def _slices(self, steps: Sequence[Step], i: int, value: str, names: list[str]) -> set[int]:
-        """Slices that share an input and cut it up whole become one Split."""
-        twins = slices_of_one(steps, i)
-        if twins:
-            sizes = self.ints(*(int(steps[j].op.c_out) for j in twins))
-            self.node("Split", [value, sizes], [names[j + 1] for j in twins], axis=1)
-            return set(twins)
-        op = steps[i].op
-        ends = (self.ints(int(op.start)), self.ints(int(op.start + op.c_out)), self.ints(1))
-        self.node("Slice", [value, *ends], [names[i + 1]])
-        return {i}
+        def split(slices: tuple[int, ...], source: str) -> list[str]:
+            sizes = self.ints(*(int(block.steps[i].op.c_out) for i in slices))
+            outputs = [f"b{index}s{i}" for i in slices]
+            self.node("Split", [source, sizes], outputs, axis=1)
+            return outputs
 
-    def _op(self, block: int, step: int, op: Op, inputs: list[str], out: str) -> None:
-        kind, kernel = op.kind, int(op.kernel)
+        return walk_block(block, value, write_op=partial(self._op, index), write_split=split)
+
+    def _op(self, block: int, step: int, op: Op, inputs: list[str]) -> str:
+        """Append the nodes of one op; the name of its output."""
+        kind, kernel, out = op.kind, int(op.kernel), f"b{block}s{step}"
         pad = (kernel - 1) // 2
         window = {
             "kernel_shape": [kernel, kernel],
@@ -155,6 +139,9 @@ class _Writer:
             self.node("Concat", inputs, [joined], axis=1)
             if op.groups > 1:
                 self._shuffle(op, joined, raw)
+        elif kind == "slice":
+            ends = (self.ints(int(op.start)), self.ints(int(op.start + op.c_out)), self.ints(1))
+            self.node("Slice", [*inputs, *ends], [raw])
         elif kind == "add":
             self.node("Add", inputs, [raw])
         elif kind == "mul":
@@ -176,6 +163,7 @@ class _Writer:
         elif op.act == "relu6":
             bounds = (self.shared("float", (v,), np.float32) for v in (0.0, 6.0))
             self.node("Clip", [raw, *bounds], [out])
+        return out
 
     def _weights(self, block: int, step: int, op: Op, out: str) -> tuple[str, str]:
         weight, bias = checked_weights(self.weights, block, step, op)

@@ -8,13 +8,14 @@ edge), a PAD stands before the op, as converters from PyTorch write it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
-from latency.engines.lowering import Weights, checked_weights, random_weights, slices_of_one
+from latency.engines.lowering import input_shape, walk_block
 from latency.engines.tflite.file import ACTIVATIONS, SAME, VALID, Graph
+from latency.engines.weights import Weights, checked_weights, random_weights
 from space.common.errors import MissingOpError
-from space.graph.builder import Step
 from space.graph.op import Op
 from space.network.block import Block
 
@@ -34,11 +35,9 @@ def build_model(
         ValueError: no blocks, or weights of another shape.
         MissingOpError: an op that this writer has no TensorFlow Lite form for.
     """
-    if not blocks:
-        raise ValueError("a model needs at least one block; got none")
+    n, channels, height, width = input_shape(blocks, batch)
     writer = _Writer(weights or random_weights())
-    first = blocks[0]
-    value = start = writer.graph.value("input", (batch, first.height, first.width, first.c_in))
+    value = start = writer.graph.value("input", (n, height, width, channels))
     for index, block in enumerate(blocks):
         value = writer.block(index, block, value)
     return writer.graph.to_bytes([start], [value])
@@ -59,38 +58,25 @@ class _Writer:
         return self.graph.add(kind, inputs, [out], **options)
 
     def block(self, index: int, block: Block, value: int) -> int:
-        """Append one block that reads `value`; what it gives."""
-        steps = block.steps
-        values = {0: value}
-        for i, step in enumerate(steps):
-            if i + 1 in values:
-                continue
-            inputs = [values[source] for source in step.inputs]
-            if step.op.kind == "slice":
-                self._slices(steps, i, inputs[0], values)
-            else:
-                values[i + 1] = self._op(index, i, step.op, inputs)
-        return values[len(steps)]
+        """Append one block that reads `value`; its output."""
 
-    def _slices(self, steps: Sequence[Step], i: int, value: int, values: dict[int, int]) -> None:
-        """Slices that cut a value into equal parts become one SPLIT: XNNPACK has no other."""
-        twins = slices_of_one(steps, i)
-        shape, sizes = self.shape(value), {int(steps[j].op.c_out) for j in twins}
-        if twins and len(sizes) == 1:
-            part = (*shape[:-1], *sizes)
-            outs = [self.graph.value(f"v{len(self.graph.tensors)}", part) for _ in twins]
-            axis = self.graph.ints(len(shape) - 1)
-            self.graph.add("SPLIT", [axis, value], outs, num_splits=len(twins))
-            values |= {j + 1: out for j, out in zip(twins, outs, strict=True)}
-        else:
-            op = steps[i].op
-            start = [0] * (len(shape) - 1) + [int(op.start)]
-            end = [*shape[:-1], int(op.start + op.c_out)]
-            bounds = [self.graph.ints(each) for each in (start, end, [1] * len(shape))]
-            part = (*shape[:-1], int(op.c_out))
-            values[i + 1] = self.add("STRIDED_SLICE", [value, *bounds], part)
+        def split(slices: tuple[int, ...], source: int) -> list[int] | None:
+            return self._split(source, [int(block.steps[i].op.c_out) for i in slices])
+
+        return walk_block(block, value, write_op=partial(self._op, index), write_split=split)
+
+    def _split(self, value: int, sizes: Sequence[int]) -> list[int] | None:
+        """One SPLIT into equal parts, the only one that XNNPACK has; None for other parts."""
+        if len(set(sizes)) > 1:
+            return None
+        shape = self.shape(value)
+        part = (*shape[:-1], sizes[0])
+        outputs = [self.graph.value(f"v{len(self.graph.tensors)}", part) for _ in sizes]
+        axis = self.graph.ints(len(shape) - 1)
+        self.graph.add("SPLIT", [axis, value], outputs, num_splits=len(sizes))
         if value in self._positive:
-            self._positive |= {values[j + 1] for j in twins or (i,)}
+            self._positive |= set(outputs)
+        return outputs
 
     def _op(self, block: int, step: int, op: Op, inputs: list[int]) -> int:
         kind, x = op.kind, inputs[0]
@@ -120,7 +106,7 @@ class _Writer:
             y = self.add("LOGISTIC", [y], self.shape(y))
         elif op.act and not fused:
             y = self.add(op.act.upper(), [y], self.shape(y))
-        kept = kind in ("maxpool", "avgpool", "globalpool", "shuffle", "concat", "add")
+        kept = kind in ("maxpool", "avgpool", "globalpool", "slice", "shuffle", "concat", "add")
         if op.act or kind == "relu" or (kept and self._positive >= set(inputs)):
             self._positive.add(y)
         return y
@@ -135,6 +121,12 @@ class _Writer:
         if op.kind == "concat":
             joined = self.add("CONCATENATION", inputs, shape, axis=3)
             return self._shuffle(joined, int(op.groups)) if op.groups > 1 else joined
+        if op.kind == "slice":
+            *front, _ = self.shape(inputs[0])
+            start = [0] * len(front) + [int(op.start)]
+            end = [*front, int(op.start + op.c_out)]
+            bounds = [self.graph.ints(each) for each in (start, end, [1] * len(start))]
+            return self.add("STRIDED_SLICE", [*inputs, *bounds], (*front, int(op.c_out)))
         raise MissingOpError(f"the TensorFlow Lite writer has no form for op kind {op.kind!r}")
 
     def _reshape(self, value: int, shape: tuple[int, ...]) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, fx, nn
 
-from latency.engines.lowering import Array, Weights, checked_weights, random_weights
+from latency.engines.lowering import input_shape
+from latency.engines.weights import Array, Weights, checked_weights, random_weights
 from space.network.block import Block
 from space.network.network import Network
 from space.network.torch_module import NetworkModule
@@ -27,8 +28,7 @@ def build_chain(blocks: Sequence[Block], weights: Weights | None = None) -> fx.G
     Raises:
         ValueError: no blocks, or weights of another shape.
     """
-    if not blocks:
-        raise ValueError("a model needs at least one block; got none")
+    input_shape(blocks, 1)
     given = weights or random_weights()
     with torch.device("meta"):  # nothing is allocated or drawn for weights that are replaced
         module = NetworkModule(Network("chain", tuple(blocks)))

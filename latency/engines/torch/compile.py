@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch._dynamo.exc import BackendCompilerFailed
 
-from latency.engines.lowering import Weights
 from latency.engines.torch.eager import EagerModel, TorchEngine
+from latency.engines.weights import Weights
 from space.network.block import Block
 
 # It warns of each CUDA build of torch that finds no GPU, which the CPU does not need.

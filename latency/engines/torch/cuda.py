@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latency.engines.base import input_shape
-from latency.engines.lowering import Weights
+from latency.engines.lowering import input_shape
 from latency.engines.torch.chain import build_chain, random_input
 from latency.engines.torch.cuda_facts import read_facts
+from latency.engines.weights import Weights
 from space.network.block import Block
 
 # dtype -> dtype of tensors, and how convolutions and products of float32 round their factors

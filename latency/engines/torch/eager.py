@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latency.engines.base import input_shape
-from latency.engines.lowering import Weights
+from latency.engines.lowering import input_shape
 from latency.engines.torch.chain import build_chain, random_input
+from latency.engines.weights import Weights
 from latency.ondevice.runners.eviction import Eviction
 from space.network.block import Block
 

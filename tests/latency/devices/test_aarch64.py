@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from latency import build
-from latency.devices.archive import has_runner, worker_archive
+from latency.devices.archive import has_runner, server_archive
 from latency.devices.local import LocalSession
 from latency.devices.remote import RemoteSession
 from latency.devices.sysroot import Sysroot, arm64_sysroot
@@ -83,7 +83,7 @@ def test_an_engine_runs_there(
 
 def test_every_sign_of_emulation_by_itself(sysroot: Sysroot, tmp_path: Path) -> None:
     """The name in /proc/cpuinfo is this sysroot's own; the others are what QEMU cannot hide."""
-    name, data = worker_archive()
+    name, data = server_archive()
     (tmp_path / name).write_bytes(data)
     (tmp_path / "signs.py").write_text(
         f"import json, sys; sys.path.insert(0, {str(tmp_path / name)!r})\n"

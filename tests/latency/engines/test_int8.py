@@ -14,8 +14,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from latency.engines.activation_ranges import remembered, value_ranges
-from latency.engines.lowering import random_weights
+from latency.engines.weights import cached_weights
+from latency.engines.activation_ranges import value_ranges
+from latency.engines.weights import random_weights
 from latency.engines.ncnn import int8 as ncnn_int8
 from latency.engines.onnx import writer as onnx_graph
 from latency.engines.onnx.int8 import quantised, scale_and_zero
@@ -67,7 +68,7 @@ def test_ranges_of_a_mean() -> None:
 
 
 def test_weights_are_asked_for_once() -> None:
-    again = remembered(random_weights(0))
+    again = cached_weights(random_weights(0))
     op = UNIT.ops[2]
     first, second, other = again(0, 2, op), again(0, 2, op), again(1, 2, op)
     assert first is second and not np.array_equal(first[0], other[0])

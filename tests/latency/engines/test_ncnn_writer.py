@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from latency.engines.lowering import random_weights
+from latency.engines.weights import random_weights
 from latency.engines.ncnn.writer import build_model, build_param, lower
 from space.common.errors import MissingOpError
 from space.graph.builder import GraphBuilder

@@ -5,7 +5,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from latency.engines.onnx.writer import build_model, random_weights
+from latency.engines.onnx.writer import build_model
+from latency.engines.weights import random_weights
 from space.network.block import Block
 from space.zoo.families import mobilenet_v2, shufflenet_v1, shufflenet_v2
 

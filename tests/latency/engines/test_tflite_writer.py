@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from latency.engines.lowering import random_weights
+from latency.engines.weights import random_weights
 from latency.engines.tflite import file as tflite_file
 from latency.engines.tflite.writer import build_model
 from space.common.errors import MissingOpError

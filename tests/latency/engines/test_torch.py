@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from latency.engines.lowering import random_weights
+from latency.engines.weights import random_weights
 from latency.engines.registry import get_engine
 from latency.engines.torch import compile as torch_compile
 from latency.engines.torch import cuda as torch_cuda

@@ -32,7 +32,7 @@ class TestChip:
     def test_cores_of_two_kinds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         processors(4 * arm("0xd05") + 2 * arm("0xd41"), monkeypatch)
         assert machine.chip() == "4 x Cortex-A55 + 2 x Cortex-A78"
-        assert machine.facts()["features"] == "asimd asimdhp"
+        assert machine.host_info()["features"] == "asimd asimdhp"
 
     def test_a_core_without_a_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
         processors(arm("0xd0b", implementer="0x51") + arm("0xfff"), monkeypatch)
@@ -45,7 +45,7 @@ class TestChip:
             monkeypatch,
         )
         assert machine.chip() == "AMD EPYC (family 25/1/1)"
-        assert machine.facts()["features"] == "avx2 fma"
+        assert machine.host_info()["features"] == "avx2 fma"
 
 
 class TestEmulation:

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from latency.devices.archive import FOLDER, worker_archive, zip_bytes
+from latency.devices.archive import FOLDER, server_archive, zip_bytes
 from latency.ondevice import main as worker_main
 from latency.ondevice import server as worker
 
@@ -50,7 +50,7 @@ class Client:
     """A worker's other end, byte by byte."""
 
     def __init__(self, folder: Path, **env: str) -> None:
-        name, data = worker_archive()
+        name, data = server_archive()
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             files = {name: archive.read(name) for name in archive.namelist()}
         path = folder / name
@@ -229,7 +229,7 @@ def test_ends_where_a_client_is_silent(start: Callable[..., Client]) -> None:
 
 def test_ends_with_a_socket_that_is_reset(tmp_path: Path) -> None:
     """adbd gives a worker a socket; one with unread answers is reset when its end is closed."""
-    name, data = worker_archive()
+    name, data = server_archive()
     (tmp_path / name).write_bytes(data)
     ours = socket.create_server(("127.0.0.1", 0))
     theirs = socket.create_connection(ours.getsockname())
@@ -290,13 +290,13 @@ def test_wheels_never_leave_their_folder(client: Client) -> None:
 class TestMemory:
     """Models, the least recently used of which are dropped."""
 
-    def made(self, budget: int) -> tuple[worker.Worker, list[dict[str, Any]]]:
+    def made(self, budget: int) -> tuple[worker.Server, list[dict[str, Any]]]:
         said: list[dict[str, Any]] = []
-        found = worker.Worker(Path(), said.append)
+        found = worker.Server(Path(), said.append)
         found.budget = budget
         return found, said
 
-    def put(self, found: worker.Worker, letter: bytes) -> str:
+    def put(self, found: worker.Server, letter: bytes) -> str:
         data = letter * 10
         digest = worker.model_digest({"m": data}, (1,))
         found.handle({"do": "model", "digest": digest, "files": [["m", 10]], "shape": [1],
@@ -321,7 +321,7 @@ class TestMemory:
 
 def test_a_full_device_takes_no_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[dict[str, Any]] = []
-    found = worker.Worker(tmp_path, said.append)
+    found = worker.Server(tmp_path, said.append)
     monkeypatch.setattr(found, "_free", lambda: 3 * 2**20)
     data = zip_bytes({"a.py": bytes(5 * 2**20)}, compress=True)
     found.handle({"do": "wheels", "digest": hashlib.sha256(data).hexdigest(), "data": data})
@@ -332,7 +332,7 @@ def test_a_full_device_takes_no_wheels(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    name, data = worker_archive()
+    name, data = server_archive()
     (tmp_path / name).write_bytes(data)
     (tmp_path / "file").write_text("")
     done = subprocess.run(
@@ -344,9 +344,9 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_the_archive_is_the_same_each_time_and_stands_alone(tmp_path: Path) -> None:
     """Only the standard library and what is pushed is imported at the top, in Python 3.9."""
-    name, data = worker_archive()
-    worker_archive.cache_clear()
-    assert worker_archive() == (name, data)
+    name, data = server_archive()
+    server_archive.cache_clear()
+    assert server_archive() == (name, data)
     pushed = set()
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = archive.namelist()
