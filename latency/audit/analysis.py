@@ -1,4 +1,4 @@
-"""The guidelines of a foreign model: per layer, unit and network, and how far beyond the limits.
+"""Which guidelines a foreign model breaks: per layer, unit and network, and by how much.
 
 Excess is the memory access beyond what a limit allows, in elements: the access of the 1x1
 convolutions beyond `limit` times its bound (G1), of the convolutions in groups beyond `limit`
@@ -16,22 +16,22 @@ import numpy as np
 
 from latency.audit.graph import Shape, Source
 from latency.audit.grouping import steps_of, units
-from latency.audit.lowering import Layer
-from latency.audit.price import Pricer, Seconds
+from latency.audit.load import read_model
+from latency.audit.lowering import Layer, lower
+from latency.audit.price import Pricer, Seconds, load_prices
+from space.common.errors import AuditError
 from space.cost import guidelines
 from space.cost.guidelines import NAMES, PAPER_LIMITS, Guidelines
 from space.graph.builder import Step
 
 
 @dataclass(frozen=True, slots=True)
-class _Steps:
-    steps: tuple[Step, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Numbers:
-    """What some ops are: `g2_all` is G2 over convolutions of every kernel, `g2` over 1x1 alone
-    (the paper's). `over`: value - limit of what is exceeded; `excess`: elements, by name."""
+    """G1-G4, FLOPs (multiply-adds), parameters and memory access (elements) of some ops.
+
+    `g2_all` is G2 over convolutions of every kernel; that of `values` is over 1x1 convolutions,
+    as in the paper. `over`: value - limit of each exceeded limit; `excess`: elements, by name.
+    """
 
     values: Guidelines
     g2_all: float
@@ -49,7 +49,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """A unit or a layer with its numbers, and seconds on the target if one was given."""
+    """A unit or a layer with its numbers, and seconds if the audit has a target."""
 
     name: str
     numbers: Numbers
@@ -59,7 +59,7 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Operators of one kind that the sums lack: how many and where."""
+    """Operators of one kind that the sums lack, and the names of their layers."""
 
     source: str
     missing: str
@@ -68,8 +68,13 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """All that is said about a model. `units` and `layers` are in the order they run."""
+    """The guidelines of a model; `units` and `layers` are in the order they run.
 
+    `rows` are the layers with a known op. `held_params`: all parameters of the model, used or not.
+    `rule`: what made the units, "modules" or "graph". `target`: where the seconds come from.
+    """
+
+    model: str
     input_shape: Shape
     layers: tuple[Layer, ...]
     units: tuple[AuditRow, ...]
@@ -111,8 +116,40 @@ def numbers(steps: Sequence[Step], fragments: int, limits: Guidelines = PAPER_LI
     )
 
 
-def audit(source: Source, layers: tuple[Layer, ...], pricer: Pricer | None = None) -> Audit:
-    """The audit of a model read by one of the readers and lowered."""
+def audit_model(model: str, input_shape: Shape | None = None, target: str | None = None) -> Audit:
+    """Audit a model: which of the guidelines G1-G4 (Ma et al., ECCV 2018, section 2) it breaks,
+    where, by how much, and what that costs on a target.
+
+    Args:
+        model: `package.module:factory` (called without arguments), the path of a .pt2 exported
+            program, or of an .onnx file.
+        input_shape: (channels, height, width) of one image; None: that of the file, or 3x224x224.
+        target: a shipped table of op costs ("arm", "gpu"), or the path of one; None: no seconds.
+
+    Raises:
+        ValueError: `model`, `input_shape` or `target` cannot be used; the message says why.
+        AuditError: the model cannot be traced or has no known op, or the target has no op costs.
+
+    Example:
+        >>> audit = audit_model("torch.nn:ReLU", (8, 16, 16), target="arm")
+        >>> audit.network.numbers.values.g4, sorted(audit.network.numbers.over)
+        (1.0, ['g4'])
+        >>> audit.network.seconds.total_s > 0
+        True
+    """
+    prices = load_prices(target) if target else None
+    source = read_model(model, input_shape)
+    layers = lower(source)
+    if not any(layer.op is not None for layer in layers):
+        names = sorted({layer.source for layer in layers})
+        raise AuditError(f"{model} has no known op: {', '.join(names) or 'none'}")
+    return analyze(source, layers, prices, model=model)
+
+
+def analyze(
+    source: Source, layers: tuple[Layer, ...], pricer: Pricer | None = None, *, model: str = ""
+) -> Audit:
+    """The audit of a model whose nodes were read and lowered."""
     parts, rule = units(layers)
     unit_rows: list[AuditRow] = []
     layer_rows: dict[int, AuditRow] = {}
@@ -128,6 +165,7 @@ def audit(source: Source, layers: tuple[Layer, ...], pricer: Pricer | None = Non
     most = max((int(row.numbers.values.g3) for row in unit_rows), default=0)
     network = _row("network", layers, range(len(layers)), most, pricer)
     return Audit(
+        model,
         source.input_shape,
         layers,
         tuple(unit_rows),
@@ -151,7 +189,7 @@ def _row(
 def _layer_row(
     layers: Sequence[Layer], index: int, unit: AuditRow, pricer: Pricer | None
 ) -> AuditRow:
-    """A layer breaks G4 if it moves its unit, which breaks it, towards that."""
+    """A layer breaks G4 only in a unit that breaks G4."""
     steps = steps_of(layers, (index,))
     found = numbers(steps, guidelines.fragments(steps))
     if "g4" not in unit.numbers.over:

@@ -1,4 +1,4 @@
-"""What each of torch's operators is to an audit."""
+"""The node of an audit for each operator of torch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FACTORS = {"add", "mul", "div", "sub"}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of an operator: an fx node, what it reads and the shapes without batch."""
+    """One call of an operator: an fx node, its inputs and its shapes without batch."""
 
     node: Any
     base: str
@@ -164,7 +164,7 @@ _RULES: dict[str, Callable[[Call], Kind | None]] = {
 
 
 def adaptive_pool(before: Shape, after: Shape) -> Kind | None:
-    """What pooling a map of one size to another is: global, in equal windows, or unknown."""
+    """The pooling from a map of one size to another: global, in equal windows, or unknown."""
     if len(before) != 2 or any(b % a for b, a in zip(before, after, strict=True)):
         return None
     if before == after:
@@ -194,6 +194,6 @@ def arguments(node: Any) -> dict[str, Any]:
     schema = getattr(node.target, "_schema", None)
     if schema is None:
         return {}
-    given = {a.name: a.default_value for a in schema.arguments}
-    given |= dict(zip((a.name for a in schema.arguments), node.args, strict=False))
-    return {**given, **node.kwargs}
+    values = {a.name: a.default_value for a in schema.arguments}
+    values |= dict(zip((a.name for a in schema.arguments), node.args, strict=False))
+    return {**values, **node.kwargs}

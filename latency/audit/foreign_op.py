@@ -8,13 +8,12 @@ from typing import Any
 from latency.audit.graph import Shape
 from space.graph.op import Op
 
-# How an activation costs: clipped lines are folded into a kernel, the others are exponentials.
-# The project's ops know one name of each.
+# Activations that cost as much as ReLU: a kernel clips its output. The others take exponentials.
 _CLIPPED = ("relu", "relu6", "hardswish", "hardsigmoid", "leaky_relu", "prelu", "clamp", "abs")
 
 
 def costs_like(act: str) -> str:
-    """The activation of `space.graph.op` that stands for `act`."""
+    """The activation of `space.graph.op` with the cost of `act`."""
     if not act or act == "relu6":
         return act
     return "relu" if act in _CLIPPED else "sigmoid"
@@ -25,7 +24,7 @@ class ForeignOp(Op):
     """An op that our spaces do not have: another padding, a kernel that is not square, a
     depthwise convolution that multiplies channels, other parameters.
 
-    Every cost follows from the same formulas, with the sizes given instead of derived.
+    Costs follow from the formulas of `Op`, with explicit sizes instead of derived ones.
     """
 
     kernel_width: int
@@ -35,7 +34,7 @@ class ForeignOp(Op):
     read: int
 
     def __post_init__(self) -> None:
-        """Nothing to refuse: the sizes are those of a model that runs."""
+        """Check nothing: the sizes are those of a model that runs."""
 
     @property
     def out_height(self) -> int:
@@ -68,12 +67,12 @@ class ForeignOp(Op):
 
     @property
     def square(self) -> bool:
-        """Whether a cost model that knows one kernel size can price it."""
+        """Whether a cost model with one kernel size can price it."""
         return bool(self.kernel == self.kernel_width)
 
 
 def planes(shape: Shape) -> tuple[int, int, int]:
-    """A shape as (channels, height, width); what is no image has its last axis as channels."""
+    """A shape as (channels, height, width); without three axes the last one is the channels."""
     if len(shape) == 3:
         return shape[0], shape[1], shape[2]
     positions = 1
@@ -98,8 +97,8 @@ def make_op(
 ) -> Op:
     """The op from `sizes` to `out`, both (channels, height, width).
 
-    `params`: the parameters the model really holds. `read`: elements read, where that is not
-    what an `Op` of this kind says.
+    `params`: the parameters of the layer in the model. `read`: elements read; -1: those of the
+    input.
     """
     c_in, height, width = sizes
     c_out, rows, columns = out

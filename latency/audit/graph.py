@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from typing import Any, TypeAlias
-
-from space.common.errors import AuditError
+from typing import TypeAlias
 
 Shape: TypeAlias = tuple[int, ...]  # without the batch
 
@@ -38,26 +35,9 @@ NODE_KINDS = (
 )
 
 
-def need(package: str) -> Any:
-    """An optional package, imported at run time.
-
-    By name, as `space` is numpy alone for everyone who imports it: only who audits a model needs
-    torch or onnx (or, for seconds, `latency`, which itself imports `space`).
-
-    Raises:
-        AuditError: it is not installed.
-    """
-    try:
-        return importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        if error.name and package.partition(".")[0] == error.name.partition(".")[0]:
-            raise AuditError(f"this needs the package {error.name}: install it") from None
-        raise
-
-
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep warnings, logs and prints of other people's code from stdout and stderr."""
+    """Suppress warnings, logs and prints of foreign code while the block runs."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -73,10 +53,10 @@ def quiet() -> Iterator[None]:
 class Node:
     """One operator of the source.
 
-    `inputs` are indices of nodes; constants are not among them, `params` counts theirs. `modules`
-    is the module path from the root inwards, (path, class) each, where the source records it.
+    `inputs` are indices of nodes, without constants; `params` counts the constants. `modules` is
+    the module path from the root inwards, (path, class) each, where the source records it.
     `kernel` and `stride` are (height, width). `start`: first channel of a slice. `perm`: the axes
-    of a transpose, the batch included. `missing` says why a node is unknown, if not for its name.
+    of a transpose, the batch included. `missing`: why a node is unknown, if not for its name.
     """
 
     kind: str
@@ -103,7 +83,7 @@ class Node:
 class Source:
     """A model as read: nodes in the order they run.
 
-    `outputs` are indices of nodes. `held_params`: all that the model holds, run or not.
+    `outputs` are indices of nodes. `held_params`: all parameters of the model, used or not.
     """
 
     nodes: tuple[Node, ...]
@@ -113,9 +93,9 @@ class Source:
 
 
 def without_batch(shape: tuple[int, ...], batch: int) -> Shape:
-    """The shape of one image; a shape whose first axis is not the batch is kept as it is.
+    """The shape of one image; a shape whose first axis is not the batch stays as it is.
 
-    Compared as text: a symbolic size of torch refuses to be compared."""
+    Sizes are compared as text: a symbolic size of torch refuses a comparison."""
     return shape[1:] if shape and str(shape[0]) == str(batch) else shape
 
 
@@ -127,5 +107,6 @@ def parse_input(text: str) -> Shape:
     return tuple(int(word) for word in words)
 
 
-def show_shape(shape: Shape) -> str:
+def format_shape(shape: Shape) -> str:
+    """A shape as 3x224x224."""
     return "x".join(map(str, shape)) or "a number"

@@ -1,14 +1,14 @@
 """Which layers make a unit.
 
-Where the source records module paths, a unit is the outermost module that is no mere container. A
-container is the root, a Sequential, ModuleList or ModuleDict, or a module with a module inside
-that itself adds or concatenates (a stage of residual units). What a container runs itself is a
-unit of its own.
+Where the source records module paths, a unit is the outermost module that is not a container. A
+container is the root, a Sequential, ModuleList or ModuleDict, or a module that contains a module
+that adds or concatenates (a stage of residual units). Each layer that a container runs itself is
+a unit.
 
-Without paths, or where they say nothing (every unit holds one layer at most, and a container
-joins them), units are regions of the graph: they end where one value alone leads on. What a
-concatenation has taken in does not count beside its result, and an activation on its own belongs
-to the region before it.
+Without paths, or where they have no information (each unit has one layer at most, and a container
+joins them), units are regions of the graph. A region ends where later layers read one value only.
+The inputs of a concatenation do not count beside its result, and a separate activation belongs to
+the region before it.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ class Unit:
     layers: tuple[int, ...]
 
 
-def steps_of(layers: Sequence[Layer], which: Sequence[int]) -> tuple[Step, ...]:
-    """The known ops of some layers, as `space.cost.guidelines` reads them."""
-    found = ((layers[i].op, layers[i].inputs) for i in which)
+def steps_of(layers: Sequence[Layer], indices: Sequence[int]) -> tuple[Step, ...]:
+    """The steps of the layers with a known op."""
+    found = ((layers[i].op, layers[i].inputs) for i in indices)
     return tuple(Step(op, inputs) for op, inputs in found if op is not None)
 
 
 def units(layers: Sequence[Layer]) -> tuple[tuple[Unit, ...], str]:
-    """The units of a model, and which of the two rules made them: "modules" or "graph"."""
-    known = [bool(layer.modules) for layer in layers if _weighty(layer)]
+    """The units of a model, and the rule that made them: "modules" or "graph"."""
+    known = [bool(layer.modules) for layer in layers if _has_weights(layer)]
     if known and all(known) and layers[-1].modules:
-        placed = _placed(layers)
-        by_module = _by_module(placed)
-        joined = any(_joins(layer) and len(layer.modules) == 1 for layer in placed)
-        largest = max(sum(_weighty(layers[i]) for i in unit.layers) for unit in by_module)
+        complete = _with_paths(layers)
+        by_module = _by_module(complete)
+        joined = any(_joins(layer) and len(layer.modules) == 1 for layer in complete)
+        largest = max(sum(_has_weights(layers[i]) for i in unit.layers) for unit in by_module)
         if largest > 1 or not joined:
             return by_module, "modules"
     return _by_graph(layers), "graph"
@@ -54,34 +54,34 @@ def _joins(layer: Layer) -> bool:
     return layer.op is not None and layer.op.kind in JOINS
 
 
-def _weighty(layer: Layer) -> bool:
+def _has_weights(layer: Layer) -> bool:
     return layer.op is not None and layer.op.kind in ("conv", "dwconv", "linear")
 
 
-def _placed(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers; one without a path, as exporters leave splits, has that of the next one."""
-    placed = list(layers)
+def _with_paths(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers. One without a path, such as a split of an exporter, gets that of the next."""
+    complete = list(layers)
     for index in range(len(layers) - 2, -1, -1):
-        if not placed[index].modules:
-            placed[index] = replace(placed[index], modules=placed[index + 1].modules)
-    return placed
+        if not complete[index].modules:
+            complete[index] = replace(complete[index], modules=complete[index + 1].modules)
+    return complete
 
 
 def _by_module(layers: Sequence[Layer]) -> tuple[Unit, ...]:
-    containers = {path for layer in layers for path, kind in layer.modules if _holds(kind)}
+    containers = {path for layer in layers for path, kind in layer.modules if _is_container(kind)}
     containers |= {layer.modules[0][0] for layer in layers}
     for layer in layers:
         if _joins(layer):
             containers.update(path for path, _ in layer.modules[:-1])
     units: list[Unit] = []
-    place: dict[str, int] = {}
+    position: dict[str, int] = {}  # path -> unit
     for index, layer in enumerate(layers):
         inside = [path for path, _ in layer.modules if path not in containers]
-        if inside and inside[0] in place:
-            at = place[inside[0]]
+        if inside and inside[0] in position:
+            at = position[inside[0]]
             units[at] = Unit(units[at].name, (*units[at].layers, index))
         elif inside:
-            place[inside[0]] = len(units)
+            position[inside[0]] = len(units)
             units.append(Unit(inside[0], (index,)))
         else:
             path = layer.modules[-1][0]
@@ -89,7 +89,7 @@ def _by_module(layers: Sequence[Layer]) -> tuple[Unit, ...]:
     return tuple(units)
 
 
-def _holds(kind: str) -> bool:
+def _is_container(kind: str) -> bool:
     words = kind.split(".")
     return words[-1] in CONTAINERS and (len(words) == 1 or words[0] == "torch")
 

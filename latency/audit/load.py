@@ -1,4 +1,4 @@
-"""From what a user calls a model to its nodes: a factory, a .pt2 file or an ONNX file."""
+"""The nodes of a model that a user names: a factory, a .pt2 file or an ONNX file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from latency.audit.graph import Shape, Source, need, quiet, show_shape
+from latency.audit.graph import Shape, Source, format_shape, quiet
 from space.common.errors import AuditError
 
 DEFAULT_INPUT = (3, 224, 224)
@@ -16,12 +16,12 @@ PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
 KINDS = "package.module:factory, a .pt2 exported program or an .onnx file"
 
 
-def read(model: str, input_shape: Shape | None = None) -> Source:
+def read_model(model: str, input_shape: Shape | None = None) -> Source:
     """The nodes of a model.
 
     Raises:
         ValueError: what `model` or `input_shape` names cannot be used; the message says why.
-        AuditError: the model is there but cannot be followed.
+        AuditError: the model exists but cannot be traced.
     """
     path = Path(model)
     suffix = path.suffix.lower()
@@ -57,17 +57,18 @@ def _read_pt2(path: Path, input_shape: Shape | None) -> Source:
     source = read_program(load_program(path))
     if input_shape and input_shape != source.input_shape:
         raise ValueError(
-            f"{path} was exported for an input of {show_shape(source.input_shape)}; got --input "
-            f"{show_shape(input_shape)}"
+            f"{path} was exported for an input of {format_shape(source.input_shape)}; got --input "
+            f"{format_shape(input_shape)}"
         )
     return source
 
 
 def build_factory(model: str) -> Any:
-    """The module that `package.module:factory` makes, without arguments; or is, if it is one."""
+    """The module that `package.module:factory` is, or returns when called without arguments."""
+    import torch
+
     name, _, attribute = model.partition(":")
     found = _find(model, name, attribute)
-    torch = need("torch")
     if not isinstance(found, torch.nn.Module):
         found = _call(model, found)
     if not isinstance(found, torch.nn.Module):
@@ -103,16 +104,16 @@ def _call(model: str, factory: Any) -> Any:
     if not callable(factory):
         raise ValueError(f"{model} must be a class or function; it is {type(factory).__name__}")
     try:
-        wanted = [
+        required = [
             p.name
             for p in inspect.signature(factory).parameters.values()
             if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
         ]
     except (TypeError, ValueError):
-        wanted = []
-    if wanted:
+        required = []
+    if required:
         raise ValueError(
-            f"{model} needs arguments ({', '.join(wanted)}): write a function without any that "
+            f"{model} needs arguments ({', '.join(required)}): write a function without any that "
             "calls it"
         )
     with quiet():

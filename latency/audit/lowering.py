@@ -1,8 +1,8 @@
-"""From nodes to layers: what inference runs as one op, with what it reads.
+"""From nodes to layers: what inference runs as one op, and what each reads.
 
-Batch norm and constant factors are folded into the convolution before them and an activation into
-the layer before it, if nothing else reads what is in between. A 1x1 convolution of a 1x1 map is a
-linear layer; a linear layer over many positions is a 1x1 convolution; x * f(x) is an activation.
+Batch norm and constant factors are folded into the convolution before them, and an activation into
+the layer before it, if nothing else reads the value in between. A 1x1 convolution of a 1x1 map is
+a linear layer; a linear layer over many positions is a 1x1 convolution; x * f(x) is an activation.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ GATES |= {"clamp": "hardswish", "erf": "gelu"}
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """An op (None: unknown) and the layers it reads, -1 for the model's input.
+    """An op (None: unknown) and the layers that it reads, -1 for the model's input.
 
-    `act` is the activation's own name, where `op.act` has one of its cost.
+    `act` is the activation in the model; `op.act` is one of equal cost.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Layer:
 
 @dataclass(slots=True)
 class _Draft:
-    """A layer that may still absorb what follows."""
+    """A layer that may absorb the next nodes."""
 
     kind: str
     node: Node
@@ -65,7 +65,7 @@ def _uses(nodes: tuple[Node, ...], outputs: tuple[int, ...]) -> Counter[int]:
 
 
 def _without_dead_views(nodes: tuple[Node, ...], outputs: tuple[int, ...]) -> tuple[Node, ...]:
-    """The nodes; views that nothing reads, such as a batch norm's other outputs, read nothing."""
+    """The nodes, where views without a reader (other outputs of a batch norm) read nothing."""
     kept, uses = list(nodes), _uses(nodes, outputs)
     for index in range(len(kept) - 1, -1, -1):
         if kept[index].kind in ("pass", "slice", "reshape", "transpose") and not uses[index]:
@@ -74,12 +74,9 @@ def _without_dead_views(nodes: tuple[Node, ...], outputs: tuple[int, ...]) -> tu
     return tuple(kept)
 
 
-def _gates(given: tuple[Node, ...], outputs: tuple[int, ...]) -> tuple[Node, ...]:
-    """The nodes with x * f(x), f of activations and constants alone, as one activation.
-
-    What f read is left without a reader and goes.
-    """
-    nodes, uses = list(given), _uses(given, outputs)
+def _gates(source: tuple[Node, ...], outputs: tuple[int, ...]) -> tuple[Node, ...]:
+    """The nodes with x * f(x) as one activation, where f has activations and constants only."""
+    nodes, uses = list(source), _uses(source, outputs)
     for index, node in enumerate(nodes):
         if node.kind != "mul" or len(node.inputs) != 2:
             continue
@@ -106,41 +103,43 @@ class _Lowering:
         self.nodes = nodes
         self.uses = _uses(nodes, outputs)
         self.drafts: list[_Draft] = []
-        self.made: dict[int, int] = {}  # node -> draft
-        self.sole: dict[int, bool] = {}  # whether a node is all that reads its draft, so far
+        self.draft_of: dict[int, int] = {}  # node -> draft
+        self.sole: dict[int, bool] = {}  # node -> whether it is the only reader of its draft
         for index, node in enumerate(nodes):
             self._lower(index, node)
 
     def _alias(self, index: int, of: int) -> None:
-        self.made[index] = self.made[of]
+        self.draft_of[index] = self.draft_of[of]
         self.sole[index] = self.sole[of] and self.uses[of] == 1
 
     def _new(self, index: int, kind: str, inputs: tuple[int, ...] | None = None) -> _Draft:
         node = self.nodes[index]
         read = node.inputs if inputs is None else inputs
         taken = tuple(self.nodes[i].shape for i in read)
-        draft = _Draft(kind, node, tuple(self.made[i] for i in read), taken, params=node.params)
+        draft = _Draft(
+            kind, node, tuple(self.draft_of[i] for i in read), taken, params=node.params
+        )
         draft.groups = node.groups
         self.drafts.append(draft)
-        self.made[index], self.sole[index] = len(self.drafts) - 1, True
+        self.draft_of[index], self.sole[index] = len(self.drafts) - 1, True
         return draft
 
     def _before(self, index: int) -> _Draft | None:
-        """The layer before a node, if the node is all that reads it."""
+        """The layer before a node, if the node is its only reader."""
         (of,) = self.nodes[index].inputs[:1]
-        if self.made[of] < 0 or not (self.sole[of] and self.uses[of] == 1):
+        if self.draft_of[of] < 0 or not (self.sole[of] and self.uses[of] == 1):
             return None
-        return self.drafts[self.made[of]]
+        return self.drafts[self.draft_of[of]]
 
     def _absorb(self, index: int, draft: _Draft) -> None:
         draft.absorbed.append(self.nodes[index].source)
         draft.params += self.nodes[index].params
-        self.made[index] = self.made[self.nodes[index].inputs[0]]
+        self.draft_of[index] = self.draft_of[self.nodes[index].inputs[0]]
         self.sole[index] = True
 
     def _lower(self, index: int, node: Node) -> None:
         if node.kind == "input":
-            self.made[index], self.sole[index] = -1, False
+            self.draft_of[index], self.sole[index] = -1, False
         elif node.kind in ("pass", "transpose"):
             if node.inputs:
                 self._alias(index, node.inputs[0])
@@ -151,7 +150,7 @@ class _Lowering:
         elif node.kind == "shuffle":
             self._shuffle(index, node.groups, node.inputs[0])
         elif node.kind == "slice" and len(node.shape) != 3:
-            self._alias(index, node.inputs[0])  # a view of something that has no channels
+            self._alias(index, node.inputs[0])  # a view of a value without channels
         elif node.kind in ("conv", "linear"):
             self._weighted(index, node)
         else:
@@ -170,14 +169,14 @@ class _Lowering:
             draft.kind = "conv"
 
     def _follow(self, index: int, node: Node) -> None:
-        """Batch norm, a constant factor or an activation: absorbed, or a pass of its own."""
+        """Batch norm, a constant factor or an activation: absorbed, or a layer."""
         before = self._before(index)
         if before is not None:
             free = before.kind in ABSORB and not before.act
             constant = node.kind == "affine" and not node.params and before.kind != "unknown"
-            again = node.kind == "norm" and before.norm == "batch"
+            second = node.kind == "norm" and before.norm == "batch"
             bound = node.act == "clamp" and before.act in ("relu", "clamp")  # the other bound
-            if (free and not again) or constant or bound:
+            if (free and not second) or constant or bound:
                 self._absorb(index, before)
                 before.act = node.act if bound else before.act or node.act
                 before.norm = "batch" if node.kind == "norm" else before.norm
@@ -208,11 +207,11 @@ class _Lowering:
         return index if self.nodes[index].kind == kind else -1
 
     def _shuffle(self, index: int, groups: int, start: int, only: bool = True) -> None:
-        at = self.made[start]
-        alone = only and at >= 0 and self.sole[start] and self.uses[start] == 1
-        if alone and self.drafts[at].kind == "concat" and self.drafts[at].groups == 1:
+        at = self.draft_of[start]
+        sole = only and at >= 0 and self.sole[start] and self.uses[start] == 1
+        if sole and self.drafts[at].kind == "concat" and self.drafts[at].groups == 1:
             self.drafts[at].groups = groups
-            self.made[index], self.sole[index] = at, True
+            self.draft_of[index], self.sole[index] = at, True
         else:
             self._new(index, "shuffle", (start,)).groups = groups
 
@@ -220,11 +219,9 @@ class _Lowering:
 def _finish(draft: _Draft) -> Layer:
     node = draft.node
     name = node.modules[-1][0] if node.modules and node.modules[-1][0] else node.name
-    made = None if draft.kind == "unknown" else _op(draft)
+    op = None if draft.kind == "unknown" else _op(draft)
     source = "+".join([node.source, *draft.absorbed])
-    return Layer(
-        name, made, draft.inputs, node.modules, source, node.shape, draft.act, node.missing
-    )
+    return Layer(name, op, draft.inputs, node.modules, source, node.shape, draft.act, node.missing)
 
 
 def _op(draft: _Draft) -> Op:

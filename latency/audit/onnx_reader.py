@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latency.audit.aten import adaptive_pool
-from latency.audit.graph import Node, Shape, Source, need, show_shape, without_batch
+from latency.audit.graph import Node, Shape, Source, format_shape, without_batch
 
 ACTS = {
     "Relu": "relu", "HardSwish": "hardswish", "HardSigmoid": "hardsigmoid", "Sigmoid": "sigmoid",
@@ -30,7 +30,9 @@ def read_file(path: Path, input_shape: Shape | None) -> Source:
     Raises:
         ValueError: no ONNX file; an input without fixed size, or of another than `input_shape`.
     """
-    onnx = need("onnx")
+    import onnx
+    from onnx import shape_inference
+
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:
@@ -41,41 +43,41 @@ def read_file(path: Path, input_shape: Shape | None) -> Source:
         raise ValueError(f"{path} is not an ONNX file: it has no graph")
     shape = _fix_input(model, path, input_shape)
     try:
-        model = need("onnx.shape_inference").infer_shapes(model, data_prop=True)
+        model = shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:
         why = str(error).strip().splitlines()
         raise ValueError(
-            f"{path}: shapes of an input of {show_shape(shape)} cannot be inferred: "
+            f"{path}: shapes of an input of {format_shape(shape)} cannot be inferred: "
             f"{why[-1] if why else type(error).__name__}"
         ) from None
     return _Reader(model.graph, shape).source()
 
 
-def _fix_input(model: Any, path: Path, wanted: Shape | None) -> Shape:
-    """Give the model's image input its size, batch 1; returns it without the batch."""
+def _fix_input(model: Any, path: Path, requested: Shape | None) -> Shape:
+    """Set the size of the model's image input, batch 1; return it without the batch."""
     constants = {t.name for t in model.graph.initializer}
     inputs = [i for i in model.graph.input if i.name not in constants]
     if len(inputs) != 1:
         names = ", ".join(i.name for i in inputs) or "none"
         raise ValueError(f"{path} must have one input, a batch of images; it has {names}")
     dims = inputs[0].type.tensor_type.shape.dim
-    given = [d.dim_value if d.dim_value > 0 else d.dim_param or "?" for d in dims]
-    shown = "x".join(map(str, given)) or "unknown"
+    sizes = [d.dim_value if d.dim_value > 0 else d.dim_param or "?" for d in dims]
+    shown = "x".join(map(str, sizes)) or "unknown"
     if len(dims) != 4:
         raise ValueError(
             f"input {inputs[0].name} of {path} must be a batch of images, [n, channels, h, w]; "
             f"it is {shown}"
         )
-    fixed = [size for size in given[1:] if isinstance(size, int)]
-    if wanted is None and len(fixed) < 3:
+    fixed = [size for size in sizes[1:] if isinstance(size, int)]
+    if requested is None and len(fixed) < 3:
         raise ValueError(
             f"input {inputs[0].name} of {path} has no fixed size ({shown}): give it with --input "
             "CHANNELSxHEIGHTxWIDTH"
         )
-    shape = wanted or tuple(fixed)
-    if any(isinstance(g, int) and g != w for g, w in zip(given[1:], shape, strict=True)):
+    shape = requested or tuple(fixed)
+    if any(isinstance(g, int) and g != w for g, w in zip(sizes[1:], shape, strict=True)):
         raise ValueError(
-            f"input {inputs[0].name} of {path} is {shown}; got --input {show_shape(shape)}"
+            f"input {inputs[0].name} of {path} is {shown}; got --input {format_shape(shape)}"
         )
     for dim, size in zip(dims, (dims[0].dim_value or 1, *shape), strict=True):
         dim.dim_value = size
@@ -84,9 +86,10 @@ def _fix_input(model: Any, path: Path, wanted: Shape | None) -> Shape:
 
 class _Reader:
     def __init__(self, graph: Any, shape: Shape) -> None:
+        from onnx import helper, numpy_helper
+
         self.graph = graph
-        helper, self.numpy_helper = need("onnx.helper"), need("onnx.numpy_helper")
-        self.attribute = helper.get_attribute_value
+        self.to_array, self.attribute = numpy_helper.to_array, helper.get_attribute_value
         self.constants: dict[str, int] = {t.name: prod(t.dims) for t in graph.initializer}
         self.stored = {t.name: t for t in graph.initializer}
         self.floats = {t.name for t in graph.initializer if t.data_type in (1, 10, 11, 16)}
@@ -106,7 +109,7 @@ class _Reader:
     def source(self) -> Source:
         for node in self.graph.node:
             if not any(name in self.index for name in node.input):
-                for name in node.output:  # made of constants alone: a constant
+                for name in node.output:  # made of constants: a constant
                     self.constants[name] = prod(self.shapes.get(name, ()))
                     made = node.op_type in ("Constant", "ConstantOfShape")
                     if made or any(n in self.floats for n in node.input):
@@ -125,7 +128,7 @@ class _Reader:
         return Source(tuple(self.nodes), outputs, held, self.nodes[0].shape)
 
     def _weights(self, node: Any) -> tuple[str, ...]:
-        """Parameters among a node's inputs; a batch norm's mean and variance are none."""
+        """Parameters among a node's inputs; a batch norm's mean and variance are not."""
         names = node.input[1:3] if node.op_type == "BatchNormalization" else node.input
         if node.op_type in ("Reshape", "Clip", "Resize", "Pad"):
             return ()
@@ -181,8 +184,8 @@ class _Reader:
             kind = "maxpool" if name == "MaxPool" else "avgpool"
             return {"kind": kind, "kernel": kernel, "stride": stride}
         if name in ("GlobalAveragePool", "ReduceMean"):
-            whole = len(before) == 3 and prod(after) == before[0] and after[:1] == before[:1]
-            return adaptive_pool(before[1:], (1, 1)) if whole else None
+            full = len(before) == 3 and prod(after) == before[0] and after[:1] == before[:1]
+            return adaptive_pool(before[1:], (1, 1)) if full else None
         if name in ("Split", "Slice"):
             return self._part(node, number, attributes, before, after)
         if name == "Transpose":
@@ -197,28 +200,28 @@ class _Reader:
         if node.op_type != "Conv":
             if not constant or len(weight) != 2:
                 return None
-            self._must_take(node, weight[int(attributes.get("transB", 0))], before[-1])
+            self._check_channels(node, weight[int(attributes.get("transB", 0))], before[-1])
             return {"kind": "linear", "bias": len(node.input) > 2}
         if len(weight) != 4 or len(before) != 3:
             return None
-        self._must_take(node, weight[1] * attributes.get("group", 1), before[0])
+        self._check_channels(node, weight[1] * attributes.get("group", 1), before[0])
         strides = tuple(attributes.get("strides", (1, 1)))
         bias = len(node.input) > 2 and bool(node.input[2])
         fields = {"kind": "conv", "kernel": weight[2:], "stride": strides, "bias": bias}
         return {**fields, "groups": attributes.get("group", 1)}
 
-    def _must_take(self, node: Any, channels: int, given: int) -> None:
-        """ONNX's inference lets a wrong input pass."""
-        if channels != given:
+    def _check_channels(self, node: Any, channels: int, got: int) -> None:
+        """Check the channels of an input: ONNX's inference does not."""
+        if channels != got:
             raise ValueError(
                 f"{node.op_type} {node.name or node.output[0]} takes {channels} channels; an "
-                f"input of {show_shape(self.nodes[0].shape)} gives it {given}"
+                f"input of {format_shape(self.nodes[0].shape)} gives it {got}"
             )
 
     def _part(
         self, node: Any, number: int, attributes: dict[str, Any], before: Shape, after: Shape
     ) -> dict[str, Any]:
-        """A slice of channels; of anything else it is a view."""
+        """A slice of channels; of another axis, a view."""
         if len(before) != 3 or before[1:] != after[1:]:
             return {"kind": "reshape"}
         if node.op_type == "Split":
@@ -230,12 +233,12 @@ class _Reader:
 
     def _value(self, name: str) -> Any:
         tensor = self.stored.get(name)
-        return None if tensor is None else self.numpy_helper.to_array(tensor).ravel()
+        return None if tensor is None else self.to_array(tensor).ravel()
 
     def _clip(self, node: Any, attributes: dict[str, Any]) -> str:
         limits: list[float | None] = []
-        for place, word in ((1, "min"), (2, "max")):
-            name = node.input[place] if len(node.input) > place else ""
+        for position, word in ((1, "min"), (2, "max")):
+            name = node.input[position] if len(node.input) > position else ""
             value = self._value(name) if name else attributes.get(word)
             limits.append(None if value is None else float(value[0] if name else value))
         if limits[0] != 0:
@@ -244,7 +247,7 @@ class _Reader:
 
 
 def _modules(node: Any) -> tuple[tuple[str, str], ...]:
-    """The module path that torch's exporter leaves with a node, the node itself left out."""
+    """The module path that torch's exporter stores with a node, without the node."""
     kept = {p.key.rpartition(".")[2]: p.value for p in node.metadata_props}
     try:
         paths = ast.literal_eval(kept["name_scopes"])

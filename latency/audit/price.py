@@ -1,9 +1,9 @@
-"""What layers cost on a target, and how much of it a broken guideline costs.
+"""What layers cost on a target, and how much of that a broken guideline costs.
 
-The seconds that G1 costs are those of a 1x1 convolution less those of the one of equal FLOPs and
-groups with equal widths; of G2, less those of the convolution of equal FLOPs and input in one
-group; of G4, those of the element-wise ops, activations that are folded not counted. Nothing in
-a cost model of single ops knows what G3 costs.
+The cost of G1 is the time of a 1x1 convolution minus that of the one with equal FLOPs, equal
+groups and equal widths. The cost of G2 is the time of a convolution in groups minus that of the
+one with equal FLOPs and input in one group. The cost of G4 is the time of element-wise ops,
+without folded activations. G3 has no cost in a model of single ops.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from space.graph.op import Op
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """Seconds of some ops, and by guideline what it costs that they do not keep it; `unpriced`
-    ops are in none of them."""
+    """Seconds of some ops, and the seconds that each broken guideline costs. Neither includes
+    the `unpriced` ops."""
 
     total_s: float
     cost_s: dict[str, float]
@@ -31,7 +31,7 @@ class Seconds:
 
 
 class Pricer:
-    """Prices ops with `op_s`; `label` says where its seconds come from."""
+    """Prices ops with `op_s`; `label`: the source of its seconds."""
 
     def __init__(self, op_s: Callable[[Op], Any], label: str) -> None:
         self._op_s = op_s
@@ -48,9 +48,9 @@ class Pricer:
                 continue
             total += seconds
             if op.is_pointwise:
-                cost["g1"] += seconds - self._other(equal_widths(op), op)
+                cost["g1"] += seconds - self._scaled(equal_widths(op), op)
             if op.kind == "conv" and op.groups > 1:
-                cost["g2"] += seconds - self._other(one_group(op), op)
+                cost["g2"] += seconds - self._scaled(one_group(op), op)
             if op.kind in ELEMENTWISE:
                 cost["g4"] += seconds
         return Seconds(total, cost, unpriced)
@@ -63,13 +63,13 @@ class Pricer:
         except MissingOpError:
             return None
 
-    def _other(self, other: Op, op: Op) -> float:
-        """Seconds of another convolution, for the FLOPs of `op`: widths are whole numbers."""
+    def _scaled(self, other: Op, op: Op) -> float:
+        """Seconds of another convolution, scaled to the FLOPs of `op`, as widths are integers."""
         return float(self._op_s(other)) * float(op.flops) / float(other.flops)
 
 
 def equal_widths(op: Op) -> Op:
-    """The 1x1 convolution of as many FLOPs whose input and output are equally large."""
+    """The 1x1 convolution of equal FLOPs with an input and an output of equal size."""
     inside, outside = float(op.height * op.width), float(op.out_height * op.out_width)
     product = float(op.c_in * op.c_out)
     c_in = _multiple(sqrt(product * outside / inside), op.groups)
@@ -77,7 +77,7 @@ def equal_widths(op: Op) -> Op:
 
 
 def one_group(op: Op) -> Op:
-    """The convolution of equal FLOPs and input that has one group."""
+    """The convolution of equal FLOPs and input with one group."""
     return replace(op, c_out=op.c_out // op.groups, groups=1)
 
 
@@ -85,12 +85,12 @@ def _multiple(value: float, of: Any) -> Any:
     return max(1, round(value / of)) * of
 
 
-def pricer(target: str) -> Pricer:
-    """The prices of a target: a shipped name or the path of a table.
+def load_prices(target: str) -> Pricer:
+    """The prices of a target, a shipped table or the path of one.
 
     Raises:
         ValueError: no such target, or a table that cannot be trusted.
-        AuditError: the target's table cannot price layers of other networks.
+        AuditError: the table has no costs of single ops.
     """
     try:
         found = load_table(target)

@@ -1,7 +1,7 @@
-"""Opening a .pt2 file without unpickling anything of it.
+"""Open a .pt2 file without unpickling any of it.
 
 torch.export.load unpickles weights and constants that an archive marks as pickled, and all of an
-older archive. Here an archive that holds more than raw weights and a graph is refused before.
+older archive. An archive with more than raw weights and a graph is refused before that.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from latency.audit.graph import need, quiet
+from latency.audit.graph import quiet
 
-# Files of an archive, its own folder left out. sample_inputs is read with weights_only=True.
+# Files of an archive, without its folder. sample_inputs is read with weights_only=True.
 _HARMLESS = re.compile(
     r"archive_format|archive_version|byteorder|\.data/[\w.]+|models/\w+\.json|extra/.+"
     r"|data/(weights|constants)/(weight_\d+|tensor_\d+|\w+_config\.json)"
@@ -30,10 +30,11 @@ def load_program(path: Path) -> Any:
     """The exported program in a file.
 
     Raises:
-        ValueError: it is none, or could only be read by unpickling.
+        ValueError: it is not one, or reading it needs unpickling.
     """
+    import torch
+
     _check(path)
-    torch = need("torch")
     with quiet(), _weights_only():
         try:
             return torch.export.load(str(path))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from latency.audit.analysis import Audit, AuditRow
-from latency.audit.graph import need, show_shape
+from latency.audit.graph import format_shape
 from latency.audit.lowering import Layer
+from space.common.text import plain_text, print_rich, rich_table
 from space.cost.guidelines import NAMES
 
-SAYS = {
+MEANINGS = {
     "g1": "1x1 convolutions: memory access over its bound",
     "g2": "convolutions in groups: memory access over that without",
     "g3": "operators in the most fragmented unit",
     "g4": "element-wise share of the memory access",
 }
-WIDTH = 150  # of tables that go into a file
+FILE_WIDTH = 150  # of a table where stdout is not a terminal
 
 
 def _order(rows: Iterable[AuditRow]) -> list[AuditRow]:
@@ -25,17 +27,17 @@ def _order(rows: Iterable[AuditRow]) -> list[AuditRow]:
     return sorted(broken, key=lambda r: (-r.numbers.total_excess, -r.numbers.values.g3))
 
 
-def audit_record(audit: Audit, model: str) -> dict[str, Any]:
-    """Everything; units and layers in the order they run."""
-    whole = audit.network.numbers
+def audit_record(audit: Audit) -> dict[str, Any]:
+    """The audit, ready for JSON; units and layers in the order they run."""
+    network = audit.network.numbers
     return {
-        "model": model,
+        "model": audit.model,
         "input": list(audit.input_shape),
         "target": audit.target or None,
-        "flops": whole.flops,
-        "params": whole.params,
+        "flops": network.flops,
+        "params": network.params,
         "held_params": audit.held_params,
-        "mem_access": whole.traffic,
+        "mem_access": network.traffic,
         "limits": {name: getattr(audit.limits, name) for name in NAMES},
         "network": _row(audit.network, audit),
         "units_by": audit.rule,
@@ -55,14 +57,14 @@ def audit_record(audit: Audit, model: str) -> dict[str, Any]:
 
 def _row(row: AuditRow, audit: Audit) -> dict[str, Any]:
     n = row.numbers
-    whole = audit.network.numbers.traffic
+    traffic = audit.network.numbers.traffic
     return {
         "name": row.name,
         **{name: getattr(n.values, name) for name in NAMES},
         "g2_all_kernels": n.g2_all,
         "over": n.over,
         "excess": n.excess,
-        "excess_share": n.total_excess / whole if whole else 0.0,
+        "excess_share": n.total_excess / traffic if traffic else 0.0,
         "mem_access": n.traffic,
         "elementwise": n.elementwise,
         "flops": n.flops,
@@ -91,71 +93,76 @@ def _layer(row: AuditRow, audit: Audit) -> dict[str, Any]:
     }
 
 
-def show(audit: Audit, model: str, top: int) -> None:
-    """Print the tables to stdout."""
-    console_class, table_class = need("rich.console").Console, need("rich.table").Table
-    console = console_class()
-    if not console.is_terminal:
-        console = console_class(width=WIDTH)
+def print_audit(audit: Audit, top: int) -> None:
+    """Print the tables to stdout, with at most `top` units and layers."""
+    width = None if sys.stdout.isatty() else FILE_WIDTH
+    print_rich(*_parts(audit, top), width=width)
 
-    def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        made = table_class(title=title, title_justify="left", title_style="bold", box=None)
-        for head in heads:
-            name, left = head.lstrip("<"), head.startswith("<")
-            made.add_column(name, justify="left" if left else "right", overflow="fold")
-        for row in rows:
-            made.add_row(*row)
-        console.print(made)
-        console.print()
 
-    escape = need("rich.markup").escape
-    whole, priced = audit.network.numbers, audit.network.seconds is not None
-    lacking = " without the unknown ops below" if audit.unknown else ""
-    rest = audit.held_params - whole.params
-    held = f" ({rest:,} more in what did not run or is unknown)" if rest > 0 else ""
-    console.print(
-        f"{escape(model)}, input {show_shape(audit.input_shape)}: {whole.flops:,} FLOPs "
-        f"(multiply-adds), {whole.params:,} parameters{held}, {whole.traffic:,.0f} elements of "
-        f"memory access{lacking}\n",
-        highlight=False,
-    )
-    table("Guidelines of the network", *_summary(audit))
+def _parts(audit: Audit, top: int) -> Iterator[Any]:
+    def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[Any]:
+        names = [head.lstrip("<") for head in heads]
+        left = [index for index, head in enumerate(heads) if head.startswith("<")]
+        style = {"title": title, "title_justify": "left", "title_style": "bold", "box": None}
+        yield rich_table(names, rows, right_from=0, left=left, fold=True, **style)
+        yield ""
+
+    yield plain_text(_intro(audit))
+    yield ""
+    yield from table("Guidelines of the network", *_summary(audit))
     units, layers = _order(audit.units), _order(audit.rows)
-    seconds = ["ms"] if priced else []
-    cost = ["costs ms"] if priced else []
-    heads = ["<unit", "<breaks", "G1", "G2", "G3", "G4", "excess", "of all", *seconds, *cost]
-    title = f"Units that break a guideline: {_first(units, top)} of {len(audit.units)} units"
-    table(title, heads, [[escape(row.name), *_unit_cells(row, audit)] for row in units[:top]])
+    prices = ["ms", "costs ms"] if audit.network.seconds is not None else []
+    heads = ["<unit", "<breaks", "G1", "G2", "G3", "G4", "excess", "of all", *prices]
+    title = f"Units that break a guideline: {_count(units, top)} of {len(audit.units)} units"
+    cells = [[plain_text(row.name), *_unit_cells(row, audit)] for row in units[:top]]
+    yield from table(title, heads, cells)
     heads = ["<layer", "<op", "<breaks", "widths", "G1", "groups", "G2", "excess", "of all"]
-    title = f"Layers that break a guideline: {_first(layers, top)} of {len(audit.rows)} layers"
-    cells = [[escape(row.name), *_layer_cells(row, audit)] for row in layers[:top]]
-    table(title, [*heads, *seconds, *cost], cells)
+    title = f"Layers that break a guideline: {_count(layers, top)} of {len(audit.rows)} layers"
+    cells = [[plain_text(row.name), *_layer_cells(row, audit)] for row in layers[:top]]
+    yield from table(title, [*heads, *prices], cells)
     if audit.unknown:
         rows = [
-            [u.source, str(len(u.where)), u.missing or "not known", escape(_some(u.where))]
+            [u.source, str(len(u.where)), u.missing or "not known", plain_text(_some(u.where))]
             for u in audit.unknown
         ]
-        table("Unknown ops: the sums lack them", ["<op", "count", "<why", "<where"], rows)
+        title = "Unknown ops: the sums lack them"
+        yield from table(title, ["<op", "count", "<why", "<where"], rows)
     if audit.network.seconds is not None:
-        console.print(_latency(audit), highlight=False, markup=False)
+        yield plain_text(_latency(audit))
+
+
+def _intro(audit: Audit) -> str:
+    network = audit.network.numbers
+    lacking = " without the unknown ops below" if audit.unknown else ""
+    rest = audit.held_params - network.params
+    held = f" ({rest:,} more in what did not run or is unknown)" if rest > 0 else ""
+    return (
+        f"{audit.model}, input {format_shape(audit.input_shape)}: {network.flops:,} FLOPs "
+        f"(multiply-adds), {network.params:,} parameters{held}, {network.traffic:,.0f} elements "
+        f"of memory access{lacking}"
+    )
 
 
 def _summary(audit: Audit) -> tuple[list[str], list[list[str]]]:
-    whole = audit.network.numbers
+    network = audit.network.numbers
     heads = ["", "<what", "value", "limit", "<verdict", "excess", "of all", "units", "layers"]
     if audit.network.seconds:
         heads.append("costs ms")
     rows = []
     for name in NAMES:
-        value = max(whole.values.g2, whole.g2_all) if name == "g2" else getattr(whole.values, name)
-        over = whole.over.get(name)
+        value = (
+            max(network.values.g2, network.g2_all)
+            if name == "g2"
+            else getattr(network.values, name)
+        )
+        over = network.over.get(name)
         row = [
             name.upper(),
-            SAYS[name],
+            MEANINGS[name],
             f"{value:g}" if name == "g3" else f"{value:.3f}",
             f"{getattr(audit.limits, name):g}",
             "kept" if over is None else f"exceeded by {over:.3g}",
-            *_excess(whole.excess.get(name), whole.traffic),
+            *_excess(network.excess.get(name), network.traffic),
             str(sum(name in row.numbers.over for row in audit.units)),
             str(sum(name in row.numbers.over for row in audit.rows)),
         ]
@@ -200,7 +207,7 @@ def _text(layer: Layer, before: str) -> str:
 
 
 def _breaks(row: AuditRow) -> str:
-    """G1 +0.12 G4 +0.05: the guidelines and by how much their limit is exceeded."""
+    """As G1 +0.12 G4 +0.05: the broken guidelines, and value - limit of each."""
     over = row.numbers.over
     return " ".join(
         f"{name.upper()} +{value:.0f}" if name == "g3" else f"{name.upper()} +{value:.2f}"
@@ -212,18 +219,18 @@ def _value(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
-def _excess(value: float | None, whole: float) -> list[str]:
-    return ["-", "-"] if not value else [f"{value:,.0f}", f"{value / whole:.1%}"]
+def _excess(value: float | None, traffic: float) -> list[str]:
+    return ["-", "-"] if not value else [f"{value:,.0f}", f"{value / traffic:.1%}"]
 
 
 def _seconds(row: AuditRow) -> list[str]:
-    """The row's milliseconds, and what the guidelines it breaks cost."""
+    """The milliseconds of a row, and those that the guidelines it breaks cost."""
     if row.seconds is None:
         return []
     broken = [n for n in row.numbers.over if n in row.seconds.cost_s]
     cost = sum(row.seconds.cost_s[name] for name in broken)
-    whole = "?" if row.seconds.unpriced else f"{row.seconds.total_s * 1e3:.3f}"
-    return [whole, f"{cost * 1e3:.3f}" if broken and not row.seconds.unpriced else "-"]
+    total = "?" if row.seconds.unpriced else f"{row.seconds.total_s * 1e3:.3f}"
+    return [total, f"{cost * 1e3:.3f}" if broken and not row.seconds.unpriced else "-"]
 
 
 def _latency(audit: Audit) -> str:
@@ -232,11 +239,11 @@ def _latency(audit: Audit) -> str:
     unknown = sum(len(u.where) for u in audit.unknown)
     lacks = [f"unknown ops ({unknown})"] * bool(unknown)
     lacks += [f"ops without a price ({seconds.unpriced})"] * bool(seconds.unpriced)
-    said = f", without {' and '.join(lacks)}" if lacks else ""
-    return f"Latency: {seconds.total_s * 1e3:.2f} ms{said} ({audit.target})"
+    without = f", without {' and '.join(lacks)}" if lacks else ""
+    return f"Latency: {seconds.total_s * 1e3:.2f} ms{without} ({audit.target})"
 
 
-def _first(rows: Sequence[AuditRow], top: int) -> str:
+def _count(rows: Sequence[AuditRow], top: int) -> str:
     return f"first {top} of {len(rows)}, out" if len(rows) > top else str(len(rows))
 
 

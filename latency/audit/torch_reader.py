@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from latency.audit.aten import SPLITS, Call, arguments, base_name, kind_of
-from latency.audit.graph import Node, Shape, Source, need, quiet, show_shape, without_batch
+from latency.audit.graph import Node, Shape, Source, format_shape, quiet, without_batch
 from space.common.errors import AuditError
 
 
@@ -16,9 +16,10 @@ def export(module: Any, input_shape: Shape) -> Any:
 
     Raises:
         ValueError: the module refuses an image of this shape.
-        AuditError: it runs, but torch.export cannot follow it; the message says where.
+        AuditError: it runs, but torch.export cannot trace it; the message says where.
     """
-    torch = need("torch")
+    import torch
+
     image = torch.zeros(1, *input_shape)
     module = module.eval()
     with quiet(), torch.no_grad():
@@ -30,7 +31,7 @@ def export(module: Any, input_shape: Shape) -> Any:
             module(image)
         except Exception as error:
             raise ValueError(
-                f"the model refuses an input of {show_shape(input_shape)}: {_first_line(error)}"
+                f"the model refuses an input of {format_shape(input_shape)}: {_first_line(error)}"
                 f"{_line_of(error)}; give the one it takes with --input CHANNELSxHEIGHTxWIDTH"
             ) from None
     raise AuditError(f"torch.export cannot trace the model: {why}{where}")
@@ -43,7 +44,9 @@ def _first_line(error: BaseException) -> str:
 
 def _line_of(error: BaseException) -> str:
     """The last line outside of torch and of this file that led to an error."""
-    home = Path(need("torch").__file__).parent
+    import torch
+
+    home = Path(torch.__file__).parent
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -56,7 +59,7 @@ def read_program(program: Any) -> Source:
     """The nodes of an exported program.
 
     Raises:
-        ValueError: it takes something else than one image of fixed size.
+        ValueError: its input is not one image of fixed size.
     """
     return _Reader(program).source()
 

@@ -76,7 +76,7 @@ def run_command(
 
     Args:
         extra: the optional part of the package that has what the command may lack.
-        stopped: what Ctrl-C prints.
+        stopped: what Ctrl-C prints where the work does not say what is on disk.
     """
     try:
         status = body()
@@ -98,8 +98,8 @@ def run_command(
         message, status = needed if missing else str(error), NO_ANSWER
     except ValueError as error:
         message, status = str(error), WRONG_USAGE
-    except KeyboardInterrupt:
-        message, status = stopped, INTERRUPTED
+    except KeyboardInterrupt as error:
+        message, status = str(error) or stopped, INTERRUPTED
     log(f"{name}: {' '.join(message.split())}")
     return status
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 
 def format_duration(seconds: float) -> str:
@@ -38,26 +39,38 @@ def columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
 
 def rich_table(
     headings: Sequence[str],
-    rows: Sequence[Sequence[str]],
+    rows: Sequence[Sequence[str | Text]],
     *,
     right_from: int = 1,
+    left: Sequence[int] = (),
     wrap: bool = True,
+    fold: bool = False,
     **options: Any,
 ) -> Table:
     """A table of `rich`; columns from `right_from` on are right-aligned.
 
     Args:
+        left: columns that are left-aligned all the same, counted from 0.
+        fold: break a word that is too long for its column instead of cutting it.
         options: of `rich.table.Table`, as title and box.
     """
     from rich.table import Table
 
     table = Table(**options)
+    overflow: Any = "fold" if fold else "ellipsis"
     for index, heading in enumerate(headings):
-        justify: Any = "left" if index < right_from else "right"
-        table.add_column(heading, justify=justify, no_wrap=not wrap)
+        justify: Any = "left" if index < right_from or index in left else "right"
+        table.add_column(heading, justify=justify, no_wrap=not wrap, overflow=overflow)
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def plain_text(text: str) -> Text:
+    """Text for `rich` without markup, which wraps at the width: a cell, or a paragraph."""
+    from rich.text import Text
+
+    return Text(text)
 
 
 def print_rich(*parts: Any, width: int | None = None) -> None:

@@ -1,5 +1,5 @@
 """Which units networks are made of, and how each is lowered. Importing it registers them all."""
 
-from space.units import basic, classic, mobilenet, shufflenet, shufflenet_large
+from space.units import basic, classic, mobilenet, shufflenet
 
-__all__ = ["basic", "classic", "mobilenet", "shufflenet", "shufflenet_large"]
+__all__ = ["basic", "classic", "mobilenet", "shufflenet"]

@@ -7,6 +7,7 @@ import numpy as np
 from space.graph.builder import GraphBuilder, unit
 from space.graph.op import Count
 from space.units.basic import even_share
+from space.units.parts import squeeze_excite
 
 
 @unit("shufflenet_v2")
@@ -65,6 +66,53 @@ def shufflenet_v2(
         g.relu(y)
 
 
+@unit("shufflenet_v2_variant")
+def shufflenet_v2_variant(
+    g: GraphBuilder,
+    *,
+    c_in: Count,
+    c_out: Count,
+    branch: Count,
+    stride: int = 1,
+    project: int = 0,
+    receptive: int = 0,
+    se: Count = 0,
+    se_branch: Count = 0,
+    residual: int = 0,
+) -> None:
+    """ShuffleNet v2 unit with what section 4.2 and the appendix of the paper add to it.
+
+    Units of stride 2, and of stride 1 if `project`, have the projection beside the branch; the
+    others pass c_out - branch channels. `receptive`: 3x3 depthwise convolution (batch norm, no
+    ReLU) before the first 1x1 of the branch (v2*). `se`, `se_branch`: hidden width of a
+    squeeze-and-excitation of the whole unit's output, or of the branch. `residual`: the branch
+    ends add-then-ReLU (appendix, Figure 2), or just in the ReLU where it is projected.
+    """
+    if stride == 1 and not project:
+        if np.any(c_in != c_out):
+            raise ValueError(f"a unit that passes channels keeps them; got {c_in} -> {c_out}")
+        other = g.slice(0, 0, c_in - branch)
+        active = g.slice(0, c_in - branch, branch)
+    else:
+        other = g.dwconv(0, kernel=3, stride=stride)
+        other = g.conv(other, c_out - branch, act="relu")
+        active = 0
+    x = g.dwconv(active, kernel=3) if receptive else active
+    x = g.conv(x, branch, act="relu")
+    x = g.dwconv(x, kernel=3, stride=stride)
+    late = bool(residual or se_branch)  # the ReLU comes after what is done to the branch
+    x = g.conv(x, branch, act="" if late else "relu")
+    if np.any(se_branch):
+        x = squeeze_excite(g, x, se_branch)
+    if residual and active:
+        x = g.add(active, x)
+    if late:
+        x = g.relu(x)
+    x = g.concat((other, x), shuffle=2)
+    if np.any(se):
+        squeeze_excite(g, x, se)
+
+
 @unit("shufflenet_v1")
 def shufflenet_v1(
     g: GraphBuilder,
@@ -89,3 +137,25 @@ def shufflenet_v1(
     else:
         shortcut = g.pool(0, "avgpool", kernel=3, stride=stride)
         g.relu(g.concat((shortcut, g.conv(x, c_out - c_in, groups=groups))))
+
+
+@unit("shufflenet_v1_wide")
+def shufflenet_v1_wide(
+    g: GraphBuilder, *, c_in: Count, c_out: Count, mid: Count, groups: int = 3, stride: int = 1
+) -> None:
+    """ShuffleNet v1 unit with `mid` channels inside.
+
+    Where it widens at stride 1, which it does nowhere in the v1 paper, what went in is joined
+    as at stride 2, but not pooled; the last 1x1 convolution then takes 4 groups where 3 do not
+    divide the channels it makes.
+    """
+    x = g.shuffle(g.conv(0, mid, groups=groups, act="relu"), groups)
+    x = g.dwconv(x, kernel=3, stride=stride)
+    if stride == 1 and not np.any(c_in != c_out):
+        g.relu(g.add(0, g.conv(x, c_out, groups=groups)))
+        return
+    shortcut = g.pool(0, "avgpool", kernel=3, stride=stride) if stride > 1 else 0
+    more = c_out - c_in
+    divides = not np.any(more % groups)
+    y = g.conv(x, more, groups=groups if divides else groups + 1)
+    g.relu(g.concat((shortcut, y)))

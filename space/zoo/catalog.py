@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from space.zoo import entries
-from space.zoo.entry import Entry, registered
+from space.zoo.entry import PublishedNetwork, registered
 
 
-def published_networks() -> dict[str, Entry]:
+def published_networks() -> dict[str, PublishedNetwork]:
     """Every known network by name, in the order of the paper's tables."""
     assert entries  # importing it registers them
     return registered()
 
 
-def published_network(name: str) -> Entry:
+def published_network(name: str) -> PublishedNetwork:
     """The network of this name.
 
     Raises:

@@ -11,11 +11,11 @@ from space.network.network import Network
 
 Make: TypeAlias = Callable[[int, int], Network]
 
-_ENTRIES: dict[str, Entry] = {}
+REGISTERED: dict[str, PublishedNetwork] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class PublishedNetwork:
     """A known network. `make` takes the height and width of the input; `height` and `width` are
     those of the published numbers and `stride` how far the network divides them.
 
@@ -96,9 +96,9 @@ def register(
     """
 
     def add(make: Make) -> Make:
-        if name in _ENTRIES:
+        if name in REGISTERED:
             raise ValueError(f"network {name!r} is registered already")
-        _ENTRIES[name] = Entry(
+        REGISTERED[name] = PublishedNetwork(
             name=name,
             make=make,
             published_flops=None if flops is None else round(flops * 1e6),
@@ -115,6 +115,6 @@ def register(
     return add
 
 
-def registered() -> dict[str, Entry]:
+def registered() -> dict[str, PublishedNetwork]:
     """What was registered so far, by name."""
-    return dict(_ENTRIES)
+    return dict(REGISTERED)

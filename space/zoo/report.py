@@ -53,7 +53,7 @@ def _cells(row: dict[str, Any], note: int) -> tuple[str, ...]:
     )
 
 
-def network_table(rows: Iterable[dict[str, Any]]) -> str:
+def format_networks(rows: Iterable[dict[str, Any]]) -> str:
     """The rows in columns, then the notes that they number."""
     notes: dict[str, int] = {}
     lines = [tuple(name for name, _ in HEADINGS)]

@@ -1,4 +1,4 @@
-"""How the command `python -m latency.audit.__main__` is run in tests."""
+"""How the command `python -m latency.audit` is run in tests."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from latency.audit import price
 from latency.audit.graph import parse_input
-from space.common.errors import AuditError
 from tests.helpers.audit_cli import run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -137,7 +137,7 @@ def test_unknown_ops_are_listed(toys: Path, capsys: pytest.CaptureFixture[str]) 
         (["audit_toys:broken"], 1, "cannot be called: RuntimeError: no weights here"),
         (["audit_toys:Branching"], 1, "torch.export cannot trace the model: GuardOnDataDependent"),
         (["audit_toys:TwoImages"], 2, "missing 1 required positional argument: 'y'"),
-        (["audit_toys:NothingKnown"], 1, "has no op that is known: aten.fft_fft.default"),
+        (["audit_toys:NothingKnown"], 1, "has no known op: aten.fft_fft.default"),
         (["audit_toys:net", "--input", "1x28x28"], 2, "refuses an input of 1x28x28"),
         (["audit_toys:net", "--input", "3x2x2"], 2, "refuses an input of 3x2x2"),
         (["audit_toys:net", "--input", "224"], 2, "--input must be CHANNELSxHEIGHTxWIDTH"),
@@ -175,23 +175,21 @@ def test_the_line_that_cannot_be_traced(toys: Path, capsys: pytest.CaptureFixtur
 def test_a_table_of_blocks_prices_no_layers(
     toys: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import latency.table.load
-
-    load = latency.table.load.load_table
+    load = price.load_table
     monkeypatch.setattr(
-        latency.table.load, "load_table", lambda name: object() if name == "mine" else load(name)
+        price, "load_table", lambda name: object() if name == "blocks" else load(name)
     )
-    status, out, err = run(capsys, "audit_toys:net", "--target", "mine")
+    status, out, err = run(capsys, "audit_toys:net", "--target", "blocks")
     assert (status, out) == (1, "")
-    assert "target mine is a table of blocks, which cannot price layers" in err
+    assert "target blocks is a table of blocks, which cannot price layers" in err
     assert "(arm, gpu)" in err
 
 
-def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    from latency.audit.graph import need
-
-    with pytest.raises(AuditError, match="needs the package nosuch_package: install it"):
-        need("nosuch_package.part")
+def test_a_model_whose_package_is_missing(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (toys / "audit_needs.py").write_text("import nosuch_package", encoding="utf-8")
+    status, out, err = run(capsys, "audit_needs:net")
+    assert (status, out) == (2, "")
+    assert "audit_needs:net: audit_needs needs 'nosuch_package': install it" in err
 
 
 def test_parse_input() -> None:

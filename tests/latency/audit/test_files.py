@@ -1,4 +1,4 @@
-"""The command `python -m latency.audit.__main__` on ONNX files and exported programs."""
+"""The command `python -m latency.audit` on ONNX files and exported programs."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def test_no_onnx(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(b"not a model")
     with pytest.raises(ValueError, match="is not an ONNX file"):
-        audit_load.read(str(path))
+        audit_load.read_model(str(path))
     path.write_bytes(b"")
     with pytest.raises(ValueError, match="is not an ONNX file: it has no graph"):
-        audit_load.read(str(path))
+        audit_load.read_model(str(path))
 
 
 @pytest.fixture(scope="module")

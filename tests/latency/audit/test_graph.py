@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from latency.audit.analysis import audit, numbers
+from latency.audit.analysis import analyze, numbers
 from latency.audit.foreign_op import ForeignOp, costs_like, make_op
 from latency.audit.graph import Node, Source
 from latency.audit.grouping import units
@@ -315,7 +315,7 @@ def test_unknown_nodes_stay_in_the_graph() -> None:
     net.add("unknown", source="Resize")
     net.conv(8, bias=True)
     source = net.source()
-    found = audit(source, lower(source))
+    found = analyze(source, lower(source))
     assert [(u.source, u.where) for u in found.unknown] == [("Resize", ("n2",))]
     assert [layer.inputs for layer in found.layers] == [(-1,), (0,), (1,)]
     assert found.network.numbers.flops == 2 * 64 * 64

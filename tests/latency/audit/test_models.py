@@ -14,8 +14,8 @@ import torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from latency.audit.analysis import Audit, audit
-from latency.audit.load import build_factory, read
+from latency.audit.analysis import Audit, analyze, audit_model
+from latency.audit.load import build_factory
 from latency.audit.lowering import lower
 from space.cost.guidelines import PAPER_LIMITS, Guidelines
 from space.zoo.families import shufflenet_v2
@@ -36,8 +36,7 @@ MODELS = {
 
 @cache
 def audited(model: str) -> Audit:
-    source = read(model)
-    return audit(source, lower(source))
+    return audit_model(model)
 
 
 def torch_counts(model: nn.Module) -> tuple[int, int]:
@@ -172,7 +171,7 @@ def of_module(model: nn.Module, size: int) -> Audit:
     from latency.audit.torch_reader import export, read_program
 
     source = read_program(export(model, (3, size, size)))
-    return audit(source, lower(source))
+    return analyze(source, lower(source))
 
 
 @pytest.mark.slow

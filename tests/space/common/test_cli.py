@@ -13,23 +13,23 @@ def _raise(error: BaseException) -> int:
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "told"),
+    ("error", "status", "message"),
     [
         (InfeasibleError("none fits"), 1, "none fits"),
         (MissingOpError("no block"), 1, "no block"),
         (ValueError("two\n  lines"), 2, "two lines"),
-        (ModuleNotFoundError("No module named 'x'"), 2, "No module named 'x'"),
+        (ModuleNotFoundError("No module named 'x'"), 1, "No module named 'x'"),
         (OSError(errno.EACCES, "Permission denied", "/a b"), 2, "/a b: Permission denied"),
         (OSError("free text"), 1, "free text"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
 def test_errors_end_in_one_line(
-    error: BaseException, status: int, told: str, capsys: pytest.CaptureFixture[str]
+    error: BaseException, status: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command("search.x", lambda: _raise(error)) == status
     out, err = capsys.readouterr()
-    assert (out, err) == ("", f"search.x: {told}\n")
+    assert (out, err) == ("", f"search.x: {message}\n")
 
 
 def test_our_own_bugs_are_not_hidden() -> None:
@@ -64,7 +64,7 @@ def test_values_may_begin_with_a_minus(parser: Parser, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--trials", "x"], "argument --trials: invalid int value: 'x'"),
         (["--bogus"], "unrecognized arguments: --bogus"),
@@ -73,8 +73,8 @@ def test_values_may_begin_with_a_minus(parser: Parser, text: str) -> None:
     ],
 )
 def test_wrong_usage_is_one_line(
-    parser: Parser, words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    parser: Parser, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match=r"^2$"):
         parser.parse_args(words)
-    assert capsys.readouterr() == ("", f"search.x: {told} (see --help)\n")
+    assert capsys.readouterr() == ("", f"search.x: {message} (see --help)\n")

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from latency.engines.onnx.writer import build_model, random_weights
+from latency.engines.onnx.writer import build_model
+from latency.engines.weights import random_weights
 from latency.table.load import load_table
 from latency.table.op_model import OpCostModel
 from latency.table.op_terms import amounts
