@@ -1,8 +1,8 @@
-"""Does latency-aware search keep a guideline that nobody asks for? `python -m search.ablation`
+"""Does latency-aware search keep a guideline by itself? `python -m search.ablation`
 
-One search keeps all four guidelines; one for each of them drops its limit and opens the axes that
-break it. What is compared: the fastest network at ShuffleNet v2's score, the choices it makes on
-the open axes, and how much of the Pareto front still meets the limit that was dropped.
+One search keeps all four guidelines; for each guideline another one drops its limit and opens the
+axes that break it. Compared are the fastest network at ShuffleNet v2's score, its choices on the
+open axes, and the share of the Pareto front that still meets the dropped limit.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import json
 import sys
 from collections.abc import Sequence
 
-from search.experiments.ablation import GUIDELINES, _print, _record, ablate
-from space.common.cli import DONE, Parser, log, run_command
+from space.common.cli import DONE, Parser, add_format, check_least, run_command
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
     result = Parser(
         prog="python -m search.ablation",
@@ -27,32 +26,32 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--budget", action="append", default=[], help="default: 146M")
     result.add_argument("--trials", type=int, default=500, help="default: %(default)s")
     result.add_argument("--seeds", type=int, default=3, help="default: %(default)s")
-    result.add_argument("--format", choices=("table", "json"), default="table")
+    add_format(result)
     return result
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    args = parser().parse_args(argv)
+    args = parser().parse_args(arguments)
     return run_command("search.ablation", lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
+    check_least(vars(args), {"trials": 1, "seeds": 1})
+    from search.experiments.ablation import AblationConfig, print_ablation, run_ablation
     from search.problem.budget import parse_budgets
-    from search.problem.target import target_table
 
-    if min(args.trials, args.seeds) < 1:
-        raise ValueError("--trials and --seeds must be at least 1")
-    budgets = parse_budgets(args.budget or ["146M"])
-    table = target_table(args.target)
-    rows = []
-    for dropped in ("", *GUIDELINES):
-        log(f"{dropped or 'all guidelines kept'}: {args.seeds} seeds of {args.trials} trials")
-        rows.append(ablate(table, budgets, dropped, args.seeds, args.trials))
+    config = AblationConfig(
+        target=args.target,
+        budgets=parse_budgets(args.budget or ["146M"]),
+        trials=args.trials,
+        seeds=args.seeds,
+    )
+    result = run_ablation(config)
     if args.format == "json":
-        print(json.dumps(_record(args, rows, table), indent=2))
+        print(json.dumps(result.record(), indent=2))
     else:
-        _print(rows, table)
+        print_ablation(result)
     return DONE
 
 

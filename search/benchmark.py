@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 
-from search.experiments.samplers import _samplers, _scoring
-from space.common.cli import Parser, run_command
+from space.common.cli import DONE, Parser, add_format, check_least, run_command
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
     result = Parser(
         prog="python -m search.benchmark",
@@ -26,15 +26,45 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--trials", type=int, default=500, help="samplers")
     result.add_argument("--seeds", type=int, default=3, help="samplers")
     result.add_argument("--seed", type=int, default=0, help="scoring")
-    result.add_argument("--format", choices=("table", "json"), default="table")
+    add_format(result)
     return result
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    args = parser().parse_args(argv)
-    run = _scoring if args.what == "scoring" else _samplers
-    return run_command("search.benchmark", lambda: run(args))
+    args = parser().parse_args(arguments)
+    body = _scoring if args.what == "scoring" else _samplers
+    return run_command("search.benchmark", lambda: body(args))
+
+
+def _scoring(args: argparse.Namespace) -> int:
+    check_least(vars(args), {"architectures": 1, "repeats": 1, "seed": 0})
+    from dataclasses import asdict
+
+    from search.experiments.scoring import ScoringConfig, format_scoring, measure_scoring
+
+    config = ScoringConfig(
+        target=args.target,
+        architectures=args.architectures,
+        repeats=args.repeats,
+        seed=args.seed,
+    )
+    speed = measure_scoring(config)
+    print(json.dumps(asdict(speed), indent=2) if args.format == "json" else format_scoring(speed))
+    return DONE
+
+
+def _samplers(args: argparse.Namespace) -> int:
+    check_least(vars(args), {"trials": 1, "seeds": 1})
+    from search.experiments.samplers import SamplersConfig, compare_samplers, format_samplers
+
+    config = SamplersConfig(
+        target=args.target, budget=args.budget, trials=args.trials, seeds=args.seeds
+    )
+    found = compare_samplers(config)
+    as_json = args.format == "json"
+    print(json.dumps(found.record(), indent=2) if as_json else format_samplers(found))
+    return DONE
 
 
 if __name__ == "__main__":

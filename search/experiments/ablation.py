@@ -2,108 +2,170 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-if TYPE_CHECKING:
-    from search.problem.problem import Problem, Table
+import numpy as np
 
-GUIDELINES = ("g1", "g2", "g3", "g4")
+from latency.table.header import TableHeader, latency_line
+from search.optimizer.study import run_study
+from search.problem.baseline import Baseline, baseline
+from search.problem.budget import Budget
+from search.problem.problem import Evaluation, Problem, Table
+from search.problem.target import target_table
+from search.result.record import provenance
+from search.result.winners import front
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from space.common.cli import log
+from space.common.text import print_rich, rich_table
+from space.cost.guidelines import NAMES
+
+HEADINGS = ("dropped", "speed-up at the baseline's score", "winners within its limit",
+            "front within it", "choices of the winners")  # fmt: skip
 
 
-def ablate(table: Table, budgets: Any, dropped: str, seeds: int, trials: int) -> dict[str, Any]:
-    """Search without one guideline ("" keeps all) and say what the fastest networks at the
-    baseline's score chose, seed by seed."""
-    from search.optimizer.study import Study
-    from search.problem.baseline import baseline
-    from search.problem.problem import Problem
-    from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AblationConfig:
+    """For each guideline, and for none, `seeds` searches of `trials` trials each."""
 
-    problem = Problem(ShuffleNetV2Space(), table, budgets, (dropped,) if dropped else ())
+    target: str = "arm"
+    budgets: tuple[Budget, ...]
+    trials: int = 500
+    seeds: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AblationRun:
+    """One search; its winner is the fastest network at the baseline's score or better.
+
+    Args:
+        front: the number of networks on the Pareto front.
+        front_within_limit: the share of them within the dropped limit; None if none was dropped.
+        choices: the winner's choices on the axes that dropping opened.
+        speed_up: baseline's latency / winner's; None, as all below, without a winner.
+        value: the winner's value of the dropped guideline.
+    """
+
+    front: int
+    front_within_limit: float | None = None
+    choices: dict[str, str] = field(default_factory=dict)
+    speed_up: float | None = None
+    architecture: str | None = None
+    value: float | None = None
+    within_limit: bool | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The run for JSON; what was not asked is absent."""
+        optional = ("architecture", "value", "within_limit")
+        return {k: v for k, v in asdict(self).items() if v is not None or k not in optional}
+
+
+@dataclass(frozen=True, slots=True)
+class AblationRow:
+    """The runs without one guideline; `dropped` None: with all four."""
+
+    dropped: str | None
+    baseline: str
+    runs: tuple[AblationRun, ...]
+
+    def cells(self) -> tuple[str, ...]:
+        """The row for people, under `HEADINGS`."""
+        runs = self.runs
+        ups = " ".join("none" if r.speed_up is None else f"{r.speed_up:.2f}x" for r in runs)
+        if self.dropped is None:
+            return ("none", ups, "-", "-", "-")
+        within = sum(bool(run.within_limit) for run in runs)
+        shares = [r.front_within_limit for r in runs if r.front_within_limit is not None]
+        share = sum(shares) / len(shares) if shares else 0.0
+        choices = "; ".join(
+            ", ".join(f"{name} {value}" for name, value in run.choices.items()) for run in runs
+        )
+        return (self.dropped.upper(), ups, f"{within} of {len(runs)}", f"{share:.0%}", choices)
+
+
+@dataclass(frozen=True, slots=True)
+class AblationResult:
+    """A row with all guidelines, then one without each."""
+
+    config: AblationConfig
+    header: TableHeader
+    rows: tuple[AblationRow, ...]
+
+    def record(self) -> dict[str, Any]:
+        """The result for JSON."""
+        rows = [{**asdict(row), "runs": [r.record() for r in row.runs]} for row in self.rows]
+        return {
+            "rows": rows,
+            "trials": self.config.trials,
+            "seeds": self.config.seeds,
+            "latency": {"target": self.header.target, "source": self.header.source},
+            **provenance(),
+        }
+
+
+def run_ablation(config: AblationConfig) -> AblationResult:
+    """Search with all guidelines, then without each; logs what is next.
+
+    Raises:
+        ValueError: an unknown target, or no ShuffleNet v2 is within the budgets.
+    """
+    table = target_table(config.target)
+    rows = []
+    for dropped in (None, *NAMES):
+        log(f"{dropped or 'all guidelines kept'}: {config.seeds} seeds of {config.trials} trials")
+        rows.append(_without(dropped, table, config))
+    return AblationResult(config, table.header, tuple(rows))
+
+
+def _without(dropped: str | None, table: Table, config: AblationConfig) -> AblationRow:
+    relaxed = () if dropped is None else (dropped,)
+    problem = Problem(ShuffleNetV2Space(), table, config.budgets, relaxed)
     base = baseline(problem)
     if base is None:
         raise ValueError("no ShuffleNet v2 is within the budget; give a larger one")
     runs = []
-    for seed in range(seeds):
-        study = Study.open(problem, seed=seed)
-        for _ in study.run(trials):
-            pass
-        runs.append(_judge(problem, study.evaluated(), base, dropped))
-    return {"dropped": dropped or None, "baseline": base.name, "runs": runs}
+    for seed in range(config.seeds):
+        found = run_study(problem, config.trials, seed=seed).evaluated()
+        runs.append(_summarize(problem, found, base, dropped))
+    return AblationRow(dropped, base.name, tuple(runs))
 
 
-def _judge(problem: Problem, found: Any, base: Any, dropped: str) -> dict[str, Any]:
-    import numpy as np
-
-    from search.result.winners import front
-
+def _summarize(
+    problem: Problem, found: Evaluation, base: Baseline, dropped: str | None
+) -> AblationRun:
     rows = front(found)
-    as_good = rows[found.score[rows] >= base.found.score[0]]
-    result: dict[str, Any] = {"front": len(rows), "front_within_limit": None, "choices": {}}
-    if dropped:
+    result: dict[str, Any] = {"front": len(rows)}
+    if dropped is not None:
         limit = getattr(problem.limits, dropped)
-        kept = getattr(found.costs, dropped)[rows] <= limit
-        result["front_within_limit"] = float(np.mean(kept)) if len(rows) else None
+        values = getattr(found.costs, dropped)
+        within = values[rows] <= limit
+        result["front_within_limit"] = float(np.mean(within)) if len(rows) else None
+    as_good = rows[found.score[rows] >= base.found.score[0]]
     if not len(as_good):
-        return {**result, "speed_up": None}
+        return AblationRun(**result)
     best = int(as_good[0])
     architecture = problem.space.architecture(found.genes[best])
     result["speed_up"] = float(base.found.costs.latency_s[0] / found.costs.latency_s[best])
     result["architecture"] = problem.space.text(architecture)
-    if dropped:
-        result["value"] = float(getattr(found.costs, dropped)[best])
+    if dropped is not None:
+        result["value"] = float(values[best])
         result["within_limit"] = result["value"] <= limit
         result["choices"] = {
             slot.name: str(problem.space.value(architecture, slot.name))
             for slot in problem.space.slots
             if slot.breaks == dropped
         }
-    return result
+    return AblationRun(**result)
 
 
-def _record(args: argparse.Namespace, rows: list[dict[str, Any]], table: Table) -> dict[str, Any]:
-    from search.result.record import provenance
-
-    header = table.header
-    return {
-        "rows": rows,
-        "trials": args.trials,
-        "seeds": args.seeds,
-        "latency": {"target": header.target, "source": header.source},
-        **provenance(),
-    }
-
-
-def _print(rows: list[dict[str, Any]], table: Table) -> None:
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    from latency.table.header import latency_line
-
-    console = Console(width=110, highlight=False)
-    shown = RichTable(box=None, pad_edge=False)
-    for name in ("dropped", "speed-up at the baseline's score", "winners within its limit",
-                 "front within it", "choices of the winners"):  # fmt: skip
-        shown.add_column(name)
-    for row in rows:
-        runs = row["runs"]
-        ups = " ".join("none" if r["speed_up"] is None else f"{r['speed_up']:.2f}x" for r in runs)
-        if row["dropped"] is None:
-            shown.add_row("none", ups, "-", "-", "-")
-            continue
-        back = sum(bool(r.get("within_limit")) for r in runs)
-        shares = [r["front_within_limit"] for r in runs if r["front_within_limit"] is not None]
-        share = sum(shares) / len(shares) if shares else 0.0
-        picked = "; ".join(
-            ", ".join(f"{name} {value}" for name, value in r["choices"].items()) for r in runs
-        )
-        shown.add_row(
-            row["dropped"].upper(), ups, f"{back} of {len(runs)}", f"{share:.0%}", picked
-        )
-    console.print(shown)
-    console.print(f"\n{latency_line(table.header)}", soft_wrap=True)
-    console.print(
+def print_ablation(result: AblationResult) -> None:
+    """Print a row per guideline."""
+    cells = [row.cells() for row in result.rows]
+    table = rich_table(HEADINGS, cells, right_from=len(HEADINGS), box=None, pad_edge=False)
+    print_rich(
+        table,
+        f"\n{latency_line(result.header)}",
         "score: training-free closed form; what it says of axes that break a guideline is "
         "reasoned, not measured (docs/score.md)",
-        soft_wrap=True,
+        width=110,
     )

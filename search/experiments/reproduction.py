@@ -2,139 +2,206 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any
 
-if TYPE_CHECKING:
-    from search.problem.axes import Axes
-    from search.problem.problem import Problem, Table
-    from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+import numpy as np
 
-# Budgets as Table 5 prints them, and the head it gives each network.
-BUDGETS = {"41M": 1024, "146M": 1024, "299M": 1024, "591M": 2048}
+from latency.table.header import TableHeader, latency_line
+from search.optimizer.study import run_study
+from search.problem.baseline import baseline, paper_axes
+from search.problem.budget import parse_budgets
+from search.problem.problem import Evaluation, Problem, Table
+from search.problem.target import target_table
+from search.result.record import provenance
+from search.result.winners import front, require_feasible
+from space.architectures.shufflenet_v2 import STAGES, ShuffleNetV2Space
+from space.common.cli import log
+from space.common.text import print_rich, rich_table
+from space.zoo.families import SHUFFLENET_V2
+
+# The FLOPs of the networks in `SHUFFLENET_V2`, as Table 5 prints them.
+BUDGETS = ("41M", "146M", "299M", "591M")
 PAPER_TRIALS = 40
 
 
-def paper_axis(table: Table, budget: str, head: int, seeds: int, sampler: str) -> dict[str, Any]:
-    """Search the paper's own axis; `recovered` counts the seeds that end at Table 5's widths."""
-    import numpy as np
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReproductionConfig:
+    """`seeds` searches on the paper's axis for each budget, and `full_seeds` of `trials` trials in
+    the whole space."""
 
-    from search.problem.baseline import paper_axes
-    from space.architectures.shufflenet_v2 import STAGES
-    from space.zoo.families import SHUFFLENET_V2
+    target: str = "arm"
+    seeds: int = 10
+    full_seeds: int = 3
+    trials: int = 500
+    sampler: str = "prescreened"
 
-    problem = _problem(table, budget, lambda space: paper_axes(space, head))
+
+@dataclass(frozen=True, slots=True)
+class PaperAxisResult:
+    """Searches on the paper's own axis: `recovered` of `seeds` ended at the paper's widths of
+    stages 2-4; `widths` are the most frequent."""
+
+    budget: str
+    seeds: int
+    recovered: int
+    widths: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FullSpaceRun:
+    """One search against ShuffleNet v2 at the same budget; None: the front has no such network.
+    `architecture` is the fastest at the baseline's score or better."""
+
+    seed: int
+    speed_up_at_score: float | None
+    score_gain_at_latency: float | None
+    architecture: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FullSpaceResult:
+    """Searches of the whole space at one budget."""
+
+    budget: str
+    baseline: str
+    baseline_latency_s: float
+    baseline_score: float
+    seeds: int
+    trials: int
+    runs: tuple[FullSpaceRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReproductionResult:
+    """What `reproduce` found: one element per budget."""
+
+    config: ReproductionConfig
+    header: TableHeader
+    paper_axes: tuple[PaperAxisResult, ...]
+    full_space: tuple[FullSpaceResult, ...]
+
+    @property
+    def recovered(self) -> bool:
+        """Whether every seed ended at the paper's widths."""
+        return all(row.recovered == row.seeds for row in self.paper_axes)
+
+    def record(self) -> dict[str, Any]:
+        """The result for JSON."""
+        return {
+            "paper_axes": [asdict(row) for row in self.paper_axes],
+            "full_space": [asdict(row) for row in self.full_space],
+            "latency": {"target": self.header.target, "source": self.header.source},
+            "sampler": self.config.sampler,
+            "trials": {"paper_axes": PAPER_TRIALS, "full_space": self.config.trials},
+            **provenance(),
+        }
+
+
+def reproduce(config: ReproductionConfig) -> ReproductionResult:
+    """Search the paper's axis and the whole space at each budget; logs what is next.
+
+    Raises:
+        ValueError: an unknown target or sampler.
+        InfeasibleError: a search found no network within its budget.
+    """
+    table = target_table(config.target)
+    paper, full = [], []
+    for budget, (widths, head) in zip(BUDGETS, SHUFFLENET_V2.values(), strict=True):
+        log(f"{budget}: the paper's axis, {config.seeds} seeds")
+        paper.append(paper_axis(table, budget, widths, head, config.seeds, config.sampler))
+        if config.full_seeds:
+            log(f"{budget}: the whole space, {config.full_seeds} seeds of {config.trials} trials")
+            full.append(
+                full_space(table, budget, config.full_seeds, config.trials, config.sampler)
+            )
+    return ReproductionResult(config, table.header, tuple(paper), tuple(full))
+
+
+def paper_axis(
+    table: Table, budget: str, expected: tuple[int, ...], head: int, seeds: int, sampler: str
+) -> PaperAxisResult:
+    """Search the paper's own axis, with its `head`; `expected` widths are only compared with."""
+    space = ShuffleNetV2Space()
+    problem = Problem(space, table, parse_budgets([budget]), only=paper_axes(space, head))
     ends = []
     for seed in range(seeds):
-        found = _searched(problem, seed, PAPER_TRIALS, sampler)
+        found = _search(problem, seed, PAPER_TRIALS, sampler)
         best = int(np.argmax(np.where(found.feasible, found.score, -np.inf)))
         architecture = problem.space.architecture(found.genes[best])
         ends.append(tuple(int(problem.space.value(architecture, f"width{s}")) for s in STAGES))
-    expected = dict(zip(BUDGETS, (widths for widths, _ in SHUFFLENET_V2.values()), strict=True))
-    recovered = sum(end == expected[budget] for end in ends)
-    common = max(set(ends), key=ends.count)
-    return {"budget": budget, "seeds": seeds, "recovered": recovered, "widths": list(common)}
+    most = max(set(ends), key=ends.count)
+    return PaperAxisResult(budget, seeds, ends.count(expected), most)
 
 
-def full_space(table: Table, budget: str, seeds: int, trials: int, sampler: str) -> dict[str, Any]:
+def full_space(
+    table: Table, budget: str, seeds: int, trials: int, sampler: str
+) -> FullSpaceResult:
     """Search the whole space and compare with ShuffleNet v2 at the same budget, seed by seed."""
-    from search.problem.baseline import baseline
-    from search.result.winners import front
-
-    problem = _problem(table, budget)
+    problem = Problem(ShuffleNetV2Space(), table, parse_budgets([budget]))
     base = baseline(problem)
     assert base is not None  # the paper's budgets hold the paper's networks
     score, latency = float(base.found.score[0]), float(base.found.costs.latency_s[0])
     runs = []
     for seed in range(seeds):
-        found = _searched(problem, seed, trials, sampler)
+        found = _search(problem, seed, trials, sampler)
         rows = front(found)
         as_good = rows[found.score[rows] >= score]
         as_fast = rows[found.costs.latency_s[rows] <= latency]
-        runs.append(
-            {
-                "seed": seed,
-                "speed_up_at_score": _best(latency / found.costs.latency_s[as_good]),
-                "score_gain_at_latency": _best(found.score[as_fast] - score),
-                "architecture": problem.space.text(
-                    problem.space.architecture(found.genes[as_good[0]])
-                )
-                if len(as_good)
-                else None,
-            }
-        )
-    return {
-        "budget": budget,
-        "baseline": base.name,
-        "baseline_latency_s": latency,
-        "baseline_score": score,
-        "seeds": seeds,
-        "trials": trials,
-        "runs": runs,
-    }
+        text = None
+        if len(as_good):
+            text = problem.space.text(problem.space.architecture(found.genes[as_good[0]]))
+        speed_up = _largest(latency / found.costs.latency_s[as_good])
+        runs.append(FullSpaceRun(seed, speed_up, _largest(found.score[as_fast] - score), text))
+    return FullSpaceResult(budget, base.name, latency, score, seeds, trials, tuple(runs))
 
 
-def _best(values: Any) -> float | None:
-    """The largest of an array, None if the search found nothing to put in it."""
-    return float(values.max()) if len(values) else None
-
-
-def _problem(
-    table: Table, budget: str, axes: Callable[[ShuffleNetV2Space], Axes] | None = None
-) -> Problem:
-    from search.problem.budget import parse_budgets
-    from search.problem.problem import Problem
-    from space.architectures.shufflenet_v2 import ShuffleNetV2Space
-
-    space = ShuffleNetV2Space()
-    only = None if axes is None else axes(space)
-    return Problem(space, table, parse_budgets([budget]), only=only)
-
-
-def _searched(problem: Problem, seed: int, trials: int, sampler: str) -> Any:
-    from search.optimizer.study import Study
-    from search.result.winners import require_feasible
-
-    study = Study.open(problem, seed=seed, sampler=sampler)
-    for _ in study.run(trials):
-        pass
-    found = study.evaluated()
+def _search(problem: Problem, seed: int, trials: int, sampler: str) -> Evaluation:
+    found = run_study(problem, trials, seed=seed, sampler=sampler).evaluated()
     require_feasible(problem, found)
     return found
 
 
-def _print(paper: list[dict[str, Any]], full: list[dict[str, Any]], header: Any) -> None:
-    from rich.console import Console
-    from rich.table import Table as RichTable
+def _largest(values: np.ndarray) -> float | None:
+    return float(values.max()) if len(values) else None
 
-    from latency.table.header import latency_line
 
-    console = Console(width=100, highlight=False)
-    shown = RichTable(title="The paper's axis: widths found", box=None, title_justify="left")
-    for name in ("budget", "recovered", "widths of stages 2-4"):
-        shown.add_column(name, justify="right")
-    for row in paper:
-        widths = ", ".join(map(str, row["widths"]))
-        shown.add_row(row["budget"], f"{row['recovered']} of {row['seeds']} seeds", widths)
-    console.print(shown)
-    if not full:
-        return
-    shown = RichTable(
-        title="\nThe whole space against ShuffleNet v2", box=None, title_justify="left"
+def print_reproduction(result: ReproductionResult) -> None:
+    """Print a table of the widths found and, if the whole space was searched, one of its gains."""
+    options: dict[str, Any] = {"right_from": 0, "box": None, "title_justify": "left"}
+    paper = rich_table(
+        ("budget", "recovered", "widths of stages 2-4"),
+        [
+            (row.budget, f"{row.recovered} of {row.seeds} seeds", ", ".join(map(str, row.widths)))
+            for row in result.paper_axes
+        ],
+        title="The paper's axis: widths found",
+        **options,
     )
-    for name in ("budget", "baseline", "speed-up at its score", "score gain at its latency"):
-        shown.add_column(name, justify="right")
-    for row in full:
-        ups = [run["speed_up_at_score"] for run in row["runs"]]
-        gains = [run["score_gain_at_latency"] for run in row["runs"]]
-        shown.add_row(row["budget"], row["baseline"], _range(ups, "x"), _range(gains, ""))
-    console.print(shown)
-    console.print(f"\n{latency_line(header)}", soft_wrap=True)
-    console.print("score: training-free closed form; not an accuracy", soft_wrap=True)
+    if not result.full_space:
+        print_rich(paper, width=100)
+        return
+    full = rich_table(
+        ("budget", "baseline", "speed-up at its score", "score gain at its latency"),
+        [
+            (
+                row.budget,
+                row.baseline,
+                _range([run.speed_up_at_score for run in row.runs], "x"),
+                _range([run.score_gain_at_latency for run in row.runs], ""),
+            )
+            for row in result.full_space
+        ],
+        title="\nThe whole space against ShuffleNet v2",
+        **options,
+    )
+    lines = (f"\n{latency_line(result.header)}",
+             "score: training-free closed form; not an accuracy")  # fmt: skip
+    print_rich(paper, full, *lines, width=100)
 
 
 def _range(values: list[float | None], unit: str) -> str:
-    """Lowest to highest over the seeds; says how many found nothing."""
+    """Lowest to highest over the seeds, and how many seeds found nothing."""
     found = [value for value in values if value is not None]
     if not found:
         return "none found"

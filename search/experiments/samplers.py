@@ -1,105 +1,100 @@
-"""Scoring speed, and samplers compared at equal trials."""
+"""Samplers compared at equal trials, beside the bound that no network exceeds."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from space.common.cli import DONE
+from search.optimizer.bound import Bounds
+from search.optimizer.sampler_names import SAMPLERS
+from search.optimizer.study import run_study
+from search.problem.baseline import Baseline, baseline
+from search.problem.budget import parse_budgets
+from search.problem.problem import Problem
+from search.problem.target import target_table
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 
 
-def _scoring(args: argparse.Namespace) -> int:
-    import numpy as np
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplersConfig:
+    """`seeds` searches of `trials` trials with each sampler."""
 
-    from search.problem.target import target_table
-    from space.architectures.shufflenet_v2 import ShuffleNetV2Space
-    from space.cost.lookup import CostModel
-
-    if args.architectures < 1 or args.repeats < 1:
-        raise ValueError("--architectures and --repeats must be at least 1")
-    space = ShuffleNetV2Space()
-    model = CostModel(space, target_table(args.target).predict)
-    genes = space.sample(args.architectures, np.random.default_rng(args.seed))
-    start = time.perf_counter()
-    model.costs(genes[:1])
-    tables_s = time.perf_counter() - start
-    seconds = []
-    for _ in range(args.repeats):
-        start = time.perf_counter()
-        model.costs(genes)
-        seconds.append(time.perf_counter() - start)
-    rates = sorted(args.architectures / second for second in seconds)
-    found = {
-        "architectures_per_s": rates[len(rates) // 2],
-        "slowest": rates[0],
-        "fastest": rates[-1],
-        "architectures": args.architectures,
-        "repeats": args.repeats,
-        "threads": 1,
-        "tables_built_s": tables_s,
-        "target": args.target,
-    }
-    if args.format == "json":
-        print(json.dumps(found, indent=2))
-    else:
-        print(
-            f"{rates[len(rates) // 2] / 1e6:.1f} million architectures/s, one thread "
-            f"({rates[0] / 1e6:.1f} to {rates[-1] / 1e6:.1f} in {args.repeats} repeats of "
-            f"{args.architectures:,}); tables built in {tables_s:.2f} s"
-        )
-    return DONE
+    target: str = "arm"
+    budget: str = "146M"
+    trials: int = 500
+    seeds: int = 3
 
 
-def _samplers(args: argparse.Namespace) -> int:
-    from search.optimizer.bound import Bounds
-    from search.optimizer.sampler_names import SAMPLERS
-    from search.problem.baseline import baseline
-    from search.problem.budget import parse_budgets
-    from search.problem.problem import Problem
-    from search.problem.target import target_table
-    from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+@dataclass(frozen=True, slots=True)
+class SamplerRow:
+    """One sampler's searches: speed-up over the baseline at its score or better, None where no
+    such network was found, and the seconds that each search took."""
 
-    if args.trials < 1 or args.seeds < 1:
-        raise ValueError("--trials and --seeds must be at least 1")
-    table = target_table(args.target)
-    problem = Problem(ShuffleNetV2Space(), table, parse_budgets([args.budget]))
+    sampler: str
+    speed_ups: tuple[float | None, ...]
+    seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerComparison:
+    """A row per sampler; no network has a speed-up above `bound`."""
+
+    baseline: str
+    trials: int
+    bound: float
+    rows: tuple[SamplerRow, ...]
+
+    def record(self) -> dict[str, Any]:
+        """The comparison for JSON."""
+        rows = [asdict(row) for row in self.rows]
+        return {"trials": self.trials, "bound": self.bound, "rows": rows}
+
+
+def compare_samplers(config: SamplersConfig) -> SamplerComparison:
+    """Search with each sampler.
+
+    Raises:
+        ValueError: an unknown target, a budget of no known form, or one below any ShuffleNet v2.
+    """
+    table = target_table(config.target)
+    problem = Problem(ShuffleNetV2Space(), table, parse_budgets([config.budget]))
     base = baseline(problem)
     if base is None:
         raise ValueError(
-            f"samplers are compared at ShuffleNet v2's score; none fits {args.budget}"
+            f"samplers are compared at ShuffleNet v2's score; none fits {config.budget}"
         )
-    score, latency = float(base.found.score[0]), float(base.found.costs.latency_s[0])
-    bound = latency / Bounds(problem).latency_at(score)
-    rows: list[dict[str, Any]] = []
+    latency_s = float(base.found.costs.latency_s[0])
+    bound = latency_s / Bounds(problem).latency_at(float(base.found.score[0]))
+    rows, seeds = [], range(config.seeds)
     for sampler in SAMPLERS:
-        runs = [_speed_up(problem, sampler, seed, args.trials, score, latency)
-                for seed in range(args.seeds)]  # fmt: skip
-        rows.append({"sampler": sampler, "speed_ups": [u for u, _ in runs],
-                     "seconds": [s for _, s in runs]})  # fmt: skip
-    if args.format == "json":
-        print(json.dumps({"trials": args.trials, "bound": bound, "rows": rows}, indent=2))
-        return DONE
-    print(f"speed-up over {base.name} at its score or better, {args.trials} trials; bound "
-          f"{bound:.3f}x")  # fmt: skip
-    for row in rows:
-        shown = " ".join("none " if u is None else f"{u:.3f}" for u in row["speed_ups"])
-        print(f"{row['sampler']:12} {shown}   {sum(row['seconds']) / args.seeds:.1f} s a search")
-    return DONE
+        runs = [_search(problem, sampler, seed, config.trials, base) for seed in seeds]
+        speed_ups, seconds = zip(*runs, strict=True)
+        rows.append(SamplerRow(sampler, speed_ups, seconds))
+    return SamplerComparison(base.name, config.trials, bound, tuple(rows))
 
 
-def _speed_up(
-    problem: Any, sampler: str, seed: int, trials: int, score: float, latency: float
+def _search(
+    problem: Problem, sampler: str, seed: int, trials: int, base: Baseline
 ) -> tuple[float | None, float]:
-    """(speed-up at `score` or better, None if nothing that good was found; seconds taken)."""
-    from search.optimizer.study import Study
-
+    """(speed-up at the baseline's score or better, seconds taken)."""
     start = time.perf_counter()
-    study = Study.open(problem, seed=seed, sampler=sampler)
-    for _ in study.run(trials):
-        pass
-    found = study.evaluated()
-    good = found.feasible & (found.score >= score)
+    found = run_study(problem, trials, seed=seed, sampler=sampler).evaluated()
+    good = found.feasible & (found.score >= base.found.score[0])
     taken = time.perf_counter() - start
-    return (latency / found.costs.latency_s[good].min() if good.any() else None), taken
+    if not good.any():
+        return None, taken
+    return float(base.found.costs.latency_s[0] / found.costs.latency_s[good].min()), taken
+
+
+def format_samplers(comparison: SamplerComparison) -> str:
+    """The comparison for people, a line per sampler."""
+    lines = [
+        f"speed-up over {comparison.baseline} at its score or better, {comparison.trials} trials; "
+        f"bound {comparison.bound:.3f}x"
+    ]
+    for row in comparison.rows:
+        ups = " ".join("none " if up is None else f"{up:.3f}" for up in row.speed_ups)
+        mean_s = sum(row.seconds) / len(row.seconds)
+        lines.append(f"{row.sampler:12} {ups}   {mean_s:.1f} s a search")
+    return "\n".join(lines)

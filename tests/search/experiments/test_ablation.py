@@ -18,7 +18,7 @@ def test_one_row_per_guideline(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--trials", "0"], "must be at least 1"),
         (["--budget", "5"], "a budget must be"),
@@ -26,9 +26,9 @@ def test_one_row_per_guideline(capsys: pytest.CaptureFixture[str]) -> None:
         (["--target", "x"], "unknown target 'x'"),
     ],
 )
-def test_wrong_usage(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert told in err
+    assert message in err
     assert "Traceback" not in err

@@ -44,7 +44,7 @@ def test_samplers(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["scoring", "--architectures", "0"], "must be at least 1"),
         (["scoring", "--repeats", "-1"], "must be at least 1"),
@@ -54,9 +54,9 @@ def test_samplers(capsys: pytest.CaptureFixture[str]) -> None:
         (["samplers", "--budget", "5M"], "none fits 5M"),
     ],
 )
-def test_wrong_usage(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert told in err
+    assert message in err
     assert err.count("\n") == 1
