@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import shlex
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from latency.microbenchmarks.run import DEVICES, _to_stderr, measure_device, show_published
+from latency.paper_model.paper_speeds import PAPER_DEVICES
+from space.common.cli import (DONE, Parser, add_format, command_line, run_command)
 
-MEASURING: dict[str, Any] = {
-    "engine": "onnxruntime",
-    "threads": 1,
-    "batch": 1,
-    "rounds": 30,
-    "columns": "arm",
-}
+DEVICES = f"cpu, {', '.join(PAPER_DEVICES)}, ssh://user@host[:port], adb://SERIAL"
+MEASURING = ("engine", "threads", "batch", "rounds", "columns")  # options, none for the paper's
 
 
-class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"latency.guidelines: {' '.join(message.split())} (see --help)\n")
-
-
-def parser() -> argparse.ArgumentParser:
-    p = _Parser(
+def parser() -> Parser:
+    """The command line."""
+    p = Parser(
         prog="python -m latency.guidelines",
         description="Measure the microbenchmarks behind the paper's guidelines G1-G4 (its Tables "
-        "1-4) on this host, beside the paper's columns, and write limits for search.run "
+        "1-4) on a device, beside the paper's columns, and write limits for search.run "
         "--guidelines.",
     )
-    devices = "; ".join(f"{name}: {what}" for name, what in DEVICES.items())
-    p.add_argument("--device", default="cpu", help=f"{devices} (cpu)")
+    paper = "; ".join(f"{name}: the paper's {chip}" for name, chip in PAPER_DEVICES.items())
+    p.add_argument(
+        "--device",
+        default="cpu",
+        help="measured: cpu of this host, its gpu with --engine torch-cuda, "
+        f"ssh://user@host[:port] or adb://SERIAL; published: {paper} (cpu)",
+    )
     p.add_argument("--engine", help="what runs the blocks (onnxruntime)")
     p.add_argument("--threads", type=int, help="threads of the engine (1)")
     p.add_argument("--batch", type=int, help="images at once (1, as in the paper)")
@@ -46,54 +39,40 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--out", type=Path, help="folder of guidelines.json, .samples.jsonl and .png (the cache)"
     )
-    p.add_argument("--format", choices=("table", "json"), default="table")
+    add_format(p)
     return p
 
 
-def _run(args: argparse.Namespace, command: str) -> None:
-    from space.common.files import cache_dir
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; its exit status."""
+    options = parser().parse_args(arguments)
+    measuring: dict[str, Any] = {
+        name: getattr(options, name) for name in MEASURING if getattr(options, name) is not None
+    }
 
-    given = {name: getattr(args, name) for name in MEASURING}
-    if args.device not in DEVICES:
-        raise ValueError(f"`--device` must be one of {', '.join(DEVICES)}; got {args.device!r}")
-    if args.device == "cpu":
-        chosen = {n: given[n] if given[n] is not None else d for n, d in MEASURING.items()}
-        found, text = measure_device(
-            engine_name=chosen.pop("engine"),
-            **chosen,
-            out=args.out or cache_dir() / "guidelines",
-            command=command,
-        )
-    else:
-        extra = [f"--{name}" for name, value in given.items() if value is not None]
-        if extra:
-            raise ValueError(
-                f"{args.device} is published, not measured: leave out {', '.join(extra)}"
-            )
-        found, text = show_published(args.device, args.out)
-    print(json.dumps(found, indent=1, allow_nan=False) if args.format == "json" else text)
+    def body() -> int:
+        from latency.devices.open import GPU_ENGINES
+        from latency.microbenchmarks.config import MicrobenchmarkConfig
+        from latency.microbenchmarks.run import measure_device, report_published
 
+        device, out = options.device, options.out
+        if "://" not in device and device not in ("cpu", *PAPER_DEVICES):
+            raise ValueError(f"`--device` must be one of {DEVICES}; got {device!r}")
+        host_gpu = device == "gpu" and measuring.get("engine") in GPU_ENGINES
+        if device not in PAPER_DEVICES or host_gpu:
+            command = command_line("latency.guidelines", arguments)
+            config = MicrobenchmarkConfig(device=device, out=out, command=command, **measuring)
+            found, text = measure_device(config)
+        elif measuring:
+            listed = ", ".join(f"--{name}" for name in measuring)
+            raise ValueError(f"{device} is published, not measured: leave out {listed}")
+        else:
+            found, text = report_published(device, out)
+        as_json = options.format == "json"
+        print(json.dumps(found, indent=1, allow_nan=False) if as_json else text)
+        return DONE
 
-def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 done, 1 no answer, 2 wrong usage."""
-    words = sys.argv[1:] if arguments is None else arguments
-    args = parser().parse_args(words)
-    try:
-        _run(args, shlex.join(["python", "-m", "latency.guidelines", *words]))
-    except ValueError as error:
-        _to_stderr(f"latency.guidelines: {error}")
-        return 2
-    except ImportError as error:
-        _to_stderr(f"latency.guidelines: {error}")
-        return 1
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _to_stderr(f"latency.guidelines: {where}{error.strerror or error}")
-        return 1
-    except KeyboardInterrupt:
-        _to_stderr("latency.guidelines: stopped; nothing was written")
-        return 130
-    return 0
+    return run_command("latency.guidelines", body, stopped="stopped; nothing was written")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latency.paper_model.paper_speeds import TABLE_1, TABLE_2, TABLE_3, TABLE_4
+from latency.paper_model.paper_speeds import PAPER_DEVICES, TABLE_1, TABLE_2, TABLE_3, TABLE_4
 from space.cost.guidelines import Guidelines
 from space.network.block import Block
 
-COLUMNS = ("arm", "gpu")  # whose widths: the paper gives each platform its own
 SCALES = (1, 2, 4)
 SIZE = 56  # pixels; height and width of every map
 BLOCKS = 10  # stacked in every row of the four tables
@@ -21,7 +20,7 @@ ALIGNED = 16  # floats of the widest vector unit (AVX-512); every smaller one di
 RATIO = 4  # c over the width of the bottleneck's 3x3 convolution
 TABLE_4_WIDTH = 32
 
-# Each table's question; its first row keeps the guideline, its last breaks it most.
+# Title of each table. Its first row keeps the guideline, its last breaks it most.
 TITLES = {
     1: "G1, equal widths: ten blocks of 1x1 convolutions c1 -> c2 -> c1 at 56x56",
     2: "G2, groups: ten grouped 1x1 convolutions c -> c at 56x56",
@@ -35,9 +34,10 @@ _ELEMENTWISE = {(0, 0): "neither", (1, 0): "ReLU", (0, 1): "shortcut", (1, 1): "
 class Case:
     """One speed of Tables 1-4: `row` of `table` at one of its three widths.
 
-    `unit` x `repeats` are the ten blocks; a unit takes what it gives. `paper_s`: seconds of the
-    ten blocks in the paper; `rounding`: half a step of the printed speed, relative; `paper_flops`:
-    their multiply-adds with the paper's widths, some of which are no whole numbers.
+    `unit` x `repeats` are the ten blocks; the output of a unit has the shape of its input.
+    `paper_s`: seconds of the ten blocks in the paper, NaN of a case that is not in it. `rounding`:
+    half a step of the printed speed, relative. `paper_flops`: multiply-adds of the ten blocks at
+    the paper's widths, some of which are no whole numbers.
     """
 
     table: int
@@ -139,21 +139,25 @@ def _table_4(columns: str) -> Iterable[Case]:
 
 
 def make_cases(columns: str) -> tuple[Case, ...]:
-    """All speeds of Tables 1-4 in the widths of the paper's `columns`, arm or gpu: table by table,
-    row by row, the three widths of a row side by side."""
-    if columns not in COLUMNS:
-        raise ValueError(f"`columns` must be one of {', '.join(COLUMNS)}; got {columns!r}")
+    """All speeds of Tables 1-4 at the widths of the paper's `columns` ("arm" or "gpu"): table by
+    table, row by row, the three widths of a row side by side.
+
+    Raises:
+        ValueError: unknown columns.
+    """
+    if columns not in PAPER_DEVICES:
+        raise ValueError(f"`columns` must be one of {', '.join(PAPER_DEVICES)}; got {columns!r}")
     tables = (_table_1, _table_2, _table_3, _table_4)
     return tuple(case for table in tables for case in table(columns))
 
 
 def make_aligned(columns: str) -> tuple[Case, ...]:
-    """The questions of Tables 1-3 again, at widths that are multiples of `ALIGNED`; not in the
-    paper.
+    """Rows like those of Tables 1-3 at widths that are multiples of `ALIGNED`; not in the paper.
 
     Most of the paper's rows that break G1-G3 have widths such as 22, 45 or 90, which vector units
     and tiles do not divide, and the rows that keep them have 32 or 64: the tables measure both
-    effects at once. Here only one varies. Two widths each; rows differ a little in FLOPs.
+    effects at once. Here only the guideline's number varies. Each row has two widths; the FLOPs of
+    rows differ a little.
     """
     found = []
     wide = {"arm": 1, "gpu": 2}[columns]
@@ -179,6 +183,6 @@ def _own(table: int, row: str, scale: int, channels: str, unit: tuple[Block, ...
     return Case(table, row, scale, channels, unit, BLOCKS, math.nan, 0.0, flops)
 
 
-def rows_of(cases: Iterable[Case], table: int) -> list[str]:
-    """The rows of a table in their order."""
+def row_names(cases: Iterable[Case], table: int) -> list[str]:
+    """The names of a table's rows, in their order."""
     return list(dict.fromkeys(case.row for case in cases if case.table == table))

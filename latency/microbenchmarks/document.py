@@ -1,10 +1,8 @@
-"""What a measurement of the microbenchmarks says: the document on disk, and its text."""
+"""The result of a measurement of the microbenchmarks: the document on disk, and its text."""
 
 from __future__ import annotations
 
 import json
-import platform
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,20 +11,20 @@ from typing import Any
 import numpy as np
 
 from latency.builder.journal import chain_text
-from latency.engines.base import Engine
+from latency.devices.session import Session
 from latency.measure.block import Floats
 from latency.microbenchmarks.cases import ALIGNED, TITLES, Case
+from latency.microbenchmarks.config import MicrobenchmarkConfig
 from latency.microbenchmarks.limits import SCHEMA, limits_json
-from latency.microbenchmarks.rule import RULE, Limit
-from latency.microbenchmarks.slowdown import Slowdown, measured_slowdowns, of_table, verdict
-from latency.microbenchmarks.text import case_rows, slowdown_line, tables
-from latency.microbenchmarks.timing import chains
-from latency.ondevice.host import chip, facts
+from latency.microbenchmarks.rule import RULE, SuggestedLimit
+from latency.microbenchmarks.slowdown import (Slowdown, format_verdict, measured_slowdowns, of_table)
+from latency.microbenchmarks.text import case_rows, format_tables, slowdown_line
+from latency.microbenchmarks.timing import case_chains
 from latency.paper_model.paper_speeds import CITATION
-from space.common.provenance import commit
+from space.common.provenance import commit, today_utc, versions
 from space.cost.guidelines import Guidelines
 
-MEASURED = (
+METHOD = (
     "seconds are what ten blocks add to a 1x1 convolution and two units, each chain timed right "
     "after a run of its own; rows of one width share every round; medians; spread = IQR / "
     "median; 95 % intervals over passes, each of which prepares every chain anew"
@@ -35,13 +33,14 @@ MEASURED = (
 
 @dataclass(frozen=True)
 class Sweep:
-    """Cases and their times: seconds [cases, passes, rounds]."""
+    """Cases and their times in seconds, float64 [cases, passes, rounds]."""
 
     cases: Sequence[Case]
     times: Floats
 
     @cached_property
     def slow(self) -> tuple[Slowdown, ...]:
+        """The slow-down of each row."""
         return measured_slowdowns(self.cases, self.times)
 
     @property
@@ -56,65 +55,63 @@ class Sweep:
         return (q75 - q25) / median
 
     def rows(self) -> list[dict[str, Any]]:
+        """One dict per case, for JSON."""
         return case_rows(self.cases, self.quartiles[1], self.spread)
 
 
-def document(
+def make_document(
     own: Sweep,
     aligned: Sweep,
     paper: Sequence[Slowdown],
-    limits: Sequence[Limit],
-    engine: Engine,
-    *,
-    columns: str,
-    batch: int,
-    command: str,
+    limits: Sequence[SuggestedLimit],
+    session: Session,
+    config: MicrobenchmarkConfig,
 ) -> dict[str, Any]:
-    """What guidelines.json holds."""
+    """The document of guidelines.json."""
     passes, rounds = own.times.shape[1:]
-    found = {
+    aligned_tables = sorted({case.table for case in aligned.cases})
+    at = f" at multiples of {ALIGNED}"
+    return {
         "schema": SCHEMA,
         "limits": limits_json(Guidelines(*(limit.value for limit in limits))),
         "why": {limit.name: limit.why for limit in limits},
         "verdicts": {
-            f"g{table}": verdict(of_table(own.slow, table), of_table(paper, table), columns)
+            f"g{table}": format_verdict(
+                of_table(own.slow, table), of_table(paper, table), config.columns
+            )
             for table in TITLES
         },
         "aligned_verdicts": {
-            f"g{table}": verdict(
-                of_table(aligned.slow, table), where=f" at multiples of {ALIGNED}"
-            )
-            for table in sorted({case.table for case in aligned.cases})
+            f"g{table}": format_verdict(of_table(aligned.slow, table), where=at)
+            for table in aligned_tables
         },
         "rule": RULE,
         "source": "measured",
-        "device": chip(),
-        "engine": engine.name,
-        "engine_version": engine.version,
-        "threads": engine.threads,
-        "batch": batch,
-        "dtype": "float32",
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__}
-        | engine.versions,
+        "device": session.chip,
+        "engine": session.engine,
+        "engine_version": session.engine_version,
+        "threads": session.threads,
+        "batch": config.batch,
+        "dtype": session.dtype,
+        "date": today_utc(),
+        "versions": versions("numpy") | session.versions,
         "commit": commit(),
-        "command": command,
-        "host": facts(),
+        "command": config.command,
+        "host": session.host_info,
         "noise": {
             "spread": round(float(np.median(own.spread)), 4),
             "spread_90pct": round(float(np.quantile(own.spread, 0.9)), 4),
             "passes": passes,
             "rounds": rounds,
         },
-        "method": MEASURED,
-        "reference": f"{CITATION}; Tables 1-4, {columns} columns",
-        "columns": columns,
+        "method": METHOD,
+        "reference": f"{CITATION}; Tables 1-4, {config.columns} columns",
+        "columns": config.columns,
         "slowdowns": [_slowdown(s, p) for s, p in zip(own.slow, paper, strict=True)],
         "aligned_slowdowns": [_slowdown(s) for s in aligned.slow],
         "rows": own.rows(),
         "aligned_rows": aligned.rows(),
     }
-    return found
 
 
 def _slowdown(here: Slowdown, paper: Slowdown | None = None) -> dict[str, Any]:
@@ -129,7 +126,7 @@ def samples_text(*sweeps: Sweep) -> str:
     """One JSON object a line: a case, its chains, its raw seconds [passes, rounds]."""
     lines = []
     for case, own in ((c, t) for s in sweeps for c, t in zip(s.cases, s.times, strict=True)):
-        long, before = chains(case)
+        long, before = case_chains(case)
         values = {
             "table": case.table,
             "row": case.row,
@@ -143,8 +140,10 @@ def samples_text(*sweeps: Sweep) -> str:
     return "\n".join(lines) + "\n"
 
 
-def text(found: dict[str, Any], own: Sweep, aligned: Sweep, paper: Sequence[Slowdown]) -> str:
-    """The four tables with their verdicts, and the limits. `found` of `document`."""
+def format_document(
+    found: dict[str, Any], own: Sweep, aligned: Sweep, paper: Sequence[Slowdown]
+) -> str:
+    """The four tables with their verdicts, and the limits, of a document of `make_document`."""
     column, ends = found["columns"], {}
     for table in TITLES:
         name = f"g{table}"
@@ -153,8 +152,8 @@ def text(found: dict[str, Any], own: Sweep, aligned: Sweep, paper: Sequence[Slow
             slowdown_line(own.cases, table, paper, f"paper {column}"),
         ]
         if name in found["aligned_verdicts"]:
-            who = f"here at multiples of {ALIGNED}"
-            ends[table].append(slowdown_line(aligned.cases, table, aligned.slow, who))
+            label = f"here at multiples of {ALIGNED}"
+            ends[table].append(slowdown_line(aligned.cases, table, aligned.slow, label))
         ends[table].append(found["verdicts"][name])
         if name in found["aligned_verdicts"]:
             ends[table].append(found["aligned_verdicts"][name])
@@ -166,6 +165,6 @@ def text(found: dict[str, Any], own: Sweep, aligned: Sweep, paper: Sequence[Slow
         f"{noise['rounds']} rounds; 'to best' is time per multiply-add over the best of its width"
     )
     more = list(zip(aligned.cases, found["aligned_rows"], strict=True))
-    listed = tables(own.cases, found["rows"], ends, column, more)
+    listed = format_tables(own.cases, found["rows"], ends, column, more)
     limits = ["Limits for search.run --guidelines", *(f"  {why}" for why in found["why"].values())]
     return "\n\n".join([head, listed, "\n".join(limits)])

@@ -1,4 +1,4 @@
-"""Limits of G1-G4 as a file: what `latency.guidelines` writes and a search reads."""
+"""Limits of G1-G4 as a file, which `latency.guidelines` writes and a search reads."""
 
 from __future__ import annotations
 
@@ -13,16 +13,30 @@ SCHEMA = 1
 
 
 def limits_json(limits: Guidelines) -> dict[str, float | None]:
-    """The `limits` of the file; infinite becomes null."""
+    """The `limits` of the file; an infinite one is null."""
     values = {name: float(getattr(limits, name)) for name in NAMES}
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def load_limits(path: str | Path) -> Guidelines:
-    """The limits in `path`, a file written by `python -m latency.guidelines`; null is infinite.
+    """Read the limits of G1-G4 for a device from a file of `python -m latency.guidelines`.
+
+    Args:
+        path: a JSON file with `schema` 1 and `limits`: G1 and G2 are ratios of memory access from
+            1, G3 counts convolutions of a unit, G4 is a share from 0; null is infinite.
 
     Raises:
-        ValueError: the file is missing or is no such file; one line says what must hold.
+        ValueError: the file is missing, or is not such a file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> text = '{"schema": 1, "limits": {"g1": 1.1, "g2": 1.05, "g3": 5, "g4": null}}'
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "guidelines.json"
+        ...     size = path.write_text(text)
+        ...     load_limits(path)
+        Guidelines(g1=1.1, g2=1.05, g3=5.0, g4=inf)
     """
     hint = "write one with python -m latency.guidelines --device cpu"
     try:
@@ -47,7 +61,7 @@ def load_limits(path: str | Path) -> Guidelines:
 
 
 def _limit(path: str | Path, name: str, value: Any) -> float:
-    """One limit: a number that some network can keep, or null for none."""
+    """One limit: a number that some network can keep, or null for no limit."""
     least = {"g1": 1.0, "g2": 1.0, "g3": 1.0, "g4": 0.0}[name]
     if value is None:
         return math.inf

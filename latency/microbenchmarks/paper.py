@@ -1,4 +1,4 @@
-"""The microbenchmarks on a device of the paper: its columns, and a fitted model beside them."""
+"""The microbenchmarks on a device of the paper: its columns beside the fitted model."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ import numpy as np
 from latency.measure.block import Floats
 from latency.microbenchmarks.cases import TITLES, Case
 from latency.microbenchmarks.limits import SCHEMA, limits_json
-from latency.microbenchmarks.slowdown import of_table, paper_slowdowns, verdict
-from latency.microbenchmarks.text import case_rows, slowdown_line, tables
+from latency.microbenchmarks.slowdown import format_verdict, of_table, paper_slowdowns
+from latency.microbenchmarks.text import case_rows, format_tables, slowdown_line
 from latency.paper_model.paper_speeds import CITATION
 from latency.table.load import load_table
 from latency.table.op_model import OpCostModel
 from space.cost.guidelines import PAPER_LIMITS
 
-PUBLISHED = ("arm", "gpu")
 
-
-def load_model(device: str) -> OpCostModel:
+def load_paper_model(device: str) -> OpCostModel:
     """The shipped model of a published device, at the microbenchmarks' batch of 1."""
     model = load_table(device)
     if not isinstance(model, OpCostModel):
@@ -29,28 +27,28 @@ def load_model(device: str) -> OpCostModel:
     return replace(model, header=replace(model.header, batch=1))
 
 
-def model_s(model: OpCostModel, cases: Sequence[Case]) -> Floats:
-    """Its seconds of each case's ten blocks, float64 [cases], with the cost of starting a network
-    that the paper's column has in it."""
+def model_seconds(model: OpCostModel, cases: Sequence[Case]) -> Floats:
+    """The model's seconds of each case's ten blocks, float64 [cases], with the cost of starting a
+    network, which the paper's column includes."""
     start = model.coefficients.get("network", 0.0) * float(model.header.scale["factor"])
     seconds = [start + case.repeats * model.network_s(case.unit) for case in cases]
     return np.array(seconds)
 
 
 def error_line(cases: Sequence[Case], rows: Sequence[dict], table: int) -> str:
-    """How far the model is from the paper's column over one table."""
+    """The model's error against the paper's column over one table."""
     errors = [row["error"] for case, row in zip(cases, rows, strict=True) if case.table == table]
     mean, worst = float(np.abs(errors).mean()), max(errors, key=abs)
     unseen = "" if table < 4 else "; not fitted to this table, whose size is our reading"
     return f"  model: mean error {mean:.1%}, worst {worst:+.1%}{unseen}"
 
 
-def published(model: OpCostModel, cases: Sequence[Case]) -> tuple[dict[str, Any], str]:
-    """The paper's columns beside the model: (for JSON, as text). The limits are the paper's."""
+def paper_document(model: OpCostModel, cases: Sequence[Case]) -> tuple[dict[str, Any], str]:
+    """The paper's columns beside the model, with the paper's limits: (JSON document, text)."""
     device = model.formula
-    rows = case_rows(cases, model_s(model, cases))
+    rows = case_rows(cases, model_seconds(model, cases))
     paper = paper_slowdowns(cases)
-    verdicts = {f"g{table}": verdict(of_table(paper, table)) for table in TITLES}
+    verdicts = {f"g{table}": format_verdict(of_table(paper, table)) for table in TITLES}
     ends = {
         table: [
             slowdown_line(cases, table, paper, "paper"),
@@ -76,4 +74,4 @@ def published(model: OpCostModel, cases: Sequence[Case]) -> tuple[dict[str, Any]
     )
     listed = ", ".join(f"{name.upper()} {value:g}" for name, value in limits.items())
     tail = f"Limits: the paper's, {listed}"
-    return found, "\n\n".join([head, tables(cases, rows, ends, device), tail])
+    return found, "\n\n".join([head, format_tables(cases, rows, ends, device), tail])

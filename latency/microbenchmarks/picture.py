@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from latency.microbenchmarks.rule import FRAGMENT, UNIT, Limit
+from latency.microbenchmarks.rule import FRAGMENT, UNIT, SuggestedLimit
 from latency.microbenchmarks.slowdown import Slowdown, of_table
+from space.common.files import replace_file
 
 NUMBERS = {
     1: "G1: 1x1 memory access over its bound (widths 1:1 to 1:12)",
@@ -21,8 +22,8 @@ COLORS = (PAPER, HERE, ALIGNED)
 
 
 def _lines(rows: Sequence[Slowdown]) -> list[tuple[str, list[Slowdown]]]:
-    """Rows that belong on one line: label of the line and its rows. Table 3 has two lines that
-    start at one fragment, the ReLU and the shortcut of Table 4 one each."""
+    """The label and the rows of each line of a plot. Table 3 has two lines that start at one
+    fragment; Table 4 has one line for the ReLU and one for the shortcut."""
     if not rows:
         return []
     first, *others = rows
@@ -39,10 +40,17 @@ def draw_slowdowns(
     path: Path,
     series: Sequence[tuple[str, Sequence[Slowdown]]],
     title: str,
-    limits: Sequence[Limit] = (),
+    limits: Sequence[SuggestedLimit] = (),
 ) -> None:
-    """Write a PNG. `series`: (name, slow-downs by table), the paper's first, which has all
-    tables; then this device's and its own at aligned widths."""
+    """Write a PNG.
+
+    Args:
+        series: (name, slow-downs): the paper's, which have all tables; the device's; the device's
+            at aligned widths.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -78,14 +86,12 @@ def draw_slowdowns(
         keys.append(Line2D([], [], c="black", ls=":", label="limit suggested"))
     figure.legend(handles=keys, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png", metadata={"Software": None})
-    temporary.replace(path)
+    with replace_file(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def _explain(axes: Any, rows: Sequence[Slowdown]) -> None:
-    """Axis labels, the rows' names along the bottom, and what the two line styles are."""
+    """Axis labels, the rows' names along the bottom, and the key of the line styles."""
     from matplotlib.lines import Line2D
 
     table = rows[0].table

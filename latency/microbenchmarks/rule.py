@@ -1,4 +1,4 @@
-"""From slow-downs on a device to the limits that a search there should keep."""
+"""Derive a search's limits of G1-G4 on a device from its slow-downs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNIT, FRAGMENT = 2, 3  # convolutions of a ShuffleNet v2 unit: of its projection
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A slow-down at a guideline's number; surely no less than `low`."""
+    """A slow-down at a guideline's number, and the low end of its 95 % interval."""
 
     number: float
     value: float
@@ -37,8 +37,8 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """A suggested limit, the slow-down it was read at, and a sentence about it."""
+class SuggestedLimit:
+    """A limit, the slow-down that it allows, and one sentence on its origin."""
 
     name: str
     value: float
@@ -65,7 +65,7 @@ def slowdown_at(points: Sequence[Point], number: float) -> float:
 
 def number_at(points: Sequence[Point], allowed: float) -> float:
     """The number at which the curve rises above `allowed`, on its way to the first point that is
-    above it beyond doubt; inf if there is none."""
+    significantly above it; inf if there is none."""
     sure = next((i for i, point in enumerate(points) if point.low > allowed), 0)
     while sure > 1 and points[sure - 1].value > allowed:
         sure -= 1
@@ -76,7 +76,7 @@ def number_at(points: Sequence[Point], allowed: float) -> float:
     return before.number + share * (after.number - before.number)
 
 
-def needed() -> Guidelines:
+def shufflenet_numbers() -> Guidelines:
     """The largest numbers of the four ShuffleNet v2, with stem and head and without."""
     found = []
     for size in SHUFFLENET_V2:
@@ -85,19 +85,16 @@ def needed() -> Guidelines:
     return Guidelines(*(max(getattr(g, name) for g in found) for name in NAMES))
 
 
-def suggest(
+def suggest_limits(
     device: Sequence[Slowdown], paper: Sequence[Slowdown], aligned: Sequence[Slowdown] = ()
-) -> list[Limit]:
-    """A limit for each of G1-G4 by `RULE`. A table that is among `aligned` is read there, not in
-    `device`."""
-    least = needed()
+) -> list[SuggestedLimit]:
+    """A limit for each of G1-G4 by `RULE`, from `aligned` for the tables it has, else `device`."""
+    least = shufflenet_numbers()
     limits = []
     for table, name in enumerate(NAMES, 1):
-        of_paper = curve(paper, table)
-        of_device = curve(aligned, table) or curve(device, table)
         paper_limit = float(getattr(PAPER_LIMITS, name))
-        allowed = slowdown_at(of_paper, paper_limit)
-        value = number_at(of_device, allowed)
+        allowed = slowdown_at(curve(paper, table), paper_limit)
+        value = number_at(curve(aligned, table) or curve(device, table), allowed)
         if table == 3 and math.isfinite(value):
             value = math.floor(value + 1e-9)
         value = math.floor(value * 1000 + 0.5) / 1000 if math.isfinite(value) else value
@@ -111,5 +108,5 @@ def suggest(
             why, value = f"{text}, below what ShuffleNet v2 needs", math.ceil(floor * 1000) / 1000
         else:
             why = f"{label} limit {value:g}: {read} is here at {value:g}"
-        limits.append(Limit(name, float(value), allowed, why))
+        limits.append(SuggestedLimit(name, float(value), allowed, why))
     return limits

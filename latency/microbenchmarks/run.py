@@ -1,127 +1,108 @@
-"""Measure the paper's microbenchmarks on a device, or show the published ones."""
+"""Measure the paper's microbenchmarks on a device, or report a device of the paper."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-DEVICES = {
-    "cpu": "this host, measured",
-    "arm": "the paper's Snapdragon 810, published",
-    "gpu": "the paper's GTX 1080 Ti, published",
-}
-SHARE_WARNING = 0.95  # below this, others ran on our processors
+from latency.devices.health import warnings
+from latency.devices.open import open_session
+from latency.microbenchmarks.cases import make_aligned, make_cases
+from latency.microbenchmarks.config import MicrobenchmarkConfig
+from latency.microbenchmarks.document import (Sweep, format_document, make_document, samples_text)
+from latency.microbenchmarks.paper import load_paper_model, paper_document
+from latency.microbenchmarks.picture import draw_slowdowns
+from latency.microbenchmarks.rule import suggest_limits
+from latency.microbenchmarks.slowdown import paper_slowdowns
+from latency.microbenchmarks.timing import estimate_s, split_rounds, time_cases
+from space.common import cli
+from space.common.files import writable_folder, write_atomic
+from space.common.progress import Progress
+
+LEAST_SHARE = 0.95  # of the processors' time; below it, other programs ran on them
 TITLE = "Slow-down when a guideline is broken"
 
 
 def measure_device(
-    *,
-    engine_name: str,
-    threads: int,
-    batch: int,
-    rounds: int,
-    columns: str,
-    out: Path,
-    command: str = "",
-    say: Callable[[str], None] | None = None,
+    config: MicrobenchmarkConfig, *, log: Callable[[str], object] = cli.log
 ) -> tuple[dict[str, Any], str]:
-    """Measure this host and write `out`/guidelines.json, .samples.jsonl and .png.
+    """Measure a device and write guidelines.json, .samples.jsonl and .png.
 
     Returns:
-        What guidelines.json holds, and the tables and verdicts as text.
+        The document that guidelines.json holds, and the tables and verdicts as text.
 
     Raises:
-        ValueError, ImportError, OSError: cannot be done as asked; one line says why.
+        ValueError: a value of the configuration cannot be used, or the device is emulated.
+        ImportError: the engine's package is missing.
+        OSError: the device cannot be used, or a file cannot be written.
     """
-    import time
-
-    from latency.engines.registry import get_engine
-    from latency.microbenchmarks.cases import make_aligned, make_cases
-    from latency.microbenchmarks.document import Sweep, document, samples_text, text
-    from latency.microbenchmarks.picture import draw_slowdowns
-    from latency.microbenchmarks.rule import suggest
-    from latency.microbenchmarks.slowdown import paper_slowdowns
-    from latency.microbenchmarks.timing import estimate_s, measure, split_rounds
-    from latency.ondevice.host import chip, emulated
-    from space.common.files import write_atomic
-
-    say = say or _to_stderr
+    batch, rounds = config.batch, config.rounds
     if batch < 1:
         raise ValueError(f"`--batch` must be at least 1; got {batch}")
-    cases = make_cases(columns)
-    every = (*cases, *make_aligned(columns))
+    cases = make_cases(config.columns)
+    every = (*cases, *make_aligned(config.columns))
     passes, each = split_rounds(rounds)
-    engine = get_engine(engine_name, threads=threads)
-    if emulated() and engine.name != "null":
-        raise ValueError("this machine is emulated: its wall time is not latency")
-    out.mkdir(parents=True, exist_ok=True)
-    how = f"{threads} thread{'s' * (threads > 1)}, {passes} x {each} rounds"
-    say(
-        f"{2 * len(every)} chains, of Tables 1-4 and at aligned widths, on {chip()}, "
-        f"{engine.name} {engine.version}, {how}: "
-        f"{_duration(estimate_s(every, engine, batch, rounds))}"
-    )
-    started, processor = time.monotonic(), time.process_time()
-    with _progress() as report:
-        times = measure(every, engine, batch=batch, rounds=rounds, report=report)
-    wall_s, processor_s = time.monotonic() - started, time.process_time() - processor
-    own = Sweep(cases, times[: len(cases)])
-    aligned = Sweep(every[len(cases) :], times[len(cases) :])
+    with open_session(config.device, config.engine, threads=config.threads, say=log) as session:
+        if session.emulation and session.engine != "null":
+            raise ValueError(
+                f"{session.where} is emulated ({session.emulation}): its wall time is not latency"
+            )
+        out, threads = writable_folder(config.folder), session.threads
+        log(
+            f"{2 * len(every)} chains, of Tables 1-4 and at aligned widths, on {session.chip}, "
+            f"{session.engine} {session.engine_version}, {threads} thread{'s' * (threads > 1)}, "
+            f"{passes} x {each} rounds: {_duration(estimate_s(every, session, batch, rounds))}"
+        )
+        started = time.monotonic()
+        with Progress("measuring", counted=False, log=log) as bar:
+            times = time_cases(every, session, batch=batch, rounds=rounds, report=bar.update)
+        wall_s = time.monotonic() - started
+    own = Sweep(cases, times.seconds[: len(cases)])
+    aligned = Sweep(every[len(cases) :], times.seconds[len(cases) :])
     paper = paper_slowdowns(cases)
-    limits = suggest(own.slow, paper, aligned.slow)
-    found = document(
-        own, aligned, paper, limits, engine, columns=columns, batch=batch, command=command
-    )
-    share = processor_s / max(wall_s, 1e-9)
+    limits = suggest_limits(own.slow, paper, aligned.slow)
+    found = make_document(own, aligned, paper, limits, session, config)
+    share = times.processor_share
     found["noise"] |= {"seconds": round(wall_s), "processor_share": round(share, 3)}
-    if engine.name != "null" and share < SHARE_WARNING:
-        say(f"warning: the processor was ours {share:.0%} of the time only: others ran on it too")
-    name = f"{chip()}, {engine.name}"
-    lines = [(f"paper, {columns}", paper), (name, own.slow), ("at multiples of 16", aligned.slow)]
-    draw_slowdowns(out / "guidelines.png", lines, TITLE, limits)
+    if session.engine != "null":
+        if share < LEAST_SHARE:
+            log(
+                f"warning: this process had {share:.0%} of its CPU time; other programs were "
+                "running, and latencies may be too high"
+            )
+        for line in warnings(session.host_info, [job.state for job in times.jobs], threads):
+            log(f"warning: {line}")
+    name = f"{session.chip}, {session.engine}"
+    series = [(f"paper, {config.columns}", paper), (name, own.slow)]
+    series.append(("at multiples of 16", aligned.slow))
+    draw_slowdowns(out / "guidelines.png", series, TITLE, limits)
     write_atomic(out / "guidelines.samples.jsonl", samples_text(own, aligned))
     write_atomic(out / "guidelines.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
-    say(f"written: {out / 'guidelines.json'}, .samples.jsonl, .png")
-    return found, text(found, own, aligned, paper)
+    log(f"written: {out / 'guidelines.json'}, .samples.jsonl, .png")
+    return found, format_document(found, own, aligned, paper)
 
 
-def show_published(device: str, out: Path | None) -> tuple[dict[str, Any], str]:
-    """The paper's own columns and the fitted model's error: (for JSON, as text). A picture goes
-    to `out` if given."""
-    from latency.microbenchmarks.cases import make_cases
-    from latency.microbenchmarks.paper import load_model, published
-    from latency.microbenchmarks.picture import draw_slowdowns
-    from latency.microbenchmarks.slowdown import paper_slowdowns
+def report_published(device: str, out: Path | None = None) -> tuple[dict[str, Any], str]:
+    """The columns of a device of the paper beside the fitted model, and a picture in `out`.
 
+    Args:
+        device: "arm" or "gpu".
+
+    Returns:
+        A document for JSON, and the same as text.
+
+    Raises:
+        OSError: the picture cannot be written.
+    """
     cases = make_cases(device)
-    model = load_model(device)
     if out is not None:
         paper = paper_slowdowns(cases)
         draw_slowdowns(out / "guidelines.png", [(f"paper, {device}", paper)], TITLE)
-    return published(model, cases)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal, else nothing."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("measuring")
-        yield lambda done, jobs: bar.update(task, completed=done, total=jobs)
+    return paper_document(load_paper_model(device), cases)
 
 
 def _duration(seconds: float) -> str:
     return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from latency.measure.block import Floats
-from latency.microbenchmarks.cases import Case, rows_of
+from latency.microbenchmarks.cases import Case, row_names
 
 # Two-sided 95 % quantiles of Student's t by degrees of freedom.
 T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57}
@@ -17,10 +17,10 @@ BARELY = 1.02  # a guideline whose worst row costs less than this holds barely
 
 @dataclass(frozen=True, slots=True)
 class Slowdown:
-    """Time per multiply-add of a row over that of the first row of its table, at equal widths;
-    the geometric mean over the widths, its `low` and `high` ends, and each width's own.
+    """Time per multiply-add of a row over that of the first row of its table, at equal widths.
 
-    `number`: the guideline's number of the row, mean over its widths.
+    `value`: geometric mean over the widths, with its interval from `low` to `high`; `widths`: the
+    value of each width. `number`: the guideline's number of the row, mean over its widths.
     """
 
     table: int
@@ -36,7 +36,7 @@ def _slowdowns(cases: Sequence[Case], ratio: Floats, half: Floats) -> tuple[Slow
     """From log slow-downs [cases] and half-widths [cases] of the mean of each row's cases."""
     found = []
     for table in sorted({case.table for case in cases}):
-        for row in rows_of(cases, table):
+        for row in row_names(cases, table):
             at = [i for i, c in enumerate(cases) if (c.table, c.row) == (table, row)]
             number = float(np.mean([cases[i].number for i in at]))
             mean, width = ratio[at].mean(), half[at[0]]
@@ -55,8 +55,8 @@ def _first(cases: Sequence[Case]) -> list[int]:
 def measured_slowdowns(cases: Sequence[Case], times: Floats) -> tuple[Slowdown, ...]:
     """From times [cases, passes, rounds] in seconds.
 
-    Rows are compared round by round; a pass counts with its median. `low` and `high` are the 95 %
-    interval of the mean over passes.
+    Rows are compared round by round; a pass counts by its median. `low` and `high` are the 95 %
+    confidence interval of the mean over passes.
     """
     per_flop = times / np.array([case.flops for case in cases])[:, None, None]
     by_pass = np.log(np.median(per_flop / per_flop[_first(cases)], axis=2))
@@ -70,8 +70,7 @@ def measured_slowdowns(cases: Sequence[Case], times: Floats) -> tuple[Slowdown, 
 
 
 def paper_slowdowns(cases: Sequence[Case]) -> tuple[Slowdown, ...]:
-    """From the paper's columns; `low` and `high` are as far as the rounding of its printed speeds
-    can reach."""
+    """From the paper's columns; `low` and `high` bound the effect of rounding its speeds."""
     log = np.log([case.paper_s / case.paper_flops for case in cases])
     rounding = np.array([case.rounding for case in cases])
     first = _first(cases)
@@ -97,16 +96,19 @@ def _against(slowdown: Slowdown) -> str:
     return f"{slowdown.row} {'are' if several else 'is'} {value:.2f}x {how}"
 
 
-def verdict(
+def format_verdict(
     found: Sequence[Slowdown],
     paper: Sequence[Slowdown] = (),
     column: str = "",
     where: str = "",
 ) -> str:
-    """One sentence: whether a guideline holds, told from the rows of its table.
+    """One sentence: whether a guideline holds, from the rows of its table.
 
-    It holds if the row that breaks it most is slower beyond doubt. `paper`: the same rows in the
-    paper's `column`, to name beside them. `where`: which rows these are.
+    It holds if the row that breaks it most is significantly slower.
+
+    Args:
+        paper: the same rows in the paper's `column`, for comparison.
+        where: a few words on which rows these are.
     """
     first, *others, worst = found
     interval = f"{worst.low:.2f} to {worst.high:.2f}"

@@ -7,30 +7,35 @@ from collections.abc import Sequence
 import numpy as np
 
 from latency.measure.block import Floats
-from latency.microbenchmarks.cases import ALIGNED, TITLES, Case, rows_of
+from latency.microbenchmarks.cases import ALIGNED, TITLES, Case, row_names
 from latency.microbenchmarks.slowdown import Slowdown, of_table
 
 
-def to_best(cases: Sequence[Case], seconds: Floats, flops: Floats) -> Floats:
+def relative_to_best(cases: Sequence[Case], seconds: Floats, flops: Floats) -> Floats:
     """Time per multiply-add over that of the best row of the same table and width, [cases]."""
     per_flop = seconds / flops
     same = [[(a.table, a.scale) == (b.table, b.scale) for b in cases] for a in cases]
     return per_flop / np.where(same, per_flop, np.inf).min(axis=1)
 
 
-def paper_to_best(cases: Sequence[Case]) -> Floats:
-    """`to_best` of the paper's column, [cases]."""
+def paper_relative_to_best(cases: Sequence[Case]) -> Floats:
+    """`relative_to_best` of the paper's column, [cases]."""
     seconds = np.array([case.paper_s for case in cases])
-    return to_best(cases, seconds, np.array([case.paper_flops for case in cases]))
+    return relative_to_best(cases, seconds, np.array([case.paper_flops for case in cases]))
 
 
 def case_rows(
     cases: Sequence[Case], seconds: Floats, spread: Floats | None = None
 ) -> list[dict[str, object]]:
-    """One dict per case, for JSON. `seconds` of its ten blocks and their `spread`, [cases]; for a
-    published device a model's seconds, without spread."""
-    ours = to_best(cases, seconds, np.array([case.flops for case in cases], dtype=np.float64))
-    theirs = paper_to_best(cases)
+    """One dict per case, for JSON, from the seconds of its ten blocks [cases].
+
+    Args:
+        spread: IQR / median of the measured seconds, [cases]; None: a model predicts `seconds`.
+    """
+    measured = relative_to_best(
+        cases, seconds, np.array([case.flops for case in cases], dtype=np.float64)
+    )
+    published = paper_relative_to_best(cases)
     rows: list[dict[str, object]] = []
     for i, case in enumerate(cases):
         row: dict[str, object] = {
@@ -42,26 +47,31 @@ def case_rows(
         }
         if np.isfinite(case.paper_s):
             row["paper_s"] = float(f"{case.paper_s:.6g}")
-            row["paper_to_best"] = round(float(theirs[i]), 4)
+            row["paper_to_best"] = round(float(published[i]), 4)
         value = float(f"{seconds[i]:.6g}")
         if spread is None:
             row |= {"model_s": value, "error": round(value / case.paper_s - 1, 4)}
         else:
             row |= {"measured_s": value, "spread": round(float(spread[i]), 4)}
-            row["measured_to_best"] = round(float(ours[i]), 4)
+            row["measured_to_best"] = round(float(measured[i]), 4)
         rows.append(row)
     return rows
 
 
-def tables(
+def format_tables(
     cases: Sequence[Case],
     rows: Sequence[dict],
     ends: dict[int, list[str]],
     column: str,
     more: Sequence[tuple[Case, dict]] = (),
 ) -> str:
-    """The four tables. `rows` of `case_rows`; `ends`: lines under each table; `more`: cases that
-    are not in the paper and their rows."""
+    """The four tables.
+
+    Args:
+        rows: of `case_rows`.
+        ends: the lines under each table.
+        more: cases that are not in the paper, and their rows.
+    """
     text = []
     for table, title in TITLES.items():
         name = f"G{table}"
@@ -80,7 +90,7 @@ def tables(
 
 
 def _lines(table: int, pairs: Sequence[tuple[Case, dict]]) -> list[str]:
-    """Of one table, width by width."""
+    """The lines of one table, width by width."""
     kept = [pair for pair in pairs if pair[0].table == table]
     return [_line(*pair) for pair in sorted(kept, key=lambda pair: pair[0].scale)]
 
@@ -97,9 +107,9 @@ def _line(case: Case, row: dict) -> str:
     return line
 
 
-def slowdown_line(cases: Sequence[Case], table: int, found: Sequence[Slowdown], who: str) -> str:
-    """All rows of a table against its first, over the three widths."""
-    first, *others = rows_of(cases, table)
+def slowdown_line(cases: Sequence[Case], table: int, found: Sequence[Slowdown], label: str) -> str:
+    """All rows of a table against its first, means over its widths."""
+    first, *others = row_names(cases, table)
     values = {s.row: s.value for s in of_table(found, table)}
     listed = ", ".join(f"{row} {values[row]:.2f}x" for row in others)
-    return f"  {who}, mean of the widths, against {first}: {listed}"
+    return f"  {label}, mean of the widths, against {first}: {listed}"

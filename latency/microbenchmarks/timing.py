@@ -1,27 +1,44 @@
-"""Timing the microbenchmarks: what ten more blocks add to a chain of two, pass by pass."""
+"""Time the microbenchmarks: the seconds that ten more blocks add to a short chain."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from latency.engines.base import Engine
-from latency.measure.block import Floats, chain_flops, probe, time_chains
+from latency.devices.session import Session, Timed
+from latency.measure.block import Floats, chain_flops
 from latency.microbenchmarks.cases import Case
 from latency.ondevice.timing import WARM_UP
 from space.network.block import Block, Chain
 
-PASSES = 6  # each prepares every chain anew; they tell how far a repeated measurement differs
+PASSES = 6  # each prepares every chain anew, so their spread is that of repeated measurements
 BEFORE = 2  # units before the ten blocks: their edges and the start of a run cancel
 
 
-def chains(case: Case) -> tuple[Chain, Chain]:
+@dataclass(frozen=True, slots=True)
+class CaseTimes:
+    """`seconds` of the ten blocks of each case, float64 [cases, passes, rounds of a pass], and the
+    jobs that they come from, in the order in which they ran."""
+
+    seconds: Floats
+    jobs: tuple[Timed, ...]
+
+    @property
+    def processor_share(self) -> float:
+        """Processor seconds over wall seconds; below 1, other programs ran on the device."""
+        wall_s = sum(job.wall_s for job in self.jobs)
+        return sum(job.processor_s for job in self.jobs) / max(wall_s, 1e-9)
+
+
+def case_chains(case: Case) -> tuple[Chain, Chain]:
     """The chain with the ten blocks and the one without.
 
-    Both begin with a 1x1 convolution. An engine may keep maps in a layout of its own from the
-    first convolution on; a shortcut straight from the input would keep it from doing so.
+    Both begin with a 1x1 convolution. An engine may use its own layout of maps from the first
+    convolution on; a shortcut straight from the input would prevent it.
     """
     first = case.unit[0]
     lead = Block("conv", first.height, first.width, c_in=first.c_in, c_out=first.c_in)
@@ -30,61 +47,79 @@ def chains(case: Case) -> tuple[Chain, Chain]:
 
 
 def split_rounds(rounds: int) -> tuple[int, int]:
-    """(passes, rounds of each) that make at least `rounds`; ValueError below 2."""
+    """(passes, rounds of each) that make at least `rounds`.
+
+    Raises:
+        ValueError: fewer than 2 rounds, which have no spread.
+    """
     if rounds < 2:
-        raise ValueError(f"`rounds` must be at least 2, to tell the noise; got {rounds}")
+        raise ValueError(f"`rounds` must be at least 2, to estimate the noise; got {rounds}")
     passes = min(PASSES, rounds)
     return passes, math.ceil(rounds / passes)
 
 
-def jobs_of(cases: Sequence[Case]) -> list[list[int]]:
-    """Indices of the cases that are timed in the same rounds: one width of one table each."""
-    jobs: dict[tuple[int, int], list[int]] = {}
+def group_cases(cases: Sequence[Case]) -> list[list[int]]:
+    """Indices of the cases that share their rounds: one width of one table each."""
+    groups: dict[tuple[int, int], list[int]] = {}
     for index, case in enumerate(cases):
-        jobs.setdefault((case.table, case.scale), []).append(index)
-    return list(jobs.values())
+        groups.setdefault((case.table, case.scale), []).append(index)
+    return list(groups.values())
 
 
-def estimate_s(cases: Sequence[Case], engine: Engine, batch: int, rounds: int) -> float:
-    """Wall seconds that `measure` will take, from running a row of each table once."""
-    sample = [chains(cases[job[-1]])[0] for job in jobs_of(cases)[::2]]
-    prepare_s, per_flop_s = probe(sample, engine, batch)
+def estimate_s(cases: Sequence[Case], session: Session, batch: int, rounds: int) -> float:
+    """Wall seconds that `time_cases` will take, from one round of a row of each table.
+
+    Raises:
+        OSError: as `Session.time`.
+    """
+    sample = [case_chains(cases[group[-1]])[0] for group in group_cases(cases)[::2]]
+    started = time.monotonic()
+    timed = session.time(sample, batch=batch, rounds=1, steady=True)
+    runs_s = timed.wall_s - timed.prepare_s
+    prepare_s = (time.monotonic() - started - runs_s) / len(sample)
+    per_flop_s = runs_s / _runs(1) / sum(map(chain_flops, sample))
     passes, each = split_rounds(rounds)
-    flops = sum(chain_flops(chain) for case in cases for chain in chains(case))
-    runs_each = 1 + 2 * (WARM_UP + each)
-    return passes * (2 * len(cases) * prepare_s + flops * per_flop_s * runs_each)
+    flops = sum(chain_flops(chain) for case in cases for chain in case_chains(case))
+    return passes * (2 * len(cases) * prepare_s + flops * per_flop_s * _runs(each))
 
 
-def measure(
+def _runs(rounds: int) -> int:
+    """Runs of a chain where the clock is fine: one to choose its loops, then two a round."""
+    return 1 + 2 * (WARM_UP + rounds)
+
+
+def time_cases(
     cases: Sequence[Case],
-    engine: Engine,
+    session: Session,
     *,
     batch: int = 1,
     rounds: int = 30,
     seed: int = 0,
-    report: Callable[[int, int], None] | None = None,
-) -> Floats:
-    """Seconds of the ten blocks of each case inside a longer chain.
+    report: Callable[[int, int], object] = lambda done, total: None,
+) -> CaseTimes:
+    """Time the ten blocks of each case inside a longer chain.
 
-    The rows of one width of a table share every round. Jobs and rows come in another order in
-    every pass.
+    The rows of one width of a table share every round. Each pass has its own order of jobs and
+    rows.
 
     Args:
-        report: told (jobs done, jobs) after each job.
+        report: called with (jobs done, jobs) after each job.
 
-    Returns:
-        float64 [cases, passes, rounds of a pass].
+    Raises:
+        ValueError: fewer than 2 rounds.
+        OSError: as `Session.time`.
     """
     passes, each = split_rounds(rounds)
     rng = np.random.default_rng(seed)
-    jobs = jobs_of(cases)
-    times = np.empty((len(cases), passes, each))
+    groups = group_cases(cases)
+    seconds = np.empty((len(cases), passes, each))
+    jobs: list[Timed] = []
     for index in range(passes):
-        for done, j in enumerate(rng.permutation(len(jobs)), 1):
-            job = [jobs[j][i] for i in rng.permutation(len(jobs[j]))]
-            both = [chain for i in job for chain in chains(cases[i])]
-            found = time_chains(both, engine, batch=batch, rounds=each, steady=True)
-            times[job, index] = found[0::2] - found[1::2]
-            if report is not None:
-                report(index * len(jobs) + done, passes * len(jobs))
-    return times
+        for j in rng.permutation(len(groups)):
+            rows = [groups[j][i] for i in rng.permutation(len(groups[j]))]
+            chains = [chain for i in rows for chain in case_chains(cases[i])]
+            timed = session.time(chains, batch=batch, rounds=each, steady=True)
+            seconds[rows, index] = timed.times[0::2] - timed.times[1::2]
+            jobs.append(timed)
+            report(len(jobs), passes * len(groups))
+    return CaseTimes(seconds, tuple(jobs))

@@ -13,9 +13,9 @@ from latency.microbenchmarks.cases import (
     Case,
     make_aligned,
     make_cases,
-    rows_of,
+    row_names,
 )
-from latency.microbenchmarks.timing import chains
+from latency.microbenchmarks.timing import case_chains
 from latency.paper_model.rows import fit_rows
 from space.network.block import Block
 from space.network.network import Network
@@ -33,8 +33,8 @@ def case(table: int, row: str, scale: int, columns: str = "arm") -> Case:
 def test_every_row_of_the_tables(columns: str) -> None:
     cases = make_cases(columns)
     assert [sum(c.table == table for c in cases) for table in TITLES] == [12, 12, 15, 12]
-    assert rows_of(cases, 1) == ["1:1", "1:2", "1:6", "1:12"]
-    assert rows_of(cases, 4) == ["neither", "ReLU", "shortcut", "ReLU and shortcut"]
+    assert row_names(cases, 1) == ["1:1", "1:2", "1:6", "1:12"]
+    assert row_names(cases, 4) == ["neither", "ReLU", "shortcut", "ReLU and shortcut"]
 
 
 def test_unknown_columns() -> None:
@@ -46,7 +46,7 @@ def test_unknown_columns() -> None:
 def test_units_stack(columns: str) -> None:
     """A unit takes what it gives, and ten blocks of it are the chain's difference."""
     for c in (*make_cases(columns), *make_aligned(columns)):
-        long, before = chains(c)
+        long, before = case_chains(c)
         assert Network("stack", long).flops - Network("stack", before).flops == c.flops
         assert long[0] == before[0] and long[0].kind == "conv" and long[0].c_in == c.unit[0].c_in
         assert c.repeats * len(c.unit) == (2 * BLOCKS if c.table == 1 else BLOCKS)
@@ -56,12 +56,12 @@ def test_units_stack(columns: str) -> None:
 def test_aligned_cases(columns: str) -> None:
     """Every width of every group is a multiple of 16, and rows have about equal FLOPs."""
     cases = make_aligned(columns)
-    assert [rows_of(cases, table) for table in (1, 2, 4)] == [
+    assert [row_names(cases, table) for table in (1, 2, 4)] == [
         ["1:1", "1:4", "1:16"],
         ["1 group", "4 groups", "16 groups"],
         [],
     ]
-    assert rows_of(cases, 3) == rows_of(make_cases(columns), 3)
+    assert row_names(cases, 3) == row_names(make_cases(columns), 3)
     for c in cases:
         ops = [op for block in c.unit for op in block.ops]
         assert all(op.c_in // op.groups % ALIGNED == op.c_out % ALIGNED == 0 for op in ops)

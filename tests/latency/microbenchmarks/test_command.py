@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from latency import guidelines
+from latency.devices.open import open_session
 from latency.engines.null import block_s
-from latency.engines.registry import get_engine
-from latency.microbenchmarks import paper as guidelines_published
-from latency.microbenchmarks import timing as guidelines_measure
+from latency.microbenchmarks import paper
 from latency.microbenchmarks.cases import make_cases
+from latency.microbenchmarks.config import MicrobenchmarkConfig
 from latency.microbenchmarks.limits import load_limits
+from latency.microbenchmarks.run import measure_device
+from latency.microbenchmarks.timing import split_rounds, time_cases
+from latency.ondevice import host
 from latency.table.load import load_table
 from latency.table.op_model import OpCostModel
 
@@ -22,33 +25,30 @@ from latency.table.op_model import OpCostModel
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict, str]:
     """(folder, document, text) of one run of the null engine."""
     out = tmp_path_factory.mktemp("guidelines")
-    found, text = guidelines.measure_device(
-        engine_name="null",
-        threads=1,
-        batch=1,
-        rounds=4,
-        columns="arm",
-        out=out,
-        say=lambda _: None,
-    )
+    config = MicrobenchmarkConfig(engine="null", rounds=4, out=out)
+    found, text = measure_device(config, log=lambda _: None)
     return out, found, text
 
 
 def test_times_are_those_of_ten_blocks() -> None:
     """Whatever stands before the blocks and starts the run cancels."""
     cases = make_cases("arm")[::5]
-    times = guidelines_measure.measure(cases, get_engine("null"), rounds=2)
+    with open_session("cpu", "null") as session:
+        times = time_cases(cases, session, rounds=2).seconds
     assert times.shape == (len(cases), 2, 1)
     for case, own in zip(cases, times, strict=True):
-        wanted = case.repeats * sum(block_s(block) for block in case.unit)
-        assert own == pytest.approx(wanted)
+        expected = case.repeats * sum(block_s(block) for block in case.unit)
+        assert own == pytest.approx(expected)
 
 
 def test_progress_counts_every_job() -> None:
     cases = make_cases("arm")
     seen: list[tuple[int, int]] = []
-    report = lambda done, jobs: seen.append((done, jobs))  # noqa: E731
-    guidelines_measure.measure(cases, get_engine("null"), rounds=2, report=report)
+    with open_session("cpu", "null") as session:
+        times = time_cases(
+            cases, session, rounds=2, report=lambda done, jobs: seen.append((done, jobs))
+        )
+    assert len(times.jobs) == 24
     assert seen == [(i, 24) for i in range(1, 25)]  # 2 passes, 4 tables, 3 widths
 
 
@@ -56,12 +56,12 @@ def test_progress_counts_every_job() -> None:
     ("rounds", "split"), [(2, (2, 1)), (6, (6, 1)), (7, (6, 2)), (30, (6, 5))]
 )
 def test_rounds_are_split_into_passes(rounds: int, split: tuple[int, int]) -> None:
-    assert guidelines_measure.split_rounds(rounds) == split
+    assert split_rounds(rounds) == split
 
 
-def test_one_round_tells_no_noise() -> None:
-    with pytest.raises(ValueError, match="`rounds` must be at least 2, to tell the noise; got 1"):
-        guidelines_measure.split_rounds(1)
+def test_one_round_has_no_spread() -> None:
+    with pytest.raises(ValueError, match=r"`rounds` must be at least 2, .*; got 1"):
+        split_rounds(1)
 
 
 @pytest.mark.slow
@@ -138,15 +138,20 @@ def test_published_text_names_the_source(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_measured_table_is_no_published_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guidelines_published, "load_table", lambda device: object())
+    monkeypatch.setattr(paper, "load_table", lambda device: object())
     with pytest.raises(ValueError, match="the table of arm must be a fitted model"):
-        guidelines_published.load_model("arm")
+        paper.load_paper_model("arm")
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("--device tpu", "`--device` must be one of cpu, arm, gpu; got 'tpu'"),
+        ("--device tpu", "`--device` must be one of cpu, arm, gpu, ssh://user@host[:port], adb"),
+        ("--device usb://x", "a device must be cpu, gpu, ssh://user@host[:port] or adb"),
+        ("--device gpu --rounds 3", "gpu is published, not measured: leave out --rounds"),
+        ("--device gpu --engine null", "gpu is published, not measured: leave out --engine"),
+        ("--device arm --engine torch-cuda", "arm is published, not measured: leave out --engine"),
+        ("--device cpu --engine torch-cuda", "--device cpu needs an engine that runs there"),
         ("--device arm --batch 2 --rounds 3", "leave out --batch, --rounds"),
         ("--engine tvm", "null; got 'tvm'"),
         ("--engine null --columns x", "`columns` must be one of arm, gpu; got 'x'"),
@@ -169,24 +174,17 @@ def test_a_bad_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_unwritable_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
-    assert guidelines.main(["--engine", "null", "--out", str(tmp_path / "file")]) == 1
-    assert capsys.readouterr().err == f"latency.guidelines: {tmp_path / 'file'}: File exists\n"
+    assert guidelines.main(["--engine", "null", "--out", str(tmp_path / "file")]) == 2
+    line = f"latency.guidelines: --out must be a folder, or a new one; got {tmp_path / 'file'}\n"
+    assert capsys.readouterr().err == line
 
 
 def test_an_emulated_host_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("latency.ondevice.host.emulated", lambda: True)
+    monkeypatch.setattr(host, "emulation", lambda: "it was started so")
     assert guidelines.main(["--out", str(tmp_path)]) == 2
-    assert "emulated: its wall time is not latency" in capsys.readouterr().err
+    assert (
+        "is emulated (it was started so): its wall time is not latency" in capsys.readouterr().err
+    )
     assert not list(tmp_path.iterdir())
-
-
-def test_importing_the_command_loads_nothing_slow() -> None:
-    import ast
-
-    tree = ast.parse(Path(guidelines.__file__).read_text(encoding="utf-8"))
-    top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = {n.module if isinstance(n, ast.ImportFrom) else n.names[0].name for n in top}
-    assert not {name for name in names if name and name.startswith(("latency", "space"))}
-    assert not names & {"numpy", "onnx", "torch", "matplotlib", "rich"}

@@ -12,13 +12,20 @@ import pytest
 
 from latency.microbenchmarks.cases import make_aligned, make_cases
 from latency.microbenchmarks.limits import limits_json, load_limits
-from latency.microbenchmarks.rule import Point, curve, needed, number_at, slowdown_at, suggest
+from latency.microbenchmarks.rule import (
+    Point,
+    curve,
+    number_at,
+    shufflenet_numbers,
+    slowdown_at,
+    suggest_limits,
+)
 from latency.microbenchmarks.slowdown import (
     Slowdown,
+    format_verdict,
     measured_slowdowns,
     of_table,
     paper_slowdowns,
-    verdict,
 )
 from space.cost.guidelines import NAMES, PAPER_LIMITS, Guidelines
 
@@ -72,12 +79,12 @@ def test_number_at_undoes_slowdown_at() -> None:
 @pytest.mark.parametrize("columns", ["arm", "gpu"])
 def test_the_paper_translates_into_its_own_limits(columns: str) -> None:
     paper = paper_slowdowns(make_cases(columns))
-    found = {limit.name: limit.value for limit in suggest(paper, paper)}
+    found = {limit.name: limit.value for limit in suggest_limits(paper, paper)}
     assert found == pytest.approx({name: getattr(PAPER_LIMITS, name) for name in NAMES})
 
 
 def test_a_device_that_never_slows_down_has_no_limits() -> None:
-    limits = suggest(measured_slowdowns(CASES, times_of({})), paper_slowdowns(CASES))
+    limits = suggest_limits(measured_slowdowns(CASES, times_of({})), paper_slowdowns(CASES))
     assert all(math.isinf(limit.value) for limit in limits)
     assert limits[0].why == (
         "G1 has no limit: nothing measured here exceeds the paper's 1.09x at 1.05"
@@ -86,24 +93,24 @@ def test_a_device_that_never_slows_down_has_no_limits() -> None:
 
 def test_no_limit_below_what_shufflenet_v2_needs() -> None:
     device = measured_slowdowns(CASES, times_of({"1:2": 9.0, "1:6": 9.0, "shortcut": 9.0}))
-    g1, _, _, g4 = suggest(device, paper_slowdowns(CASES))
+    g1, _, _, g4 = suggest_limits(device, paper_slowdowns(CASES))
     assert g1.value == 1.02 and g4.value == 0.471
     assert "below what ShuffleNet v2 needs" in g1.why
 
 
 def test_what_shufflenet_v2_needs_is_within_the_papers_limits() -> None:
-    assert all(v <= 0 for v in needed().violations(PAPER_LIMITS).values())
-    assert needed().g3 == 5
+    assert all(v <= 0 for v in shufflenet_numbers().violations(PAPER_LIMITS).values())
+    assert shufflenet_numbers().g3 == 5
 
 
 def test_aligned_rows_take_the_place_of_the_papers() -> None:
     """What odd widths cost is no slow-down of a guideline."""
     paper = paper_slowdowns(CASES)
     device = measured_slowdowns(CASES, times_of({"1:2": 1.5, "1:6": 1.5, "1:12": 1.5}))
-    assert suggest(device, paper)[0].value == 1.02
+    assert suggest_limits(device, paper)[0].value == 1.02
     cases = make_aligned("arm")
     flat = np.array([c.flops / 1e10 for c in cases])[:, None, None] * np.ones((1, 6, 5))
-    found = suggest(device, paper, measured_slowdowns(cases, flat))
+    found = suggest_limits(device, paper, measured_slowdowns(cases, flat))
     assert all(math.isinf(limit.value) for limit in found)
 
 
@@ -113,9 +120,9 @@ def test_fragments_count_units() -> None:
     found = curve(device, 3)
     assert [p.number for p in found] == [5, 8, 14]
     assert [p.value for p in found] == pytest.approx([1.0, 1.3, 1.5])
-    assert suggest(device, paper_slowdowns(CASES))[2].value == 5
+    assert suggest_limits(device, paper_slowdowns(CASES))[2].value == 5
     late = measured_slowdowns(CASES, times_of({"4 in parallel": 1.5}))
-    assert suggest(late, paper_slowdowns(CASES))[2].value == 8
+    assert suggest_limits(late, paper_slowdowns(CASES))[2].value == 8
 
 
 def test_slowdowns_are_per_flop_and_paired() -> None:
@@ -133,7 +140,7 @@ def test_noise_widens_the_interval() -> None:
     found = of_table(measured_slowdowns(CASES, times_of({}, noise=0.05)), 1)
     assert found[0].low == found[0].high == 1
     assert all(s.low < s.value < s.high for s in found[1:])
-    text = verdict(found)
+    text = format_verdict(found)
     assert "within noise" in text
     half = found[-1].high / found[-1].value - 1
     assert (
@@ -164,13 +171,15 @@ def test_paper_slowdowns_by_hand() -> None:
     ],
 )  # fmt: skip
 def test_verdicts(found: list[Slowdown], says: str) -> None:
-    assert verdict(found) == says
+    assert format_verdict(found) == says
 
 
 def test_verdict_names_the_paper_and_the_rows() -> None:
     found = rows(1, 1.2, 1.41, half=0.01)
-    assert verdict(found, rows(1, 1.1, 1.35), "arm").endswith("(1.40 to 1.42; paper arm 1.35x)")
-    assert verdict(found, where=" here").startswith("G1 here holds: ")
+    assert format_verdict(found, rows(1, 1.1, 1.35), "arm").endswith(
+        "(1.40 to 1.42; paper arm 1.35x)"
+    )
+    assert format_verdict(found, where=" here").startswith("G1 here holds: ")
 
 
 def test_limits_round_trip(tmp_path: Path) -> None:
