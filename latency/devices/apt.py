@@ -31,7 +31,7 @@ def require_tools() -> None:
         )
 
 
-def run(command: Sequence[str], doing: str, timeout_s: float = 600.0) -> str:
+def run_tool(command: Sequence[str], doing: str, timeout_s: float = 600.0) -> str:
     """The standard output of a command.
 
     Raises:
@@ -82,7 +82,7 @@ class Apt:
                 *_sources(),
             ]
             what = f"reading the package lists of {self.architecture}"
-            run(["apt-get", *self._options, "--error-on=any", "-q", "update"], what)
+            run_tool(["apt-get", *self._options, "--error-on=any", "-q", "update"], what)
         except BaseException:
             self._folder.cleanup()
             raise
@@ -93,7 +93,7 @@ class Apt:
 
     def depends(self, package: str) -> list[str]:
         """The packages that one needs, as apt-cache lists them."""
-        text = run(["apt-cache", *self._options, "depends", package], f"looking up {package}")
+        text = run_tool(["apt-cache", *self._options, "depends", package], f"looking up {package}")
         lines = (line.strip().partition("Depends: ") for line in text.splitlines())
         return [name for kind, _, name in lines if kind in ("", "Pre")]
 
@@ -111,18 +111,19 @@ class Apt:
         what = f"fetching {', '.join(packages)} ({self.architecture})"
         if with_dependencies:  # the status file is empty: everything that is needed is fetched
             flags = ["-y", "-q", "--no-install-recommends", "--download-only", "install"]
-            run(["apt-get", *self._options, *flags, *packages], what)
+            run_tool(["apt-get", *self._options, *flags, *packages], what)
         else:
             names = [f"{name}:{self.architecture}" for name in packages]
             shell = ["env", f"--chdir={archives}", "apt-get", *self._options, "-q", "download"]
-            run([*shell, *names], what)
+            run_tool([*shell, *names], what)
         found: dict[str, str] = {}
         into.mkdir(parents=True, exist_ok=True)
         for path in sorted(archives.glob("*.deb")):
-            run(["dpkg-deb", "-x", str(path), str(into)], f"unpacking {path.name}")
+            run_tool(["dpkg-deb", "-x", str(path), str(into)], f"unpacking {path.name}")
             words = ["dpkg-deb", "-f", str(path), "Package", "Version"]
             fields = dict(
-                line.split(": ", 1) for line in run(words, f"reading {path.name}").splitlines()
+                line.split(": ", 1)
+                for line in run_tool(words, f"reading {path.name}").splitlines()
             )
             found[fields["Package"]] = fields["Version"]
         return found
@@ -131,7 +132,9 @@ class Apt:
 def host_architecture() -> str:
     """Debian's name of this machine's architecture, for example amd64; OSError without dpkg."""
     require_tools()
-    return run(["dpkg", "--print-architecture"], "asking for this machine's architecture").strip()
+    return run_tool(
+        ["dpkg", "--print-architecture"], "asking for this machine's architecture"
+    ).strip()
 
 
 def pip_install(packages: Sequence[str], into: Path, python: str) -> None:
@@ -150,7 +153,7 @@ def pip_install(packages: Sequence[str], into: Path, python: str) -> None:
     ]
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-input"]
     command += ["--disable-pip-version-check", f"--target={into}", *flags, *packages]
-    run(command, f"fetching aarch64 wheels of {', '.join(packages)}")
+    run_tool(command, f"fetching aarch64 wheels of {', '.join(packages)}")
 
 
 def _sources() -> list[str]:

@@ -12,7 +12,7 @@ GPU_STATE = ("sm_clock_mhz", "throttle", "temperature_c", "power_w", "persistenc
 
 
 def warnings(
-    facts: dict[str, Any],
+    host_info: dict[str, Any],
     states: Sequence[dict[str, Any]],
     threads: int = 1,
     spread: float | None = None,
@@ -20,14 +20,14 @@ def warnings(
     """What a person should know, a line each.
 
     Args:
-        facts: of the device before.
+        host_info: of the device, before the first job.
         states: of the device after each job, none before the first.
         spread: IQR / median of the samples, if there are any.
     """
     found = []
-    if facts.get("on_battery") or any(state.get("on_battery") for state in states):
+    if host_info.get("on_battery") or any(state.get("on_battery") for state in states):
         found.append("it runs on battery, which slows many chips: connect it to power")
-    governor = facts.get("governor", "")
+    governor = host_info.get("governor", "")
     if governor not in ("", "performance"):
         found.append(
             f"its frequency governor is {governor!r}, so clocks follow the load: set it to "

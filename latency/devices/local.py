@@ -11,7 +11,7 @@ import numpy as np
 from latency.devices.health import GPU_STATE
 from latency.devices.session import Steady, Timed, of_each
 from latency.engines.base import Engine
-from latency.ondevice import host as machine
+from latency.ondevice import host
 from latency.ondevice.host import state
 from latency.ondevice.timing import time_rounds
 from space.network.block import Chain
@@ -27,13 +27,13 @@ class LocalSession:
         self.engine, self.engine_version = engine.name, engine.version
         self.versions = dict(engine.versions)
         self.threads, self.dtype = engine.threads, engine.dtype
-        self.chip = machine.chip()
-        self.host = machine.host_id()
-        self.facts = machine.host_info()
-        if hasattr(engine, "facts"):
-            self.facts["accelerator"] = engine.facts()
-            self.chip = self.facts["accelerator"]["name"]
-        self.emulation = machine.emulation()
+        self.chip = host.chip()
+        self.host = host.host_id()
+        self.host_info = host.host_info()
+        if hasattr(engine, "accelerator_info"):
+            self.host_info["accelerator"] = engine.accelerator_info()
+            self.chip = self.host_info["accelerator"]["name"]
+        self.emulation = host.emulation()
 
     def __enter__(self) -> LocalSession:
         return self
@@ -57,9 +57,9 @@ class LocalSession:
 
     def state(self) -> dict[str, Any]:
         """What may have changed: of the machine, or of the accelerator if one runs the engine."""
-        if not hasattr(self._engine, "facts"):
+        if not hasattr(self._engine, "accelerator_info"):
             return state()
-        found = self._engine.facts()
+        found = self._engine.accelerator_info()
         return {name: found[name] for name in GPU_STATE if name in found}
 
     def outputs(self, chain: Chain, *, batch: int = 1) -> list[Any]:

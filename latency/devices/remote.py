@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from latency.devices.session import (Say, Steady, Timed, of_each)
+from latency.devices.session import Say, Steady, Timed, of_each
 from latency.devices.transport import Stream, Transport
 from latency.engines.base import Engine, FileEngine, Model
 from latency.ondevice.server import PROTOCOL, model_digest
@@ -68,7 +68,7 @@ class RemoteSession:
         self.engine_version: str = opened["version"]
         python = {"python": hello["python"]}
         self.versions = {**python, **opened["versions"], **engine.writer_versions}
-        self.facts: dict[str, Any] = {**opened["facts"], "affinity": opened["affinity"]}
+        self.host_info: dict[str, Any] = {**opened["facts"], "affinity": opened["affinity"]}
 
     def __enter__(self) -> RemoteSession:
         return self

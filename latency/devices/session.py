@@ -31,7 +31,7 @@ class Session(Protocol):
     """An engine on a device.
 
     `chip` names the processor (or the accelerator that runs the engine), `host` tells two devices
-    of one chip apart, `facts` is what a table's header says of the machine. `emulation` says why
+    of one chip apart, `host_info` is what a table's header says of the machine. `emulation` says why
     its time is no latency, or is empty.
     """
 
@@ -43,7 +43,7 @@ class Session(Protocol):
     dtype: str
     chip: str
     host: str
-    facts: dict[str, Any]
+    host_info: dict[str, Any]
     emulation: str
 
     def time(

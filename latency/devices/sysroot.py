@@ -141,7 +141,7 @@ def qemu_binary(*, say: Callable[[str], None] = lambda line: None) -> tuple[Path
             lambda: say("unpacking qemu-aarch64-static"),
         )
         found = str(folder / "qemu-aarch64-static")
-    text = apt.run([found, "--version"], "asking QEMU for its version")
+    text = apt.run_tool([found, "--version"], "asking QEMU for its version")
     return Path(found), text.splitlines()[0].removeprefix("qemu-aarch64 version ").strip()
 
 

@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 no engine can run here, 2 wrong usage."""
     args = parser().parse_args(arguments)
     from latency.engines.registry import ENGINES
-    from latency.ondevice import host as machine
+    from latency.ondevice import host
 
     names = args.engines.split(",") if args.engines else [n for n in ENGINES if n != "null"]
     try:
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         if args.network and "null" in names:
             raise ValueError("the engine null makes its latencies up: leave it out of --engines")
-        if args.network and machine.emulated():
+        if args.network and host.emulated():
             raise ValueError("this machine is emulated: its wall time is not latency")
         engines, rows = open_engines(names, args.threads)
         if args.network:
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"latency.engines: {error}", file=sys.stderr)
         return 2
-    about = {"chip": machine.chip(), "threads": args.threads, "batch": args.batch}
+    about = {"chip": host.chip(), "threads": args.threads, "batch": args.batch}
     if args.format == "json":
         print(json.dumps({**about, "network": args.network, "engines": rows}, indent=2))
     else:

@@ -1,1 +1,5 @@
-"""What runs where time is measured: standard library only, Python 3.9; pushed to devices whole."""
+"""What runs where time is measured.
+
+latency/devices/archive.py pushes this folder to devices. Its files import the standard library,
+the engine's package and each other, and run on Python 3.9.
+"""

@@ -1,10 +1,8 @@
-"""Is this processor translated by software? Asked of its instructions, not of its name.
+"""Detects a processor whose instructions are translated by software, from the time they take.
 
-A translator keeps integers in registers of the processor below and computes vectors of floats in
-functions of its own, number by number. So a chain of vector additions takes many times as long
-as one of integer additions, on any chip that it shows.
-
-Standard library only, Python 3.9: this file is pushed to devices (latency/devices/archive.py).
+A translator keeps integers in registers of the real processor, but computes vectors of floats in
+functions of its own, number by number. A chain of vector additions then takes many times as long
+as a chain of integer additions, whatever chip it imitates.
 """
 
 from __future__ import annotations
@@ -15,16 +13,16 @@ import statistics
 import time
 from collections.abc import Callable
 
-LENGTH = 16  # instructions of a loop, each waiting for the one before
+LENGTH = 16  # instructions in a loop; each needs the result of the previous one
 LOOPS = 20_000
-# Cycles that a float addition of 4 numbers waits for the one before, over an integer addition's:
-# 2 to 4 on Arm's cores from Cortex-A53 to X4 (their Software Optimization Guides), 3 to 4 on x86
-# (uops.info, ADDPS). QEMU 7.2 takes 32 on aarch64 and 90 on x86-64 (docs/devices.md).
+# Latency in cycles of an addition of 4 floats over that of an integer addition: 2 to 4 on Arm's
+# cores from Cortex-A53 to X4 (their Software Optimization Guides), 3 to 4 on x86 (uops.info,
+# ADDPS). QEMU 7.2 has 32 on aarch64 and 90 on x86-64 (docs/guide/devices.md).
 RATIO_LIMIT = 12.0
 
 
 def _aarch64(vector: bool) -> bytes:
-    """x0 times: LENGTH of `fadd v0.4s, v0.4s, v1.4s` or `add x2, x2, x1`."""
+    """A loop of x0 rounds: LENGTH times `fadd v0.4s, v0.4s, v1.4s` or `add x2, x2, x1`."""
     start = (0x4F03F600, 0x4F03F601)  # fmov v0.4s, #1.0; fmov v1.4s, #1.0
     body = (0x4E21D400 if vector else 0x8B010042,) * LENGTH
     back = 0x54000001 | (-(LENGTH + 1) & 0x7FFFF) << 5  # b.ne
@@ -33,7 +31,7 @@ def _aarch64(vector: bool) -> bytes:
 
 
 def _x86_64(vector: bool) -> bytes:
-    """rdi times: LENGTH of `addps xmm0, xmm1` or `add rax, rcx`."""
+    """A loop of rdi rounds: LENGTH times `addps xmm0, xmm1` or `add rax, rcx`."""
     start = bytes.fromhex("0f57c0 0f57c9")  # xorps xmm0, xmm0; xorps xmm1, xmm1
     body = bytes.fromhex("0f58c1" if vector else "4801c8") * LENGTH
     count = bytes.fromhex("48ffcf")  # dec rdi
@@ -45,7 +43,7 @@ CODE: dict[str, Callable[[bool], bytes]] = {"aarch64": _aarch64, "x86_64": _x86_
 
 
 def instruction_ratio() -> float:
-    """Time of a vector addition over that of an integer addition; 0 where it cannot be told."""
+    """Time of a vector addition over that of an integer addition; 0 where it is unknown."""
     try:
         import ctypes
 
@@ -59,7 +57,7 @@ def instruction_ratio() -> float:
             kind = ctypes.CFUNCTYPE(None, ctypes.c_uint64)
             vector, integer = kind(address), kind(address + mmap.PAGESIZE)
             ratios = []
-            for index in range(9):  # in turn, so that both of a pair run on one core
+            for index in range(9):  # alternating: both of a pair run on the same core
                 ratio = _seconds(vector) / _seconds(integer)
                 if index > 1:
                     ratios.append(ratio)

@@ -1,7 +1,4 @@
-"""What machine runs this: its chip, its state, and whether its time can be trusted.
-
-Standard library only, Python 3.9: this file is pushed to devices (latency/devices/archive.py).
-"""
+"""This host: its chip, its state, and whether its wall time is a latency."""
 
 from __future__ import annotations
 
@@ -47,7 +44,7 @@ def read(path: str) -> str:
 
 @cache
 def _processors() -> tuple[dict[str, str], ...]:
-    """What /proc/cpuinfo says, processor by processor; () where there is none."""
+    """The fields of /proc/cpuinfo, one dict per processor; () where there is none."""
     found = []
     for part in read("/proc/cpuinfo").split("\n\n"):
         pairs = (line.partition(":") for line in part.splitlines())
@@ -95,7 +92,7 @@ def _property(name: str) -> str:
     tool = "/system/bin/getprop"
     if not Path(tool).exists():
         return ""
-    # Its own libraries, not those that this process was started with.
+    # With the system's libraries, not those of this process.
     env = {k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "LD_PRELOAD")}
     try:
         done = subprocess.run([tool, name], capture_output=True, text=True, timeout=5, env=env)
@@ -105,26 +102,26 @@ def _property(name: str) -> str:
 
 
 def host_id() -> str:
-    """Tells two machines of one chip apart, and nothing else about them."""
+    """A hash that differs between two hosts of one chip and reveals nothing else."""
     known = read("/etc/machine-id") or _property("ro.serialno") or platform.node()
     return hashlib.sha256(f"g4nas {known}".encode()).hexdigest()[:12]
 
 
 @cache
 def emulation() -> str:
-    """Why this machine's time is not its own: another one translates its instructions; "" if not.
+    """The sign that software translates this host's instructions; "" if there is none.
 
-    Looked at: names that QEMU gives its processors; the program that the kernel really runs, which
-    under user-mode emulation is the emulator (it hides this in /proc/self, but not in
-    /proc/thread-self); the kernel's own architecture (Linux 6.1); and the ratio of vector to
-    integer instructions, which tells a translated processor from a virtual one.
+    Signs: names that QEMU gives its processors; the program that the kernel runs, which is the
+    emulator under user-mode emulation (hidden in /proc/self, but not in /proc/thread-self); the
+    kernel's own architecture (Linux 6.1); and the time ratio of vector to integer instructions,
+    which separates a translated processor from a virtual one.
     """
     if "qemu" in " ".join(" ".join(p.values()) for p in _processors()).lower():
         return "its processor is called QEMU"
     ours = family(platform.machine())
-    theirs = _elf_family("/proc/thread-self/exe")
-    if theirs and theirs != ours:
-        return f"a program for {theirs} runs this one for {ours}"
+    running = _elf_family("/proc/thread-self/exe")
+    if running and running != ours:
+        return f"a program for {running} runs this one for {ours}"
     try:
         program = Path("/proc/thread-self/exe").readlink().name
     except OSError:
@@ -142,7 +139,7 @@ def emulation() -> str:
 
 
 def family(machine: str) -> str:
-    """x86, arm, riscv, or the name itself: machines that run each other's older programs."""
+    """x86, arm, riscv, or the name itself: architectures that run each other's older programs."""
     if machine.startswith(("arm", "aarch")):
         return "arm"
     return FAMILIES.get(machine.lower(), machine)
@@ -161,7 +158,7 @@ def _elf_family(path: str) -> str:
 
 
 def emulated() -> bool:
-    """Whether another machine's instructions are translated here: wall time is then no latency."""
+    """Whether software translates this host's instructions: wall time is then no latency."""
     return bool(emulation())
 
 
@@ -171,10 +168,9 @@ def affinity() -> list[int]:
 
 
 def pin(threads: int) -> list[int]:
-    """Where cores differ, keep this process on the `threads` fastest; the processors it has then.
+    """Where cores differ, restrict this process to the `threads` fastest; return its processors.
 
-    Left to itself the scheduler moves a process between large and small cores, and what is
-    measured is a mixture.
+    Otherwise the scheduler moves it between large and small cores, and the times are a mixture.
     """
     allowed = affinity()
     speed = {c: _number(f"{CPUS}/cpu{c}/cpu_capacity") for c in allowed}
@@ -195,11 +191,11 @@ def _hexadecimal(text: str) -> int:
 
 
 def state() -> dict[str, Any]:
-    """What may change while something is measured; unreadable facts are left out.
+    """What may change during a measurement; unreadable values are left out.
 
-    `frequency` Hz of the slowest processor in use, `temperature` degrees Celsius of the hottest
-    zone, `throttled` how often the chip slowed itself down, `battery` percent and whether it is
-    being drained, `load` processes that want a processor.
+    `frequency`: Hz of the slowest processor in use. `temperature`: degrees Celsius of the hottest
+    zone. `throttled`: how often the chip slowed itself down. `battery`: percent, and `on_battery`
+    if it discharges. `load`: processes that need a processor.
     """
     cpus = affinity() or [0]
     hertz = [1000 * _number(f"{CPUS}/cpu{c}/cpufreq/scaling_cur_freq") for c in cpus]
@@ -228,7 +224,7 @@ def _battery() -> dict[str, Any]:
 
 
 def host_info() -> dict[str, Any]:
-    """What a table's header says about this machine; unreadable facts are left out."""
+    """This host, for a table's header; unreadable values are left out."""
     info = _first()
     flags = info.get("flags", info.get("Features", "")).split()
     now = state()

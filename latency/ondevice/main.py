@@ -1,7 +1,4 @@
-"""Starts and ends the worker: its folders, its lock, and what stops it.
-
-Standard library only, Python 3.9: this file is pushed to devices (latency/devices/archive.py).
-"""
+"""Starts and ends the server: its folders, its lock, and its exit."""
 
 from __future__ import annotations
 
@@ -27,9 +24,9 @@ MAX_FRAME = 2**31
 
 
 def main(folder_name: str) -> None:
-    """Serve a client on stdin and stdout until it says `end` or is gone."""
+    """Serve a client on stdin and stdout until it sends `end` or is gone."""
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what an engine prints is no answer
+    os.dup2(2, 1)  # engines print: that goes to stderr
     folder = Path(folder_name).expanduser()
     temporary = ""
 
@@ -38,11 +35,11 @@ def main(folder_name: str) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
         os._exit(0)
 
-    def say(values: dict[str, Any]) -> None:
+    def send(values: dict[str, Any]) -> None:
         try:
             answers.write(json.dumps(values).encode() + b"\n")
             answers.flush()
-        except OSError:  # nobody listens
+        except OSError:  # the client is gone
             leave()
 
     for name in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -56,23 +53,23 @@ def main(folder_name: str) -> None:
             temporary = tempfile.mkdtemp(dir=folder, prefix="run-")
     except OSError as error:
         kind = "full" if error.errno == 28 else "folder"
-        say({"error": f"{folder}: {error.strerror}", "kind": kind})
+        send({"error": f"{folder}: {error.strerror}", "kind": kind})
         return
     if locked is None:
-        say({"error": "another measurement is running on this device", "kind": "busy"})
+        send({"error": "another measurement is running on this device", "kind": "busy"})
         leave()
-    # What an engine writes for itself (onnxruntime: a number of this device) goes with the rest.
+    # Files that an engine writes (onnxruntime: an identifier of this device) go there too.
     os.environ.update(dict.fromkeys(("TMPDIR", "HOME", "XDG_CACHE_HOME"), temporary))
     tempfile.tempdir = temporary
     reader = Reader(0, leave, float(os.environ.get("G4NAS_SILENCE_S", SILENCE_S)))
     reader.start()
-    worker = Server(folder, say)
-    say(worker.hello())
+    server = Server(folder, send)
+    send(server.hello())
     while True:
         message = reader.messages.get()
         if message.get("do") == "end":
             leave()
-        worker.handle(message)
+        server.handle(message)
         if message.get("last"):
             leave()
 
@@ -80,7 +77,7 @@ def main(folder_name: str) -> None:
 class Reader(threading.Thread):
     """Puts messages from a file descriptor into `messages`; calls `leave` when there are no more.
 
-    Where the next message would begin is not known after some; such a one has `last`.
+    A message with `last` is the last one: where the next would begin is unknown.
     """
 
     def __init__(self, source: int, leave: Callable[[], None], silence_s: float) -> None:
@@ -92,7 +89,7 @@ class Reader(threading.Thread):
     def run(self) -> None:
         try:
             self._read()
-        except BaseException:  # whatever it is, nobody watches the client any more
+        except BaseException:  # nothing watches the client any more
             self._leave()
             raise
 
@@ -145,7 +142,7 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 def lock(path: Path) -> Any:
-    """The open file that holds it, or None: two measurements would disturb each other."""
+    """The open file that holds the lock; None if another process holds it."""
     file = path.open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -156,8 +153,7 @@ def lock(path: Path) -> Any:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed worker left, and workers of other versions; only who holds the lock
-    may."""
+    """Remove what a killed server left, and servers of other versions. Needs the lock."""
     for path in (*folder.glob("run-*"), *folder.glob("wheels/.new-*")):
         shutil.rmtree(path, ignore_errors=True)
     for path in folder.glob("g4nas-worker-*.pyz"):

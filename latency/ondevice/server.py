@@ -1,13 +1,11 @@
-"""The device's end of a measurement: reads jobs from stdin, writes times to stdout, line by line.
+"""The server on a device: reads jobs from stdin and writes times to stdout, line by line.
 
-    python3 worker.pyz FOLDER        FOLDER keeps engine packages between runs
+    python3 g4nas-worker-DIGEST.pyz FOLDER        FOLDER holds engine packages between runs
 
-Messages are JSON objects, one a line; one with `bytes` is followed by as many bytes. An empty line
-says that the client is still there. When stdin ends, or is silent for SILENCE_S seconds, this
-process removes its temporary files and ends at once, whatever it is doing. Models are kept in
-memory alone, the least recently used are dropped.
-
-Standard library only, Python 3.9: this file is pushed to devices (latency/devices/archive.py).
+Messages are JSON objects, one a line; a message with `bytes` is followed by that many bytes. An
+empty line is a sign of life. When stdin ends, or is silent for SILENCE_S seconds, this process
+removes its temporary files and ends at once. Models stay in memory; when that is full, the least
+recently used are dropped.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from latency.ondevice import host as machine
+from latency.ondevice import host
 from latency.ondevice.timing import time_rounds
 
 PROTOCOL = 2
@@ -38,7 +36,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class RefusedError(Exception):
-    """What a client asked for cannot be done; `kind` is for programs, the text for people."""
+    """A request that cannot be done; `kind` is for programs, the text for people."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -46,13 +44,13 @@ class RefusedError(Exception):
 
 
 class Server:
-    """Does what messages ask, one after the other; `say` writes an answer."""
+    """Handles messages one after the other; `send` writes an answer."""
 
-    def __init__(self, folder: Path, say: Callable[[dict[str, Any]], None]) -> None:
-        self.folder, self.say = folder, say
+    def __init__(self, folder: Path, send: Callable[[dict[str, Any]], None]) -> None:
+        self.folder, self.send = folder, send
         self.runner: Any = None
         self.models: OrderedDict[str, tuple[dict[str, bytes], tuple[int, ...]]] = OrderedDict()
-        self.wanted: set[str] = set()
+        self.needed: set[str] = set()  # models of the next job
         self.budget = min(2**30, _available_bytes() // 4)
         self.actions: dict[Any, Callable[[dict[str, Any]], None]] = {
             "open": self._open,
@@ -64,7 +62,7 @@ class Server:
         }
 
     def handle(self, message: dict[str, Any]) -> None:
-        """Do it, or say why not."""
+        """Do what a message asks; answer with an error if that fails."""
         try:
             action = self.actions.get(message.get("do"))
             if action is None:
@@ -73,27 +71,27 @@ class Server:
                 raise RefusedError("message", problem)
             action(message)
         except RefusedError as error:
-            self.say({"error": _line(error), "kind": error.kind})
+            self.send({"error": _line(error), "kind": error.kind})
         except (KeyError, TypeError, ValueError) as error:
-            self.say({"error": f"{type(error).__name__}: {_line(error)}", "kind": "message"})
+            self.send({"error": f"{type(error).__name__}: {_line(error)}", "kind": "message"})
         except MemoryError:
-            self.say({"error": "out of memory", "kind": "full"})
+            self.send({"error": "out of memory", "kind": "full"})
         except Exception as error:
             kind = "full" if isinstance(error, OSError) and error.errno == 28 else "failed"
-            self.say({"error": f"{type(error).__name__}: {_line(error)}", "kind": kind})
+            self.send({"error": f"{type(error).__name__}: {_line(error)}", "kind": kind})
 
     def hello(self) -> dict[str, Any]:
-        """What this device is."""
+        """The first message: this device."""
         libc, version = platform.libc_ver()
         if not libc and any(Path("/lib").glob("ld-musl-*")):
             libc = "musl"
         return {
             "hello": PROTOCOL,
-            "chip": machine.chip(),
-            "host": machine.host_id(),
-            "facts": machine.host_info(),
-            "state": machine.state(),
-            "emulation": machine.emulation(),
+            "chip": host.chip(),
+            "host": host.host_id(),
+            "facts": host.host_info(),
+            "state": host.state(),
+            "emulation": host.emulation(),
             "python": platform.python_version(),
             "machine": platform.machine(),
             "system": platform.system(),
@@ -114,7 +112,7 @@ class Server:
                 raise RefusedError("missing", f"no wheels {path.name}")
             sys.path.insert(1, str(path))
             importlib.invalidate_caches()
-        pinned = machine.pin(threads)
+        pinned = host.pin(threads)
         try:
             module = importlib.import_module(f"latency.ondevice.runners.{engine}")
             self.runner = module.open_runner(threads, str(message["dtype"]))
@@ -122,7 +120,7 @@ class Server:
             raise RefusedError("missing", _line(error)) from error
         runner = self.runner
         opened = {"version": str(runner.version), "versions": dict(runner.versions)}
-        self.say({"opened": {**opened, "affinity": pinned, "facts": machine.host_info()}})
+        self.send({"opened": {**opened, "affinity": pinned, "facts": host.host_info()}})
 
     def _site(self, digest: str) -> Path:
         if not DIGEST.fullmatch(digest):
@@ -145,18 +143,19 @@ class Server:
                     temporary.rename(path)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-        self.say({"stored": message["digest"]})
+        self.send({"stored": message["digest"]})
 
     def _have(self, message: dict[str, Any]) -> None:
         names = [str(name) for name in message["models"]]
-        self.wanted = set(names)
+        self.needed = set(names)
         for name in names:
             if name in self.models:
                 self.models.move_to_end(name)
-        self.say({"absent": [name for name in dict.fromkeys(names) if name not in self.models]})
+        self.send({"absent": [name for name in dict.fromkeys(names) if name not in self.models]})
 
     def _model(self, message: dict[str, Any]) -> None:
-        """No answer, so that many can follow each other; a job says what is missing."""
+        """Store a model. There is no answer, so that many can follow each other; a job reports
+        missing ones."""
         files, rest = {}, message["data"]
         for name, size in message["files"]:
             files[str(name)], rest = rest[:size], rest[size:]
@@ -165,7 +164,7 @@ class Server:
             raise RefusedError("message", "a model does not match its digest")
         self.models[message["digest"]] = files, shape
         held = sum(_size(files) for files, _ in self.models.values())
-        for name in [name for name in self.models if name not in self.wanted]:
+        for name in [name for name in self.models if name not in self.needed]:
             if held <= self.budget:
                 break
             held -= _size(self.models.pop(name)[0])
@@ -175,7 +174,7 @@ class Server:
             raise RefusedError("message", "`open` must come before a job")
         absent = [name for name in names if name not in self.models]
         if absent:
-            raise RefusedError("absent", f"{len(absent)} models are not here")
+            raise RefusedError("absent", f"{len(absent)} models are missing")
         loaded = {name: self.runner.load(*self.models[name]) for name in dict.fromkeys(names)}
         return [loaded[name] for name in names]
 
@@ -185,20 +184,20 @@ class Server:
             raise RefusedError("message", f"`rounds` must be 1 to 100000; got {rounds}")
         steady = [bool(one) for one in message["steady"]]
         if len(steady) != len(message["models"]):
-            raise RefusedError("message", "`steady` must say it of each model")
+            raise RefusedError("message", "`steady` must have one value per model")
         started, processor = time.monotonic(), time.process_time()
         runs = self._load(list(message["models"]))
         prepare_s = time.monotonic() - started
         clock = self.runner.clock
         for times in time_rounds(runs, self.runner, clock, rounds, steady):
-            self.say({"times": times})
+            self.send({"times": times})
         timed = {
             "wall_s": time.monotonic() - started,
             "processor_s": time.process_time() - processor,
             "prepare_s": prepare_s,
-            "state": machine.state(),
+            "state": host.state(),
         }
-        self.say({"timed": timed})
+        self.send({"timed": timed})
 
     def _outputs(self, message: dict[str, Any]) -> None:
         (run,) = self._load([message["model"]])
@@ -207,11 +206,11 @@ class Server:
         for value in run.outputs():
             data = base64.b64encode(value.astype("float32").tobytes()).decode()
             found.append({"shape": list(value.shape), "float32": data})
-        self.say({"outputs": found})
+        self.send({"outputs": found})
 
 
 def model_digest(files: dict[str, bytes], shape: tuple[int, ...]) -> str:
-    """Names what an engine loads."""
+    """SHA-256 of a model's files and input shape, in hexadecimal."""
     found = hashlib.sha256(json.dumps([list(shape), *files]).encode())
     for data in files.values():
         found.update(hashlib.sha256(data).digest())
@@ -231,5 +230,5 @@ def _line(error: BaseException) -> str:
 
 
 def _available_bytes() -> int:
-    found = re.search(r"MemAvailable:\s*(\d+) kB", machine.read("/proc/meminfo"))
+    found = re.search(r"MemAvailable:\s*(\d+) kB", host.read("/proc/meminfo"))
     return int(found[1]) * 1024 if found else 2**30

@@ -1,7 +1,4 @@
-"""The timing loop itself, of whatever can run: the same here and on every device.
-
-Standard library only, Python 3.9: this file is pushed to devices (latency/devices/archive.py).
-"""
+"""The timing loop, the same on this host and on every device."""
 
 from __future__ import annotations
 
@@ -10,13 +7,13 @@ from typing import Any
 
 Clock = Callable[[], float]
 
-CLOCK_SHARE = 0.01  # the clock's own step is at most this share of a sample
+CLOCK_SHARE = 0.01  # the clock's step is at most this share of a sample
 MAX_LOOPS = 1_000_000
-WARM_UP = 1  # rounds that are not kept
+WARM_UP = 1  # rounds before the first that counts
 
 
 def clock_step(clock: Clock) -> float:
-    """The least time between two different readings, in seconds; 0 if waiting moves it not."""
+    """The least time between two different readings, in seconds; 0 if the clock stands still."""
     steps = []
     for _ in range(10):
         first = last = clock()
@@ -29,7 +26,7 @@ def clock_step(clock: Clock) -> float:
 
 
 def loops_for(run: Any, clock: Clock, step_s: float) -> int:
-    """How many runs make one sample of which the clock's step is a small share."""
+    """How many runs make one sample, so that the clock's step is a small share of it."""
     loops = 1
     while loops < MAX_LOOPS:
         taken = timed(run, clock, loops)
@@ -49,27 +46,33 @@ def timed(run: Any, clock: Clock, loops: int) -> float:
 
 
 def time_rounds(
-    runs: Sequence[Any], engine: Any, clock: Clock, rounds: int, steady: Sequence[bool]
+    runs: Sequence[Any],
+    engine: Any,
+    clock: Clock | Sequence[Clock],
+    rounds: int,
+    steady: Sequence[bool],
 ) -> Iterator[list[float]]:
-    """Time prepared chains round by round, each once a round, so that drift hits all alike.
+    """Time prepared chains round by round, each once a round, so that drift affects all alike.
 
     Args:
-        runs: what `run()` runs; one may come several times a round.
-        engine: what `evict()` overwrites caches with.
-        steady: of each, whether it is timed right after a run of its own, as a network in use;
-            without overwriting the caches in between.
+        runs: objects with `run()`; one may occur several times.
+        engine: its `evict()` overwrites the caches.
+        clock: one for all runs, or one per run.
+        steady: per run, whether it is timed right after a run of the same chain, as a network in
+            use, without overwriting the caches in between.
 
     Yields:
-        For each round that is kept, seconds of one run of each.
+        For each round after the warm-up, the seconds of one run of each.
     """
-    step_s = clock_step(clock)
-    loops = [loops_for(run, clock, step_s) for run in runs]
+    clocks = [clock] * len(runs) if callable(clock) else list(clock)
+    steps = {each: clock_step(each) for each in dict.fromkeys(clocks)}
+    loops = [loops_for(run, clocks[row], steps[clocks[row]]) for row, run in enumerate(runs)]
     for index in range(WARM_UP + rounds):
         times = []
         for row, run in enumerate(runs):
             run.run()
             if not steady[row]:
                 engine.evict()
-            times.append(timed(run, clock, loops[row]) / loops[row])
+            times.append(timed(run, clocks[row], loops[row]) / loops[row])
         if index >= WARM_UP:
             yield times

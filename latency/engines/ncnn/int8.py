@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from latency.engines.activation_ranges import value_ranges
 from latency.engines.ncnn.writer import (
     WEIGHTED,
-    Layer,
+    NcnnLayer,
     as_bytes,
     float_bytes,
     layer_bytes,
-    lower,
+    ncnn_layers,
     param_text,
 )
 from latency.engines.onnx.writer import build_model as build_onnx
@@ -43,7 +43,7 @@ def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> t
         MissingOpError: an op that ncnn has no layer for.
     """
     weights = cached_weights(weights or random_weights())
-    layers = lower(blocks)
+    layers = ncnn_layers(blocks)
     scales = _input_scales(blocks, weights)
     readers = {name: layer for layer in layers for name in layer.inputs}
     given: dict[str, Array] = {}  # layer -> scale of the int8 it gives
@@ -55,7 +55,7 @@ def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> t
             term += GIVES_INT8
         layer.params[SCALES] = term
 
-    def pack(layer: Layer, weight: Array, bias: Array) -> bytes:
+    def pack(layer: NcnnLayer, weight: Array, bias: Array) -> bytes:
         if not _quantises(layer):
             return layer_bytes(layer, weight, bias)
         whole, scale = _int8(weight.reshape(len(weight), -1))
@@ -67,7 +67,7 @@ def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> t
     return param_text(layers), as_bytes(layers, weights, pack)
 
 
-def _quantises(layer: Layer) -> bool:
+def _quantises(layer: NcnnLayer) -> bool:
     if layer.kind == "ConvolutionDepthWise":
         assert layer.source is not None
         op = layer.source[2]
@@ -75,7 +75,7 @@ def _quantises(layer: Layer) -> bool:
     return layer.kind in WEIGHTED
 
 
-def _step(layer: Layer) -> tuple[int, int]:
+def _step(layer: NcnnLayer) -> tuple[int, int]:
     assert layer.source is not None
     return layer.source[:2]
 
@@ -94,7 +94,7 @@ def _input_scales(blocks: Sequence[Block], weights: Weights) -> dict[tuple[int, 
     return found
 
 
-def _int8_reader(layer: Layer, readers: dict[str, Layer]) -> Layer | None:
+def _int8_reader(layer: NcnnLayer, readers: dict[str, NcnnLayer]) -> NcnnLayer | None:
     """The int8 convolution that reads what this one gives, or the first of them; None if another
     layer, or nothing, reads it."""
     found = readers.get(layer.outputs[0])

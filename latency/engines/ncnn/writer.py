@@ -34,7 +34,7 @@ Value: TypeAlias = int | float | tuple[int, ...] | tuple[float, ...]
 
 
 @dataclass(slots=True)
-class Layer:
+class NcnnLayer:
     """One line of a .param file. `params` are numbered as in ncnn's operators.md; `source` is
     (block, step, op) of a layer with weights."""
 
@@ -51,7 +51,9 @@ class Layer:
         return " ".join(words + [_parameter(*item) for item in self.params.items()])
 
 
-Pack: TypeAlias = Callable[[Layer, Array, Array], bytes]  # (layer, weight, bias) -> in a .bin file
+Pack: TypeAlias = Callable[
+    [NcnnLayer, Array, Array], bytes
+]  # (layer, weight, bias) -> in a .bin file
 
 
 def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> tuple[str, bytes]:
@@ -66,19 +68,19 @@ def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> t
         ValueError: no blocks.
         MissingOpError: an op that ncnn has no layer for.
     """
-    layers = lower(blocks)
+    layers = ncnn_layers(blocks)
     return param_text(layers), as_bytes(layers, weights or random_weights())
 
 
 def build_param(blocks: Sequence[Block]) -> str:
     """The .param text alone, for a network whose weights do not matter."""
-    return param_text(lower(blocks))
+    return param_text(ncnn_layers(blocks))
 
 
-def lower(blocks: Sequence[Block]) -> list[Layer]:
+def ncnn_layers(blocks: Sequence[Block]) -> list[NcnnLayer]:
     """The layers of a chain, in an order in which they can run."""
     _, channels, height, width = input_shape(blocks, 1)
-    layers = [Layer("Input", INPUT, [], [INPUT], {0: width, 1: height, 2: channels})]
+    layers = [NcnnLayer("Input", INPUT, [], [INPUT], {0: width, 1: height, 2: channels})]
     value = INPUT
     for index, block in enumerate(blocks):
         value = _block(layers, index, block, value)
@@ -88,13 +90,13 @@ def lower(blocks: Sequence[Block]) -> list[Layer]:
     return _with_splits(layers)
 
 
-def param_text(layers: Sequence[Layer]) -> str:
+def param_text(layers: Sequence[NcnnLayer]) -> str:
     """A .param file."""
     blobs = sum(len(layer.outputs) for layer in layers)
     return "\n".join([str(MAGIC), f"{len(layers)} {blobs}", *map(str, layers), ""])
 
 
-def as_bytes(layers: Sequence[Layer], weights: Weights, pack: Pack | None = None) -> bytes:
+def as_bytes(layers: Sequence[NcnnLayer], weights: Weights, pack: Pack | None = None) -> bytes:
     """A .bin file: what `pack` (float32 if None) makes of each layer's weight and bias."""
     pack = pack or layer_bytes
     parts: list[bytes] = []
@@ -105,7 +107,7 @@ def as_bytes(layers: Sequence[Layer], weights: Weights, pack: Pack | None = None
     return b"".join(parts)
 
 
-def layer_bytes(layer: Layer, weight: Array, bias: Array) -> bytes:
+def layer_bytes(layer: NcnnLayer, weight: Array, bias: Array) -> bytes:
     if layer.kind != "BatchNorm":
         return RAW_FLOATS + float_bytes(weight) + float_bytes(bias)
     mean, variance = np.zeros_like(bias), np.ones_like(bias)
@@ -123,7 +125,7 @@ def _parameter(number: int, value: Value) -> str:
     return f"{number}={value}"
 
 
-def _block(layers: list[Layer], index: int, block: Block, value: str) -> str:
+def _block(layers: list[NcnnLayer], index: int, block: Block, value: str) -> str:
     """Append the layers of a block that reads `value`; the name of its output."""
 
     def split(slices: tuple[int, ...], source: str) -> list[str]:
@@ -131,7 +133,7 @@ def _block(layers: list[Layer], index: int, block: Block, value: str) -> str:
         outputs = [f"b{index}s{i}" for i in slices]
         params: dict[int, Value] = {0: (*sizes, REST), 1: 0}
         name = f"b{index}s{min(slices)}_slice"
-        layers.append(Layer("Slice", name, [source], outputs, params))
+        layers.append(NcnnLayer("Slice", name, [source], outputs, params))
         return outputs
 
     def write(step: int, op: Op, inputs: list[str]) -> str:
@@ -142,15 +144,15 @@ def _block(layers: list[Layer], index: int, block: Block, value: str) -> str:
     return walk_block(block, value, write_op=write, write_split=split)
 
 
-def _op(block: int, step: int, op: Op, inputs: list[str], out: str) -> list[Layer]:
+def _op(block: int, step: int, op: Op, inputs: list[str], out: str) -> list[NcnnLayer]:
     """The layers of an op; the last one gives `out`."""
     joined, act = f"{out}_joined", f"{out}_act"
     if op.kind == "concat" and op.groups > 1:
-        shuffle = Layer("ShuffleChannel", out, [joined], [out], {0: int(op.groups)})
-        return [Layer("Concat", joined, inputs, [joined], {0: 0}), shuffle]
+        shuffle = NcnnLayer("ShuffleChannel", out, [joined], [out], {0: int(op.groups)})
+        return [NcnnLayer("Concat", joined, inputs, [joined], {0: 0}), shuffle]
     kind, params = _layer(op)
     weighted = kind in WEIGHTED or kind == "BatchNorm"
-    layer = Layer(kind, out, inputs, [out], params, (block, step, op) if weighted else None)
+    layer = NcnnLayer(kind, out, inputs, [out], params, (block, step, op) if weighted else None)
     if not op.act:
         return [layer]
     if kind in WEIGHTED:
@@ -160,7 +162,7 @@ def _op(block: int, step: int, op: Op, inputs: list[str], out: str) -> list[Laye
         return [layer]
     layer.outputs = [act]
     bounds: dict[int, Value] = dict(enumerate(RELU6)) if op.act == "relu6" else {}
-    return [layer, Layer(ACTIVATION_LAYERS[op.act], act, [act], [out], bounds)]
+    return [layer, NcnnLayer(ACTIVATION_LAYERS[op.act], act, [act], [out], bounds)]
 
 
 def _layer(op: Op) -> tuple[str, dict[int, Value]]:
@@ -200,11 +202,11 @@ def _layer(op: Op) -> tuple[str, dict[int, Value]]:
     return simple[op.kind]
 
 
-def _with_splits(layers: Sequence[Layer]) -> list[Layer]:
+def _with_splits(layers: Sequence[NcnnLayer]) -> list[NcnnLayer]:
     """Each value that is read more than once behind a Split with an output for each reader."""
     readers = Counter(name for layer in layers for name in layer.inputs)
     taken: Counter[str] = Counter()
-    result: list[Layer] = []
+    result: list[NcnnLayer] = []
     for layer in layers:
         for place, name in enumerate(layer.inputs):
             if readers[name] > 1:
@@ -214,5 +216,5 @@ def _with_splits(layers: Sequence[Layer]) -> list[Layer]:
         for name in layer.outputs:
             if readers[name] > 1:
                 copies = [f"{name}_{copy}" for copy in range(readers[name])]
-                result.append(Layer("Split", f"{name}_split", [name], copies))
+                result.append(NcnnLayer("Split", f"{name}_split", [name], copies))
     return result

@@ -134,7 +134,7 @@ class TorchCudaEngine:
     def clock(self) -> float:
         return self.now_s
 
-    def facts(self) -> dict[str, Any]:
+    def accelerator_info(self) -> dict[str, Any]:
         """What a table's header says about the GPU; clocks are those of a GPU at work."""
         with self._busy():
             found = read_facts(f"GPU-{self._device.uuid}")

@@ -34,7 +34,7 @@ class LitertModel:
         return [v.transpose(0, 3, 1, 2) if v.ndim == 4 else v for v in values]
 
 
-class Runner:
+class LitertRunner:
     """LiteRT with `threads` threads."""
 
     version = version("ai-edge-litert")
@@ -52,5 +52,5 @@ class Runner:
         return time.perf_counter()
 
 
-def open_runner(threads: int, dtype: str) -> Runner:
-    return Runner(threads, dtype)
+def open_runner(threads: int, dtype: str) -> LitertRunner:
+    return LitertRunner(threads, dtype)

@@ -102,7 +102,7 @@ class NcnnModel:
             self._net.clear()
 
 
-class Runner:
+class NcnnRunner:
     """ncnn with `threads` threads."""
 
     version = ncnn.__version__
@@ -126,5 +126,5 @@ class Runner:
         return time.perf_counter()
 
 
-def open_runner(threads: int, dtype: str) -> Runner:
-    return Runner(threads, dtype)
+def open_runner(threads: int, dtype: str) -> NcnnRunner:
+    return NcnnRunner(threads, dtype)

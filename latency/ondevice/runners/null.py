@@ -9,14 +9,14 @@ from collections.abc import Mapping
 class NullModel:
     """Moves its runner's clock."""
 
-    def __init__(self, runner: Runner, seconds: float) -> None:
+    def __init__(self, runner: NullRunner, seconds: float) -> None:
         self.runner, self.seconds = runner, seconds
 
     def run(self) -> None:
         self.runner.now_s += self.seconds
 
 
-class Runner:
+class NullRunner:
     """Has a clock that only runs move."""
 
     version = "1"
@@ -38,5 +38,5 @@ class Runner:
         return self.now_s
 
 
-def open_runner(threads: int, dtype: str) -> Runner:
-    return Runner(threads, dtype)
+def open_runner(threads: int, dtype: str) -> NullRunner:
+    return NullRunner(threads, dtype)

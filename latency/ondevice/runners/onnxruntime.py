@@ -46,7 +46,7 @@ class OnnxModel:
         return self._binding.copy_outputs_to_cpu()
 
 
-class Runner:
+class OnnxRuntimeRunner:
     """ONNX Runtime with `threads` threads."""
 
     version = onnxruntime.__version__
@@ -64,5 +64,5 @@ class Runner:
         return time.perf_counter()
 
 
-def open_runner(threads: int, dtype: str) -> Runner:
-    return Runner(threads, dtype)
+def open_runner(threads: int, dtype: str) -> OnnxRuntimeRunner:
+    return OnnxRuntimeRunner(threads, dtype)

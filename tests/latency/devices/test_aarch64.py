@@ -64,7 +64,7 @@ def test_an_engine_runs_there(
         pytest.skip(f"no outputs to compare with: {error}")
     with RemoteSession(device, get_engine(engine, here=False), say=said.append) as session:
         assert f"pushing {engine}" in said[-1]
-        assert "Cortex-A76" in session.chip and session.facts["machine"] == "aarch64"
+        assert "Cortex-A76" in session.chip and session.host_info["machine"] == "aarch64"
         assert session.versions["python"].startswith("3.")
         assert "QEMU" in session.emulation
         times = session.time(CHAINS, rounds=2).times

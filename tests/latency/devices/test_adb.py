@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latency import build
 from latency.devices import adb, android, remote
 from latency.devices.adb import AdbTransport
 from latency.devices.android import PushedPython
@@ -102,64 +101,59 @@ def test_the_worker_ends_with_its_client(phone: fake_adb.FakeAdb) -> None:
     session.close()
 
 
-def one_line(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    assert build.main(["--device", WHERE, "--engine", "null", *words]) == 1
-    out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1, err
-    return err
+def refusal(device: str = WHERE) -> str:
+    """The one line of an OSError about no file: a command ends with status 1."""
+    with pytest.raises(OSError, match=device) as caught:
+        open_session(device, "null")
+    assert "\n" not in str(caught.value) and caught.value.filename is None
+    return str(caught.value)
 
 
-def test_no_such_serial(phone: fake_adb.FakeAdb, capsys: pytest.CaptureFixture[str]) -> None:
-    assert build.main(["--device", "adb://OTHER", "--engine", "null"]) == 1
-    err = capsys.readouterr().err
-    assert err == f"adb://OTHER is not connected; adb devices shows: {fake_adb.SERIAL}\n"
+def test_no_such_serial(phone: fake_adb.FakeAdb) -> None:
+    expected = f"adb://OTHER is not connected; adb devices shows: {fake_adb.SERIAL}"
+    assert refusal("adb://OTHER") == expected
 
 
-def test_not_authorized(phone: fake_adb.FakeAdb, capsys: pytest.CaptureFixture[str]) -> None:
+def test_not_authorized(phone: fake_adb.FakeAdb) -> None:
     phone.state = "unauthorized"
-    assert "accept this computer's key on its screen" in one_line(capsys)
+    assert "accept this computer's key on its screen" in refusal()
 
 
-def test_no_adb_server(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_adb_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")
     monkeypatch.setattr(adb, "which", lambda name: None)
-    assert "no adb server on this machine" in one_line(capsys)
+    assert "no adb server on this machine" in refusal()
 
 
-def test_a_full_device(phone: fake_adb.FakeAdb, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_device(phone: fake_adb.FakeAdb) -> None:
     def full(path: str, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     phone.write = full
-    line = one_line(capsys)
+    line = refusal()
     assert re.search(r"worker-\w+\.pyz cannot be written \(is it full\?\)", line)
 
 
 PYTHON = PushedPython("python-1", b"tar", "3.11")
 
 
-def test_no_room_for_a_python(
-    phone: fake_adb.FakeAdb, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_room_for_a_python(phone: fake_adb.FakeAdb, monkeypatch: pytest.MonkeyPatch) -> None:
     without_python(phone, free=3 * 1024)
     monkeypatch.setattr(adb, "debian_python", lambda say: PYTHON)
-    assert "is full: a Python needs 64 MiB in /data/local/tmp/g4nas, 3 MiB" in one_line(capsys)
+    assert "is full: a Python needs 64 MiB in /data/local/tmp/g4nas, 3 MiB" in refusal()
 
 
-def test_another_architecture(phone: fake_adb.FakeAdb, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_architecture(phone: fake_adb.FakeAdb) -> None:
     without_python(phone, machine="armv7l")
-    assert "must have Python 3.9 or newer, or be aarch64; it is armv7l" in one_line(capsys)
+    assert "must have Python 3.9 or newer, or be aarch64; it is armv7l" in refusal()
 
 
 def test_a_python_that_is_cut_off(
-    phone: fake_adb.FakeAdb, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    phone: fake_adb.FakeAdb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_python(phone)
     monkeypatch.setattr(adb, "debian_python", lambda say: PYTHON)
-    assert build.main(["--device", WHERE, "--engine", "null"]) == 1
-    assert "Python cannot be unpacked there: tar: " in capsys.readouterr().err
+    assert "Python cannot be unpacked there: tar: " in refusal()
     assert not list((phone.folder / "g4nas").iterdir())
 
 
@@ -208,7 +202,7 @@ def test_debians_python_starts_by_its_own_linker(
         assert [line.split(" to ")[0] for line in said if "pushing" in line] == [
             "pushing Python", "pushing ncnn",
         ]  # fmt: skip
-        assert session.facts["machine"] == "aarch64" and session.emulation
+        assert session.host_info["machine"] == "aarch64" and session.emulation
         times = session.time([(X,), (X, X)], rounds=1).times
         assert times.shape == (2, 1) and (times > 0).all()
     said.clear()

@@ -20,7 +20,7 @@ from latency.devices.ssh import SshTransport
 from latency.devices.transport import ProcessTransport, Transport
 from latency.engines.null import RUN_S, block_s
 from latency.engines.registry import get_engine
-from latency.ondevice import host as machine
+from latency.ondevice import host
 from space.network.block import Block
 from space.zoo.families import shufflenet_v2
 from tests.helpers import device_servers, fake_adb
@@ -71,11 +71,11 @@ class TestSession:
         session = opened(threads=2)
         assert (session.engine, session.engine_version) == ("null", "1")
         assert (session.threads, session.dtype) == (2, "float32")
-        assert session.chip == machine.chip()
+        assert session.chip == host.chip()
         known_by_serial_number = session.where.startswith("adb://")
-        assert known_by_serial_number or session.host == machine.host_id()
-        assert session.facts["machine"] == os.uname().machine
-        assert session.emulation == machine.emulation()
+        assert known_by_serial_number or session.host == host.host_id()
+        assert session.host_info["machine"] == os.uname().machine
+        assert session.emulation == host.emulation()
         assert session.where
 
     def test_times_are_the_engines(self, opened: Callable[..., Session]) -> None:

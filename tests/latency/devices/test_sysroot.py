@@ -68,7 +68,7 @@ def test_without_debians_tools(
 def test_what_a_failing_command_said_is_one_line(tmp_path: Path) -> None:
     script = "echo 'E: cannot be fetched' >&2; echo trailer >&2; exit 3"
     with pytest.raises(OSError, match=r"^reading lists failed \(sh: E: cannot be fetched\)$"):
-        apt.run(["sh", "-c", script], "reading lists")
+        apt.run_tool(["sh", "-c", script], "reading lists")
 
 
 def test_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

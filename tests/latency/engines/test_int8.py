@@ -14,12 +14,11 @@ import onnx
 import onnxruntime
 import pytest
 
-from latency.engines.weights import cached_weights
 from latency.engines.activation_ranges import value_ranges
-from latency.engines.weights import random_weights
 from latency.engines.ncnn import int8 as ncnn_int8
 from latency.engines.onnx import writer as onnx_graph
 from latency.engines.onnx.int8 import quantised, scale_and_zero
+from latency.engines.weights import cached_weights, random_weights
 from space.network.block import Block
 
 UNIT = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)

@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from latency.engines.ncnn.writer import build_model, build_param, ncnn_layers
 from latency.engines.weights import random_weights
-from latency.engines.ncnn.writer import build_model, build_param, lower
 from space.common.errors import MissingOpError
 from space.graph.builder import GraphBuilder
 from space.network.block import Block, unit_kinds
@@ -67,7 +67,7 @@ def test_each_value_is_written_before_it_is_read_and_read_once(text: str) -> Non
     written: set[str] = set()
     read: list[str] = []
     names = []
-    for layer in lower([Block.parse(text)]):
+    for layer in ncnn_layers([Block.parse(text)]):
         assert written >= set(layer.inputs)
         assert not written & set(layer.outputs)
         written |= set(layer.outputs)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from latency.engines.weights import random_weights
 from latency.engines.tflite import file as tflite_file
 from latency.engines.tflite.writer import build_model
+from latency.engines.weights import random_weights
 from space.common.errors import MissingOpError
 from space.graph.builder import GraphBuilder
 from space.network.block import Block

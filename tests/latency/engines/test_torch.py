@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from latency.engines.weights import random_weights
 from latency.engines.registry import get_engine
 from latency.engines.torch import compile as torch_compile
 from latency.engines.torch import cuda as torch_cuda
 from latency.engines.torch.chain import build_chain
 from latency.engines.torch.eager import Threads
+from latency.engines.weights import random_weights
 from latency.measure.block import time_chains
 from space.network.block import Block
 
@@ -247,7 +247,7 @@ class TestCuda:
             return {"sm_clock_mhz": 1980}
 
         monkeypatch.setattr(torch_cuda, "read_facts", read)
-        facts = get_engine("torch-cuda").facts()  # type: ignore[attr-defined]
+        facts = get_engine("torch-cuda").accelerator_info()  # type: ignore[attr-defined]
         assert facts["sm_clock_mhz"] == 1980 and facts["compute_capability"] == "9.0"
         assert facts["name"] == "Chip" and threading.active_count() == before
 
@@ -260,5 +260,5 @@ class TestCuda:
         monkeypatch.setattr(torch_cuda, "read_facts", fail)
         before = threading.active_count()
         with pytest.raises(KeyError, match="GPU-1234"):
-            get_engine("torch-cuda").facts()  # type: ignore[attr-defined]
+            get_engine("torch-cuda").accelerator_info()  # type: ignore[attr-defined]
         assert threading.active_count() == before

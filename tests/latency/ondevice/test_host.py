@@ -9,16 +9,15 @@ from typing import Any
 import pytest
 
 from latency.devices.health import states, warnings
-from latency.ondevice import emulation
-from latency.ondevice import host as machine
+from latency.ondevice import emulation, host
 
 
 def processors(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """This machine has that /proc/cpuinfo, and no name of a board."""
     read = {"/proc/cpuinfo": text}
-    monkeypatch.setattr(machine, "read", lambda path: read.get(path, ""))
-    monkeypatch.setattr(machine, "_processors", machine._processors.__wrapped__)
-    monkeypatch.setattr(machine, "_property", lambda name: "")
+    monkeypatch.setattr(host, "read", lambda path: read.get(path, ""))
+    monkeypatch.setattr(host, "_processors", host._processors.__wrapped__)
+    monkeypatch.setattr(host, "_property", lambda name: "")
 
 
 def arm(part: str, implementer: str = "0x41") -> str:
@@ -31,12 +30,12 @@ def arm(part: str, implementer: str = "0x41") -> str:
 class TestChip:
     def test_cores_of_two_kinds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         processors(4 * arm("0xd05") + 2 * arm("0xd41"), monkeypatch)
-        assert machine.chip() == "4 x Cortex-A55 + 2 x Cortex-A78"
-        assert machine.host_info()["features"] == "asimd asimdhp"
+        assert host.chip() == "4 x Cortex-A55 + 2 x Cortex-A78"
+        assert host.host_info()["features"] == "asimd asimdhp"
 
     def test_a_core_without_a_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
         processors(arm("0xd0b", implementer="0x51") + arm("0xfff"), monkeypatch)
-        assert machine.chip() == "1 x core 0x51/0xd0b + 1 x core 0x41/0xfff"
+        assert host.chip() == "1 x core 0x51/0xd0b + 1 x core 0x41/0xfff"
 
     def test_x86(self, monkeypatch: pytest.MonkeyPatch) -> None:
         processors(
@@ -44,41 +43,41 @@ class TestChip:
             "model name\t: AMD EPYC\nstepping\t: 1\nflags\t: fma avx2\n\n",
             monkeypatch,
         )
-        assert machine.chip() == "AMD EPYC (family 25/1/1)"
-        assert machine.host_info()["features"] == "avx2 fma"
+        assert host.chip() == "AMD EPYC (family 25/1/1)"
+        assert host.host_info()["features"] == "avx2 fma"
 
 
 class TestEmulation:
     @pytest.fixture(autouse=True)
     def fresh(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(machine, "emulation", machine.emulation.__wrapped__)
-        monkeypatch.setattr(machine, "_processors", lambda: ())
+        monkeypatch.setattr(host, "emulation", host.emulation.__wrapped__)
+        monkeypatch.setattr(host, "_processors", lambda: ())
 
     def test_the_program_that_really_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(platform, "machine", lambda: "riscv64")
-        assert machine.emulation().endswith("runs this one for riscv")
+        assert host.emulation().endswith("runs this one for riscv")
 
     def test_the_kernel(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(machine, "_elf_family", lambda path: "")
-        real = machine.read
+        monkeypatch.setattr(host, "_elf_family", lambda path: "")
+        real = host.read
         path = "/proc/sys/kernel/arch"
-        monkeypatch.setattr(machine, "read", lambda p: "s390x" if p == path else real(p))
-        assert machine.emulation().startswith("the kernel is of s390x")
+        monkeypatch.setattr(host, "read", lambda p: "s390x" if p == path else real(p))
+        assert host.emulation().startswith("the kernel is of s390x")
 
     def test_older_programs_of_the_same_chip_are_not_emulated(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(platform, "machine", lambda: "armv7l")
-        monkeypatch.setattr(machine, "_elf_family", lambda path: "arm")
-        monkeypatch.setattr(machine, "read", lambda path: "aarch64")
-        monkeypatch.setattr(machine, "instruction_ratio", lambda: 4.0)
-        assert machine.emulation() == ""
+        monkeypatch.setattr(host, "_elf_family", lambda path: "arm")
+        monkeypatch.setattr(host, "read", lambda path: "aarch64")
+        monkeypatch.setattr(host, "instruction_ratio", lambda: 4.0)
+        assert host.emulation() == ""
 
     def test_slow_vectors(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(machine, "_elf_family", lambda path: "")
-        monkeypatch.setattr(machine, "read", lambda path: "")
-        monkeypatch.setattr(machine, "instruction_ratio", lambda: 32.0)
-        assert "vector instructions are as slow" in machine.emulation()
+        monkeypatch.setattr(host, "_elf_family", lambda path: "")
+        monkeypatch.setattr(host, "read", lambda path: "")
+        monkeypatch.setattr(host, "instruction_ratio", lambda: 32.0)
+        assert "vector instructions are as slow" in host.emulation()
 
 
 @pytest.mark.skipif(platform.machine() not in emulation.CODE, reason="no code for this machine")
@@ -99,25 +98,25 @@ def test_code_by_an_assembler() -> None:
 
 def test_files_of_the_kernel(tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"Raspberry Pi 5\0")
-    assert machine.read(str(tmp_path / "model")) == "Raspberry Pi 5"
-    assert machine.read(str(tmp_path / "none")) == ""
+    assert host.read(str(tmp_path / "model")) == "Raspberry Pi 5"
+    assert host.read(str(tmp_path / "none")) == ""
 
 
 def test_pinned_to_the_fastest_where_cores_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     speed = {0: 400, 1: 400, 2: 1024, 3: 1024}
-    monkeypatch.setattr(machine, "affinity", lambda: list(speed))
+    monkeypatch.setattr(host, "affinity", lambda: list(speed))
 
     def number(path: str) -> int:
-        return speed[int(path.removeprefix(f"{machine.CPUS}/cpu").partition("/")[0])]
+        return speed[int(path.removeprefix(f"{host.CPUS}/cpu").partition("/")[0])]
 
-    monkeypatch.setattr(machine, "_number", number)
+    monkeypatch.setattr(host, "_number", number)
     asked: list[Any] = []
     monkeypatch.setattr("os.sched_setaffinity", lambda pid, cpus: asked.append(cpus))
-    machine.pin(1)
-    machine.pin(3)
+    host.pin(1)
+    host.pin(3)
     assert asked == [[3], [3, 2, 1]]
     speed |= dict.fromkeys(speed, 7)
-    machine.pin(1)
+    host.pin(1)
     assert len(asked) == 2
 
 

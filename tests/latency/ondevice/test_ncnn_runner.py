@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("ncnn")
 
-from latency.engines.weights import random_weights
 from latency.engines.registry import get_engine
+from latency.engines.weights import random_weights
 from latency.ondevice.runners import ncnn as runner
 from space.network.block import Block
 

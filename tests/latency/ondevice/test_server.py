@@ -22,9 +22,9 @@ from typing import Any
 import pytest
 
 from latency.devices.archive import FOLDER, server_archive, zip_bytes
-from latency.ondevice import main as worker_main
-from latency.ondevice import server as worker
+from latency.ondevice import main, server
 
+ROOMS = {"space", "latency", "evaluator", "search"}
 # A runner whose runs take as long as its model says; with "hold" the interpreter's lock is kept.
 SLOW = """
 import ctypes, os, time
@@ -47,7 +47,7 @@ def open_runner(threads, dtype):
 
 
 class Client:
-    """A worker's other end, byte by byte."""
+    """A client of a server, byte by byte."""
 
     def __init__(self, folder: Path, **env: str) -> None:
         name, data = server_archive()
@@ -89,7 +89,7 @@ class Client:
 
     def model(self, text: str) -> str:
         files = {"m": text.encode()}
-        digest = worker.model_digest(files, (1,))
+        digest = server.model_digest(files, (1,))
         self.send({"do": "model", "digest": digest, "files": [["m", len(text)]], "shape": [1]},
                   text.encode())  # fmt: skip
         return digest
@@ -123,9 +123,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Client]]:
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A worker that several tests talk to."""
-    found = Client(tmp_path_factory.mktemp("worker"))
-    assert found.answer()["hello"] == worker.PROTOCOL
+    """A server that several tests use."""
+    found = Client(tmp_path_factory.mktemp("server"))
+    assert found.answer()["hello"] == server.PROTOCOL
     yield found
     found.close()
 
@@ -133,7 +133,7 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 @pytest.fixture
 def client(start: Callable[..., Client]) -> Client:
     found = start()
-    assert found.answer()["hello"] == worker.PROTOCOL
+    assert found.answer()["hello"] == server.PROTOCOL
     return found
 
 
@@ -160,7 +160,7 @@ def client(start: Callable[..., Client]) -> Client:
         (b"\xff\xfe\n", "not JSON"),
     ],
 )  # fmt: skip
-def test_anything_gets_a_line_and_the_worker_goes_on(
+def test_any_message_gets_a_line_and_the_server_goes_on(
     patient: Client, line: bytes, told: str
 ) -> None:
     patient.raw(line)
@@ -169,9 +169,7 @@ def test_anything_gets_a_line_and_the_worker_goes_on(
     assert patient.ask({"do": "have", "models": []}) == {"absent": []}
 
 
-@pytest.mark.parametrize(
-    "line", [b"x" * (worker_main.MAX_LINE + 2), b'{"do": "model", "bytes": -1}\n']
-)
+@pytest.mark.parametrize("line", [b"x" * (main.MAX_LINE + 2), b'{"do": "model", "bytes": -1}\n'])
 def test_where_the_next_message_begins_must_be_known(client: Client, line: bytes) -> None:
     client.raw(line)
     assert client.answer()["kind"] == "message"
@@ -191,7 +189,10 @@ def test_a_job(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("name", "told", "kind"),
-    [("fail", "RuntimeError: no kernel for this", "failed"), ("0", "1 models are not", "absent")],
+    [
+        ("fail", "RuntimeError: no kernel for this", "failed"),
+        ("0", "1 models are missing", "absent"),
+    ],
 )
 def test_a_job_that_fails(client: Client, name: str, told: str, kind: str) -> None:
     client.open_slow()
@@ -228,7 +229,7 @@ def test_ends_where_a_client_is_silent(start: Callable[..., Client]) -> None:
 
 
 def test_ends_with_a_socket_that_is_reset(tmp_path: Path) -> None:
-    """adbd gives a worker a socket; one with unread answers is reset when its end is closed."""
+    """adbd gives a server a socket; one with unread answers is reset when its end is closed."""
     name, data = server_archive()
     (tmp_path / name).write_bytes(data)
     ours = socket.create_server(("127.0.0.1", 0))
@@ -258,7 +259,7 @@ def test_one_at_a_time_and_what_a_killed_one_left_is_swept(
     client.process.wait()
     assert len(client.runs()) == 1
     second = start()
-    assert second.answer()["hello"] == worker.PROTOCOL
+    assert second.answer()["hello"] == server.PROTOCOL
     assert len(second.runs()) == 1
 
 
@@ -290,15 +291,15 @@ def test_wheels_never_leave_their_folder(client: Client) -> None:
 class TestMemory:
     """Models, the least recently used of which are dropped."""
 
-    def made(self, budget: int) -> tuple[worker.Server, list[dict[str, Any]]]:
+    def made(self, budget: int) -> tuple[server.Server, list[dict[str, Any]]]:
         said: list[dict[str, Any]] = []
-        found = worker.Server(Path(), said.append)
+        found = server.Server(Path(), said.append)
         found.budget = budget
         return found, said
 
-    def put(self, found: worker.Server, letter: bytes) -> str:
+    def put(self, found: server.Server, letter: bytes) -> str:
         data = letter * 10
-        digest = worker.model_digest({"m": data}, (1,))
+        digest = server.model_digest({"m": data}, (1,))
         found.handle({"do": "model", "digest": digest, "files": [["m", 10]], "shape": [1],
                       "data": data})  # fmt: skip
         return digest
@@ -314,14 +315,14 @@ class TestMemory:
 
     def test_what_a_job_needs_stays(self) -> None:
         found, _ = self.made(budget=5)
-        names = [worker.model_digest({"m": letter * 10}, (1,)) for letter in (b"a", b"b")]
+        names = [server.model_digest({"m": letter * 10}, (1,)) for letter in (b"a", b"b")]
         found.handle({"do": "have", "models": names})
         assert [self.put(found, b"a"), self.put(found, b"b")] == list(found.models)
 
 
 def test_a_full_device_takes_no_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[dict[str, Any]] = []
-    found = worker.Server(tmp_path, said.append)
+    found = server.Server(tmp_path, said.append)
     monkeypatch.setattr(found, "_free", lambda: 3 * 2**20)
     data = zip_bytes({"a.py": bytes(5 * 2**20)}, compress=True)
     found.handle({"do": "wheels", "digest": hashlib.sha256(data).hexdigest(), "data": data})
@@ -342,27 +343,38 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["kind"] == "folder"
 
 
-def test_the_archive_is_the_same_each_time_and_stands_alone(tmp_path: Path) -> None:
-    """Only the standard library and what is pushed is imported at the top, in Python 3.9."""
+def imported(tree: ast.AST) -> set[str]:
+    """Modules that a file imports, in functions too."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+def test_the_archive_is_the_same_each_time_and_self_contained() -> None:
+    """The archive holds `ondevice`, an empty `latency` and the start. All of it parses as Python
+    3.9; what is no runner imports the standard library and the archive alone."""
     name, data = server_archive()
     server_archive.cache_clear()
     assert server_archive() == (name, data)
-    pushed = set()
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        names = archive.namelist()
-        for member in names:
-            tree = ast.parse(archive.read(member), feature_version=(3, 9))
-            words = [n.arg for n in ast.walk(tree) if isinstance(n, ast.keyword)]
-            assert "strict" not in words, f"{member}: zip(strict=) is of Python 3.10"
-            pushed.add(member.removesuffix(".py").replace("/", "."))
-        for member in (m for m in names if "/runners/" not in m):
-            for node in ast.walk(ast.parse(archive.read(member))):
-                modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-                modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-                for module in modules:
-                    ours = module == "latency" or module in pushed
-                    assert ours or module.split(".")[0] in sys.stdlib_module_names, (
-                        member,
-                        module,
-                    )
+        files = {member: archive.read(member) for member in archive.namelist()}
+    assert files["latency/__init__.py"] == b""
+    others = {member for member in files if not member.startswith("latency/ondevice/")}
+    assert others == {"latency/__init__.py", "__main__.py"}
+    trees = {m: ast.parse(text, feature_version=(3, 9)) for m, text in files.items()}
+    modules = {m.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for m in files}
+    for member, tree in trees.items():
+        words = [n.arg for n in ast.walk(tree) if isinstance(n, ast.keyword)]
+        assert "strict" not in words, f"{member}: zip(strict=) is of Python 3.10"
+        ours = {module for module in imported(tree) if module.partition(".")[0] in ROOMS}
+        assert ours <= modules, member
+        if "/runners/" not in member:
+            other = {module.partition(".")[0] for module in imported(tree)} - {"latency"}
+            assert other <= sys.stdlib_module_names, member
+        if member.endswith("__init__.py"):
+            assert len(tree.body) <= 1 and not imported(tree), member
     assert (FOLDER / "server.py").read_bytes() in data  # stored, not packed: no zlib is needed
