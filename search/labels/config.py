@@ -1,144 +1,116 @@
-"""The words of `search.run` that ask for labels: data, how many, and how a network is trained."""
+"""What a search trains: the options of a user, and what follows from them."""
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from evaluator.training.recipe import OPTIONS, RECIPES, Recipe, recipe
+from evaluator.training.recipe import OPTIONS, Recipe, named_recipe
 
 LABELS, SEEDS = 50, 3
 LEAST_LABELS = 10  # a predictor is fitted on no fewer (`evaluator.predictor`)
-HELP = {
-    "epochs": "instead of the recipe's",
-    "steps": "optimizer steps, instead of epochs",
-    "batch": "images a step",
-    "lr": "highest learning rate",
-    "weight_decay": "of weights",
-    "input": "side of the input in pixels",
-    "drop": "halvings of the network to leave out: 2 up to 64 pixels, else 0",
-    "images": "train on a seeded subset of this many",
-    "label_smoothing": "share of the label spread over all classes",
-}
-# Left at None: given or not must be told apart, as they mean nothing without --data.
-ALONE = "labels_from"  # means something without --data too
-OWN = ("labels", "recipe", "seeds", "retrain_epochs", "device", "threads", "no_prune")
+# In the order of a recorded command. `labels_from` alone has a meaning without images.
+ORDER = (
+    "data", "labels_from", "labels", "recipe", "seeds", "retrain_epochs", "device", "threads",
+    "no_prune",
+)  # fmt: skip
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options to the parser of `search.run`."""
-    group = parser.add_argument_group(
-        "accuracy",
-        "With --data some networks are trained for a short time, a predictor is fitted on what "
-        "they reach and becomes the score, and the winners and the baseline are trained alike. "
-        "The options of a training are those of evaluator.train.",
-    )
-    group.add_argument(
-        "--data", help="images, as evaluator.train takes them; without it the score is a score"
-    )
-    group.add_argument(
-        "--labels",
-        type=int,
-        metavar="N",
-        help=f"networks to train first; 0: none, the closed form stays the score and only the "
-        f"answer is trained; default: {LABELS}",
-    )
-    group.add_argument(
-        "--labels-from",
-        metavar="FILE",
-        help="rows of evaluator.measured in place of labels ('shipped': those of this package), "
-        "which make the score without --data too",
-    )
-    group.add_argument("--recipe", choices=list(RECIPES), help="default: short")
-    for name, kind in OPTIONS.items():
-        group.add_argument(f"--{name.replace('_', '-')}", type=kind, help=HELP[name])
-    group.add_argument(
-        "--seeds", type=int, metavar="N", help=f"trainings of each winner; default: {SEEDS}"
-    )
-    group.add_argument(
-        "--retrain-epochs", type=float, metavar="E", help="of these; default: as for the labels"
-    )
-    group.add_argument("--no-prune", action="store_true", help="train every label to its end")
-    group.add_argument("--device", help="auto, cpu, cuda; default: auto")
-    group.add_argument("--threads", type=int, help="of the processor; default: torch's own")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelOptions:
+    """The accuracy options of a search; None: not given, so the default of `label_config`.
+
+    Args:
+        data: images, as `evaluator.open_data` takes them. Without them nothing is trained.
+        labels: networks to train first; 0: none, the closed form stays the score.
+        labels_from: rows of `evaluator.measured` in place of labels, or "shipped".
+        recipe: name of the recipe. `recipe_options`: changes to it, as {"epochs": 2}.
+        seeds: trainings of each winner. `retrain_epochs`: their epochs.
+        device: auto, cpu or cuda. `threads`: of the processor.
+        no_prune: train every label to its end.
+    """
+
+    data: str | None = None
+    labels: int | None = None
+    labels_from: str | None = None
+    recipe: str | None = None
+    recipe_options: Mapping[str, Any] = field(default_factory=dict)
+    seeds: int | None = None
+    retrain_epochs: float | None = None
+    device: str | None = None
+    threads: int | None = None
+    no_prune: bool = False
+
+    def words(self) -> list[str]:
+        """The options as a user types them, for the command in a record."""
+        values = {name: getattr(self, name) for name in ORDER}
+        values |= {name: self.recipe_options.get(name) for name in OPTIONS}
+        found: list[str] = []
+        for name, value in values.items():
+            if value is None or value is False:  # 0 is a value
+                continue
+            found.append(f"--{name.replace('_', '-')}")
+            if value is not True:
+                found.append(str(value))
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelConfig:
-    """What was asked for. `labels`: how many to train; none if `labels_from` names a file of
-    them. `recipe` trains them, `again` the winners
-    and the baseline."""
+    """What a search trains, every value decided. `recipe` trains the labels, `final` the winners
+    and the baseline. `labels` is 0 where `labels_from` names a file of them."""
 
     data: str
     labels: int
     labels_from: str | None
     recipe: Recipe
-    again: Recipe
+    final: Recipe
     seeds: int
     prune: bool
     device: str
     threads: int | None
 
 
-def label_config(args: argparse.Namespace) -> LabelConfig | None:
-    """What the options ask for; None without --data.
+def label_config(options: LabelOptions) -> LabelConfig | None:
+    """What the options ask for; None without images.
 
     Raises:
-        ValueError: a bad value, or an option that means nothing without --data.
+        ValueError: a bad value, or an option that means nothing without images.
     """
-    given = [name for name in (*OWN, *OPTIONS) if _given(getattr(args, name))]
-    if args.data is None:
-        if given:
-            told = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-            raise ValueError(f"{told} needs --data: without images nothing is trained")
+    if options.data is None:
+        unused = [word for word in options.words() if word.startswith("--")]
+        unused = [word for word in unused if word != "--labels-from"]
+        if unused:
+            raise ValueError(
+                f"{', '.join(unused)} needs --data: without images nothing is trained"
+            )
         return None
-    if args.labels is not None and args.labels_from is not None:
+    if options.labels is not None and options.labels_from is not None:
         raise ValueError("--labels and --labels-from exclude each other: train them or read them")
-    labels, seeds = args.labels, args.seeds
+    labels = options.labels
     if labels is None:
-        labels = LABELS if args.labels_from is None else 0
-    seeds = SEEDS if seeds is None else seeds
-    for name, value, least in (
-        ("labels", labels, LEAST_LABELS),
-        ("seeds", seeds, 1),
-        ("threads", args.threads, 1),
-    ):
-        none = name == "labels"
-        if value is not None and value < least and not (none and value == 0):
-            zero = ", or 0 for none" if none else ""
-            raise ValueError(f"--{name} must be at least {least}{zero}; got {value}")
-    used = recipe(args.recipe or "short", **{name: getattr(args, name) for name in OPTIONS})
-    again = used
-    if args.retrain_epochs is not None:
-        if not args.retrain_epochs > 0:
-            raise ValueError(f"--retrain-epochs must be above 0; got {args.retrain_epochs}")
-        again = used.changed(epochs=args.retrain_epochs, steps=0)
+        labels = LABELS if options.labels_from is None else 0
+    seeds = SEEDS if options.seeds is None else options.seeds
+    if labels < LEAST_LABELS and labels != 0:
+        raise ValueError(f"--labels must be at least {LEAST_LABELS}, or 0 for none; got {labels}")
+    for name, value in (("seeds", seeds), ("threads", options.threads)):
+        if value is not None and value < 1:
+            raise ValueError(f"--{name} must be at least 1; got {value}")
+    used = named_recipe(options.recipe or "short", **options.recipe_options)
+    final = used
+    if options.retrain_epochs is not None:
+        if not options.retrain_epochs > 0:
+            raise ValueError(f"--retrain-epochs must be above 0; got {options.retrain_epochs}")
+        final = used.changed(epochs=options.retrain_epochs, steps=0)
     return LabelConfig(
-        data=args.data,
+        data=options.data,
         labels=labels,
-        labels_from=args.labels_from,
+        labels_from=options.labels_from,
         recipe=used,
-        again=again,
+        final=final,
         seeds=seeds,
-        prune=not args.no_prune,
-        device=args.device or "auto",
-        threads=args.threads,
+        prune=not options.no_prune,
+        device=options.device or "auto",
+        threads=options.threads,
     )
-
-
-def _given(value: Any) -> bool:
-    """Whether an option was given; 0 is a value."""
-    return value is not None and value is not False
-
-
-def words(args: argparse.Namespace) -> list[str]:
-    """The options as they were given, for the command in a record."""
-    found: list[str] = []
-    for name in ("data", ALONE, *OWN, *OPTIONS):
-        value: Any = getattr(args, name)
-        if value is True:
-            found.append(f"--{name.replace('_', '-')}")
-        elif _given(value):
-            found += [f"--{name.replace('_', '-')}", str(value)]
-    return found

@@ -1,6 +1,6 @@
-"""Labels that were trained before: the rows of a measured benchmark make the score.
+"""Labels from a file: the trainings of a measured benchmark make the score.
 
-Their accuracies on images that were set aside are used, so that the test images can still judge.
+It uses their accuracies on a part of the training images, so the test images stay unseen.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ OWN = "shipped"  # the benchmark that comes with the package
 def score_from_benchmark(
     problem: Problem, source: str, folder: Path
 ) -> tuple[Problem, ScoreComparison]:
-    """The problem with the better score on the labels in a file, and how both were judged.
+    """The problem with the score that ranks the labels in a file better, and how both rank them.
 
     Args:
-        source: rows of `evaluator.measured`, or "shipped" for those of the package.
-        folder: where the predictor is kept.
+        source: rows of `evaluator.measured`, or "shipped" for the ones of this package.
+        folder: where the predictor is stored.
 
     Raises:
         ValueError: no benchmark, or too few of its networks are of this space.
@@ -36,7 +36,7 @@ def score_from_benchmark(
     path = SHIPPED if source == OWN else Path(source)
     if not path.is_file():
         raise ValueError(f"--labels-from must be rows of evaluator.measured; there is no {path}")
-    found = labels(problem.space, read_rows(path))
+    found = labelled_architectures(problem.space, read_rows(path))
     if len(found) < LEAST_LABELS:
         raise ValueError(
             f"--labels-from must have at least {LEAST_LABELS} networks of the space with "
@@ -44,18 +44,18 @@ def score_from_benchmark(
         )
     genes = np.array([arch.genes for arch, _ in found.values()], dtype=np.int16)
     closed = replace(problem, score=CLOSED_FORM)
-    score, judged = score_of(
+    score, comparison = score_of(
         problem,
         closed.evaluate_unchecked(genes),
         np.array([np.mean(values) for _, values in found.values()]),
         stopped=0,
-        told=list(found),
+        names=list(found),
         folder=folder,
     )
-    return replace(problem, score=score), judged
+    return replace(problem, score=score), comparison
 
 
-def labels(
+def labelled_architectures(
     space: ShuffleNetV2Space, rows: list[TrainingRow]
 ) -> dict[str, tuple[Architecture, list[float]]]:
     """text -> architecture and its validation accuracies in %, a seed each, of the networks that

@@ -1,276 +1,236 @@
-"""Accuracy in the search: label, fit, and after the search train the winners and the baseline.
+"""Accuracy in a search: train labels, fit a score to them, train the winners and the baseline.
 
-Labels are judged on a part of the training images that is set aside. The test images are seen by
-the last trainings alone, whose seeds no label had: what is reported was not chosen by.
+Labels are tested on a part of the training images that is set aside. Only the final trainings use
+the test images, with seeds that no label used, so reported accuracies never influenced the
+selection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from evaluator.data.dataset import Dataset, Part, split, subset
+from evaluator.data.dataset import (Dataset, Part, split, subset)
 from evaluator.data.open import open_data
 from search.labels.config import LabelConfig
 from search.labels.from_benchmark import score_from_benchmark
-from search.labels.progress import Bar, format_duration
+from search.labels.progress import TrainingProgress
 from search.labels.pruning import Pruning, completed
 from search.labels.score import ScoreComparison, score_of
-from search.labels.selection import chosen
+from search.labels.selection import select_networks
 from search.labels.store import FILE, Store
-from search.labels.trainer import LabelTrainer
 from search.problem.baseline import baseline
 from search.problem.problem import CLOSED_FORM, Evaluation, Problem
-from search.result.rows import ResultRow, deviation
 from space.common.cli import log
-from space.common.errors import DataError
+from space.common.errors import DataError, NoAnswerError
+from space.common.text import format_duration
 from space.network.network import Network
+
+if TYPE_CHECKING:
+    from search.labels.trainer import LabelTrainer
 
 VALIDATION = 0.1  # of each class of the training images, for labels
 LEAST_TESTED = 1000
-WINNERS = 3  # at most, for what is said beforehand
+WINNERS = 3  # at most, for the estimate of what the final trainings take
+TEST_COST = 1 / 3  # of a test image against a training image: no backward pass
+
+# Of one network: (seed, accuracy in %) of each training.
+Accuracies = tuple[tuple[int, float], ...]
 
 
 @dataclass(eq=False)
 class LabelPipeline:
-    """Everything that is trained for one search. Open with `Labelling.open`."""
+    """The trainings of one search. Open with `LabelPipeline.open`.
 
-    wanted: LabelConfig
+    `labels` trains the networks that become the score, `final` the winners and the baseline;
+    `candidates` are the architectures to label.
+    """
+
+    config: LabelConfig
     problem: Problem
     seed: int
     out: Path
     store: Store
     labels: LabelTrainer
-    again: LabelTrainer
+    final: LabelTrainer
     candidates: Evaluation
-    judged: ScoreComparison | None = None
 
     @classmethod
-    def open(cls, wanted: LabelConfig, problem: Problem, seed: int, out: Path) -> LabelPipeline:
-        """Read the images and the trainings there are, and choose what to label.
+    def open(cls, config: LabelConfig, problem: Problem, seed: int, out: Path) -> LabelPipeline:
+        """Read the images and the finished trainings, and select what to label.
 
         Raises:
             ValueError: images, options or files that cannot be used.
+            NoAnswerError: a package is missing.
         """
         import torch
 
         from evaluator.training.process import SINGLE_PROCESS, device_of, loader_workers
+        from search.labels.trainer import LabelTrainer
 
-        if wanted.threads:
-            torch.set_num_threads(wanted.threads)
+        if config.threads:
+            torch.set_num_threads(config.threads)
         try:
-            data = open_data(wanted.data, seed=seed)
+            data = open_data(config.data, seed=seed)
         except ModuleNotFoundError as error:
-            raise ValueError(
+            raise NoAnswerError(
                 f"--data needs {error.name}, which is not installed: pip install 'g4nas[train]'"
             ) from None
-        train, held = _label_parts(data, wanted.recipe.images, seed)
-        place = {
-            "device": device_of(wanted.device),
-            "workers": loader_workers(None, SINGLE_PROCESS),
-        }
+        device, workers = device_of(config.device), loader_workers(None, SINGLE_PROCESS)
         folder = out / "training"
-        whole = subset(data.train, wanted.again.images, seed=seed)
-        labels = LabelTrainer(data, train, held, wanted.recipe, folder=folder, **place)  # type: ignore[arg-type]
-        again = LabelTrainer(data, whole, data.test, wanted.again, folder=folder, **place)  # type: ignore[arg-type]
+
+        def trainer(train: Part, test: Part, recipe: Any) -> LabelTrainer:
+            return LabelTrainer(data, train, test, recipe, device, workers, folder)
+
+        labels = trainer(*_label_parts(data, config.recipe.images, seed), config.recipe)
+        train = subset(data.train, config.final.images, seed=seed)
+        final = trainer(train, data.test, config.final)
         store = Store.open(out / FILE)
         closed = replace(problem, score=CLOSED_FORM)
         genes = problem.space.sample(1, np.random.default_rng(seed))
-        any_one = problem.space.lower(problem.space.architecture(genes[0]))
-        for trainer in (labels, again):
-            trainer.network(any_one)  # refused now, if such networks do not fit the images
+        any_network = problem.space.lower(problem.space.architecture(genes[0]))
+        for each in (labels, final):
+            each.network(any_network)  # refused now, if such networks do not fit the images
         folder.mkdir(exist_ok=True)
         candidates = closed.evaluate_unchecked(genes[:0])
-        if wanted.labels:
-            candidates = chosen(closed, wanted.labels, seed, baseline(closed))
-        return cls(wanted, problem, seed, out, store, labels, again, candidates)
+        if config.labels:
+            candidates = select_networks(closed, config.labels, seed, baseline(closed))
+        return cls(config, problem, seed, out, store, labels, final, candidates)
 
-    def scored(self) -> Problem:
-        """Train what is not labelled yet, and the problem with the better score.
+    def score(self) -> tuple[Problem, ScoreComparison | None]:
+        """Train what is not labelled yet; the problem with the better score, and how both scores
+        rank the labels (None without labels).
 
         Raises:
-            KeyboardInterrupt: what was done is kept.
+            KeyboardInterrupt: finished trainings are in the store, the last one in a checkpoint.
         """
-        if self.wanted.labels_from is not None:
-            problem, self.judged = score_from_benchmark(
-                self.problem, self.wanted.labels_from, self.out
-            )
-            return problem
+        if self.config.labels_from is not None:
+            return score_from_benchmark(self.problem, self.config.labels_from, self.out)
         if not len(self.candidates):
-            return self.problem  # none wanted, or the search says how near any comes to the budget
-        networks = [_network(self.problem, self.candidates, i) for i in range(len(self))]
-        if len(self) < self.wanted.labels:
-            log(f"only {len(self)} networks that meet the budget were found to label")
+            return self.problem, None
+        if len(self.candidates) < self.config.labels:
+            log(f"only {len(self.candidates)} networks that meet the budget were found to label")
+        space = self.problem.space
+        networks = [space.lower(space.architecture(row)) for row in self.candidates.genes]
         keys = [self.labels.key(network.name, self.seed) for network in networks]
-        left = [i for i, name in enumerate(keys) if name not in self.store.rows]
-        latencies = self.candidates.costs.latency_s
-        pruning = Pruning(latencies, self.labels.epochs if self.wanted.prune else 0)
-        for i, name in enumerate(keys):
-            if name in self.store.rows:
-                pruning.recall(latencies[i], self.store.rows[name])
-        with Bar("labelling", len(networks), len(networks) - len(left)) as bar:
-            costs = self._costs(networks, left, pruning.on)
-            bar.expect(float(costs[left].sum()))
-            for i in left:
-                step = bar.part(costs[i])
-                judge = pruning.judge(latencies[i])
-                row = self._train(self.labels, networks[i], self.seed, "label", step, judge=judge)
-                pruning.recall(latencies[i], row)
-                bar.done(row, costs[i])
-        rows = [self.store.rows[name] for name in keys]
-        score, self.judged = score_of(
+        self._train_labels(networks, keys)
+        rows = [self.store.rows[key] for key in keys]
+        score, comparison = score_of(
             self.problem,
             self.candidates,
             completed(rows),
             stopped=sum(row["pruned"] for row in rows),
-            told=keys,
+            names=keys,
             folder=self.out,
         )
-        return replace(self.problem, score=score)
+        return replace(self.problem, score=score), comparison
 
-    def __len__(self) -> int:
-        return len(self.candidates)
+    def _train_labels(self, networks: Sequence[Network], keys: Sequence[str]) -> None:
+        missing = [i for i, key in enumerate(keys) if key not in self.store.rows]
+        latencies = self.candidates.costs.latency_s
+        pruning = Pruning(latencies, self.labels.epochs if self.config.prune else 0)
+        for i, key in enumerate(keys):
+            if key in self.store.rows:
+                pruning.recall(latencies[i], self.store.rows[key])
+        costs = self._label_costs(networks, missing, pruning.on)
+        done = len(networks) - len(missing)
+        with TrainingProgress("labelling", len(networks), done, costs[missing].sum()) as bar:
+            for i in missing:
+                row = self.labels.run(
+                    networks[i],
+                    self.seed,
+                    purpose="label",
+                    progress=bar.step(costs[i]),
+                    judge=pruning.judge(latencies[i]),
+                )
+                self._store(row, self.labels)
+                pruning.recall(latencies[i], row)
+                bar.done(row, costs[i])
 
-    def measured(self, rows: Sequence[ResultRow]) -> list[ResultRow]:
-        """The rows, winners and baseline trained alike with seeds that no label had.
+    def train_final(self, networks: Mapping[str, Network]) -> dict[str, Accuracies]:
+        """Train networks alike, by name, with seeds that no label used.
 
         Raises:
-            KeyboardInterrupt: what was done is kept.
+            KeyboardInterrupt: finished trainings are in the store, the last one in a checkpoint.
         """
-        seeds = range(self.seed + 1, self.seed + 1 + self.wanted.seeds)
-        jobs = [(i, seed) for seed in seeds for i, row in enumerate(rows) if row.genes]
-        keys = {job: self.again.key(rows[job[0]].network.name, job[1]) for job in jobs}
-        left = [job for job in jobs if keys[job] not in self.store.rows]
-        guess = {i: self.again.probe(rows[i].network) for i in sorted({i for i, _ in left})}
-        if left:
-            seconds = sum(guess[i] for i, _ in left)
-            log(f"{len(left)} trainings of winners and baseline: about {format_duration(seconds)}")
-        with Bar("training the winners", len(jobs), len(jobs) - len(left)) as bar:
-            bar.expect(sum(guess[i] for i, _ in left))
-            for i, seed in left:
-                step = bar.part(guess[i])
-                entry = self._train(self.again, rows[i].network, seed, rows[i].name, step)
-                bar.done(entry, guess[i])
-        found = []
-        for i, row in enumerate(rows):
-            each = [
-                (s, float(self.store.rows[keys[i, s]]["accuracy"])) for s in seeds if row.genes
-            ]
-            found.append(replace(row, accuracy=tuple(each)))
-        return found
+        seeds = range(self.seed + 1, self.seed + 1 + self.config.seeds)
+        keys = {
+            (name, seed): self.final.key(network.name, seed)
+            for seed in seeds
+            for name, network in networks.items()
+        }
+        missing = [job for job, key in keys.items() if key not in self.store.rows]
+        costs = {n: self.final.probe(networks[n]) for n in dict.fromkeys(n for n, _ in missing)}
+        seconds = float(sum(costs[name] for name, _ in missing))
+        if missing:
+            log(
+                f"{len(missing)} trainings of winners and baseline: about "
+                f"{format_duration(seconds)}"
+            )
+        done = len(keys) - len(missing)
+        with TrainingProgress("training the winners", len(keys), done, seconds) as bar:
+            for name, seed in missing:
+                row = self.final.run(
+                    networks[name],
+                    seed,
+                    purpose=name,
+                    progress=bar.step(costs[name]),
+                    weights_path=self.final.folder / f"{keys[name, seed]}.safetensors",
+                )
+                self._store(row, self.final)
+                bar.done(row, costs[name])
+        return {
+            name: tuple((s, float(self.store.rows[keys[name, s]]["accuracy"])) for s in seeds)
+            for name in networks
+        }
 
-    def _train(
-        self,
-        trainer: LabelTrainer,
-        network: Network,
-        seed: int,
-        purpose: str,
-        step: Any,
-        **more: Any,
-    ) -> dict[str, Any]:
-        key = trainer.key(network.name, seed)
-        keep = None if purpose == "label" else trainer.folder / f"{key}.safetensors"
-        row = trainer.run(network, seed, purpose=purpose, progress=step, keep=keep, **more)
+    def weights(self, network: Network, accuracies: Accuracies) -> list[str]:
+        """The trained weights of a network, as paths below the search's folder."""
+        keys = [self.final.key(network.name, seed) for seed, _ in accuracies]
+        paths = [self.final.folder / f"{key}.safetensors" for key in keys]
+        return [str(path.relative_to(self.out)) for path in paths if path.exists()]
+
+    def _store(self, row: dict[str, Any], trainer: LabelTrainer) -> None:
         self.store.add(row)
         trainer.forget()
-        return row
 
-    def _costs(self, networks: Sequence[Network], left: Sequence[int], prune: bool) -> Any:
-        """Seconds of each network's training from a probe of the least, a middle and the largest;
-        says beforehand what all will take."""
-        if not left:
+    def _label_costs(
+        self, networks: Sequence[Network], missing: Sequence[int], prune: bool
+    ) -> NDArray[np.float64]:
+        """Seconds of each network's training, [n], interpolated between timed steps of the
+        smallest, a median and the largest network; prints an estimate before training starts."""
+        if not missing:
             return np.zeros(len(networks))
         flops = np.array([network.flops for network in networks], dtype=float)
-        order = sorted(left, key=lambda i: flops[i])
-        probed = sorted({order[0], order[len(order) // 2], order[-1]}, key=lambda i: flops[i])
-        seconds = np.array([self.labels.probe(networks[i]) for i in probed])
-        costs = np.interp(flops, flops[probed], seconds)
-        steps = (self.again.recipe, self.again.train, self.again.epochs * len(self.again.test))
-        first = (self.labels.recipe, self.labels.train, self.labels.epochs * len(self.labels.test))
-        # A test image costs a third of a training image: no backward pass.
-        sizes = [r.total_steps(len(t)) * r.batch + tested / 3 for r, t, tested in (steps, first)]
-        later = (WINNERS + 1) * self.wanted.seeds * float(np.median(costs)) * sizes[0] / sizes[1]
+        order = sorted(missing, key=lambda i: flops[i])
+        timed = sorted({order[0], order[len(order) // 2], order[-1]}, key=lambda i: flops[i])
+        seconds = [self.labels.probe(networks[i]) for i in timed]
+        costs = np.asarray(np.interp(flops, flops[timed], seconds))
+        ratio = _images_seen(self.final) / _images_seen(self.labels)
+        later = (WINNERS + 1) * self.config.seeds * float(np.median(costs)) * ratio
         most = " at most, as some will be stopped early" if prune else ""
         log(
-            f"{len(left)} labels: about {format_duration(float(costs[left].sum()))} on this "
-            f"machine{most}; "
-            f"after the search up to {WINNERS} winners and the baseline, {self.wanted.seeds} "
-            f"{'seed' if self.wanted.seeds == 1 else 'seeds'} each: about {format_duration(later)}"
+            f"{len(missing)} labels: about {format_duration(float(costs[missing].sum()))} on this "
+            f"machine{most}; after the search up to {WINNERS} winners and the baseline, "
+            f"{self.config.seeds} {'seed' if self.config.seeds == 1 else 'seeds'} each: about "
+            f"{format_duration(later)}"
         )
         return costs
 
-    def record(self, rows: Sequence[ResultRow]) -> dict[str, Any]:
-        """For winners.json."""
-        about_again = {
-            "recipe": self.again.recipe.record(),
-            "images": [len(self.again.train), len(self.again.test)],
-            "seeds": [seed for seed, _ in rows[0].accuracy],
-        }
-        return {
-            "source": "measured",
-            "data": self.again.data.name,
-            "classes": list(self.again.data.classes),
-            "device": self.again.device,
-            **about_again,
-            "labels": {
-                **(self.judged.record() if self.judged else {}),
-                **self._labels(),
-            },
-        }
 
-    def _labels(self) -> dict[str, Any]:
-        """How the labels came about."""
-        if self.wanted.labels_from is not None:
-            return {"file": Path(self.wanted.labels_from).name}
-        if not self.wanted.labels:
-            return {"labels": 0, "score": "closed form"}
-        return {
-            "recipe": self.labels.recipe.record(),
-            "images": [len(self.labels.train), len(self.labels.test)],
-            "seed": self.seed,
-            "file": FILE,
-        }
-
-    def weights(self, row: ResultRow) -> list[str]:
-        """The trained weights of a row, below --out."""
-        keys = [self.again.key(row.network.name, seed) for seed, _ in row.accuracy]
-        paths = [self.again.folder / f"{key}.safetensors" for key in keys]
-        return [str(path.relative_to(self.out)) for path in paths if path.exists()]
-
-    def lines(self, rows: Sequence[ResultRow], base: str | None) -> list[str]:
-        """What the accuracies are, and each winner against the baseline."""
-        recipe, seeds = self.again.recipe, [str(seed) for seed, _ in rows[0].accuracy]
-        over = f"mean and deviation over seeds {', '.join(seeds)}"
-        if len(seeds) == 1:
-            over = f"seed {seeds[0]} alone, so of unknown spread"
-        epochs = recipe.total_steps(len(self.again.train)) / recipe.steps_per_epoch(
-            len(self.again.train)
-        )
-        told = [
-            f"accuracy: measured on {len(self.again.test)} test images of {self.again.data.name} "
-            f"after {epochs:g} epochs of {len(self.again.train)} images at {recipe.input}x"
-            f"{recipe.input}; {over}; all trained alike"
-        ]
-        by_name = {row.name: [value for _, value in row.accuracy] for row in rows}
-        for row in rows:
-            if base is None or row.name == base or not row.accuracy:
-                continue
-            mine, theirs = by_name[row.name], by_name[base]
-            difference = float(np.mean(mine) - np.mean(theirs))
-            spread = [deviation(values) for values in (mine, theirs)]
-            error = ""
-            if spread[0] is not None and spread[1] is not None:
-                error = f" +- {np.sqrt((spread[0] ** 2 + spread[1] ** 2) / len(mine)):.2f}"
-            told.append(f"{row.name}: {difference:+.2f}{error} points of accuracy against {base}")
-        return told
+def _images_seen(trainer: LabelTrainer) -> float:
+    """Images of a training, tests counted by what they cost."""
+    trained = trainer.recipe.total_steps(len(trainer.train)) * trainer.recipe.batch
+    return trained + trainer.epochs * len(trainer.test) * TEST_COST
 
 
 def _label_parts(data: Dataset, images: int, seed: int) -> tuple[Part, Part]:
-    """What labels are trained on, and what they are judged on: no test image is either."""
+    """What labels are trained on and tested on: neither holds a test image."""
     train, held, _ = split(data.train, len(data.classes), seed=seed, held_out=VALIDATION)
     if not len(held):
         raise DataError(
@@ -278,7 +238,3 @@ def _label_parts(data: Dataset, images: int, seed: int) -> tuple[Part, Part]:
         )
     train = subset(train, images, seed=seed)
     return train, subset(held, max(LEAST_TESTED, len(train) // 2), seed=seed)
-
-
-def _network(problem: Problem, found: Evaluation, row: int) -> Network:
-    return problem.space.lower(problem.space.architecture(found.genes[row]))

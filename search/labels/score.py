@@ -1,4 +1,4 @@
-"""What labels make of the score: a predictor, if it ranks better than the closed form does."""
+"""The score from labels: a predictor, if it ranks them better than the closed form."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.data.dataset import digest
+from evaluator.predictor.model import Predictor
 from evaluator.score.genes import free_scores
 from search.problem.problem import CLOSED_FORM, Evaluation, Problem, Score
 from space.architectures.search_space import Genes
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from space.common.files import write_atomic
+from space.common.stats import spearman
+from space.common.text import format_number
 from space.cost.lookup import Costs
-
-if TYPE_CHECKING:
-    from evaluator.predictor.model import Predictor
 
 Floats = NDArray[np.float64]
 AFTER = "after short training"
@@ -28,8 +29,8 @@ FORMAT = 1  # of the identity: changes when the same labels would give other pre
 
 @dataclass(frozen=True, slots=True)
 class PredictedScore:
-    """The accuracy in % that a predictor has from labels. `after` says what the labels are the
-    accuracies of: networks "after short training", or whatever it was."""
+    """The accuracy in % that a predictor fitted on labels expects. `after` names what the labels
+    measure, as "after short training"."""
 
     identity: str
     correlation: float
@@ -53,52 +54,56 @@ class PredictedScore:
 
 
 def study_file(score: Score) -> str:
-    """A study's file: one for each score, as other labels make another one."""
+    """The file of a study: one for each score, since other labels make another score."""
     return "study.db" if score == CLOSED_FORM else f"study-{score.identity.split()[-1]}.db"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreComparison:
-    """Both scores on the same labels, by Spearman's rank correlation with the accuracies.
-    `predictor` is cross-validated; None if none could be fitted, and `why`. `flops`: of FLOPs."""
+    """Two scores on the same labels: Spearman's rank correlation of each with the accuracies,
+    None where it is not defined. `predictor` is cross-validated; None with a reason in `why` if
+    none could be fitted. `flops`: that of the FLOPs. `stopped`: labels whose training was."""
 
     labels: int
     stopped: int
     predictor: float | None
-    closed_form: float
-    flops: float
+    closed_form: float | None
+    flops: float | None
     why: str = ""
 
     @property
     def better(self) -> bool:
         """Whether the predictor is used."""
-        return self.predictor is not None and self.predictor > self.closed_form
+        if self.predictor is None:
+            return False
+        return self.closed_form is None or self.predictor > self.closed_form
 
     def lines(self) -> list[str]:
         """For people."""
         # Of a correlation near 0; less near 1 (Fisher 1915).
         error = 1 / np.sqrt(max(self.labels - 1, 1))
         early = f", {self.stopped} of them stopped early" if self.stopped else ""
-        told = [f"{self.labels} labels{early}; rank correlation with their accuracy:"]
+        lines = [f"{self.labels} labels{early}; rank correlation with their accuracy:"]
         if self.predictor is None:
-            told.append(f"  predictor: none ({self.why})")
+            lines.append(f"  predictor: none ({self.why})")
         else:
-            told.append(f"  predictor, cross-validated: {self.predictor:.3f}")
-        told.append(
-            f"  closed form, which needs no labels: {self.closed_form:.3f} (either is uncertain "
-            f"by up to {error:.2f})"
+            lines.append(f"  predictor, cross-validated: {self.predictor:.3f}")
+        lines.append(
+            f"  closed form, which needs no labels: {format_number(self.closed_form, '.3f')} "
+            f"(either is uncertain by up to {error:.2f})"
         )
-        if self.better:
-            told.append("the predictor ranks better and is the score")
-        else:
-            told.append("the predictor is no better than the closed form, which stays the score")
-        if self.flops < 0:
-            told.append(
-                f"warning: smaller networks reached more here (rank correlation with FLOPs "
-                f"{self.flops:.2f}): such short training favours what learns fast, and may rank "
-                "longer training wrongly. Give more --images or --epochs"
+        lines.append(
+            "using the predictor as the score: it ranks the labels better than the closed form"
+            if self.better
+            else "using the closed form as the score: the predictor ranks the labels no better"
+        )
+        if self.flops is not None and self.flops < 0:
+            lines.append(
+                f"warning: smaller networks reached more (rank correlation with FLOPs "
+                f"{self.flops:.2f}): so short a training favours networks that learn fast, and "
+                "may rank longer trainings wrongly. Use more --images or --epochs"
             )
-        return told
+        return lines
 
     def record(self) -> dict[str, Any]:
         """For JSON."""
@@ -120,48 +125,43 @@ def score_of(
     accuracy: Floats,
     *,
     stopped: int,
-    told: Sequence[str],
+    names: Sequence[str],
     folder: Path,
     after: str = AFTER,
 ) -> tuple[Score, ScoreComparison]:
-    """The better score on labels, and how both were judged.
+    """The score that ranks the labels better, and how both rank them.
 
-    `found`: the labelled architectures with the closed form as their score; `accuracy`: in %;
-    `told`: what names the labels; `after`: as in `PredictedScore`. The predictor is kept in
-    `folder` and read again from there: fitted anew on another machine, its last digits might
-    differ.
+    The predictor is stored in `folder` and read from there the next time: fitted on another
+    machine, its last digits might differ.
+
+    Args:
+        found: the labelled architectures with the closed form as their score.
+        accuracy: in %, [n].
+        names: what identifies each label.
+        after: as in `PredictedScore`.
     """
-    name = digest([FORMAT, list(told), [repr(float(value)) for value in accuracy]])
-    judged = {
+    name = digest([FORMAT, list(names), [repr(float(value)) for value in accuracy]])
+    ranks: dict[str, Any] = {
         "labels": len(accuracy),
         "stopped": stopped,
-        "closed_form": _spearman(found.score, accuracy),
-        "flops": _spearman(found.costs.flops, accuracy),
+        "closed_form": spearman(found.score, accuracy),
+        "flops": spearman(found.costs.flops, accuracy),
     }
     try:
         predictor = _predictor(problem, found, accuracy, folder / f"predictor-{name}.json")
     except ValueError as error:
         why = str(error).rstrip(".")
-        return CLOSED_FORM, ScoreComparison(**judged, predictor=None, why=why)  # type: ignore[arg-type]
+        return CLOSED_FORM, ScoreComparison(**ranks, predictor=None, why=why)
     correlation = predictor.cross_validated
     assert correlation is not None
-    result = ScoreComparison(**judged, predictor=correlation)  # type: ignore[arg-type]
+    result = ScoreComparison(**ranks, predictor=correlation)
     if not result.better:
         return CLOSED_FORM, result
     score = PredictedScore(f"predictor {name}", correlation, len(accuracy), predictor, after)
     return score, result
 
 
-def _spearman(a: Floats, b: Floats) -> float:
-    from scipy import stats
-
-    return float(stats.spearmanr(a, b).statistic) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
-
-
 def _predictor(problem: Problem, found: Evaluation, accuracy: Floats, path: Path) -> Predictor:
-    from evaluator.predictor.model import Predictor
-    from space.common.files import write_atomic
-
     if path.exists():
         try:
             return Predictor.from_json(path.read_text(encoding="utf-8"))

@@ -1,17 +1,14 @@
-"""Which networks are worth a label: spread over what the budget allows, and near the front.
+"""Which networks to label: half spread over what the budget allows, half near the front.
 
-Half of them are spread, so that every axis is seen changing and a size is not mistaken for what
-goes with it. The other half lie near the closed form's front, because there the answer will be
-picked, and a predictor is to be trusted only where it was taught. The baseline comes first: the
-answer is compared with it. Each half takes the farthest of a few candidates from all chosen so far
-(Mitchell, "Spectrally optimal sampling for distribution ray tracing", SIGGRAPH 1991, section 4):
-spread, without the corners alone that the farthest of all would be. The first n labels are the
-same however many are asked for, so that asking for more keeps those there are.
+The spread half varies every axis, so that the predictor does not confuse an axis with size. The
+other half lies near the closed form's front, where the winners will be. The baseline comes first,
+since the winners are compared with it. Each half adds the farthest of a few candidates from all
+selected so far (Mitchell, "Spectrally optimal sampling for distribution ray tracing", SIGGRAPH
+1991, section 4). The first n labels do not depend on how many are asked for, so a larger number
+reuses them.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,38 +26,29 @@ FRONT_POOL = 120  # of the trials, the layers nearest to the front
 CANDIDATES = 10
 
 Floats = NDArray[np.float64]
-Within = Callable[[Evaluation], NDArray[np.bool_]]
 
 
-def everywhere(found: Evaluation) -> NDArray[np.bool_]:
-    """All rows of an evaluation."""
-    return np.ones(len(found), dtype=bool)
-
-
-def chosen(
-    problem: Problem, n: int, seed: int, base: Baseline | None, within: Within = everywhere
-) -> Evaluation:
+def select_networks(problem: Problem, n: int, seed: int, base: Baseline | None) -> Evaluation:
     """n different feasible architectures to label, fewer if there are no more.
 
-    `problem` has the closed form as its score; `within` says which rows may be labelled at all.
+    `problem` has the closed form as its score.
     """
     near = near_front(problem, seed)
-    near = _rows(near, np.flatnonzero(within(near)))
-    spread = spread_out(problem, near, seed, within)
+    spread = spread_out(problem, near, seed)
     if not len(spread):  # which has what is near the front too
         return spread
     pools = [spread, near]
     points = [_points(problem, pool, spread) for pool in pools]
     rng = np.random.default_rng([seed, 1])
-    kept: list[Evaluation] = []
+    selected: list[Evaluation] = []
     taken: list[Floats] = []
     seen: set[bytes] = set()
     if base is not None and bool(base.found.feasible[0]) and n:
-        kept.append(base.found)
+        selected.append(base.found)
         taken.append(_points(problem, base.found, spread)[0])
         seen.add(base.found.genes.tobytes())
     turn = 0
-    while len(kept) < n:
+    while len(selected) < n:
         which = next((p for p in (turn % 2, 1 - turn % 2) if _fresh(pools[p], seen).any()), None)
         if which is None:
             break
@@ -71,10 +59,10 @@ def chosen(
         if taken:
             apart = points[which][rows][:, None] - np.array(taken)
             row = int(rows[np.argmax(np.square(apart).sum(axis=2).min(axis=1))])
-        kept.append(_rows(pool, np.array([row])))
+        selected.append(_rows(pool, np.array([row])))
         taken.append(points[which][row])
         seen.add(pool.genes[row].tobytes())
-    return stack(kept) if kept else _rows(near, np.zeros(0, dtype=np.intp))
+    return stack(selected) if selected else _rows(near, np.zeros(0, dtype=np.intp))
 
 
 def near_front(problem: Problem, seed: int) -> Evaluation:
@@ -93,9 +81,7 @@ def near_front(problem: Problem, seed: int) -> Evaluation:
     return _rows(found, rows)
 
 
-def spread_out(
-    problem: Problem, near: Evaluation, seed: int, within: Within = everywhere
-) -> Evaluation:
+def spread_out(problem: Problem, near: Evaluation, seed: int) -> Evaluation:
     """Feasible rows drawn uniformly. A tight budget leaves next to none of those: then relatives
     of the networks near the front too."""
     rng = np.random.default_rng([seed, 2])
@@ -113,10 +99,10 @@ def spread_out(
         else:
             break
         every = problem.evaluate_unchecked(genes)
-        found.append(_rows(every, np.flatnonzero(every.feasible & within(every))))
-    whole = stack([*found, near])
-    _, first = np.unique(whole.genes, axis=0, return_index=True)
-    return _rows(whole, np.sort(first))
+        found.append(_rows(every, np.flatnonzero(every.feasible)))
+    pool = stack([*found, near])
+    _, first = np.unique(pool.genes, axis=0, return_index=True)
+    return _rows(pool, np.sort(first))
 
 
 def drawn(problem: Problem, n: int, rng: np.random.Generator) -> Genes:

@@ -15,7 +15,7 @@ FILE = "labels.jsonl"
 NEEDED = ("key", "architecture", "seed", "accuracy", "curve", "pruned")
 
 
-def key(
+def training_key(
     architecture: str,
     recipe: dict[str, Any],
     seed: int,

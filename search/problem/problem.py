@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.score.closed_form import ClosedForm
+from evaluator.score.closed_form import STUDY_IDENTITY
 from evaluator.score.genes import score_genes
 from latency.table.header import TableHeader
 from search.problem.axes import Axes, open_axes
@@ -58,7 +58,7 @@ class Score(Protocol):
 class ClosedFormScore:
     """The score that needs no training: a sum of small tables (`evaluator.score.genes`)."""
 
-    identity: str = repr(ClosedForm())
+    identity: str = STUDY_IDENTITY
     label: str = "score (training-free, not an accuracy)"
     line: str = "score: training-free closed form, higher is better; not an accuracy"
 

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
+from space.common.files import write_atomic
 from space.network.network import Network
 
 
-def _commit(temporary: Path, path: Path) -> None:
-    """Sync a finished temporary file and put it in place."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def export(network: Network, stem: Path, seed: int) -> float:
+def export_network(network: Network, stem: Path, seed: int) -> float:
     """Write `stem`.safetensors (initialised weights) and `stem`.onnx (batch size free).
 
     The ONNX graph is the one that latency tables are measured with, batch norm folded. It is run
@@ -44,8 +37,8 @@ def export(network: Network, stem: Path, seed: int) -> float:
         return weight.numpy(), bias.numpy()
 
     model = build_model(network.blocks, batch="batch", weights=weights, name=network.name)
-    about = {"architecture": network.name, "weights": f"initialised, seed {seed}"}
-    for key, value in about.items():
+    metadata = {"architecture": network.name, "weights": f"initialised, seed {seed}"}
+    for key, value in metadata.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
     image = torch.randn(2, *network.input_shape, generator=torch.Generator().manual_seed(seed))
@@ -61,10 +54,8 @@ def export(network: Network, stem: Path, seed: int) -> float:
         raise ValueError(
             f"ONNX and torch must agree within 1e-4 on {network.name}; got {difference:.1e}"
         )
-    temporary = stem.with_name(f".{stem.name}.part")
     # One key: safetensors writes several in an order that changes from call to call.
-    temporary.write_bytes(save(module.state_dict(), {"g4nas": json.dumps(about)}))
-    _commit(temporary, stem.with_suffix(".safetensors"))
-    temporary.write_bytes(text)
-    _commit(temporary, stem.with_suffix(".onnx"))
+    weights_file = save(module.state_dict(), {"g4nas": json.dumps(metadata)})
+    write_atomic(stem.with_suffix(".safetensors"), weights_file)
+    write_atomic(stem.with_suffix(".onnx"), text)
     return difference

@@ -10,6 +10,7 @@ from latency.table.header import TableHeader, latency_line
 from search.problem.problem import CLOSED_FORM, Evaluation
 from search.result.rows import ResultRow
 from search.result.winners import front
+from space.common.files import replace_file
 
 
 def draw_front(
@@ -77,6 +78,5 @@ def draw_front(
     axes.set_title(title, fontsize=10)
     axes.legend(loc="lower right", fontsize=7, framealpha=0.9, edgecolor="none")
     axes.grid(alpha=0.25)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png", metadata={"Software": None})
-    temporary.replace(path)
+    with replace_file(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})

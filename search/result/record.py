@@ -1,80 +1,37 @@
-"""What a search leaves for programs: winners.json and front.csv."""
+"""What a search leaves for programs: the content of winners.json and front.csv."""
 
 from __future__ import annotations
 
-import argparse
 import csv
 import dataclasses
-import datetime
 import io
-import json
-import platform
-import shlex
-from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from search.labels.config import words as option_words
-from search.optimizer.study import Study
 from search.problem.problem import Evaluation, Problem
-from search.result.limit import Limit
-from search.result.rows import ResultRow
+from search.result.search_result import SearchResult
 from search.result.winners import front
-from space.common.provenance import commit
+from space.common.provenance import commit, now_utc, versions
 from space.cost.lookup import Costs
 
 PACKAGES = ("torch", "optuna", "numpy", "onnx", "onnxruntime", "safetensors")
 
 
-def versions() -> dict[str, str]:
-    """The versions that made the numbers."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
 def provenance() -> dict[str, Any]:
-    """The commit and the versions, for every record a command prints."""
-    return {"commit": commit(), "versions": versions()}
+    """The commit and the versions of a search, for every record a command prints."""
+    return {"commit": commit(), "versions": versions(*PACKAGES)}
 
 
-def record(
-    args: argparse.Namespace,
-    problem: Problem,
-    study: Study,
-    rows: Sequence[ResultRow],
-    files: Mapping[str, dict[str, Any]],
-    limit: Limit | None,
-    accuracy: Mapping[str, Any] | None = None,
-) -> str:
-    """The text of winners.json. `accuracy`: how the accuracies in `rows` were measured, if any."""
-    header = problem.table.header
-    entries = [{**row.record(header), **files.get(row.name, {})} for row in rows]
-    by_role = {
-        "winners": [e for e in entries if "files" in e],
-        "baseline": next((e for e in entries if e["role"] == "baseline"), None),
-        "others": [e for e in entries if e["role"] == "for comparison"],
-    }
-    words = ["python", "-m", "search.run", "--target", str(args.target)]
-    for budget in problem.budgets:
-        words += ["--budget", str(budget)]
-    for name in problem.relax:
-        words += ["--relax", name]
-    if args.guidelines is not None:
-        words += ["--guidelines", str(args.guidelines)]
-    words += ["--trials", str(args.trials), "--seed", str(args.seed), "--sampler", args.sampler]
-    words += option_words(args)
-    found = {
-        "command": shlex.join(words),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+def result_record(result: SearchResult) -> dict[str, Any]:
+    """The content of winners.json: every latency with its source and the table's own error."""
+    header, problem = result.header, result.problem
+    entries = [{**row.record(header), **result.files.get(row.name, {})} for row in result.rows]
+    return {
+        "command": result.command,
+        "date": now_utc(),
         **provenance(),
-        "seed": args.seed,
-        "trials": study.trials,
-        "duplicates": study.duplicates,
+        "seed": result.seed,
+        "trials": len(result.found),
+        "duplicates": result.duplicates,
         "space": problem.space.name,
         "input": [3, problem.space.height, problem.space.width],
         "budgets": [str(budget) for budget in problem.budgets],
@@ -91,12 +48,13 @@ def record(
             "date": header.date,
             "network_error": {k: v for k, v in header.network_error.items() if k != "rows"},
         },
-        **by_role,
-        **({} if accuracy is None else {"accuracy": dict(accuracy)}),
+        "winners": [e for e in entries if "files" in e],
+        "baseline": next((e for e in entries if e["role"] == "baseline"), None),
+        "others": [e for e in entries if e["role"] == "for comparison"],
+        **({} if result.accuracy is None else {"accuracy": dict(result.accuracy)}),
         "score": problem.score.line,
-        "bound": None if limit is None else dataclasses.asdict(limit),
+        "bound": None if result.limit is None else dataclasses.asdict(result.limit),
     }
-    return json.dumps(found, indent=2) + "\n"
 
 
 def front_csv(problem: Problem, found: Evaluation) -> str:

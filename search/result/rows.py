@@ -1,9 +1,9 @@
-"""The answer: a table for people and a record for programs, from the same rows."""
+"""The rows of a result: winners, baseline and other networks, each with all its numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,13 @@ OTHERS = ("ShuffleNet v1", "MobileNet v2")
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """One network of the answer. `score` is None outside the space it compares in, `latency_s`
-    None where the table cannot tell; `measured_s` is the whole network run on this machine, if the
-    table is of it, and `pace` what the machine then took over what it took when the table was
-    built (latency/measure/drift.py), if the table knows. `accuracy` is measured: seed and percent
-    of each training (`search.labels`)."""
+    """One network of a result.
+
+    `score` is None for a network that is not in the searched space, `latency_s` None where the
+    table lacks a block of it. `measured_s` is the end-to-end latency measured on this machine, if
+    the table is of this machine; `pace` is then the drift factor against the time of the table's
+    build, if the table has a reference time (`latency.measure.drift`). `accuracy` is measured:
+    (seed, percent) of each training. Latencies are in seconds."""
 
     name: str
     role: str
@@ -133,7 +135,7 @@ def network_latency(table: Table, network: Network) -> float | None:
         return None
 
 
-def answer(
+def result_rows(
     problem: Problem, found: Evaluation, chosen: Sequence[Winner], base: Baseline | None
 ) -> list[ResultRow]:
     """Winners, the baseline, and the other families, in this order."""
@@ -143,20 +145,3 @@ def answer(
         rows.append(row_of(problem, base.found, 0, base.name, "baseline", base))
         reference = rows[-1].flops
     return rows + other_rows(problem.table, reference, base)
-
-
-def with_measurements(rows: Sequence[ResultRow], header: TableHeader) -> list[ResultRow]:
-    """The rows, each run whole here where the table is of this machine; else as they are."""
-    from latency.devices.open import open_session
-    from latency.measure.network import is_of_this_machine, time_networks
-
-    if not is_of_this_machine(header):
-        return list(rows)
-    with open_session("cpu", header.engine, threads=header.threads, dtype=header.dtype) as session:
-        timings = time_networks(session, [row.network for row in rows], batch=header.batch)
-    then_s = header.noise.get("reference_s")
-    pace = None if then_s is None else timings.usual_s / then_s
-    return [
-        replace(row, measured_s=float(value), pace=pace)
-        for row, value in zip(rows, timings.seconds(), strict=True)
-    ]

@@ -1,8 +1,9 @@
-"""The answer for people: its rows as a table, with the source of every latency under it."""
+"""A result for people: its rows as a table, with the source of every latency under it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,21 +11,88 @@ from latency.measure.drift import REFERENCE
 from latency.table.header import TableHeader, latency_line
 from search.problem.budget import scaled
 from search.problem.problem import CLOSED_FORM
-from search.result.rows import ResultRow, deviation
+from search.result.rows import ResultRow
+from search.result.search_result import SearchResult
+from space.common.stats import deviation
+from space.common.text import format_number, print_rich, rich_table
 from space.cost.guidelines import NAMES
 
-PACE_TOLD = 0.02  # a machine's pace that is further from the table's is worth a word
+DRIFT_NOTED = 0.02  # a drift since the table's build that is larger is printed
+WIDTH = 150  # as wide as the rows: a narrower terminal wraps them, where rich would cut them
 
 
-def _whole_line(pace: float | None) -> str:
-    line = "run whole: measured on this machine just now, interleaved"
-    if pace is None or abs(pace - 1) < PACE_TOLD:
-        return line
-    change = f"{abs(pace - 1):.0%} {'more' if pace > 1 else 'less'} time"
-    return (
-        f"{line}; it takes {change} now than when the table was built, by {REFERENCE} in the same "
-        "rounds"
+def print_result(result: SearchResult) -> None:
+    """The result on stdout."""
+    print_rows(result.rows, result.header, result.problem.score.line)
+    base = result.baseline
+    lines = list(result.accuracy_lines)
+    if base is None:
+        lines.append("no ShuffleNet v2 is within the budget: no speed-up is given")
+    elif result.limit is not None:
+        lines += result.limit.lines(base.name)
+    for name, entry in result.files.items():
+        if "files" in entry:
+            difference = entry["onnx_max_relative_difference"]
+            files = ", ".join(entry["files"])
+            lines.append(f"{name}: {files}; ONNX against torch: {difference:.1e}")
+    lines.append(
+        f"all in {result.folder}: winners.json, front.csv, front.png, {result.study.name}"
     )
+    print("\n".join(lines))
+
+
+def print_rows(
+    rows: Sequence[ResultRow], header: TableHeader, score: str = CLOSED_FORM.line
+) -> None:
+    """The rows on stdout, with the source of their latencies under them."""
+    measured = any(row.measured_s is not None for row in rows)
+    trained = any(row.accuracy for row in rows)
+    per = "" if header.batch == 1 else f" of {header.batch}"
+    headings = [
+        "network",
+        *(["accuracy"] if trained else []),
+        "FLOPs",
+        "params",
+        f"latency{per}",
+        *(["run whole"] if measured else []),
+        "speed-up",
+        "score",
+        *(name.upper() for name in NAMES),
+    ]
+    cells = [_cells(row, trained, measured) for row in rows]
+    table = rich_table(headings, cells, wrap=False, box=None, pad_edge=False, header_style="bold")
+    lines: list[Any] = [table, "", latency_line(header)]
+    if any(row.latency_s is None for row in rows):
+        lines.append("latency -: the table has no such blocks")
+    if measured:
+        lines.append(_measured_line(rows[0].pace))
+    lines.append(score)
+    for row in rows:
+        if row.architecture and row.role != "baseline":
+            lines += [f"{row.name}: {row.role}", f"  {row.architecture}"]
+    print_rich(*lines, width=WIDTH)
+
+
+def _cells(row: ResultRow, trained: bool, measured: bool) -> list[str]:
+    g = row.guidelines
+    return [
+        row.name,
+        *([_accuracy(row)] if trained else []),
+        scaled(row.flops, "flops"),
+        scaled(row.params, "params"),
+        _latency(row.latency_s),
+        *([_latency(row.measured_s)] if measured else []),
+        "-" if row.speed_up is None else f"{row.speed_up:.2f}x",
+        format_number(row.score),
+        f"{g.g1:.3f}",
+        f"{g.g2:.3f}",
+        f"{g.g3:.0f}",
+        f"{g.g4:.3f}",
+    ]
+
+
+def _latency(seconds: float | None) -> str:
+    return "-" if seconds is None else scaled(seconds, "latency_s")
 
 
 def _accuracy(row: ResultRow) -> str:
@@ -35,54 +103,12 @@ def _accuracy(row: ResultRow) -> str:
     return f"{np.mean(values):.2f} +- {spread:.2f} %"
 
 
-def print_rows(
-    rows: Sequence[ResultRow], header: TableHeader, score: str = CLOSED_FORM.line
-) -> None:
-    """The table on stdout, with the source of the latencies under it."""
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    # As wide as the rows: a narrower terminal wraps them, which rich would cut.
-    console = Console(width=150, highlight=False)
-    per = "" if header.batch == 1 else f" of {header.batch}"
-    shown = RichTable(box=None, pad_edge=False, header_style="bold")
-    shown.add_column("network", no_wrap=True)
-    whole = any(row.measured_s is not None for row in rows)
-    heads = ["FLOPs", "params", f"latency{per}", "speed-up", "score", *(n.upper() for n in NAMES)]
-    if whole:
-        heads.insert(3, "run whole")
-    trained = any(row.accuracy for row in rows)
-    if trained:
-        heads.insert(0, "accuracy")
-    for head in heads:
-        shown.add_column(head, justify="right", no_wrap=True)
-    for row in rows:
-        g = row.guidelines
-        latency = "-" if row.latency_s is None else scaled(row.latency_s, "latency_s")
-        run = "-" if row.measured_s is None else scaled(row.measured_s, "latency_s")
-        shown.add_row(
-            row.name,
-            *([_accuracy(row)] if trained else []),
-            scaled(row.flops, "flops"),
-            scaled(row.params, "params"),
-            latency,
-            *([run] if whole else []),
-            "-" if row.speed_up is None else f"{row.speed_up:.2f}x",
-            "-" if row.score is None else f"{row.score:.2f}",
-            f"{g.g1:.3f}",
-            f"{g.g2:.3f}",
-            f"{g.g3:.0f}",
-            f"{g.g4:.3f}",
-        )
-    console.print(shown)
-    console.print()
-    console.print(latency_line(header), soft_wrap=True)
-    if any(row.latency_s is None for row in rows):
-        console.print("latency -: the table has no such blocks", soft_wrap=True)
-    if whole:
-        console.print(_whole_line(rows[0].pace), soft_wrap=True)
-    console.print(score, soft_wrap=True)
-    for row in rows:
-        if row.architecture and row.role != "baseline":
-            console.print(f"{row.name}: {row.role}", soft_wrap=True)
-            console.print(f"  {row.architecture}", soft_wrap=True)
+def _measured_line(drift: float | None) -> str:
+    line = "run whole: measured on this machine just now, interleaved"
+    if drift is None or abs(drift - 1) < DRIFT_NOTED:
+        return line
+    change = f"{abs(drift - 1):.0%} {'more' if drift > 1 else 'less'} time"
+    return (
+        f"{line}; it takes {change} now than when the table was built, by {REFERENCE} in the same "
+        "rounds"
+    )

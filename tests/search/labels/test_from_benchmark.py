@@ -12,7 +12,7 @@ import pytest
 
 from evaluator.measured_benchmark.rows import TrainingRow, write_rows
 from search.labels import from_benchmark as labels_given
-from search.labels.from_benchmark import labels
+from search.labels.from_benchmark import labelled_architectures
 from search.run import main
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.cost.lookup import CostModel
@@ -61,7 +61,7 @@ def test_seeds_are_kept_together_and_other_rows_left_out() -> None:
         replace(second, validation=float("nan")),
         replace(ROW, architecture="MobileNet v2 1.0", group="paper"),
     ]
-    found = labels(SPACE, rows)
+    found = labelled_architectures(SPACE, rows)
     assert {text: values for text, (_, values) in found.items()} == {
         first.architecture: [first.validation, 60.0]
     }

@@ -16,15 +16,14 @@ import pytest
 from latency.table.op_model import OpCostModel
 from search.labels import pipeline as labels
 from search.labels import trainer as labels_train
-from search.labels.config import label_config as wanted_of
-from search.labels.config import words
+from search.labels.config import label_config
 from search.problem.baseline import baseline
 from search.problem.budget import parse_budgets
 from search.problem.problem import Problem
 from search.problem.target import target_table
 from search.result.rows import row_of
 from search.result.text import print_rows
-from search.run import main, parser
+from search.run import config_of, main, parser
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from tests.helpers.images import image_folder
 
@@ -67,7 +66,7 @@ class TestOptions:
     def test_words_parse_back(self, labels: list[str]) -> None:
         given = ["--data", "a folder", *labels, "--no-prune", "--lr", "0.1"]
         args = parser().parse_args([*WORDS[:4], *given])
-        again = parser().parse_args([*WORDS[:4], *words(args)])
+        again = parser().parse_args([*WORDS[:4], *config_of(args).labels.words()])
         assert vars(again) == vars(args)
 
 
@@ -158,10 +157,10 @@ def test_killed_it_goes_on(
     child.wait()
     before = path.read_text().splitlines()
     assert 3 <= len(before) < 10
-    wanted = wanted_of(parser().parse_args(words))
+    wanted = label_config(config_of(parser().parse_args(words)).labels)
     assert wanted is not None
     small = Problem(space, arm, parse_budgets(["41M"]))
-    labels.LabelPipeline.open(wanted, small, 0, tmp_path).scored()
+    labels.LabelPipeline.open(wanted, small, 0, tmp_path).score()
     after = path.read_text().splitlines()
     assert after[: len(before)] == before
     assert len({json.loads(line)["key"] for line in after}) == len(after) == 10
@@ -173,7 +172,7 @@ def test_a_checkpoint_gives_the_same_label(folder: Path, tmp_path: Path, problem
     from evaluator.training.checkpoint import CHECKPOINT
 
     args = parser().parse_args([*WORDS, *SHORT, "--data", str(folder)])
-    wanted = wanted_of(args)
+    wanted = label_config(config_of(args).labels)
     assert wanted is not None
     found = [labels.LabelPipeline.open(wanted, problem, 0, tmp_path) for _ in range(2)]
     network = problem.space.lower(problem.space.architecture(found[0].candidates.genes[3]))

@@ -11,10 +11,10 @@ import pytest
 from search.labels.progress import format_duration
 from search.labels.pruning import Pruning, completed
 from search.labels.score import score_of
-from search.labels.selection import chosen
-from search.labels.store import Store, key
+from search.labels.selection import select_networks
+from search.labels.store import Store, training_key
 from search.problem.baseline import baseline
-from search.problem.problem import CLOSED_FORM, Evaluation, Floats, Problem
+from search.problem.problem import (CLOSED_FORM, Evaluation, Floats, Problem)
 
 
 def row(name, accuracy, curve=None, pruned=False):
@@ -27,7 +27,7 @@ def row(name, accuracy, curve=None, pruned=False):
 
 @pytest.fixture(scope="module")
 def found(problem: Problem) -> Evaluation:
-    return chosen(problem, 24, 0, baseline(problem))
+    return select_networks(problem, 24, 0, baseline(problem))
 
 
 @pytest.mark.slow
@@ -40,9 +40,9 @@ class TestChosen:
         assert (found.genes[0] == baseline(problem).found.genes[0]).all()
 
     def test_more_labels_keep_the_first(self, problem: Problem, found) -> None:
-        fewer = chosen(problem, 10, 0, baseline(problem))
+        fewer = select_networks(problem, 10, 0, baseline(problem))
         assert (fewer.genes == found.genes[:10]).all()
-        assert not (chosen(problem, 10, 1, baseline(problem)).genes == fewer.genes).all()
+        assert not (select_networks(problem, 10, 1, baseline(problem)).genes == fewer.genes).all()
 
     def test_half_are_nearer_to_the_front_than_a_random_network(self, problem: Problem, found):
         rng = np.random.default_rng(5)
@@ -75,12 +75,12 @@ class TestStore:
 
     def test_whatever_matters_is_in_the_key(self) -> None:
         keys = {
-            key("a", {"lr": 0.1}, 0, ["x", "y"], ["c", "d"]),
-            key("b", {"lr": 0.1}, 0, ["x", "y"], ["c", "d"]),
-            key("a", {"lr": 0.2}, 0, ["x", "y"], ["c", "d"]),
-            key("a", {"lr": 0.1}, 1, ["x", "y"], ["c", "d"]),
-            key("a", {"lr": 0.1}, 0, ["x", "z"], ["c", "d"]),
-            key("a", {"lr": 0.1}, 0, ["x", "y"], ["c", "e"]),
+            training_key("a", {"lr": 0.1}, 0, ["x", "y"], ["c", "d"]),
+            training_key("b", {"lr": 0.1}, 0, ["x", "y"], ["c", "d"]),
+            training_key("a", {"lr": 0.2}, 0, ["x", "y"], ["c", "d"]),
+            training_key("a", {"lr": 0.1}, 1, ["x", "y"], ["c", "d"]),
+            training_key("a", {"lr": 0.1}, 0, ["x", "z"], ["c", "d"]),
+            training_key("a", {"lr": 0.1}, 0, ["x", "y"], ["c", "e"]),
         }
         assert len(keys) == 6
 

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import latency.engines.onnx.writer as onnx_graph
-from search.result.export import export
+from search.result.export import export_network
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.network import Network
 from space.network.torch_module import build_module
@@ -39,7 +39,7 @@ def _images(batch: int) -> torch.Tensor:
 @pytest.mark.slow
 def test_files_give_the_modules_outputs(words: str, tmp_path: Path) -> None:
     network = _network(words)
-    difference = export(network, tmp_path / "winner-1", seed=3)
+    difference = export_network(network, tmp_path / "winner-1", seed=3)
     assert 0 < difference < 1e-5
     assert sorted(p.name for p in tmp_path.iterdir()) == ["winner-1.onnx", "winner-1.safetensors"]
 
@@ -62,7 +62,7 @@ def test_files_give_the_modules_outputs(words: str, tmp_path: Path) -> None:
 
 def test_files_say_what_they_are(tmp_path: Path) -> None:
     network = _network(WORDS[1])
-    export(network, tmp_path / "w", seed=3)
+    export_network(network, tmp_path / "w", seed=3)
     with safe_open(tmp_path / "w.safetensors", "pt") as file:
         weights = json.loads(file.metadata()["g4nas"])
     graph = {e.key: e.value for e in onnx.load(tmp_path / "w.onnx").metadata_props}
@@ -74,7 +74,7 @@ def test_files_say_what_they_are(tmp_path: Path) -> None:
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
     texts = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4), ("d", 3)):
-        export(_network(WORDS[1]), tmp_path / name, seed)
+        export_network(_network(WORDS[1]), tmp_path / name, seed)
         texts.append([(tmp_path / f"{name}{s}").read_bytes() for s in (".safetensors", ".onnx")])
     assert texts[0] == texts[1] == texts[3]
     assert texts[0][0] != texts[2][0]
@@ -96,7 +96,7 @@ def test_a_graph_that_differs_is_not_written(
     monkeypatch.setattr(onnx_graph, "build_model", off)
     (tmp_path / "w.onnx").write_text("earlier")
     with pytest.raises(ValueError, match=r"ONNX and torch must agree within 1e-4 on shufflenet"):
-        export(_network(WORDS[1]), tmp_path / "w", 0)
+        export_network(_network(WORDS[1]), tmp_path / "w", 0)
     assert [p.name for p in tmp_path.iterdir()] == ["w.onnx"]
     assert (tmp_path / "w.onnx").read_text() == "earlier"
 
@@ -108,7 +108,7 @@ def test_torchs_own_exporter_agrees(words: str, tmp_path: Path) -> None:
     """Another route from module to ONNX."""
     pytest.importorskip("onnxscript")
     network = _network(words)
-    export(network, tmp_path / "ours", seed=3)
+    export_network(network, tmp_path / "ours", seed=3)
     module = build_module(network, 3).eval()
     torch.onnx.export(module, (_images(2),), tmp_path / "torchs.onnx", dynamo=True, verbose=False)
     outputs = []

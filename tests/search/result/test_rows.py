@@ -19,7 +19,8 @@ from search.problem.problem import Evaluation, Problem
 from search.result.limit import limit_of
 from search.result.picture import draw_front
 from search.result.record import front_csv, versions
-from search.result.rows import ResultRow, answer, other_rows, with_measurements
+from search.result.rows import ResultRow, result_rows, other_rows
+from search.result.measurements import with_measurements
 from search.result.text import print_rows
 from search.result.winners import Winner, front, winners
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
@@ -42,7 +43,7 @@ def base(problem: Problem) -> Baseline:
 
 @pytest.fixture(scope="module")
 def rows(problem: Problem, found: Evaluation, base: Baseline) -> list[ResultRow]:
-    return answer(problem, found, winners(found, base), base)
+    return result_rows(problem, found, winners(found, base), base)
 
 
 def test_rows_are_recounted(rows: list[ResultRow], problem: Problem, arm: OpCostModel) -> None:
@@ -98,7 +99,7 @@ def test_a_table_that_cannot_tell(
 ) -> None:
     partial = Problem(ShuffleNetV2Space(), PartialTable(arm), problem.budgets)  # type: ignore[arg-type]
     base = baseline(partial)
-    rows = answer(partial, found, winners(found, base), base)
+    rows = result_rows(partial, found, winners(found, base), base)
     assert [row.latency_s for row in rows[-2:]] == [None, None]
     assert [row.speed_up for row in rows[-2:]] == [None, None]
     assert rows[-1].record(arm.header)["latency_s"] is None
@@ -109,7 +110,7 @@ def test_a_table_that_cannot_tell(
 
 
 def test_without_a_baseline(problem: Problem, found: Evaluation) -> None:
-    rows = answer(problem, found, winners(found, None), None)
+    rows = result_rows(problem, found, winners(found, None), None)
     assert {row.speed_up for row in rows} == {None}
     assert "baseline" not in {row.role for row in rows}
     assert limit_of(problem, found, None) is None
@@ -203,7 +204,7 @@ def test_picture(
         row = int(front(found)[0])
         some = problem.evaluate(found.genes[row : row + 1])
     chosen = [Winner("winner 1", "best", int(front(some)[0]))]
-    rows = answer(problem, some, chosen, base if trials != "one" else None)
+    rows = result_rows(problem, some, chosen, base if trials != "one" else None)
     path = tmp_path / "front.png"
     path.write_text("old")
     draw_front(path, some, rows, "title", problem.table.header)

@@ -1,0 +1,175 @@
+"""One search, step by step: config -> problem -> study -> summarize -> measure -> train -> export
+-> write.
+
+Each step after the study takes a `SearchResult` and returns one with a further field filled.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from latency.microbenchmarks.limits import load_limits
+from search.labels.config import LabelConfig, label_config
+from search.labels.from_benchmark import score_from_benchmark
+from search.labels.pipeline import LabelPipeline
+from search.labels.report import accuracy_lines, predicted_record, trained_record
+from search.labels.score import ScoreComparison, study_file
+from search.labels.store import FILE
+from search.optimizer.study import Study
+from search.problem.budget import parse_budgets
+from search.problem.problem import Problem
+from search.problem.target import target_table
+from search.result.measurements import with_measurements
+from search.result.search_result import SearchResult
+from search.result.summarize import summarize
+from search.result.write import export_winners, write
+from search.workflow.config import SearchConfig
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from space.common.cli import log
+from space.common.files import locked, writable_folder
+from space.common.progress import Progress
+from space.cost.guidelines import PAPER_LIMITS
+
+PATIENCE_S = 20.0  # an estimate is printed for what takes longer
+
+
+def search(config: SearchConfig) -> SearchResult:
+    """Search, compare with ShuffleNet v2, export the winners, and write the result's files.
+
+    Every finished trial and training is on disk before the next starts; the same config continues
+    where an earlier run stopped.
+
+    Raises:
+        ValueError: the config cannot be used; the message says what must hold.
+        InfeasibleError: no network meets the budgets.
+        OSError: a file cannot be read or written.
+        KeyboardInterrupt: stopped; the message says what is on disk.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> out = Path(tempfile.mkdtemp())
+        >>> result = search(SearchConfig(target="arm", budgets=("41M",), trials=40, out=out))
+        >>> [row.name for row in result.rows if row.role == "baseline"]
+        ['ShuffleNet v2 0.5x']
+        >>> (out / "winner-1.onnx").exists()
+        True
+    """
+    labels = label_config(config.labels)
+    problem = open_problem(config)
+    _check_resume(config, labels)
+    folder = writable_folder(config.folder)
+    _log_tabulation(problem)
+    with locked(folder, "search"):
+        try:
+            pipeline = None
+            comparison = None
+            if labels is not None:
+                pipeline = LabelPipeline.open(labels, problem, config.seed, folder)
+                problem, comparison = pipeline.score()
+            elif config.labels.labels_from is not None:
+                source = config.labels.labels_from
+                problem, comparison = score_from_benchmark(problem, source, folder)
+            for line in comparison.lines() if comparison is not None else ():
+                log(line)
+            study = run_study(problem, config)
+            result = summarize(
+                study,
+                target=config.target,
+                command=config.command,
+                folder=folder,
+                study_path=folder / study_file(problem.score),
+            )
+            result = replace(result, rows=tuple(with_measurements(result.rows, result.header)))
+            if pipeline is not None:
+                result = train(result, pipeline, comparison)
+            elif comparison is not None:
+                record = predicted_record(comparison, str(config.labels.labels_from))
+                result = replace(result, accuracy=record)
+        except KeyboardInterrupt as error:
+            if error.args or labels is None:
+                raise
+            raise KeyboardInterrupt(
+                f"stopped; finished trainings are in {folder / FILE}. The same command continues"
+            ) from None
+        return write(export_winners(result))
+
+
+def open_problem(config: SearchConfig) -> Problem:
+    """What is searched: the table of the target, the budgets and the limits.
+
+    Raises:
+        ValueError: an unknown target, or a budget or limits file that cannot be used.
+    """
+    budgets = parse_budgets(config.budgets)
+    table = target_table(config.target)
+    limits = PAPER_LIMITS if config.guidelines is None else load_limits(config.guidelines)
+    return Problem(ShuffleNetV2Space(), table, budgets, config.relax, limits)
+
+
+def run_study(problem: Problem, config: SearchConfig) -> Study:
+    """Run the trials that the study in the folder lacks, under a progress bar.
+
+    Raises:
+        ValueError: the study there is of another search.
+        KeyboardInterrupt: stopped; finished trials are on disk.
+    """
+    path = config.folder / study_file(problem.score)
+    study = Study.open(problem, seed=config.seed, sampler=config.sampler, path=path)
+    if study.trials:
+        log(f"{path} holds {study.trials} trials of this search; going on from there")
+    try:
+        with Progress("searching", config.trials, study.trials) as bar:
+            for done in study.run(config.trials):
+                bar.update(done)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"stopped; {study.trials} finished trials are in {path}. The same command continues"
+        ) from None
+    if study.trials < config.trials:
+        log(f"every architecture of the space was tried: {study.trials} trials")
+    return study
+
+
+def train(
+    result: SearchResult, pipeline: LabelPipeline, comparison: ScoreComparison | None
+) -> SearchResult:
+    """Train the winners and the baseline alike; the result with their accuracies."""
+    networks = {row.name: row.network for row in result.rows if row.genes}
+    accuracies = pipeline.train_final(networks)
+    base = None if result.baseline is None else result.baseline.name
+    weights = {name: pipeline.weights(networks[name], each) for name, each in accuracies.items()}
+    return replace(
+        result,
+        rows=tuple(replace(row, accuracy=accuracies.get(row.name, ())) for row in result.rows),
+        files={name: {"trained": paths} for name, paths in weights.items()},
+        accuracy=trained_record(pipeline, comparison, next(iter(accuracies.values()))),
+        accuracy_lines=accuracy_lines(pipeline, accuracies, base),
+    )
+
+
+def _check_resume(config: SearchConfig, labels: LabelConfig | None) -> None:
+    # A study whose score comes from labels is named after them; until they are known, any study
+    # shows that the search was begun.
+    begun = "study.db" if config.labels.labels_from is None else "study*.db"
+    if labels is not None and labels.labels:
+        begun = FILE
+    folder: Path = config.folder
+    if config.resume and not any(folder.glob(begun)):
+        raise ValueError(f"--resume needs a study in {folder}; there is no {folder / begun}")
+
+
+def _log_tabulation(problem: Problem) -> None:
+    """Print an estimate where many kinds of units must be tabulated."""
+    variants = problem.space.variants()
+    started = time.monotonic()
+    tables, _ = problem.model.tables((0,) * len(variants[0]))
+    seconds = len(variants) * (time.monotonic() - started)
+    if seconds > PATIENCE_S:
+        size = len(variants) * sum(lookup.table.nbytes for lookup in tables)
+        log(
+            f"{len(variants)} kinds of units to tabulate as they are met: up to about "
+            f"{seconds:.0f} s and {size / 1e9:.1f} GB; relax fewer guidelines to need less"
+        )
