@@ -102,8 +102,8 @@ class ShuffleNetV2Space(SearchSpace):
         if arch.space != self.name:
             raise ValueError(f"architecture must be of space {self.name}; got {arch.space}")
         self.check(np.array([arch.genes], dtype=np.int64))
-        chain = NetworkBuilder(self.text(arch), self.height, self.width)
-        chain.add("stem", c_out=self._int(arch, "stem"))
+        builder = NetworkBuilder(self.text(arch), self.height, self.width)
+        builder.add("stem", c_out=self._int(arch, "stem"))
         for stage in STAGES:
             c_out = self._int(arch, f"width{stage}")
             share = self.value(arch, f"split{stage}")
@@ -111,9 +111,9 @@ class ShuffleNetV2Space(SearchSpace):
             for index in range(self._int(arch, f"depth{stage}")):
                 split = Fraction(1, 2) if index == 0 else Fraction(share)
                 fields = self._unit(c_out, split, kernel, 2 - (index > 0), self.variant(arch))
-                chain.add("shufflenet_v2", **fields)
-        chain.add("head", c_out=self._int(arch, "head"), classes=self.classes)
-        return chain.network()
+                builder.add("shufflenet_v2", **fields)
+        builder.add("head", c_out=self._int(arch, "head"), classes=self.classes)
+        return builder.network()
 
     def segments(self, variant: Sequence[int] = (0,) * len(_RELAXED)) -> tuple[Segment, ...]:
         """All blocks of the networks with these guideline-breaking genes."""

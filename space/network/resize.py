@@ -41,14 +41,14 @@ def on_input(
             "part of a network"
         )
     changed = _halvings(network)[DROPPABLE - drop :] if drop else []
-    chain = NetworkBuilder(network.name, height, width)
+    builder = NetworkBuilder(network.name, height, width)
     for index, block in enumerate(network.blocks):
         fields = {name: value for name, value in block.fields if name != "c_in"}
         if block.kind in ("head", "classifier"):
             fields["classes"] = classes
         fields |= {name: value for number, name, value in changed if number == index}
-        chain.add(block.kind, **fields)
-    adapted = chain.network()
+        builder.add(block.kind, **fields)
+    adapted = builder.network()
     total = total_stride(adapted)
     if min(height, width) < total:
         raise ValueError(

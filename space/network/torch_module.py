@@ -1,12 +1,12 @@
-"""The torch module of a network, made from the same blocks as every cost.
+"""The torch module of a network, built from the same blocks as every cost.
 
-Module names follow the lowering: `blocks.{block}.{step}` holds `conv` and `bn` (or `linear`, or
-`bn` alone) of that step. `torchvision_keys` maps torchvision's ShuffleNet v2 weights onto them.
+Module names follow the lowering: `blocks.{block}.{step}` has `conv` and `bn`, or `linear`, or `bn`
+of that step. `torchvision_keys` maps the weights of torchvision's ShuffleNet v2 to these names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import cast
 
@@ -49,7 +49,7 @@ class ConvNorm(nn.Module):
 
 
 class Norm(nn.Module):
-    """Batch norm on its own and activation; input [n, c, h, w]."""
+    """Batch norm without a convolution, and activation; input [n, c, h, w]."""
 
     def __init__(self, op: Op) -> None:
         super().__init__()
@@ -151,9 +151,19 @@ class NetworkModule(nn.Module):
 
 
 def build_module(network: Network, seed: int = 0) -> NetworkModule:
-    """The module with freshly initialised weights: Kaiming normal (fan out) for convolutions,
-    N(0, 0.01) for the classifier, as torchvision initialises its mobile networks. One seed gives
-    the same weights; torch's global generator is left as it was."""
+    """The torch module of a network in eval mode: input [n, 3, height, width], output [n, classes].
+
+    Weights are Kaiming normal (fan out) for convolutions and N(0, 0.01) for the classifier, as in
+    torchvision's mobile networks. They depend on `seed` only; the state of torch's generators does
+    not change.
+
+    Example:
+        >>> import torch
+        >>> from space import build_module, published_network
+        >>> module = build_module(published_network("ShuffleNet v2 0.5x").network(32, 32), seed=1)
+        >>> module(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 1000])
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed reseeds GPUs too
         module = NetworkModule(network)
@@ -168,13 +178,6 @@ def build_module(network: Network, seed: int = 0) -> NetworkModule:
     return module.eval()
 
 
-def _layers(network: Network) -> Iterator[tuple[int, int, Op]]:
-    for number, block in enumerate(network.blocks):
-        for index, step in enumerate(block.steps):
-            if step.op.kind in ("conv", "dwconv", "linear"):
-                yield number, index, step.op
-
-
 def torchvision_keys(network: Network) -> dict[str, str]:
     """Our module prefix -> torchvision's, for a ShuffleNet v2 of the paper's shape.
 
@@ -186,45 +189,53 @@ def torchvision_keys(network: Network) -> dict[str, str]:
         ValueError: the network has other units than torchvision's.
     """
     pairs: dict[str, str] = {}
-    stage, unit, place, last_block = 1, 0, 0, 0
-    for number, index, op in _layers(network):
-        ours, kind = f"blocks.{number}.{index}", network.blocks[number].kind
-        if kind == "shufflenet_v2":
-            block = network.blocks[number]
-            if number != last_block:
-                stage, unit = (stage + 1, 0) if block["stride"] == 2 else (stage, unit + 1)
-                place = 0
+    stage, unit = 1, 0
+    for number, block in enumerate(network.blocks):
+        convs = [i for i, step in enumerate(block.steps) if step.op.kind in ("conv", "dwconv")]
+        linears = [i for i, step in enumerate(block.steps) if step.op.kind == "linear"]
+        if block.kind == "shufflenet_v2":
             strided = block["stride"] == 2
+            stage, unit = (stage + 1, 0) if strided else (stage, unit + 1)
             names = [("branch1", 0), ("branch1", 2)] if strided else []
             names += [("branch2", 0), ("branch2", 3), ("branch2", 5)]
-            if place >= len(names):
-                raise ValueError(f"torchvision has no unit like {block}")
-            branch, layer = names[place]
-            place += 1
-            prefix = f"stage{stage}.{unit}.{branch}"
-            pairs[f"{ours}.conv"] = f"{prefix}.{layer}"
-            pairs[f"{ours}.bn"] = f"{prefix}.{layer + 1}"
-        elif op.kind == "linear":
-            pairs[f"{ours}.linear"] = "fc"
-        elif kind in ("stem", "head"):
-            prefix = "conv1" if kind == "stem" else "conv5"
-            pairs[f"{ours}.conv"], pairs[f"{ours}.bn"] = f"{prefix}.0", f"{prefix}.1"
+            keys = [(f"stage{stage}.{unit}.{branch}", layer) for branch, layer in names]
+        elif block.kind in ("stem", "head"):
+            keys = [("conv1" if block.kind == "stem" else "conv5", 0)]
         else:
-            raise ValueError(f"torchvision's ShuffleNet v2 has no {kind} block")
-        last_block = number
+            raise ValueError(f"torchvision's ShuffleNet v2 has no {block.kind} block")
+        if len(convs) != len(keys):
+            raise ValueError(f"torchvision has no unit like {block}")
+        for index, (key, layer) in zip(convs, keys, strict=True):
+            pairs[f"blocks.{number}.{index}.conv"] = f"{key}.{layer}"
+            pairs[f"blocks.{number}.{index}.bn"] = f"{key}.{layer + 1}"
+        pairs |= {f"blocks.{number}.{index}.linear": "fc" for index in linears}
     return pairs
 
 
-def from_torchvision(network: Network, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's ShuffleNet v2 state dict under our names, ready for `load_state_dict`."""
-    back = {theirs: ours for ours, theirs in torchvision_keys(network).items()}
+def load_torchvision_weights(module: NetworkModule, state: Mapping[str, Tensor]) -> None:
+    """Load the weights of torchvision's ShuffleNet v2 into a module of the same shape.
+
+    Args:
+        state: the `state_dict()` of a model of `torchvision.models.shufflenetv2`.
+
+    Raises:
+        ValueError: the network is no ShuffleNet v2, or a tensor of `state` has no layer in it.
+        RuntimeError: `state` lacks a tensor, or one has another shape.
+
+    Example:
+        >>> from torchvision.models import shufflenet_v2_x0_5
+        >>> from space import build_module, load_torchvision_weights, published_network
+        >>> module = build_module(published_network("ShuffleNet v2 0.5x").network())
+        >>> load_torchvision_weights(module, shufflenet_v2_x0_5(weights=None).state_dict())
+    """
+    prefixes = {key: prefix for prefix, key in torchvision_keys(module.network).items()}
     renamed = {}
     for key, value in state.items():
         prefix, _, leaf = key.rpartition(".")
-        if prefix not in back:
-            raise ValueError(f"no layer of {network.name} matches torchvision's {key!r}")
-        renamed[f"{back[prefix]}.{leaf}"] = value
-    return renamed
+        if prefix not in prefixes:
+            raise ValueError(f"no layer of {module.network.name} matches torchvision's {key!r}")
+        renamed[f"{prefixes[prefix]}.{leaf}"] = value
+    module.load_state_dict(renamed)
 
 
 def folded_weights(module: NetworkModule, block: int, step: int) -> tuple[Tensor, Tensor]:
@@ -248,15 +259,16 @@ def folded_weights(module: NetworkModule, block: int, step: int) -> tuple[Tensor
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """What a batch norm in eval mode multiplies by and adds, per channel."""
+    """Scale and shift of a batch norm in eval mode, per channel."""
     assert norm.running_var is not None and norm.running_mean is not None
     scale = (norm.weight / torch.sqrt(norm.running_var + norm.eps)).detach()
     return scale, (norm.bias - norm.running_mean * scale).detach()
 
 
 def reparameterised(module: NetworkModule) -> NetworkModule:
-    """The module with each RepVGG unit as one 3x3 convolution (RepVGG paper, section 3.3); in
-    eval mode it gives the same outputs. Other blocks are copied."""
+    """The module with each RepVGG unit as one 3x3 convolution (RepVGG paper, section 3.3).
+
+    Outputs in eval mode are equal. Other blocks are copies."""
     network, blocks = module.network, list(module.network.blocks)
     for number, block in enumerate(blocks):
         if block.kind == "repvgg":

@@ -19,13 +19,13 @@ STAGE_DEPTHS = (4, 8, 4)
 def shufflenet_v2(size: str = "1.0", height: int = 224, width: int = 224) -> Network:
     """ShuffleNet v2 of the paper's Table 5; `size` is 0.5, 1.0, 1.5 or 2.0."""
     widths, last = _size(SHUFFLENET_V2, size, "ShuffleNet v2")
-    chain = NetworkBuilder(f"ShuffleNet v2 {size}x", height, width)
-    chain.add("stem", c_out=24)
+    builder = NetworkBuilder(f"ShuffleNet v2 {size}x", height, width)
+    builder.add("stem", c_out=24)
     for c_out, depth in zip(widths, STAGE_DEPTHS, strict=True):
         for index in range(depth):
-            chain.add("shufflenet_v2", c_out=c_out, branch=c_out // 2, stride=2 - (index > 0))
-    chain.add("head", c_out=last)
-    return chain.network()
+            builder.add("shufflenet_v2", c_out=c_out, branch=c_out // 2, stride=2 - (index > 0))
+    builder.add("head", c_out=last)
+    return builder.network()
 
 
 # Stem and stage widths at g = 3: ShuffleNet v1 paper, Table 1 (1x), scaled; the stem scales except
@@ -41,14 +41,14 @@ SHUFFLENET_V1 = {
 def shufflenet_v1(size: str = "1.0", height: int = 224, width: int = 224) -> Network:
     """ShuffleNet v1 with 3 groups; `size` is 0.5, 1.0, 1.5 or 2.0."""
     stem, widths = _size(SHUFFLENET_V1, size, "ShuffleNet v1")
-    chain = NetworkBuilder(f"ShuffleNet v1 {size}x g=3", height, width)
-    chain.add("stem", c_out=stem)
+    builder = NetworkBuilder(f"ShuffleNet v1 {size}x g=3", height, width)
+    builder.add("stem", c_out=stem)
     for stage, (c_out, depth) in enumerate(zip(widths, STAGE_DEPTHS, strict=True)):
         for index in range(depth):
             first = int(stage == 0 and index == 0)
-            chain.add("shufflenet_v1", c_out=c_out, stride=2 - (index > 0), first=first)
-    chain.add("classifier")
-    return chain.network()
+            builder.add("shufflenet_v1", c_out=c_out, stride=2 - (index > 0), first=first)
+    builder.add("classifier")
+    return builder.network()
 
 
 # (c_out, stride) of the separable units: MobileNet paper, Table 1.
@@ -67,12 +67,12 @@ MOBILENET_V1 = (
 
 def mobilenet_v1(width_multiplier: float = 1.0, height: int = 224, width: int = 224) -> Network:
     """MobileNet v1; every width of the paper's Table 1 times `width_multiplier`."""
-    chain = NetworkBuilder(f"MobileNet v1 {width_multiplier:g}", height, width)
-    chain.add("stem", c_out=int(32 * width_multiplier), pool=0)
+    builder = NetworkBuilder(f"MobileNet v1 {width_multiplier:g}", height, width)
+    builder.add("stem", c_out=int(32 * width_multiplier), pool=0)
     for c_out, stride in MOBILENET_V1:
-        chain.add("separable", c_out=int(c_out * width_multiplier), stride=stride)
-    chain.add("classifier")
-    return chain.network()
+        builder.add("separable", c_out=int(c_out * width_multiplier), stride=stride)
+    builder.add("classifier")
+    return builder.network()
 
 
 # (expansion, c_out, repeats, stride of the first): MobileNet v2 paper, Table 2.
@@ -96,14 +96,14 @@ def mobilenet_v2(width_multiplier: float = 1.0, height: int = 224, width: int = 
         rounded = max(8, int(wanted + 4) // 8 * 8)
         return rounded + 8 * (rounded < 0.9 * wanted)
 
-    chain = NetworkBuilder(f"MobileNet v2 {width_multiplier:g}", height, width)
-    chain.add("stem", c_out=scaled(32), pool=0, relu6=1)
+    builder = NetworkBuilder(f"MobileNet v2 {width_multiplier:g}", height, width)
+    builder.add("stem", c_out=scaled(32), pool=0, relu6=1)
     for expansion, channels, repeats, stride in MOBILENET_V2:
         c_out = scaled(channels)
         for index in range(repeats):
             step = stride if index == 0 else 1
-            residual = int(step == 1 and chain.shape[0] == c_out)
-            chain.add(
+            residual = int(step == 1 and builder.shape[0] == c_out)
+            builder.add(
                 "inverted_residual",
                 c_out=c_out,
                 expansion=expansion,
@@ -111,8 +111,8 @@ def mobilenet_v2(width_multiplier: float = 1.0, height: int = 224, width: int = 
                 residual=residual,
             )
     last = scaled(1280) if width_multiplier > 1 else 1280
-    chain.add("head", c_out=last, relu6=1)
-    return chain.network()
+    builder.add("head", c_out=last, relu6=1)
+    return builder.network()
 
 
 def _size(sizes: dict[str, tuple], size: str, family: str) -> tuple:

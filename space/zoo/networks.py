@@ -24,64 +24,64 @@ def _stages(depths: tuple[int, ...], first_stride: int = 1) -> list[tuple[int, i
 def shufflenet_v2_star(size: str, height: int = 224, width: int = 224) -> Network:
     """ShuffleNet v2* (paper, section 4.2): a 3x3 depthwise convolution more in each unit."""
     widths, last = SHUFFLENET_V2[size]
-    chain = NetworkBuilder(f"ShuffleNet v2* {size}x", height, width)
-    chain.add("stem", c_out=24)
+    builder = NetworkBuilder(f"ShuffleNet v2* {size}x", height, width)
+    builder.add("stem", c_out=24)
     for stage, stride in _stages(STAGE_DEPTHS, 2):
         c_out = widths[stage]
         fields = {"c_out": c_out, "branch": c_out // 2, "stride": stride}
-        chain.add("shufflenet_v2_variant", **fields, receptive=1)
-    chain.add("head", c_out=last)
-    return chain.network()
+        builder.add("shufflenet_v2_variant", **fields, receptive=1)
+    builder.add("head", c_out=last)
+    return builder.network()
 
 
 def shufflenet_v2_se(size: str = "2.0", height: int = 224, width: int = 224) -> Network:
     """ShuffleNet v2 with a squeeze-and-excitation at the end of each unit (paper, Table 8)."""
     widths, last = SHUFFLENET_V2[size]
-    chain = NetworkBuilder(f"ShuffleNet v2 {size}x with SE", height, width)
-    chain.add("stem", c_out=24)
+    builder = NetworkBuilder(f"ShuffleNet v2 {size}x with SE", height, width)
+    builder.add("stem", c_out=24)
     for stage, stride in _stages(STAGE_DEPTHS, 2):
         c_out = widths[stage]
         fields = {"c_out": c_out, "branch": c_out // 2, "stride": stride}
-        chain.add("shufflenet_v2_variant", **fields, se=c_out // 2)
-    chain.add("head", c_out=last)
-    return chain.network()
+        builder.add("shufflenet_v2_variant", **fields, se=c_out // 2)
+    builder.add("head", c_out=last)
+    return builder.network()
 
 
 def shufflenet_v2_50(height: int = 224, width: int = 224) -> Network:
     """ShuffleNet v2-50 (paper, appendix, Table 2)."""
-    chain = NetworkBuilder("ShuffleNet v2-50", height, width)
-    chain.add("stem", c_out=64)
+    builder = NetworkBuilder("ShuffleNet v2-50", height, width)
+    builder.add("stem", c_out=64)
     for stage, stride in _stages(RESNET_DEPTHS):
         c_out = 244 << stage
-        project = int(chain.shape[0] != c_out)
+        project = int(builder.shape[0] != c_out)
         fields = {"c_out": c_out, "branch": c_out // 2, "stride": stride}
-        chain.add("shufflenet_v2_variant", **fields, project=project)
-    chain.add("head", c_out=2048)
-    return chain.network()
+        builder.add("shufflenet_v2_variant", **fields, project=project)
+    builder.add("head", c_out=2048)
+    return builder.network()
 
 
 def se_shufflenet_v2_164(height: int = 224, width: int = 224) -> Network:
     """SE-ShuffleNet v2-164 with residual (paper, appendix, Table 2)."""
-    chain = NetworkBuilder("SE-ShuffleNet v2-164", height, width)
-    chain.add("deep_stem", mid=64, c_out=128)
+    builder = NetworkBuilder("SE-ShuffleNet v2-164", height, width)
+    builder.add("deep_stem", mid=64, c_out=128)
     for stage, stride in _stages((10, 10, 23, 10)):
         c_out = 340 << stage
-        project = int(chain.shape[0] != c_out)
+        project = int(builder.shape[0] != c_out)
         fields = {"c_out": c_out, "branch": c_out // 2, "stride": stride, "project": project}
-        chain.add("shufflenet_v2_variant", **fields, residual=1, se_branch=c_out // 4)
-    chain.add("head", c_out=2048)
-    return chain.network()
+        builder.add("shufflenet_v2_variant", **fields, residual=1, se_branch=c_out // 4)
+    builder.add("head", c_out=2048)
+    return builder.network()
 
 
 def shufflenet_v1_50(height: int = 224, width: int = 224) -> Network:
     """ShuffleNet v1-50 with 3 groups (paper, appendix, Table 2)."""
-    chain = NetworkBuilder("ShuffleNet v1-50 g=3", height, width)
-    chain.add("stem", c_out=64)
+    builder = NetworkBuilder("ShuffleNet v1-50 g=3", height, width)
+    builder.add("stem", c_out=64)
     for stage, stride in _stages(RESNET_DEPTHS):
         c_out = 360 << stage
-        chain.add("shufflenet_v1_wide", c_out=c_out, mid=c_out // 2, stride=stride)
-    chain.add("classifier")
-    return chain.network()
+        builder.add("shufflenet_v1_wide", c_out=c_out, mid=c_out // 2, stride=stride)
+    builder.add("classifier")
+    return builder.network()
 
 
 # Width of stage 2; it doubles twice. 1x: ShuffleNet v1 paper, Table 1, one group.
@@ -90,13 +90,13 @@ XCEPTION = {"0.5": 68, "1.0": 144, "1.5": 216, "2.0": 284}
 
 def xception(size: str = "1.0", height: int = 224, width: int = 224) -> Network:
     """The small Xception: ShuffleNet v1's unit with one group ("Xception-like", v1 paper, 4.1)."""
-    chain = NetworkBuilder(f"Xception {size}x", height, width)
-    chain.add("stem", c_out=24)
+    builder = NetworkBuilder(f"Xception {size}x", height, width)
+    builder.add("stem", c_out=24)
     for stage, stride in _stages(STAGE_DEPTHS, 2):
         fields = {"c_out": XCEPTION[size] << stage, "stride": stride}
-        chain.add("shufflenet_v1", **fields, groups=1)
-    chain.add("classifier")
-    return chain.network()
+        builder.add("shufflenet_v1", **fields, groups=1)
+    builder.add("classifier")
+    return builder.network()
 
 
 # Growth of the three dense blocks and width of the head.
@@ -111,35 +111,35 @@ DENSENET = {
 def densenet(size: str = "1.0", height: int = 224, width: int = 224) -> Network:
     """A small DenseNet-BC in the frame of the ShuffleNet v2 paper's Table 5."""
     growths, last = DENSENET[size]
-    chain = NetworkBuilder(f"DenseNet {size}x", height, width)
-    chain.add("stem", c_out=24)
+    builder = NetworkBuilder(f"DenseNet {size}x", height, width)
+    builder.add("stem", c_out=24)
     for stage, (growth, depth) in enumerate(zip(growths, STAGE_DEPTHS, strict=True)):
-        channels = chain.shape[0]
-        chain.add("dense_transition", c_out=channels // 2 if stage else channels)
+        channels = builder.shape[0]
+        builder.add("dense_transition", c_out=channels // 2 if stage else channels)
         for _ in range(depth):
-            chain.add("dense_layer", growth=growth)
-    chain.add("head", c_out=last)
-    return chain.network()
+            builder.add("dense_layer", growth=growth)
+    builder.add("head", c_out=last)
+    return builder.network()
 
 
 def resnet_50(height: int = 224, width: int = 224, *, stride_first: int = 1) -> Network:
     """ResNet-50 (ResNet paper, Table 1). `stride_first`: stride in the first 1x1 of a stage, as
     in the paper; 0 puts it in the 3x3, as in torchvision ("v1.5")."""
-    chain = NetworkBuilder("ResNet-50" if stride_first else "ResNet-50 v1.5", height, width)
-    chain.add("resnet_stem", c_out=64)
+    builder = NetworkBuilder("ResNet-50" if stride_first else "ResNet-50 v1.5", height, width)
+    builder.add("resnet_stem", c_out=64)
     for stage, stride in _stages(RESNET_DEPTHS):
         fields = {"mid": 64 << stage, "c_out": 256 << stage, "stride": stride}
-        chain.add("bottleneck", **fields, stride_first=stride_first if stride > 1 else 0)
-    chain.add("classifier")
-    return chain.network()
+        builder.add("bottleneck", **fields, stride_first=stride_first if stride > 1 else 0)
+    builder.add("classifier")
+    return builder.network()
 
 
 def senet_154(height: int = 224, width: int = 224) -> Network:
     """SENet-154 (SENet paper, appendix "Details of SENet-154")."""
-    chain = NetworkBuilder("SENet-154", height, width)
-    chain.add("deep_stem", mid=64, c_out=128)
+    builder = NetworkBuilder("SENet-154", height, width)
+    builder.add("deep_stem", mid=64, c_out=128)
     for stage, stride in _stages((3, 8, 36, 3)):
-        chain.add(
+        builder.add(
             "bottleneck",
             mid=128 << stage,
             inner=256 << stage,
@@ -149,25 +149,25 @@ def senet_154(height: int = 224, width: int = 224) -> Network:
             shortcut_kernel=3 if stride > 1 else 1,
             se=16 << stage,
         )
-    chain.add("classifier")
-    return chain.network()
+    builder.add("classifier")
+    return builder.network()
 
 
 def inception_3a(height: int = 28, width: int = 28, *, kernel5: int = 5) -> Network:
     """GoogLeNet's first module, inception (3a), alone (GoogLeNet paper, Table 1)."""
     name = "GoogLeNet inception 3a" + ("" if kernel5 == 5 else " (torchvision)")
-    chain = NetworkBuilder(name, height, width, channels=192)
+    builder = NetworkBuilder(name, height, width, channels=192)
     fields = {"c1": 64, "reduce3": 96, "c3": 128, "reduce5": 16, "c5": 32, "pool": 32}
-    chain.add("inception", **fields, kernel5=kernel5)
-    return chain.network()
+    builder.add("inception", **fields, kernel5=kernel5)
+    return builder.network()
 
 
 def repvgg_a0(height: int = 224, width: int = 224, *, deployed: int = 0) -> Network:
     """RepVGG-A0 (RepVGG paper, Tables 2 and 3: a = 0.75, b = 2.5), in training or `deployed`."""
-    chain = NetworkBuilder("RepVGG-A0 deployed" if deployed else "RepVGG-A0", height, width)
+    builder = NetworkBuilder("RepVGG-A0 deployed" if deployed else "RepVGG-A0", height, width)
     for c_out, depth in ((48, 1), (48, 2), (96, 4), (192, 14), (1280, 1)):
         for index in range(depth):
             kind = "repvgg_deployed" if deployed else "repvgg"
-            chain.add(kind, c_out=c_out, stride=1 if index else 2)
-    chain.add("classifier")
-    return chain.network()
+            builder.add(kind, c_out=c_out, stride=1 if index else 2)
+    builder.add("classifier")
+    return builder.network()
