@@ -7,12 +7,8 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from space.common.cli import DONE, Parser, log, run_command
-
-if TYPE_CHECKING:
-    from search.comparison.rows import PaperRow, Source
+from space.common.cli import DONE, Parser, add_format, check_least, log, run_command
 
 
 def parser() -> Parser:
@@ -34,35 +30,36 @@ def parser() -> Parser:
         help="the backbones without their heads, relative to ShuffleNet v2 (the paper's Table 7)",
     )
     result.add_argument("--out", type=Path, help="write the picture here (PNG)")
-    result.add_argument("--format", choices=("table", "json"), default="table")
+    add_format(result)
     return result
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    args = parser().parse_args(argv)
+    args = parser().parse_args(arguments)
     return run_command("search.compare", lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
-    from search.comparison.rows import compare_networks, networks, open_source
+    check_least(vars(args), {"batch": 1})
+    from search.comparison.compare import ComparisonConfig, compare_networks
+    from search.comparison.report import draw_paper_figure, print_comparison
 
-    target = args.target or ("gpu" if args.features_only else "arm")
-    if args.batch is not None and args.batch < 1:
-        raise ValueError(f"--batch must be at least 1; got {args.batch}")
-    chosen = networks(args.network, args.budget, _size(args.input), args.features_only)
-    source = open_source(target, args.batch)
-    rows = compare_networks(chosen, source, target, args.features_only)
+    config = ComparisonConfig(
+        target=args.target or ("gpu" if args.features_only else "arm"),
+        names=tuple(args.network or ()),
+        budget=args.budget,
+        size=_size(args.input),
+        batch=args.batch,
+        features_only=args.features_only,
+    )
+    comparison = compare_networks(config)
     if args.format == "json":
-        print(json.dumps(_record(rows, source, args), indent=2))
+        print(json.dumps(comparison.record(), indent=2))
     else:
-        from search.comparison.report import print_features, print_rows
-
-        (print_features if args.features_only else print_rows)(rows, source)
+        print_comparison(comparison)
     if args.out is not None:
-        from search.comparison.report import draw_comparison
-
-        draw_comparison(args.out, rows, source, target)
+        draw_paper_figure(args.out, comparison)
         log(f"picture in {args.out}")
     return DONE
 
@@ -75,20 +72,6 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if not (height.isdecimal() and width.isdecimal()):
         raise ValueError(f"--input must be HEIGHTxWIDTH such as 224x224; got {text!r}")
     return int(height), int(width)
-
-
-def _record(rows: Sequence[PaperRow], source: Source, args: argparse.Namespace) -> dict[str, Any]:
-    from search.comparison.order import orders
-    from search.result.record import provenance
-
-    return {
-        "latency": source.line,
-        "batch": source.batch,
-        "features_only": args.features_only,
-        **provenance(),
-        "orders": [order.record() for order in orders(rows)],
-        "rows": [row.record(source.kind) for row in rows],
-    }
 
 
 if __name__ == "__main__":

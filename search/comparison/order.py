@@ -14,10 +14,15 @@ ORDER = ("ShuffleNet v2", "ShuffleNet v1", "MobileNet v2")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One complexity level, MFLOPs. `gaps`: how much longer the next network of `ORDER` takes
-    than the one before, as a share; below 0 where the order does not hold. `paper_gaps`: the
-    same of the paper's own measurements, where the target is one of its devices."""
+class SpeedOrder:
+    """The order at one complexity level.
+
+    Args:
+        group: the level, in MFLOPs.
+        gaps: by what share each network of `ORDER` takes longer than the one before; below 0 where
+            the order does not hold.
+        paper_gaps: the same of the paper's measurements, if the target is one of its devices.
+    """
 
     group: int
     gaps: tuple[float, ...]
@@ -39,8 +44,8 @@ class Order:
         }
 
 
-def orders(rows: Sequence[PaperRow]) -> list[Order]:
-    """The levels of which all three networks are among the rows, with a latency."""
+def speed_orders(rows: Sequence[PaperRow]) -> list[SpeedOrder]:
+    """The levels at which all three networks are among the rows and have a latency."""
     by_name = {row.name: row for row in rows}
     found = []
     for index, group in enumerate(GROUPS):
@@ -49,7 +54,7 @@ def orders(rows: Sequence[PaperRow]) -> list[Order]:
         paper = [row.paper_s for row in known if row is not None and row.paper_s]
         if len(seconds) == len(ORDER):
             complete = len(paper) == len(ORDER)
-            found.append(Order(group, _gaps(seconds), _gaps(paper) if complete else None))
+            found.append(SpeedOrder(group, _gaps(seconds), _gaps(paper) if complete else None))
     return found
 
 
@@ -57,8 +62,8 @@ def _gaps(seconds: Sequence[float]) -> tuple[float, ...]:
     return tuple(after / before - 1 for before, after in pairwise(seconds))
 
 
-def order_lines(found: Sequence[Order]) -> list[str]:
-    """For people: at which levels the order holds, and by how much it fails elsewhere."""
+def format_orders(found: Sequence[SpeedOrder]) -> list[str]:
+    """Lines for people: at which levels the order holds, and by how much it fails elsewhere."""
     if not found:
         return []
     holds = [f"{order.group}M" for order in found if order.holds]

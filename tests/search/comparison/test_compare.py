@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from latency.paper_model.paper_speeds import TABLE_7
 from latency.table.load import load_table
 from search.compare import main
-from search.comparison.rows import GROUPS, MEMBERS, PAPER_SPEED, TABLE_7
+from search.comparison.rows import GROUPS, MEMBERS, TABLE_8
 from space.zoo.catalog import published_network, published_networks
-
-PAPER = Path(__file__).parents[4] / "shared" / "data" / "paper"
 
 
 def record(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
@@ -64,12 +63,12 @@ def test_order_on_the_phone(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["orders"][0]["paper_gaps"][0] == pytest.approx(57.0 / 56.8 - 1)
 
 
-def test_order_is_told_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+def test_order_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--target", "arm"]) == 0
-    told = capsys.readouterr().out
-    assert "ShuffleNet v2 > ShuffleNet v1 > MobileNet v2: holds at 140M, 300M, 500M\n" in told
-    assert "not at 40M: ShuffleNet v1 takes 5.3% less time than ShuffleNet v2; the" in told
-    assert "the paper measured 0.4% more" in told
+    out = capsys.readouterr().out
+    assert "ShuffleNet v2 > ShuffleNet v1 > MobileNet v2: holds at 140M, 300M, 500M\n" in out
+    assert "not at 40M: ShuffleNet v1 takes 5.3% less time than ShuffleNet v2; the" in out
+    assert "the paper measured 0.4% more" in out
 
 
 def test_order_needs_all_three(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,20 +77,14 @@ def test_order_needs_all_three(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["orders"] == []
 
 
-def test_paper_speeds_are_the_papers() -> None:
-    if not PAPER.exists():
-        pytest.skip("needs ../shared, which is not here")
-    with (PAPER / "table8.csv").open(encoding="utf-8") as file:
-        printed = [
-            (row["gpu_batches_per_s"], row["arm_images_per_s"]) for row in csv.DictReader(file)
-        ]
+def test_paper_speeds_are_the_papers(paper: Callable[[str], list[dict[str, str]]]) -> None:
+    printed = [(row["gpu_batches_per_s"], row["arm_images_per_s"]) for row in paper("table8.csv")]
     pairs = [(float(gpu), float(arm)) for gpu, arm in printed if gpu and arm]
-    assert all((float(gpu), float(arm)) in pairs for gpu, arm in PAPER_SPEED.values())
-    with (PAPER / "table7.csv").open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            family = row["backbone"].removesuffix(" (ours)")
-            index = GROUPS.index(int(row["mflops_level_at_224"]))
-            assert TABLE_7[family][index] == int(row["gpu_images_per_s"])
+    assert all((float(gpu), float(arm)) in pairs for gpu, arm in TABLE_8.values())
+    for row in paper("table7.csv"):
+        family = row["backbone"].removesuffix(" (ours)")
+        index = GROUPS.index(int(row["mflops_level_at_224"]))
+        assert TABLE_7[family][index] == int(row["gpu_images_per_s"])
 
 
 def test_table_7(capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,8 +128,16 @@ def test_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "published top-1 error" in capsys.readouterr().out
 
 
+def test_an_unwritable_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line about the path the user named, not about a temporary file beside it."""
+    (tmp_path / "folder.png").mkdir()
+    assert main(["--network", "ShuffleNet v2 1.0x", "--out", str(tmp_path / "folder.png")]) == 2
+    assert capsys.readouterr().err == f"search.compare: {tmp_path}/folder.png: Is a directory\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--network", "nope"], "unknown network 'nope': known ones are ShuffleNet v2 0.5x"),
         (["--input", "16x16"], "the smallest is 32x32; got 16x16"),
@@ -148,8 +149,8 @@ def test_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--batch", "0"], "--batch must be at least 1"),
     ],
 )
-def test_mistakes(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     err = capsys.readouterr().err
-    assert told in err
+    assert message in err
     assert err.count("\n") == 1
