@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.benchmarks.public_tables import Trained
+from evaluator.benchmarks.public_tables import BenchmarkTable
 from evaluator.measured_benchmark.analysis import Measured, bands, mean_of, spearman
 from evaluator.predictor.ridge import folds
 from space.architectures.shufflenet_v2 import STAGES, ShuffleNetV2Space
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 PREDICTOR = "predictor, networks left out"
 
 
-def as_table(space: ShuffleNetV2Space, members: Sequence[Measured]) -> Trained:
+def as_table(space: ShuffleNetV2Space, members: Sequence[Measured]) -> BenchmarkTable:
     """The random networks in the shape that the scores of `evaluator.benchmarks.candidate_scores`
     take."""
     archs = [space.parse(each.row.architecture) for each in members]
@@ -28,7 +28,7 @@ def as_table(space: ShuffleNetV2Space, members: Sequence[Measured]) -> Trained:
         return np.array([[float(v) for v in row] for row in values])
 
     lowered = [_layers(space.lower(arch)) for arch in archs]
-    return Trained(
+    return BenchmarkTable(
         name="measured",
         widths=column("width").astype(np.int64),
         depths=column("depth").astype(np.int64),

@@ -22,7 +22,7 @@ def recipes(epochs: float | None = None, images: int | None = None) -> dict[str,
     from evaluator.training.recipe import SHORT
 
     short = SHORT.changed(
-        name="measured", drop=1, epochs=epochs or 1.0, images=images, augment="flip"
+        name="measured", skipped_strides=1, epochs=epochs or 1.0, images=images, augment="flip"
     )
     return {"short": short, "long": short.changed(epochs=LONGER * short.epochs)}
 

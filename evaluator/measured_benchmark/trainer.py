@@ -134,7 +134,9 @@ class BenchmarkTrainer:
             ArrayBatches(*part, recipe, run.seed, device=self.device) for part in self.parts
         )
         whole = run.entry.network()
-        network = on_input(whole, recipe.input, recipe.input, classes=classes, drop=recipe.drop)
+        network = on_input(
+            whole, recipe.input, recipe.input, classes=classes, drop=recipe.skipped_strides
+        )
         started, cpu = time.perf_counter(), time.process_time()
         images = len(self.parts[0][1])
         training = Training(

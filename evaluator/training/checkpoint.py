@@ -1,9 +1,8 @@
-"""What a training leaves: a checkpoint to go on from, weights to use, and a log."""
+"""The files of a training: a checkpoint to resume from, weights to use, and a log."""
 
 from __future__ import annotations
 
 import csv
-import datetime
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -14,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evaluator.data.dataset import Dataset
 from evaluator.training.batches import MEAN, STD
 from evaluator.training.loop import Epoch, Training
 from evaluator.training.recipe import Recipe
 from evaluator.training.source import read_metadata
 from space.common.files import write_atomic
-from space.common.provenance import commit, versions
+from space.common.provenance import commit, now_utc, versions
 
 CHECKPOINT, LAST, BEST, LOG = "checkpoint.pt", "last.safetensors", "best.safetensors", "log.csv"
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors")
@@ -29,7 +29,7 @@ SCHEMA = 1
 def identity(
     architecture: str, recipe: Recipe, *, seed: int, classes: Sequence[str], data: str, amp: bool
 ) -> dict[str, Any]:
-    """What makes two trainings one and the same; `data` is the data set's key."""
+    """What two trainings must have in common to be the same one. `data`: the data set's key."""
     return {
         "architecture": architecture,
         "recipe": recipe.record(),
@@ -40,54 +40,58 @@ def identity(
     }
 
 
-def save_checkpoint(path: Path, training: Training, mine: Mapping[str, Any]) -> None:
-    """Replace the checkpoint, whole or not at all."""
+def save_checkpoint(path: Path, training: Training, expected: Mapping[str, Any]) -> None:
+    """Replace the checkpoint, whole or not at all. `expected`: the training's identity."""
     out = io.BytesIO()
-    torch.save({"schema": SCHEMA, "identity": dict(mine), **training.state()}, out)
+    torch.save({"schema": SCHEMA, "identity": dict(expected), **training.state()}, out)
     write_atomic(path, out.getvalue())
 
 
-def load_checkpoint(path: Path, training: Training, mine: Mapping[str, Any]) -> None:
-    """Go on from a checkpoint.
+def load_checkpoint(path: Path, training: Training, expected: Mapping[str, Any]) -> None:
+    """Bring a training to the state of a checkpoint. `expected`: the training's identity.
 
     Raises:
-        ValueError: it is damaged, or of a training that is not this one; says in what.
+        ValueError: it is damaged, or of another training; the message says what differs.
     """
     advice = "Choose another --out, or --fresh to start over"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        theirs = dict(state["identity"])
-        schema = state["schema"]
+        stored, schema = dict(state["identity"]), state["schema"]
     except Exception as error:  # torch raises half a dozen kinds for a damaged file
         first = " ".join(str(error).split())[:80]
         raise ValueError(f"{path} is no checkpoint of this program: {first}. {advice}") from None
-    other = [_difference(n, theirs.get(n), v) for n, v in mine.items() if theirs.get(n) != v]
+    differences = [
+        _difference(name, stored.get(name), value)
+        for name, value in expected.items()
+        if stored.get(name) != value
+    ]
     if schema != SCHEMA:
-        other.append(f"schema: {schema} there, {SCHEMA} here")
-    if other:
-        raise ValueError(f"{path} is of another training ({'; '.join(other)}). {advice}")
+        differences.append(f"schema: stored {schema}, expected {SCHEMA}")
+    if differences:
+        raise ValueError(f"{path} is of another training ({'; '.join(differences)}). {advice}")
     training.load(state)
 
 
-def _difference(name: str, there: Any, here: Any) -> str:
-    if isinstance(there, dict) and isinstance(here, dict):
-        pairs = [(k, there.get(k), v) for k, v in here.items() if there.get(k) != v]
-        return ", ".join(f"{k}: {a} there, {b} asked for" for k, a, b in pairs)
+def _difference(name: str, stored: Any, expected: Any) -> str:
+    if isinstance(stored, dict) and isinstance(expected, dict):
+        pairs = [(k, stored.get(k), v) for k, v in expected.items() if stored.get(k) != v]
+        return ", ".join(f"{k}: stored {a}, requested {b}" for k, a, b in pairs)
     if name == "data":
         return "the images or their split have changed"
     if name == "classes":
-        return f"{len(there or ())} classes there, {len(here)} in the data"
-    return f"{name}: {there} there, {here} asked for"
+        return f"stored {len(stored or ())} classes, {len(expected)} in the data"
+    return f"{name}: stored {stored}, requested {expected}"
 
 
 def weights_metadata(
-    training: Training, mine: Mapping[str, Any], entry: Epoch, *, data: str, **more: Any
+    training: Training, expected: Mapping[str, Any], data: Dataset
 ) -> dict[str, Any]:
-    """What weights say about themselves, for whoever exports them."""
-    network = training.network
+    """What a file of weights says about itself after the training's last epoch, for whoever
+    exports them. `expected`: the training's identity."""
+    network, entry = training.network, training.history[-1]
     return {
-        **mine,
-        "data": data,
+        **expected,
+        "data": data.name,
         "input": list(network.input_shape),
         "blocks": [str(block) for block in network.blocks],
         "flops": network.flops,
@@ -102,17 +106,29 @@ def weights_metadata(
         "processes": training.share.world,
         "versions": versions(*PACKAGES),
         "commit": commit(),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **more,
+        "date": now_utc(),
+        "split": data.split,
     }
 
 
-def save_weights(path: Path, weights: Mapping[str, Tensor], told: Mapping[str, Any]) -> None:
-    """Write a .safetensors, its story under the one key "g4nas"."""
+def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write a .safetensors, with its metadata under the one key "g4nas"."""
     from safetensors.torch import save
 
-    kept = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    write_atomic(path, save(kept, {"g4nas": json.dumps(told)}))
+    arrays = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    write_atomic(path, save(arrays, {"g4nas": json.dumps(metadata)}))
+
+
+def save_epoch(
+    folder: Path, training: Training, expected: Mapping[str, Any], data: Dataset
+) -> None:
+    """Write the last weights, the best ones if they are the last, and the log."""
+    metadata = weights_metadata(training, expected, data)
+    save_weights(folder / LAST, training.weights(), metadata)
+    best = max(training.history, key=lambda entry: (entry.test_accuracy, -entry.step))
+    if best is training.history[-1]:
+        save_weights(folder / BEST, training.best, metadata)
+    write_log(folder / LOG, training.history)
 
 
 def load_weights(
@@ -125,16 +141,14 @@ def load_weights(
     """
     from safetensors.torch import load_file
 
-    told = read_metadata(path)
-    if told.get("architecture") != architecture:
+    metadata = read_metadata(path)
+    stored, count = metadata.get("architecture"), len(metadata.get("classes", ()))
+    if stored != architecture:
+        raise ValueError(f"{path} is of another architecture: {stored}; requested: {architecture}")
+    if count != len(classes):
         raise ValueError(
-            f"{path} is of another architecture: {told.get('architecture')}; "
-            f"asked for: {architecture}"
-        )
-    if len(told.get("classes", ())) != len(classes):
-        raise ValueError(
-            f"the classifier of {path} is for {len(told.get('classes', ()))} classes; the data "
-            f"has {len(classes)}. Train without --weights, or take data of the same classes"
+            f"the classifier of {path} is for {count} classes; the data has {len(classes)}. "
+            "Train without --weights, or take data of the same classes"
         )
     training.module.load_state_dict(load_file(path))
     if training.averaged:

@@ -1,26 +1,67 @@
-"""Options that the commands which train have in common."""
+"""Options of the commands that train: each is written once, with its help."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from evaluator.training.recipe import OPTIONS, RECIPES, Recipe, named_recipe
+
+HELP = {
+    "epochs": "instead of the recipe's",
+    "steps": "optimizer steps, instead of epochs",
+    "batch": "images a step",
+    "lr": "highest learning rate",
+    "weight_decay": "of weights",
+    "input": "side of the input in pixels",
+    "drop": "halvings of the network to leave out: 2 up to 64 pixels, else 0",
+    "images": "train on a seeded subset of this many",
+    "label_smoothing": "share of the label spread over all classes",
+}
 
 
-def add_place_options(parser: argparse.ArgumentParser) -> None:
-    """Where and how a training runs; `evaluator.training.process` reads them."""
-    parser.add_argument("--amp", action="store_true", help="half precision where it is safe")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda; default: %(default)s")
-    parser.add_argument(
-        "--workers", type=int, help="processes that decode; default: one a free core, 8 at most"
-    )
-    parser.add_argument("--threads", type=int, help="of the processor; default: torch's own")
-    parser.add_argument(
-        "--save-every", type=float, default=60, metavar="SECONDS", help="default: %(default)s"
-    )
+class Options(Protocol):
+    """A parser, or a group of its options."""
+
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action: ...
 
 
-def check_least(args: argparse.Namespace, least: dict[str, int]) -> None:
-    """ValueError where an option that was given is below its least value."""
-    for name, value in least.items():
-        given = getattr(args, name)
-        if given is not None and not given >= value:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least {value}; got {given}")
+def add_recipe_choice(group: Options, *, default: str | None = None) -> None:
+    """Add --recipe. `default`: its value if the user does not type it."""
+    group.add_argument("--recipe", default=default, choices=list(RECIPES), help="default: short")
+
+
+def add_recipe_options(group: Options, *, processes: bool = False) -> None:
+    """Add the options that change a recipe; each is None if the user does not type it.
+
+    Args:
+        processes: whether the command runs under torchrun, which shares a batch.
+    """
+    for name, kind in OPTIONS.items():
+        shared = ", over all processes" if processes and name == "batch" else ""
+        group.add_argument(f"--{name.replace('_', '-')}", type=kind, help=HELP[name] + shared)
+
+
+def add_device_option(group: Options, *, default: str | None = None) -> None:
+    """Add --device. `default`: its value if the user does not type it."""
+    group.add_argument("--device", default=default, help="auto, cpu, cuda; default: auto")
+
+
+def add_threads_option(group: Options) -> None:
+    """Add --threads."""
+    group.add_argument("--threads", type=int, help="of the processor; default: torch's own")
+
+
+def chosen_recipe(values: Mapping[str, Any]) -> Recipe:
+    """The recipe that the options of a command describe.
+
+    Args:
+        values: of --recipe, of `OPTIONS` and maybe of --ema, by name with underscores; None
+            where the user did not type it.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+    options = {name: values[name] for name in OPTIONS}
+    return named_recipe(values["recipe"] or "short", ema=values.get("ema"), **options)

@@ -1,8 +1,7 @@
-"""Where a training runs: device, processes of torchrun, processes that decode."""
+"""Where a training runs: device, processes of torchrun, processes that decode images."""
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,31 +11,49 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from evaluator.training.recipe import Recipe
 from space.common.files import locked
 
 MOST_WORKERS = 8
 
 
-def loader_workers(given: int | None, share: ProcessShare) -> int:
-    """How many processes decode: as given, else one a free core of this process's share."""
-    if given is not None:
-        return given
+@dataclass(frozen=True, slots=True)
+class ProcessShare:
+    """Which part of each batch a process takes: `rank` of `world`."""
+
+    rank: int = 0
+    world: int = 1
+
+    def of(self, values: Tensor) -> Tensor:
+        size = len(values) // self.world
+        return values[self.rank * size : (self.rank + 1) * size]
+
+
+SINGLE_PROCESS = ProcessShare()
+
+
+def loader_workers(workers: int | None, share: ProcessShare) -> int:
+    """How many processes decode images: `workers`, or for None one a free core of this process's
+    share."""
+    if workers is not None:
+        return workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(MOST_WORKERS, max(0, (cores or 1) // share.world - 1))
 
 
-def device_of(given: str) -> str:
-    """The torch device of a word of the command line; ValueError lists the usable ones."""
-    if given == "auto":
-        given = "cuda" if torch.cuda.is_available() else "cpu"
-    kind = given.partition(":")[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available()}
-    if not there.get(kind):
-        usable = ", ".join(["auto", *(name for name, found in there.items() if found)])
-        raise ValueError(f"--device must be one of {usable} here; got {given}")
+def device_of(name: str) -> str:
+    """The torch device of auto, cpu, cuda or cuda:N.
+
+    Raises:
+        ValueError: this machine has none of that kind; lists those it has.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    usable = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    if name.partition(":")[0] not in usable:
+        known = ", ".join(["auto", *usable])
+        raise ValueError(f"--device must be one of {known} here; got {name}")
     local = os.environ.get("LOCAL_RANK")
-    return f"cuda:{local}" if given == "cuda" and local else given
+    return f"cuda:{local}" if name == "cuda" and local else name
 
 
 @contextmanager
@@ -44,7 +61,7 @@ def processes(device: str) -> Iterator[ProcessShare]:
     """This process's share of each batch, as torchrun started it."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        yield ProcessShare()
+        yield SINGLE_PROCESS
         return
     if device != "cpu":
         torch.cuda.set_device(device)
@@ -57,38 +74,24 @@ def processes(device: str) -> Iterator[ProcessShare]:
 
 @contextmanager
 def process_context(
-    args: argparse.Namespace, recipe: Recipe, out: Path
+    out: Path, *, device: str, threads: int | None, batch: int
 ) -> Iterator[tuple[str, ProcessShare]]:
-    """Device and share of this process; the first one holds the folder `out`.
+    """Device and share of this process; the first process locks the folder `out`.
 
     Raises:
-        ValueError: no such device, a batch that the processes cannot share, or `out` is held.
+        ValueError: there is no such device, the processes cannot share `batch`, or another
+            training holds `out`.
     """
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = device_of(args.device)
+    if threads:
+        torch.set_num_threads(threads)
+    device = device_of(device)
     with processes(device) as share:
-        if recipe.batch % share.world:
+        if batch % share.world:
             raise ValueError(
-                f"--batch must be a multiple of the {share.world} processes; got {recipe.batch}"
+                f"--batch must be a multiple of the {share.world} processes; got {batch}"
             )
         if share.rank:
             yield device, share
             return
         with locked(out, "training"):
             yield device, share
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessShare:
-    """Which part of each batch a process takes."""
-
-    rank: int = 0
-    world: int = 1
-
-    def of(self, values: Tensor) -> Tensor:
-        size = len(values) // self.world
-        return values[self.rank * size : (self.rank + 1) * size]
-
-
-SINGLE_PROCESS = ProcessShare()

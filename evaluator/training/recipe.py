@@ -1,24 +1,43 @@
-"""How a network is trained: recipes as data."""
+"""Recipes: how a network is trained, as data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+# Fields whose name in files and options differs.
+STORED = {"skipped_strides": "drop"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """SGD with momentum; the learning rate rises linearly to `lr` over the first `warmup` of the
-    steps, then falls linearly to 0.
+    """How a network is trained: SGD with momentum. The learning rate rises linearly to `lr` over
+    the first `warmup` of the steps, then falls linearly to 0.
 
-    `steps`: optimizer steps in all; 0 for `epochs` times the data. `batch`: images a step, over
-    all processes. `decay_norm`: weight decay on batch norms and biases too. `augment`: "flip",
-    "crop" (flip, and a crop shifted by up to an eighth of the side) or "scale" (flip, and a crop
-    of a random area and aspect ratio, resized). `drop`: halvings of the network left out, as in
-    `space.network.resize`; None for what the input's size asks for. `ema`: decay of the averaged
-    weights a step; 0 for none. `clip`: largest norm of the whole gradient; 0 for any. `images`:
-    train on a seeded subset of this many, as many of each class; 0 for all.
+    Args:
+        input: side of the images in pixels.
+        batch: images a step, over all processes.
+        steps: optimizer steps in all; 0: `epochs` times the data.
+        decay_norm: weight decay on batch norms and biases too.
+        ema: decay of the averaged weights a step; 0: none.
+        clip: largest norm of all gradients together; 0: any.
+        augment: "flip", "crop" (flip, and a crop shifted by up to an eighth of the side) or
+            "scale" (flip, and a crop of a random area and aspect ratio, resized).
+        skipped_strides: how many of the network's strides of 2 become 1, as in
+            `space.network.resize`; None: by the size of the input.
+        images: train on a seeded subset of this many, as many of each class; 0: on all.
+
+    Raises:
+        ValueError: a value is out of its range.
+
+    Example:
+        >>> from evaluator.training.recipe import SHORT
+        >>> recipe = SHORT.changed(epochs=2, batch=64)
+        >>> recipe.total_steps(images=1000)
+        30
+        >>> [round(recipe.lr_factor(step, total=30), 2) for step in (0, 5, 6, 29)]
+        [0.17, 1.0, 1.0, 0.04]
     """
 
     name: str
@@ -36,7 +55,7 @@ class Recipe:
     ema: float = 0.0
     clip: float = 0.0
     augment: str = "crop"
-    drop: int | None = None
+    skipped_strides: int | None = None
     images: int = 0
 
     def __post_init__(self) -> None:
@@ -53,33 +72,43 @@ class Recipe:
             ("ema", 0 <= self.ema < 1, "in 0..1, below 1"),
             ("clip", self.clip >= 0, "at least 0"),
             ("augment", self.augment in ("flip", "crop", "scale"), "flip, crop or scale"),
-            ("drop", self.drop in (None, 0, 1, 2), "0, 1 or 2"),
+            ("skipped_strides", self.skipped_strides in (None, 0, 1, 2), "0, 1 or 2"),
             ("images", self.images >= 0, "at least 0"),
         )
         for name, holds, rule in checks:
             if not holds:
-                raise ValueError(f"`{name}` must be {rule}; got {getattr(self, name)}")
+                stored = STORED.get(name, name)
+                raise ValueError(f"`{stored}` must be {rule}; got {getattr(self, name)}")
         if not self.steps and not self.epochs:
             raise ValueError("a recipe must have `steps` or `epochs`; got neither")
 
     def total_steps(self, images: int) -> int:
-        """Optimizer steps on this many images; the last part of an epoch that fills no batch is
-        left out, and its images come in another epoch."""
+        """Optimizer steps on this many images; an epoch leaves out those that fill no batch."""
         return self.steps or max(1, round(self.epochs * self.steps_per_epoch(images)))
 
     def steps_per_epoch(self, images: int) -> int:
         return max(1, images // self.batch)
 
     def lr_factor(self, step: int, total: int) -> float:
-        """What step `step` of `total` multiplies `lr` by; in 0..1, 0 being after the last."""
+        """The factor of `lr` at a step, from 0: in 0..1, and 0 after the last of `total`."""
         rise = round(self.warmup * total)
         if step < rise:
             return (step + 1) / rise
         return (total - step) / (total - rise)
 
     def record(self) -> dict[str, Any]:
-        """The recipe for files."""
-        return asdict(self)
+        """The recipe for files; `from_record` reads it."""
+        return {STORED.get(name, name): value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Recipe:
+        """The recipe of a `record`.
+
+        Raises:
+            TypeError: a field is missing or unknown.
+            ValueError: a value is out of its range.
+        """
+        return cls(**_by_field(record))
 
     def changed(self, **options: Any) -> Recipe:
         """The recipe with the options that are not None."""
@@ -116,6 +145,8 @@ SHORT = Recipe(
     augment="crop",
 )
 RECIPES = {recipe.name: recipe for recipe in (PAPER, SHORT)}
+
+# The options that change a recipe, by their name in files.
 OPTIONS: dict[str, Callable[[str], Any]] = {
     "epochs": float,
     "steps": int,
@@ -127,14 +158,25 @@ OPTIONS: dict[str, Callable[[str], Any]] = {
     "images": int,
     "label_smoothing": float,
 }
-assert set(OPTIONS) <= {field.name for field in fields(Recipe)}
 
 
-def recipe(name: str, **options: Any) -> Recipe:
-    """A recipe by name with options changed; `epochs` replaces the recipe's steps and the other
-    way round. ValueError for an unknown name or a bad value."""
+def named_recipe(name: str, **options: Any) -> Recipe:
+    """A recipe of `RECIPES`, with options changed that are not None.
+
+    Args:
+        options: values by their name in files; `epochs` replaces the recipe's steps, and `steps`
+            its epochs.
+
+    Raises:
+        ValueError: there is no recipe of this name, or a value is out of its range.
+    """
     if name not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}; got {name!r}")
     if options.get("epochs") is not None and options.get("steps") is None:
         options["steps"] = 0
-    return RECIPES[name].changed(**options)
+    return RECIPES[name].changed(**_by_field(options))
+
+
+def _by_field(values: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {stored: name for name, stored in STORED.items()}
+    return {fields.get(name, name): value for name, value in values.items()}

@@ -1,92 +1,79 @@
-"""What a person sees of a training: a bar on a terminal, lines otherwise; all on stderr."""
+"""What a person sees of a training, on stderr: a bar on a terminal, and a line an epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from evaluator.data.dataset import Dataset
-from evaluator.training.loop import Training
+from evaluator.training.loop import Epoch, Training
 from evaluator.training.recipe import Recipe
-from space.common.cli import log
+from space.common.progress import Progress
 from space.network.network import Network
 from space.network.resize import total_stride
 
 
+def format_start(
+    data: Dataset, images: int, network: Network, recipe: Recipe, device: str
+) -> list[str]:
+    """Lines that describe a training before it begins: data, network and recipe."""
+    _, height, width = network.input_shape
+    return [
+        f"{data.name}: {images} images to train on, {len(data.test)} to test on, "
+        f"{len(data.classes)} classes; split: {data.split}",
+        f"{network.name}: input {height}x{width}, total stride {total_stride(network)}, "
+        f"{network.flops / 1e6:.2f}M FLOPs, {network.params / 1e6:.3f}M parameters",
+        f"recipe {recipe.name}: {recipe.total_steps(images)} steps of "
+        f"{min(recipe.batch, images)} images, learning rate {recipe.lr:g}, on {device}",
+    ]
+
+
 class TrainingReporter:
-    """Talks about one training; `quiet` says nothing, as all processes but the first should."""
+    """Reports one training; `quiet` prints nothing, as all processes but the first should."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet = quiet
-        self._bar: Any = None
-        self._task: Any = None
+    def __init__(self, training: Training, *, quiet: bool = False) -> None:
+        self.training = training
+        self._bar = Progress("training", training.total, quiet=quiet)
 
-    def say(self, message: str) -> None:
-        if self.quiet:
-            return
-        if self._bar is not None:
-            self._bar.console.print(message, highlight=False, soft_wrap=True)
-        else:
-            log(message)
-
-    def start(
-        self, data: Dataset, images: int, network: Network, recipe: Recipe, device: str
-    ) -> None:
-        _, height, width = network.input_shape
-        self.say(
-            f"{data.name}: {images} images to train on, {len(data.test)} to test on, "
-            f"{len(data.classes)} classes; split: {data.split}"
-        )
-        self.say(
-            f"{network.name}: input {height}x{width}, total stride {total_stride(network)}, "
-            f"{network.flops / 1e6:.2f}M FLOPs, {network.params / 1e6:.3f}M parameters"
-        )
-        steps = recipe.total_steps(images)
-        self.say(
-            f"recipe {recipe.name}: {steps} steps of {min(recipe.batch, images)} images, learning "
-            f"rate {recipe.lr:g}, on {device}"
-        )
+    def log(self, message: str) -> None:
+        """Print a line, above the bar."""
+        self._bar.log(message)
 
     @contextmanager
-    def decoding(self, images: int) -> Iterator[Callable[[int], object]]:
-        """A bar for the images that are decoded into the cache."""
-        with self._progress("decoding", images) as (bar, task):
-            yield lambda done: bar.update(task, completed=done)
+    def progress(self) -> Iterator[None]:
+        """A bar over the steps while the block runs."""
+        self._bar.done = self.training.step
+        with self._bar:
+            yield
 
-    @contextmanager
-    def progress(self, training: Training) -> Iterator[None]:
-        """A bar over the steps of a training, while the block runs."""
-        with self._progress("training", training.total, training.step) as (bar, task):
-            self._bar, self._task = (bar, task) if bar.live.is_started else (None, None)
-            try:
-                yield
-            finally:
-                self._bar = self._task = None
+    def step(self) -> None:
+        """Move the bar."""
+        self._bar.update(self.training.step)
 
-    def step(self, training: Training) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, completed=training.step)
-
-    def epoch(self, training: Training) -> None:
+    def epoch(self, entry: Epoch) -> None:
         """The line of an epoch."""
-        entry = training.history[-1]
+        training = self.training
         epochs = -(-training.total // training.epoch_steps)
-        best = max(e.test_accuracy for e in training.history)
-        self.say(
+        best = max(each.test_accuracy for each in training.history)
+        self.log(
             f"epoch {entry.epoch} of {epochs}: loss {entry.train_loss:.4f}, test loss "
             f"{entry.test_loss:.4f}, accuracy {entry.test_accuracy:.2f} % (best {best:.2f} %), "
             f"{entry.seconds:.0f} s"
         )
 
-    @contextmanager
-    def _progress(self, what: str, total: int, done: int = 0) -> Iterator[tuple[Any, Any]]:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeRemainingColumn as Remaining
 
-        console = Console(stderr=True)
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), Remaining())
-        hidden = self.quiet or not console.is_terminal
-        with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
-            yield bar, bar.add_task(what, total=total, completed=done)
+def format_result(result: Mapping[str, Any]) -> str:
+    """The result of a finished training as lines of text."""
+    size = "x".join(map(str, result["input"][1:]))
+    lines = [
+        ("network", result["architecture"]),
+        ("input", f"{size}, total stride {result['total_stride']}"),
+        ("FLOPs", f"{result['flops'] / 1e6:.2f}M"),
+        ("parameters", f"{result['params'] / 1e6:.3f}M"),
+        ("accuracy, last epoch", f"{result['last_accuracy']:.2f} %"),
+        ("accuracy, best epoch", f"{result['best_accuracy']:.2f} % (chosen on the same images)"),
+        ("seconds", f"{result['seconds']:.0f}"),
+        ("files", ", ".join(result["files"])),
+    ]
+    return "\n".join(f"{name:20}  {value}" for name, value in lines)

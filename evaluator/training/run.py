@@ -1,136 +1,248 @@
-"""One training from data to files: what it shows, and what it keeps however it ends."""
+"""One training from images to files."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluator.data.dataset import subset
+from evaluator.data.dataset import Dataset, subset
 from evaluator.data.open import open_data
 from evaluator.training import checkpoint as files
-from evaluator.training.loader import batches
-from evaluator.training.loop import Training
+from evaluator.training.loader import make_batches
+from evaluator.training.loop import Epoch, Training
 from evaluator.training.process import ProcessShare, loader_workers, process_context
-from evaluator.training.recipe import Recipe
-from evaluator.training.reporter import TrainingReporter
-from evaluator.training.session import CheckpointWriter, explain_failure
-from space.common.errors import DataError
+from evaluator.training.recipe import SHORT, Recipe
+from evaluator.training.reporter import TrainingReporter, format_start
+from evaluator.training.session import SAVE_S, CheckpointWriter, run_to_end
+from space.common.cli import log
+from space.common.errors import DataError, DivergedError
+from space.common.files import make_folder
 from space.network.network import Network
 from space.network.resize import on_input, total_stride
 
 
-def train(
-    args: argparse.Namespace, recipe: Recipe, whole: Network, out: Path
-) -> dict[str, Any] | None:
-    """Train, or go on; the result, or None in all processes but the first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """What to train, on which images, how and where.
+
+    Args:
+        network: at its published input; `read_network` makes it from a line of the space.
+        data: a folder, a .parquet file, or torchvision:NAME[:FOLDER], as for `open_data`.
+        out: the folder for the files; None: one below out/train, named by network, recipe and
+            seed.
+        held_out: share of each class to test on if the data has no test part.
+        device: auto, cpu, cuda or cuda:N.
+        threads: of the processor; None: torch's own.
+        workers: processes that decode images; None: one a free core, 8 at most.
+        amp: half precision where it is safe.
+        weights: a .safetensors to start from.
+        fresh: ignore the checkpoint in `out`.
+        save_every_s: seconds from one checkpoint to the next within an epoch.
+        tensorboard: write its event files too.
+    """
+
+    network: Network
+    data: str | Path
+    out: Path | None = None
+    recipe: Recipe = SHORT
+    seed: int = 0
+    held_out: float = 0.1
+    image_column: str | None = None
+    label_column: str | None = None
+    download: bool = False
+    device: str = "auto"
+    threads: int | None = None
+    workers: int | None = None
+    amp: bool = False
+    weights: Path | None = None
+    fresh: bool = False
+    save_every_s: float = SAVE_S
+    tensorboard: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """`out`, or its default."""
+        name = self.network.name
+        short = re.sub(r"[^\w.]+", "-", name)[:40].strip("-")
+        tag = hashlib.sha256(name.encode()).hexdigest()[:6]
+        default = f"{short}-{tag}-{self.recipe.name}-seed{self.seed}"
+        return self.out or Path("out") / "train" / default
+
+
+def train_network(config: TrainConfig) -> dict[str, Any] | None:
+    """Train a network, or resume from the checkpoint in the folder; a training that was stopped
+    comes to the same result on one CPU with one number of threads.
+
+    Returns:
+        Accuracies in percent, `test_loss`, `seconds`, `flops`, `params` and the paths of the
+        `files` (best and last weights, log, checkpoint); None in all processes of torchrun but
+        the first.
 
     Raises:
-        ValueError: data, checkpoint or settings that cannot be used.
-        NoAnswerError: the loss is no number any more, or memory ran out.
+        ValueError: data, checkpoint or settings cannot be used.
+        DivergedError: the loss or a weight is not a finite number.
+        NoAnswerError: out of memory, or a process that decodes images died.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from evaluator.training.recipe import SHORT
+        >>> from evaluator.training.source import read_network
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for index in range(40):
+        ...     image = folder / "images" / ("red" if index % 2 else "blue") / f"{index}.png"
+        ...     image.parent.mkdir(parents=True, exist_ok=True)
+        ...     Image.new("RGB", (16, 16), "red" if index % 2 else "blue").save(image)
+        >>> config = TrainConfig(
+        ...     network=read_network("ShuffleNet v2 0.5x"),
+        ...     data=folder / "images",
+        ...     out=folder / "out",
+        ...     recipe=SHORT.changed(input=16, batch=8, steps=2),
+        ...     device="cpu",
+        ...     workers=0,
+        ... )
+        >>> result = train_network(config)
+        >>> result["input"], result["classes"]
+        ([3, 16, 16], ['blue', 'red'])
     """
-    with process_context(args, recipe, out) as (device, share):
-        return _train(args, recipe, whole, out, device, share)
+    out, recipe = make_folder(config.folder), config.recipe
+    with process_context(
+        out, device=config.device, threads=config.threads, batch=recipe.batch
+    ) as (device, share):
+        data = open_data(
+            config.data,
+            seed=config.seed,
+            held_out=config.held_out,
+            image_column=config.image_column,
+            label_column=config.label_column,
+            download=config.download,
+        )
+        training = _new_training(config, data, device, share)
+        identity = files.identity(
+            config.network.name,
+            recipe,
+            seed=config.seed,
+            classes=data.classes,
+            data=data.key,
+            amp=config.amp,
+        )
+        _train(config, data, training, identity, out)
+        return None if share.rank else _result(training, identity, out)
 
 
-def _train(
-    args: argparse.Namespace,
-    recipe: Recipe,
-    whole: Network,
-    out: Path,
-    device: str,
-    share: ProcessShare,
-) -> dict[str, Any] | None:
-    data = open_data(
-        args.data,
-        seed=args.seed,
-        held_out=args.held_out,
-        image_column=args.image_column,
-        label_column=args.label_column,
-        download=args.download,
-    )
+def _new_training(
+    config: TrainConfig, data: Dataset, device: str, share: ProcessShare
+) -> Training:
+    recipe, seed = config.recipe, config.seed
     side, classes = recipe.input, len(data.classes)
-    network = on_input(whole, side, side, classes=classes, drop=recipe.drop)
-    part = subset(data.train, recipe.images, seed=args.seed)
+    network = on_input(config.network, side, side, classes=classes, drop=recipe.skipped_strides)
+    part = subset(data.train, recipe.images, seed=seed)
     if len(part) < 2 * share.world:
         raise DataError(f"{data.name} must have 2 images a process to train on; got {len(part)}")
-    show = TrainingReporter(quiet=share.rank > 0)
-    show.start(data, len(part), network, recipe, device)
-    workers = loader_workers(args.workers, share)
-    make = batches(recipe, args.seed, share, device, workers, show)
-    training = Training(
+    for line in () if share.rank else format_start(data, len(part), network, recipe, device):
+        log(line)
+    workers = loader_workers(config.workers, share)
+    train, tests = (
+        make_batches(each, recipe, seed, device=device, workers=workers, share=share, quiet=False)
+        for each in (part, data.test)
+    )
+    return Training(
         network,
         recipe,
         len(part),
-        make(part),
-        make(data.test),
-        seed=args.seed,
+        train,
+        tests,
+        seed=seed,
         device=device,
-        amp=args.amp,
+        amp=config.amp,
         share=share,
         check_every=1 if device == "cpu" else 20,
     )
-    mine = files.identity(
-        whole.name, recipe, seed=args.seed, classes=data.classes, data=data.key, amp=args.amp
-    )
+
+
+def _train(
+    config: TrainConfig, data: Dataset, training: Training, identity: dict[str, Any], out: Path
+) -> None:
+    first = not training.share.rank
+    reporter = TrainingReporter(training, quiet=not first)
+    if config.weights is not None:
+        files.load_weights(config.weights, training, config.network.name, data.classes)
     path = out / files.CHECKPOINT
-    if args.weights is not None:
-        files.load_weights(args.weights, training, whole.name, data.classes)
-    if path.exists() and not args.fresh:
-        files.load_checkpoint(path, training, mine)
-        show.say(f"{path} is at step {training.step} of {training.total}; going on from there")
-    keeper = CheckpointWriter(training, mine, path, data)
-    with explain_failure(recipe, keeper):
-        for _ in _steps(training, show, args.tensorboard, out):
-            keeper.keep(args.save_every)
-    return None if share.rank else _result(training, mine, out)
+    writer = CheckpointWriter(training, path, identity, every_s=config.save_every_s)
+    if not config.fresh and writer.resume():
+        reporter.log(f"{path} is at step {training.step} of {training.total}; going on from there")
+    folder = out / "tensorboard" if config.tensorboard and first else None
+    with reporter.progress(), _event_log(folder, training.step) as log_event:
+
+        def after_epoch(entry: Epoch) -> None:
+            reporter.epoch(entry)
+            log_event(entry)
+            if first:
+                files.save_epoch(out, training, identity, data)
+
+        try:
+            run_to_end(training, writer, after_step=reporter.step, after_epoch=after_epoch)
+        except DivergedError as error:
+            rate = training.recipe.lr
+            raise DivergedError(
+                f"{error} (now {rate:g}) and give --fresh. {writer.saved_text}"
+            ) from None
 
 
-def _steps(
-    training: Training, show: TrainingReporter, tensorboard: bool, out: Path
-) -> Iterator[int]:
-    writer = None
-    if tensorboard and not training.share.rank:
-        writer = _event_writer(out, training.step)
-    with show.progress(training):
-        for step in training.run():
-            show.step(training)
-            if training.epoch_ended:
-                show.epoch(training)
-                if writer is not None:
-                    for name in ("train_loss", "test_loss", "test_accuracy", "lr"):
-                        writer.add_scalar(name, getattr(training.history[-1], name), step)
-            yield step
-    if writer is not None:
+@contextmanager
+def _event_log(folder: Path | None, step: int) -> Iterator[Callable[[Epoch], None]]:
+    """A function that adds an epoch to the event files of tensorboard in `folder`, if any."""
+    if folder is None:
+        yield lambda _: None
+        return
+    writer = event_writer(folder, step)
+
+    def add(entry: Epoch) -> None:
+        for name in ("train_loss", "test_loss", "test_accuracy", "lr"):
+            writer.add_scalar(name, getattr(entry, name), entry.step)
+
+    try:
+        yield add
+    finally:
         writer.close()
 
 
-def _event_writer(out: Path, step: int) -> Any:
+def event_writer(folder: Path, step: int) -> Any:
+    """A writer of tensorboard's event files, from `step` on.
+
+    Raises:
+        ValueError: tensorboard is not installed.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError:
         raise ValueError(
             "--tensorboard needs tensorboard, which is not installed: pip install tensorboard"
         ) from None
-    return SummaryWriter(str(out / "tensorboard"), purge_step=step)
+    return SummaryWriter(str(folder), purge_step=step)
 
 
-def _result(training: Training, mine: dict[str, Any], out: Path) -> dict[str, Any]:
+def _result(training: Training, identity: dict[str, Any], out: Path) -> dict[str, Any]:
     last = training.history[-1]
     names = [files.BEST, files.LAST, files.LOG, files.CHECKPOINT]
     return {
-        "architecture": mine["architecture"],
+        "architecture": identity["architecture"],
         "input": list(training.network.input_shape),
         "total_stride": total_stride(training.network),
         "flops": training.network.flops,
         "params": training.network.params,
-        "classes": mine["classes"],
+        "classes": identity["classes"],
         "last_accuracy": last.test_accuracy,
         "best_accuracy": max(entry.test_accuracy for entry in training.history),
         "test_loss": last.test_loss,
         "seconds": last.seconds,
-        "seed": mine["seed"],
-        "recipe": mine["recipe"],
+        "seed": identity["seed"],
+        "recipe": identity["recipe"],
         "files": [str(out / name) for name in names],
     }

@@ -1,38 +1,40 @@
-"""One training of a label or of a winner, with the functions of `evaluator.train`.
+"""One training of a label or of a winner, by the loop of `evaluator.train`.
 
-Killed, it goes on from its last checkpoint, to the same result on a CPU with as many threads.
+A killed training resumes from its last checkpoint, to the same result on a CPU with as many
+threads.
 """
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from evaluator.data.dataset import Dataset, Part
+from evaluator.training.batches import Batch
+from evaluator.training.checkpoint import CHECKPOINT, identity, save_weights, weights_metadata
+from evaluator.training.loader import make_batches
+from evaluator.training.loop import Batches, Epoch, Training
 from evaluator.training.recipe import Recipe
-from search.labels.store import key
-from space.common.errors import InfeasibleError
-from space.common.provenance import commit, versions
+from evaluator.training.session import CheckpointWriter, explain_failure, run_to_end
+from search.labels.store import training_key
+from space.common.errors import DivergedError
+from space.common.provenance import commit, now_utc, versions
 from space.network.network import Network
 from space.network.resize import on_input
 
-if TYPE_CHECKING:
-    from evaluator.training.loop import Batches, Epoch, Training
-
-SAVE_S = 60.0
 PROBE_STEPS, PROBE_S = 4, 3.0
-# After each epoch: (epoch, accuracy in %) -> whether to stop here.
+# (epoch, accuracy in %) after each epoch -> whether to stop the training.
 Judge = Callable[[int, float], bool]
 
 
 @dataclass(eq=False)
 class LabelTrainer:
-    """What trainings share that are compared with each other. `folder` is for the checkpoint."""
+    """Trains networks alike. `folder` holds the checkpoint of the training in progress."""
 
     data: Dataset
     train: Part
@@ -41,7 +43,6 @@ class LabelTrainer:
     device: str
     workers: int
     folder: Path
-    _pixels: dict[str, Any] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -50,127 +51,128 @@ class LabelTrainer:
         return -(-self.recipe.total_steps(images) // self.recipe.steps_per_epoch(images))
 
     def key(self, architecture: str, seed: int) -> str:
+        """The key of a training in the store."""
         parts = (self.train.key, self.test.key)
-        return key(architecture, self.recipe.record(), seed, parts, self.data.classes)
+        return training_key(architecture, self.recipe.record(), seed, parts, self.data.classes)
 
-    def network(self, whole: Network) -> Network:
+    def network(self, network: Network) -> Network:
         """The network on this input and these classes."""
         side, classes = self.recipe.input, len(self.data.classes)
-        return on_input(whole, side, side, classes=classes, drop=self.recipe.drop)
-
-    def start(self, whole: Network, seed: int, tests: Batches | None = None) -> Training:
-        """A training that has not begun."""
-        from evaluator.training.loop import Training
-
-        return Training(
-            self.network(whole),
-            self.recipe,
-            len(self.train),
-            self._batches(self.train, seed),
-            tests or self._batches(self.test, seed),
-            seed=seed,
-            device=self.device,
-        )
-
-    def _batches(self, part: Part, seed: int) -> Batches:
-        import torch
-
-        from evaluator.data.cache import decoded
-        from evaluator.training.batches import ArrayBatches, DecodedBatches
-        from evaluator.training.loader import decodes_once
-
-        recipe = self.recipe
-        if decodes_once(part, recipe):
-            if part.key not in self._pixels:
-                pixels = decoded(part, recipe.input, workers=self.workers)
-                self._pixels[part.key] = pixels, torch.from_numpy(part.labels.copy())
-            pixels, numbers = self._pixels[part.key]
-            return ArrayBatches(pixels, numbers, recipe, seed, device=self.device)
-        return DecodedBatches(part, recipe, seed, device=self.device, workers=self.workers)
+        return on_input(network, side, side, classes=classes, drop=self.recipe.skipped_strides)
 
     def run(
         self,
-        whole: Network,
+        network: Network,
         seed: int,
         *,
         purpose: str,
         judge: Judge | None = None,
         progress: Callable[[float], object] | None = None,
-        keep: Path | None = None,
+        weights_path: Path | None = None,
     ) -> dict[str, Any]:
-        """Train, or go on from the checkpoint; the row to be kept.
+        """Train, or resume from the checkpoint.
 
-        `progress` is told which share is done. `keep`: a .safetensors for the last weights. A
-        training that diverges is a result too: the accuracy of guessing.
+        Args:
+            network: at its published input.
+            purpose: for the row.
+            judge: stops the training after an epoch, if its answer is true.
+            progress: called with the finished share after each step.
+            weights_path: a .safetensors for the last weights.
+
+        Returns:
+            The row for the store. If the training diverged, its accuracy is that of guessing.
 
         Raises:
-            InfeasibleError: out of memory.
-            ValueError: an image is damaged.
+            NoAnswerError: out of memory.
+            DataError: an image is damaged.
         """
-        from evaluator.training import checkpoint as files
-        from space.common.errors import DivergedError
-
-        mine = files.identity(
-            whole.name,
+        expected = identity(
+            network.name,
             self.recipe,
             seed=seed,
             classes=self.data.classes,
             data=f"{self.train.key} {self.test.key}",
             amp=False,
         )
-        path = self.folder / files.CHECKPOINT
-        row: dict[str, Any] = {"diverged": False, "pruned": False}
-        with explained(self.recipe, self.device):
-            training = self.start(whole, seed)
-            _resume(path, training, mine)
-            saved = time.monotonic()
-            try:
-                row["pruned"] = any(_stops(judge, training, entry) for entry in training.history)
-                for _ in () if row["pruned"] else training.run():
-                    if progress is not None:
-                        progress(training.step / training.total)
-                    ended = training.epoch_ended
-                    if ended and _stops(judge, training, training.history[-1]):
-                        row["pruned"] = True
-                        break
-                    if ended or time.monotonic() - saved >= SAVE_S:
-                        if not training.finite():
-                            raise DivergedError("a weight is no number")
-                        files.save_checkpoint(path, training, mine)
-                        saved = time.monotonic()
-            except DivergedError:
-                row["diverged"] = True
-            except KeyboardInterrupt:
-                if training.step and training.finite():
-                    files.save_checkpoint(path, training, mine)
-                raise
-        if keep is not None and training.history and not row["diverged"]:
-            last = training.history[-1]
-            about = files.weights_metadata(
-                training, mine, last, data=self.data.name, split=self.data.split
+        with explain_failure(self.recipe):
+            training = self._start(network, seed, self._batches(self.test, seed))
+        writer = CheckpointWriter(training, self.folder / CHECKPOINT, expected)
+        writer.resume(replace=True)
+
+        def stops(entry: Epoch) -> bool:
+            """Whether the judge stops the training; nobody asks it after the last epoch."""
+            if judge is None or entry.step >= training.total:
+                return False
+            return judge(entry.epoch, entry.test_accuracy)
+
+        def after_step() -> None:
+            if progress is not None:
+                progress(training.step / training.total)
+
+        pruned = diverged = False
+        try:
+            pruned = any(stops(entry) for entry in training.history) or run_to_end(
+                training, writer, after_step=after_step, after_epoch=stops
             )
-            files.save_weights(keep, training.weights(), about)
-        return self._row(training, whole, seed, {"purpose": purpose, **row})
+        except DivergedError:
+            diverged = True
+        if weights_path is not None and training.history and not diverged:
+            metadata = weights_metadata(training, expected, self.data)
+            save_weights(weights_path, training.weights(), metadata)
+        outcome = {"purpose": purpose, "diverged": diverged, "pruned": pruned}
+        return self._row(training, network, seed, outcome)
 
     def forget(self) -> None:
-        """Remove the checkpoint, once what it led to is kept."""
-        from evaluator.training.checkpoint import CHECKPOINT
-
+        """Remove the checkpoint, once the row is in the store."""
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
 
-    def _row(
-        self, training: Training, whole: Network, seed: int, more: dict[str, Any]
-    ) -> dict[str, Any]:
-        import torch
+    def probe(self, network: Network) -> float:
+        """Seconds that a training of this network takes here, from a few timed steps and one batch
+        of tests.
 
+        Raises:
+            NoAnswerError: out of memory.
+        """
+        with explain_failure(self.recipe):
+            first = _FirstBatch(self._batches(self.test, 0))
+            training = self._start(network, 0, first)
+            next(training.run(steps=1), None)  # what a first step allocates and compiles
+            started, steps = time.perf_counter(), 0
+            for _ in training.run(steps=PROBE_STEPS):
+                steps += 1
+                if time.perf_counter() - started > PROBE_S:
+                    break
+            step_s = (time.perf_counter() - started) / max(steps, 1)
+            started = time.perf_counter()
+            training.evaluate()
+            image_s = (time.perf_counter() - started) / first.images
+        return training.total * step_s + self.epochs * image_s * len(self.test)
+
+    def _start(self, network: Network, seed: int, tests: Batches) -> Training:
+        return Training(
+            self.network(network),
+            self.recipe,
+            len(self.train),
+            self._batches(self.train, seed),
+            tests,
+            seed=seed,
+            device=self.device,
+        )
+
+    def _batches(self, part: Part, seed: int) -> Batches:
+        return make_batches(part, self.recipe, seed, device=self.device, workers=self.workers)
+
+    def _row(
+        self, training: Training, network: Network, seed: int, outcome: dict[str, Any]
+    ) -> dict[str, Any]:
         curve = [round(entry.test_accuracy, 4) for entry in training.history]
         return {
-            "key": self.key(whole.name, seed),
-            "architecture": whole.name,
+            "key": self.key(network.name, seed),
+            "architecture": network.name,
             "seed": seed,
-            "accuracy": 100 / len(self.data.classes) if more["diverged"] else curve[-1],
+            "accuracy": 100 / len(self.data.classes) if outcome["diverged"] else curve[-1],
             "curve": curve,
-            **more,
+            **outcome,
             "flops_trained": training.network.flops,
             "params_trained": training.network.params,
             "seconds": round(training.seconds, 2),
@@ -182,70 +184,18 @@ class LabelTrainer:
             "threads": torch.get_num_threads(),
             "versions": versions("torch", "torchvision", "numpy", "pillow"),
             "commit": commit(),
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "date": now_utc(),
         }
 
-    def probe(self, whole: Network) -> float:
-        """Seconds that a whole training of this network takes here, from a few timed steps and one
-        batch of tests."""
-        with explained(self.recipe, self.device):
-            first = _First(self._batches(self.test, 0))
-            training = self.start(whole, 0, first)
-            next(training.run(steps=1), None)  # what a first step allocates and compiles
-            started, steps = time.perf_counter(), 0
-            for _ in training.run(steps=PROBE_STEPS):
-                steps += 1
-                if time.perf_counter() - started > PROBE_S:
-                    break
-            each = (time.perf_counter() - started) / max(steps, 1)
-            started = time.perf_counter()
-            training.evaluate()
-            tested = (time.perf_counter() - started) / first.images
-        return training.total * each + self.epochs * tested * len(self.test)
 
+class _FirstBatch:
+    """Batches whose test has the first batch only; `images`: how many that has."""
 
-class _First:
-    """The first batch of the tests alone."""
+    def __init__(self, batches: Batches) -> None:
+        self.train, self._batches, self.images = batches.train, batches, 1
 
-    def __init__(self, whole: Batches) -> None:
-        self.train, self._whole, self.images = whole.train, whole, 1
-
-    def test(self) -> Any:
-        for x, labels in self._whole.test():
+    def test(self) -> Iterator[Batch]:
+        for x, labels in self._batches.test():
             self.images = len(labels)
             yield x, labels
             return
-
-
-def _resume(path: Path, training: Training, mine: dict[str, Any]) -> None:
-    from evaluator.training import checkpoint as files
-
-    if not path.exists():
-        return
-    try:
-        files.load_checkpoint(path, training, mine)
-    except ValueError:  # of a training before this one, or torn: nothing that is needed
-        path.unlink()
-
-
-def _stops(judge: Judge | None, training: Training, entry: Epoch) -> bool:
-    """Whether the judge stops a training after an epoch; the last one is no matter for a judge."""
-    if judge is None or entry.step >= training.total:
-        return False
-    return judge(entry.epoch, entry.test_accuracy)
-
-
-@contextmanager
-def explained(recipe: Recipe, device: str) -> Iterator[None]:
-    """Out of memory in one line with what to do, in place of a traceback."""
-    from evaluator.training.session import out_of_memory
-
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        raise InfeasibleError(
-            f"out of memory on {device} with --batch {recipe.batch} at --input {recipe.input}: "
-            "lower --batch, then --input. What was trained before is kept"
-        ) from None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import pytest
 
-from evaluator.training.recipe import OPTIONS, PAPER, RECIPES, SHORT, Recipe, recipe
+from evaluator.training.recipe import OPTIONS, PAPER, RECIPES, SHORT, Recipe, named_recipe
 
 
 def test_paper() -> None:
@@ -30,15 +28,15 @@ def test_schedule_by_adding_up() -> None:
 def test_epochs_and_steps() -> None:
     assert SHORT.changed(batch=100, epochs=2.5).total_steps(1050) == 25
     assert SHORT.steps_per_epoch(1) == 1
-    assert recipe("paper", epochs=2.0).total_steps(10_240) == 20
-    assert recipe("short", steps=7).total_steps(10_240) == 7
-    assert recipe("short", lr=None, batch=None) == SHORT
+    assert named_recipe("paper", epochs=2.0).total_steps(10_240) == 20
+    assert named_recipe("short", steps=7).total_steps(10_240) == 7
+    assert named_recipe("short", lr=None, batch=None) == SHORT
 
 
 def test_record_round_trip() -> None:
     for each in RECIPES.values():
-        assert Recipe(**each.record()) == each
-    assert set(OPTIONS) <= set(asdict(SHORT))
+        assert Recipe.from_record(each.record()) == each
+    assert set(OPTIONS) <= set(SHORT.record())
 
 
 @pytest.mark.parametrize(
@@ -60,9 +58,9 @@ def test_refused(options: dict[str, float], message: str) -> None:
     import re
 
     with pytest.raises(ValueError, match=re.escape(message)):
-        recipe("short", **options)
+        named_recipe("short", **options)
 
 
 def test_unknown() -> None:
     with pytest.raises(ValueError, match="recipe must be one of paper, short; got 'long'"):
-        recipe("long")
+        named_recipe("long")

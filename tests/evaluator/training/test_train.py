@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from evaluator.train import main
 from evaluator.training import checkpoint as train_files
 from evaluator.training import run as train_run
+from evaluator.training import session
 from evaluator.training.loop import Training
 from evaluator.training.source import read_metadata, read_network
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
@@ -65,7 +67,7 @@ def test_weights_say_what_they_are(done: Path, small_images: Path) -> None:
     right = 0
     with torch.inference_mode():
         for x, labels in DecodedBatches(
-            open_data(small_images).test, Recipe(**about["recipe"]), 0
+            open_data(small_images).test, Recipe.from_record(about["recipe"]), 0
         ).test():
             right += int((module(x).argmax(1) == labels).sum())
     assert 100 * right / 24 == pytest.approx(about["test_accuracy"])
@@ -111,9 +113,9 @@ def test_stopped_and_gone_on_is_the_same(
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["--lr", "0.1"], "checkpoint.pt is of another training (lr: 0.2 there, 0.1 asked for)"),
-        (["--seed", "5"], "seed: 0 there, 5 asked for"),
-        (["--amp"], "amp: False there, True asked for). Choose another --out, or --fresh"),
+        (["--lr", "0.1"], "checkpoint.pt is of another training (lr: stored 0.2, requested 0.1)"),
+        (["--seed", "5"], "seed: stored 0, requested 5"),
+        (["--amp"], "amp: stored False, requested True). Choose another --out, or --fresh"),
     ],
 )
 def test_checkpoint_of_another_training(
@@ -133,8 +135,8 @@ def test_checkpoint_of_another_architecture(
     other = [word.replace("head=256", "head=384") for word in WORDS]
     said = failed(capsys, 2, *other, "--data", str(small_images), "--out", str(done))
     assert "is of another training (architecture: " in said
-    assert "head=256 there, " in said
-    assert "head=384 asked for" in said
+    assert "head=256, requested " in said
+    assert "head=384)" in said
 
 
 def test_data_of_other_classes(
@@ -142,7 +144,7 @@ def test_data_of_other_classes(
 ) -> None:
     image_folder(tmp_path / "two", classes=2)
     said = failed(capsys, 2, *WORDS, "--data", str(tmp_path / "two"), "--out", str(done))
-    assert "3 classes there, 2 in the data" in said
+    assert "stored 3 classes, 2 in the data" in said
     words = ["--out", str(tmp_path / "o"), "--weights", str(done / "best.safetensors")]
     said = failed(capsys, 2, *WORDS, "--data", str(tmp_path / "two"), *words)
     assert "the classifier of" in said
@@ -231,10 +233,10 @@ def test_tensorboard_is_optional(
             written.append(("closed", 0.0, 0))
 
     words = [*WORDS, "--data", str(small_images), "--out", str(tmp_path), "--tensorboard"]
-    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     said = failed(capsys, 2, *words)
     assert "--tensorboard needs tensorboard, which is not installed" in said
-    monkeypatch.setattr(train_run, "_event_writer", lambda *_: Writer())
+    monkeypatch.setattr(train_run, "event_writer", lambda *_: Writer())
     assert main(words) == 0
     steps = [step for name, _, step in written if name == "test_accuracy"]
     assert (steps, written[-1][0]) == ([3, 6], "closed")
@@ -254,7 +256,7 @@ def test_killed_before_its_checkpoint(
         raise Killed("before its checkpoint")
 
     words = [*WORDS, "--data", str(small_images), "--out", str(tmp_path)]
-    monkeypatch.setattr(train_files, "save_checkpoint", killed)
+    monkeypatch.setattr(session, "save_checkpoint", killed)
     with pytest.raises(Killed, match="before its checkpoint"):
         main(words)
     monkeypatch.undo()
@@ -294,7 +296,7 @@ def test_bar_on_a_terminal(
     assert main([*words, str(tmp_path / "a")]) == 0
     plain = capsys.readouterr().err
     assert "\x1b" not in plain
-    monkeypatch.setenv("FORCE_COLOR", "1")  # what Rich takes for a terminal
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")  # a dumb one has no bars
     assert main([*words, str(tmp_path / "b")]) == 0
     shown = capsys.readouterr().err
