@@ -2,48 +2,43 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 
-from evaluator.benchmarks.run import _print_table, benchmark
-
-DATASETS = ("nats-sss", "accel-nasbench")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; 0 done, 2 wrong usage or no data."""
-    args = _parser().parse_args(argv)
-    from space.common.errors import MissingDataError
-
-    try:
-        report = benchmark(
-            args.dataset,
-            data=args.data,
-        )
-    except (MissingDataError, ValueError, OSError) as error:
-        print(f"evaluator.benchmark: {error}", file=sys.stderr)
-        return 2
-    if args.format == "json":
-        print(json.dumps(report, indent=1))
-    else:
-        _print_table(report)
-    return 0
+from evaluator.benchmarks import DATASETS
+from space.common.cli import (DONE, Parser, add_format, run_command)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> Parser:
+    """The options of the command."""
+    parser = Parser(
         prog="python -m evaluator.benchmark",
         description="Rank correlation of each score with the accuracy of trained networks, over "
         "all of them and within deciles of FLOPs (mean of ten).",
     )
     parser.add_argument("dataset", choices=DATASETS)
-    parser.add_argument(
-        "--data", metavar="DIR", help="folder of tables (default: $G4NAS_DATA, ../shared/data)"
-    )
-    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("--data", metavar="DIR", help="folder of tables (default: $G4NAS_DATA)")
+    add_format(parser)
     return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; 0 done, 2 wrong usage or no data."""
+    options = parser().parse_args(arguments)
+
+    def body() -> int:
+        import json
+
+        from evaluator.benchmarks.run import benchmark_scores, print_scores
+
+        report = benchmark_scores(options.dataset, data=options.data)
+        if options.format == "json":
+            print(json.dumps(report, indent=1))
+        else:
+            print_scores(report)
+        return DONE
+
+    return run_command("evaluator.benchmark", body)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Public tables of trained networks, read into one shape so that any score can be judged on them.
+"""Public tables of trained networks, read into one shape so that any score can be compared with
+them.
 
-The files are not part of this project: `G4NAS_DATA` names the folder that holds them, else
-`../shared/data` beside the project.
+The files are not part of this project. The user names the folder that holds them: an argument, or
+the variable G4NAS_DATA.
 """
 
 from __future__ import annotations
@@ -13,21 +14,29 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluator.benchmarks import DATASETS
 from space.common.errors import MissingDataError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 HALVES_SEED = 0
+ACCEL_WIDTHS = (16, 24, 40, 80, 112, 192, 320)
+ACCEL_STRIDES = (1, 2, 2, 2, 1, 2, 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trained:
+class BenchmarkTable:
     """n trained networks. `stages` here are groups of equal units, as the table varies them.
 
-    `widths`, `depths`, `splits`, `kernels`: [n, stages], as `ClosedForm` takes them; a split above
-    1 is an expansion. `levels`: [stages]. `accuracy`: name -> [n], in %. `se`: [n, stages].
-    `log_width_layers`: [n], the sum of log output widths over all convolutions of the stages.
-    `fan_in_layers`: [n, stages], the sum of log fan-in over them (MAE-DET, DeepMAD).
+    Attributes:
+        widths, depths, kernels: [n, stages], as `ClosedForm` takes them.
+        splits: [n, stages], likewise; above 1 for an expansion.
+        se: [n, stages], 1 where the units have squeeze-and-excite.
+        levels: [stages], as `ClosedForm` takes them.
+        flops, params: [n].
+        accuracy: data set -> [n], in %.
+        log_width_layers: [n], the sum of log output widths over all convolutions of the stages.
+        fan_in_layers: [n, stages], the sum of log fan-in over them (MAE-DET, DeepMAD).
     """
 
     name: str
@@ -43,29 +52,46 @@ class Trained:
     log_width_layers: Floats
     fan_in_layers: Floats
 
-    def text(self, row: int) -> str:
-        """Network `row` in one line: what the table varies, stage by stage."""
-        varied = (("width", self.widths), ("depth", self.depths), ("expansion", self.splits))
-        words = [
-            f"{name}={','.join(map(str, values[row]))}"
-            for name, values in (*varied, ("kernel", self.kernels), ("se", self.se))
-            if np.ptp(values, axis=0).any()
-        ]
-        return " ".join(words)
 
+def read_table(name: str, data: str | Path | None = None) -> BenchmarkTable:
+    """The public table of this name, one of DATASETS.
 
-def data_folder(given: str | Path | None = None) -> Path:
-    """The folder of tables: as given, else G4NAS_DATA, else ../shared/data."""
-    chosen = given or os.environ.get("G4NAS_DATA")
-    return Path(chosen) if chosen else Path(__file__).parents[2] / "shared" / "data"
+    Args:
+        data: the folder of tables; None: $G4NAS_DATA.
 
-
-def nats_sss(folder: str | Path | None = None) -> Trained:
-    """NATS-Bench size space: 32,768 networks of five widths (Dong et al., Section 3.2).
-
-    Widths 1, 3 and 5 are cells of five 3x3 convolutions, 2 and 4 residual blocks of stride 2.
+    Raises:
+        ValueError: no table has this name.
+        MissingDataError: the folder or the table is missing.
     """
-    table = _read(folder, "nats_sss")
+    if name not in DATASETS:
+        raise ValueError(f"the table must be one of {', '.join(DATASETS)}; got {name!r}")
+    folder = data or os.environ.get("G4NAS_DATA")
+    if not folder:
+        raise MissingDataError("no folder of public tables: give --data or set G4NAS_DATA")
+    file = name.replace("-", "_")
+    path = Path(folder) / file / f"{file}.csv.xz"
+    if not path.is_file():
+        raise MissingDataError(f"no table at {path}: give --data or set G4NAS_DATA")
+    import pandas as pd
+
+    frame = pd.read_csv(path)
+    columns = {str(key): frame[key].to_numpy(dtype=float) for key in frame.columns}
+    return _nats_sss(columns) if name == "nats-sss" else _accel_nasbench(columns)
+
+
+def halves(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """A fixed random half of n rows to fit constants on, and the other half to report on."""
+    order = np.random.default_rng(HALVES_SEED).permutation(n)
+    return np.sort(order[: n // 2]), np.sort(order[n // 2 :])
+
+
+def _nats_sss(table: dict[str, Floats]) -> BenchmarkTable:
+    """NATS-Bench size space: 32,768 networks of five widths (Dong et al., "NATS-Bench:
+    Benchmarking NAS Algorithms for Architecture Topology and Size", Section 3.2).
+
+    Widths 1, 3 and 5 are cells of five 3x3 convolutions, 2 and 4 residual blocks of stride 2. The
+    layer sums leave out the 1x1 convolutions of shortcuts.
+    """
     widths = np.column_stack([table[f"width{i}"] for i in range(1, 6)]).astype(np.int64)
     ones = np.ones_like(widths)
     log = np.log(widths.astype(float))
@@ -73,7 +99,12 @@ def nats_sss(folder: str | Path | None = None) -> Trained:
     convolutions = np.array([5, 2, 5, 2, 5])
     from_input = np.array([2, 1, 2, 1, 2])
     fan_in = before * from_input + log * (convolutions - from_input) + convolutions * np.log(9)
-    return Trained(
+    accuracies = {
+        "CIFAR-10": "cifar10_top1",
+        "CIFAR-100": "cifar100_top1",
+        "ImageNet16-120": "imagenet16_top1",
+    }
+    return BenchmarkTable(
         name="nats-sss",
         widths=widths,
         depths=ones,
@@ -83,29 +114,18 @@ def nats_sss(folder: str | Path | None = None) -> Trained:
         levels=np.array([0.0, 1.0, 1.0, 2.0, 2.0]),
         flops=table["flops"],
         params=table["params"],
-        accuracy={
-            name: table[column]
-            for name, column in (
-                ("CIFAR-10", "cifar10_top1"),
-                ("CIFAR-100", "cifar100_top1"),
-                ("ImageNet16-120", "imagenet16_top1"),
-            )
-        },
+        accuracy={name: table[column] for name, column in accuracies.items()},
         log_width_layers=log @ convolutions,
         fan_in_layers=fan_in,
     )
 
 
-ACCEL_WIDTHS = (16, 24, 40, 80, 112, 192, 320)
-ACCEL_STRIDES = (1, 2, 2, 2, 1, 2, 1)
-
-
-def accel_nasbench(folder: str | Path | None = None) -> Trained:
+def _accel_nasbench(table: dict[str, Floats]) -> BenchmarkTable:
     """Accel-NASBench: 5,138 inverted-residual networks trained on ImageNet by a short recipe.
 
-    `flops` is the table's `macs`, which adds batch-norm and pooling to the convolutions.
+    `flops` is the table's `macs`, which adds batch-norm and pooling to the convolutions. The layer
+    sums leave out squeeze-and-excite.
     """
-    table = _read(folder, "accel_nasbench")
 
     def column(key: str) -> Ints:
         return np.column_stack([table[f"block{i}_{key}"] for i in range(7)]).astype(np.int64)
@@ -117,12 +137,12 @@ def accel_nasbench(folder: str | Path | None = None) -> Trained:
     log_width = np.zeros(len(expansion))
     fan_in = np.zeros(expansion.shape)
     for index in range(int(depth.max())):
-        there = depth > index
+        exists = depth > index
         c_in = into if index == 0 else widths
         hidden = np.log(expansion * c_in)
-        log_width += (there * (hidden * (1 + expands) + np.log(widths))).sum(axis=1)
-        fan_in += there * (expands * np.log(c_in) + np.log(kernel**2) + hidden)
-    return Trained(
+        log_width += (exists * (hidden * (1 + expands) + np.log(widths))).sum(axis=1)
+        fan_in += exists * (expands * np.log(c_in) + np.log(kernel**2) + hidden)
+    return BenchmarkTable(
         name="accel-nasbench",
         widths=widths,
         depths=depth,
@@ -136,24 +156,3 @@ def accel_nasbench(folder: str | Path | None = None) -> Trained:
         log_width_layers=log_width,
         fan_in_layers=fan_in,
     )
-
-
-TABLES = {"nats-sss": nats_sss, "accel-nasbench": accel_nasbench}
-
-
-def halves(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """A fixed random half to fit constants on, and the other half to report on."""
-    order = np.random.default_rng(HALVES_SEED).permutation(n)
-    return np.sort(order[: n // 2]), np.sort(order[n // 2 :])
-
-
-def _read(folder: str | Path | None, name: str) -> dict[str, Floats]:
-    path = data_folder(folder) / name / f"{name}.csv.xz"
-    if not path.is_file():
-        raise MissingDataError(
-            f"no table at {path}; name its folder with --data or the variable G4NAS_DATA"
-        )
-    import pandas as pd
-
-    frame = pd.read_csv(path)
-    return {str(key): frame[key].to_numpy(dtype=float) for key in frame.columns}

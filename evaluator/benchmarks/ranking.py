@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from space.common.stats import kendall, mean_of, spearman
 
 Floats = NDArray[np.float64]
 DECILES = 10
@@ -13,19 +16,32 @@ DECILES = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
-    """Rank correlation of a score with accuracy; `equal_flops`: the mean over FLOPs deciles."""
+    """Rank correlations of a score with accuracy. None: not defined, as of a constant column.
+
+    Attributes:
+        n: how many networks.
+        spearman, kendall: over all of them.
+        spearman_equal_flops, kendall_equal_flops: mean over the deciles of FLOPs that have one.
+        worst_decile: the lowest Spearman correlation of a decile.
+        negative_deciles: how many deciles have a negative one.
+    """
 
     n: int
-    spearman: float
-    kendall: float
-    spearman_equal_flops: float
-    kendall_equal_flops: float
-    worst_decile: float
+    spearman: float | None
+    kendall: float | None
+    spearman_equal_flops: float | None
+    kendall_equal_flops: float | None
+    worst_decile: float | None
     negative_deciles: int
 
 
 def agreement(score: Floats, accuracy: Floats, flops: Floats) -> Agreement:
-    """Judge `score`, [n], against `accuracy`, [n]. A constant score agrees with nothing: 0."""
+    """Compare `score` with `accuracy`, over all networks and at nearly equal `flops`; all [n].
+
+    Raises:
+        ValueError: arrays of different lengths, fewer than 30 networks, or a score that is not
+            finite.
+    """
     n = len(score)
     if not n == len(accuracy) == len(flops):
         raise ValueError(
@@ -35,30 +51,29 @@ def agreement(score: Floats, accuracy: Floats, flops: Floats) -> Agreement:
         raise ValueError(f"at least {3 * DECILES} networks are needed for deciles; got {n}.")
     if not np.isfinite(score).all():
         raise ValueError("every score must be finite; some are NaN or infinite.")
-    spearman, kendall = _correlations(score, accuracy)
-    each = [_correlations(score[i], accuracy[i]) for i in deciles(flops)]
-    within = np.array(each)
+    within = correlations_within(deciles(flops), spearman, score, accuracy)
+    defined = [value for value in within if value is not None]
     return Agreement(
         n=n,
-        spearman=spearman,
-        kendall=kendall,
-        spearman_equal_flops=float(within[:, 0].mean()),
-        kendall_equal_flops=float(within[:, 1].mean()),
-        worst_decile=float(within[:, 0].min()),
-        negative_deciles=int((within[:, 0] < 0).sum()),
+        spearman=spearman(score, accuracy),
+        kendall=kendall(score, accuracy),
+        spearman_equal_flops=mean_of(within),
+        kendall_equal_flops=mean_of(correlations_within(deciles(flops), kendall, score, accuracy)),
+        worst_decile=min(defined, default=None),
+        negative_deciles=sum(value < 0 for value in defined),
     )
+
+
+def correlations_within(
+    groups: list[NDArray[np.intp]],
+    correlation: Callable[[Floats, Floats], float | None],
+    score: Floats,
+    accuracy: Floats,
+) -> list[float | None]:
+    """The correlation of `score` with `accuracy`, [n], inside each group of indices."""
+    return [correlation(score[index], accuracy[index]) for index in groups]
 
 
 def deciles(flops: Floats) -> list[NDArray[np.intp]]:
     """Indices of ten groups of nearly equal FLOPs, equally large."""
     return np.array_split(np.argsort(flops, kind="stable"), DECILES)
-
-
-def _correlations(score: Floats, accuracy: Floats) -> tuple[float, float]:
-    from scipy import stats
-
-    if np.ptp(score) == 0 or np.ptp(accuracy) == 0:
-        return 0.0, 0.0
-    spearman = stats.spearmanr(score, accuracy).statistic
-    kendall = stats.kendalltau(score, accuracy).statistic
-    return float(spearman), float(kendall)

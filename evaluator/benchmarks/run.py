@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from evaluator.benchmarks.candidate_scores import formulas
+from evaluator.benchmarks.public_tables import halves, read_table
+from evaluator.benchmarks.ranking import agreement
+from space.common.provenance import versions
+from space.common.text import print_rich, rich_table
 
 COLUMNS = {
     "score": "score",
@@ -20,62 +30,75 @@ CAPTION = (
 )
 
 
-def benchmark(
-    dataset: str,
-    *,
-    data: str | None = None,
-) -> dict[str, Any]:
-    """Judge every score on `dataset`."""
-    import numpy as np
+def benchmark_scores(dataset: str, *, data: str | Path | None = None) -> dict[str, Any]:
+    """Rank correlation of every training-free score with the accuracy of trained networks.
 
-    from evaluator.benchmarks import candidate_scores as candidates
-    from evaluator.benchmarks import public_tables as trained
-    from evaluator.benchmarks import ranking
+    Args:
+        dataset: "nats-sss" or "accel-nasbench".
+        data: the folder of tables; None: $G4NAS_DATA.
 
-    table = trained.TABLES[dataset](data)
+    Returns:
+        dataset, versions, and rows: for each score, accuracy and set of networks the fields of
+        `evaluator.benchmarks.ranking.Agreement`.
+
+    Raises:
+        ValueError: no table has this name.
+        MissingDataError: the folder or the table is missing.
+
+    Example:
+        >>> from space.common.errors import MissingDataError
+        >>> try:
+        ...     benchmark_scores("nats-sss", data="no-folder")
+        ... except MissingDataError as error:
+        ...     print(error)
+        no table at no-folder/nats_sss/nats_sss.csv.xz: give --data or set G4NAS_DATA
+    """
+    table = read_table(dataset, data)
     n = len(table.flops)
-    scores = candidates.formulas(table)
     subsets = {"all": np.arange(n)}
     if dataset == "accel-nasbench":
-        subsets["half not fitted on"] = trained.halves(n)[1]
+        subsets["half not fitted on"] = halves(n)[1]
+    scores = formulas(table)
     rows = []
     for subset, index in subsets.items():
         for target, accuracy in table.accuracy.items():
             for name, score in scores.items():
-                found = ranking.agreement(score[index], accuracy[index], table.flops[index])
-                shown = {field: getattr(found, field) for field in found.__slots__}
-                rows.append({"score": name, "accuracy": target, "networks": subset, **shown})
-    return {
-        "dataset": dataset,
-        "versions": _versions(),
-        "rows": rows,
-    }
+                found = agreement(score[index], accuracy[index], table.flops[index])
+                key = {"score": name, "accuracy": target, "networks": subset}
+                rows.append({**key, **asdict(found)})
+    return {"dataset": dataset, "versions": versions("numpy", "scipy", "pandas"), "rows": rows}
 
 
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
+def print_scores(report: Mapping[str, Any]) -> None:
+    """Print what `benchmark_scores` returns: a table for each accuracy and set of networks."""
 
-    names = ["numpy", "scipy", "pandas"]
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    def title(row: Mapping[str, Any]) -> str:
+        name = f"{report['dataset']}, {row['accuracy']}, {row['networks']}"
+        return f"{name}: {row['n']:,} networks"
+
+    print_tables(report["rows"], title, COLUMNS, CAPTION)
 
 
-def _print_table(report: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def print_tables(
+    rows: Sequence[Mapping[str, Any]],
+    title: Callable[[Mapping[str, Any]], str],
+    columns: Mapping[str, str],
+    caption: str,
+) -> None:
+    """Print rows as a table for each title, with a caption below.
 
-    console = Console()
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in report["rows"]:
-        title = f"{report['dataset']}, {row['accuracy']}, {row['networks']}: {row['n']:,} networks"
-        groups.setdefault(title, []).append(row)
-    for title, rows in groups.items():
-        table = Table(title=title)
-        for index, heading in enumerate(COLUMNS.values()):
-            table.add_column(heading, justify="right" if index else "left")
-        for row in rows:
-            cells = [row[key] for key in COLUMNS]
-            table.add_row(
-                *(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells)
-            )
-        console.print(table)
-    console.print(CAPTION, highlight=False)
+    Args:
+        columns: key of a row -> heading. A float is printed to three digits, None as "-".
+    """
+    tables: dict[str, list[list[str]]] = {}
+    for row in rows:
+        tables.setdefault(title(row), []).append([_cell(row[key]) for key in columns])
+    headings = list(columns.values())
+    print_rich(*(rich_table(headings, cells, title=name) for name, cells in tables.items()))
+    print(caption)
+
+
+def _cell(value: str | float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -2,49 +2,67 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 
+from evaluator.benchmarks import DATASETS
+from space.common.cli import DONE, Parser, add_format, run_command
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+
+def parser() -> Parser:
+    """The options of the command."""
+    parser = Parser(
         prog="python -m evaluator.predictor",
         description="Rank correlation of predictions from a few labels with the accuracy of the "
         "networks that were not labelled, over random draws of labels. Labels and judged networks "
         "are of the half of the table that nothing was designed or fitted on.",
     )
-    parser.add_argument("dataset", choices=("nats-sss", "accel-nasbench"))
+    parser.add_argument("dataset", choices=DATASETS)
     parser.add_argument(
         "--labels", metavar="N,N", default="20,50,100", help="default: %(default)s"
     )
     parser.add_argument("--draws", type=int, default=20, metavar="N", help="default: 20")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the first draw")
     parser.add_argument("--data", metavar="DIR", help="folder of tables (default: $G4NAS_DATA)")
-    parser.add_argument("--format", choices=("table", "json"), default="table")
+    add_format(parser)
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Judge the predictor on a table of trained networks; 0 done, 2 wrong usage or no data."""
-    args = _parser().parse_args(argv)
-    from evaluator.predictor.benchmark import benchmark_predictor, print_report
-    from space.common.errors import MissingDataError
+def counts(text: str) -> list[int]:
+    """Counts of labels, as "20,50,100".
 
+    Raises:
+        ValueError: one of them is no whole number.
+    """
     try:
-        labels = [int(word) for word in args.labels.split(",")]
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--labels must be whole numbers, as 20,50; got {text}") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare the predictor with a table of trained networks; 0 done, 2 wrong usage or no data."""
+    options = parser().parse_args(arguments)
+
+    def body() -> int:
+        import json
+
+        from evaluator.predictor.benchmark import benchmark_predictor, print_report
+
         report = benchmark_predictor(
-            args.dataset, labels, draws=args.draws, seed=args.seed, data=args.data
+            options.dataset,
+            counts(options.labels),
+            draws=options.draws,
+            seed=options.seed,
+            data=options.data,
         )
-    except (MissingDataError, ValueError) as error:
-        print(f"evaluator.predictor: {error}", file=sys.stderr)
-        return 2
-    if args.format == "json":
-        print(json.dumps(report, indent=1))
-    else:
-        print_report(report)
-    return 0
+        if options.format == "json":
+            print(json.dumps(report, indent=1))
+        else:
+            print_report(report)
+        return DONE
+
+    return run_command("evaluator.predictor", body)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Accuracy from 20 to 100 labels: `Predictor.fit(...)`, then one call for a whole array of genes.
+"""Accuracy from 20 to 100 labels, for a whole array of genes in one call.
 
-The labels' logarithm of the error (100 % - accuracy) is fitted, in which gains add up better than
-in accuracy; ranks are the same. `python -m evaluator.predictor nats-sss` judges it.
+The regression fits the logarithm of the labels' error (100 % - accuracy), in which gains add up
+better than in accuracy; ranks are the same. `python -m evaluator.predictor nats-sss` compares its
+predictions with trained networks.
 """
 
 from __future__ import annotations
@@ -18,38 +19,59 @@ from evaluator.predictor.encoding import Encoding, Floats, Scores
 from evaluator.predictor.gaussian_process import GaussianProcess
 from evaluator.predictor.ridge import Ridge, folds
 from space.architectures.search_space import SearchSpace
+from space.common.stats import spearman
 
-Engine = Ridge | GaussianProcess
-ENGINES: dict[str, type[Ridge] | type[GaussianProcess]] = {"ridge": Ridge, "gp": GaussianProcess}
+Regressor = Ridge | GaussianProcess
+REGRESSORS: dict[str, type[Ridge] | type[GaussianProcess]] = {
+    "ridge": Ridge,
+    "gp": GaussianProcess,
+}
 LEAST_LABELS = 10
 LEAST_ERROR = 0.01
-"""%: an accuracy of 100 counts as 99.99, for the logarithm's sake."""
+"""%: an accuracy of 100 counts as 99.99, because the logarithm of 0 is not finite."""
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A fitted predictor. `genes`, `scores`, `accuracy`: the labels it was fitted on.
+    """A fitted predictor; make one with `Predictor.fit`.
 
-    `cross_validated`: rank correlation of predictions for labels left out, constants chosen
-    anew without them; what to expect on networks like the labelled ones.
+    Attributes:
+        regressor: a name of REGRESSORS.
+        genes, scores, accuracy: the labels, as `fit` takes them.
+        constants: of the regression, as its class names them.
+        cross_validated: rank correlation of accuracies with predictions for held-out labels, with
+            constants chosen without them; what to expect on networks like the labelled ones. None:
+            not computed, or not defined, as when all predictions are equal.
+
+    Example:
+        >>> import numpy as np
+        >>> from space import ShuffleNetV2Space
+        >>> from evaluator import score_genes
+        >>> space = ShuffleNetV2Space()
+        >>> genes = space.sample(60, np.random.default_rng(0))
+        >>> accuracy = 30 + score_genes(space, genes)  # stands for measured accuracies
+        >>> predictor = Predictor.fit(space, genes[:40], accuracy[:40], regressor="ridge")
+        >>> error = predictor.predict(genes[40:]) - accuracy[40:]
+        >>> bool(abs(error).max() < 0.5)
+        True
     """
 
-    engine: str
+    regressor: str
     encoding: Encoding
     genes: NDArray[np.int64]
     scores: Scores
     accuracy: Floats
     constants: tuple[float, ...]
     cross_validated: float | None
-    model: Engine = field(init=False, repr=False)
+    model: Regressor = field(init=False, repr=False)
     tables: tuple[tuple[int, Floats], ...] = field(init=False, repr=False)
 
     DEFAULT: ClassVar[str] = "gp"
 
     def __post_init__(self) -> None:
         trend, hot = self._columns(self.genes, self.scores)
-        model = ENGINES[self.engine].fit(self.constants, trend, hot, to_log(self.accuracy))
+        model = REGRESSORS[self.regressor].fit(self.constants, trend, hot, to_log(self.accuracy))
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "tables", _tables(self.encoding, model))
 
@@ -61,54 +83,45 @@ class Predictor:
         accuracy: Floats,
         *,
         scores: Scores | None = None,
-        engine: str = DEFAULT,
+        regressor: str = DEFAULT,
         seed: int = 0,
         validate: bool = True,
     ) -> Predictor:
-        """Fit on labels: genes int [n, slots], accuracy [n] in %, training-free scores by name.
+        """Fit on labels.
 
-        `validate` costs five more fits and gives `cross_validated`.
+        Args:
+            genes: int [n, slots], the labelled networks.
+            accuracy: [n], in %.
+            scores: training-free scores by name, each [n].
+            seed: of the folds.
+            validate: compute `cross_validated`, by five more fits.
 
         Raises:
             ValueError: fewer than 10 labels, labels of a wrong shape, out of 0 ... 100, not a
-                number or all equal; an unknown engine; genes or scores that do not fit the space.
+                number or all equal; an unknown regressor; genes or scores that do not fit the
+                space.
         """
-        if engine not in ENGINES:
-            raise ValueError(f"`engine` must be one of {', '.join(ENGINES)}; got {engine!r}.")
+        if regressor not in REGRESSORS:
+            names = ", ".join(REGRESSORS)
+            raise ValueError(f"`regressor` must be one of {names}; got {regressor!r}.")
         genes, accuracy = np.asarray(genes), np.asarray(accuracy, dtype=float)
-        if accuracy.shape != (len(genes),) or len(genes) < LEAST_LABELS:
-            raise ValueError(
-                f"labels must be one accuracy for each of at least {LEAST_LABELS} networks; got "
-                f"shape {accuracy.shape} for {len(genes)} networks."
-            )
-        if not (np.isfinite(accuracy).all() and accuracy.min() >= 0 and accuracy.max() <= 100):
-            raise ValueError("accuracies must be in 0 ... 100 %; some are not, or not numbers.")
-        if np.ptp(accuracy) == 0:
-            raise ValueError(f"accuracies must differ; all are {accuracy[0]:g} %.")
+        _check_labels(genes, accuracy)
         scores = {name: np.asarray(v, dtype=float) for name, v in (scores or {}).items()}
         encoding = Encoding.of(space, scores)
         encoding.check(genes, scores)
-        trend, hot = encoding.trend(genes, scores), encoding.hot(genes)
-        rng, y, kind = np.random.default_rng(seed), to_log(accuracy), ENGINES[engine]
+        trend, hot, y = encoding.trend(genes, scores), encoding.hot(genes), to_log(accuracy)
+        rng, kind = np.random.default_rng(seed), REGRESSORS[regressor]
         constants = kind.choose(trend, hot, y, rng)
-        validated = None
-        if validate:
-            left_out, fold = np.empty(len(y)), folds(len(y), rng)
-            for held in range(int(fold.max()) + 1):
-                out = fold == held
-                kept = trend[~out], hot[~out], y[~out]
-                model = kind.fit(kind.choose(*kept, rng), *kept)
-                left_out[out] = model.mean(trend[out], hot[out])
-            validated = _spearman(left_out, y)
+        validated = _cross_validate(kind, trend, hot, y, rng) if validate else None
         return cls(
-            engine, encoding, genes.astype(np.int64), scores, accuracy, constants, validated
+            regressor, encoding, genes.astype(np.int64), scores, accuracy, constants, validated
         )
 
     def _columns(self, genes: NDArray[np.integer], scores: Scores) -> tuple[Floats, Floats]:
         return self.encoding.trend(genes, scores), self.encoding.hot(genes)
 
     def predict(self, genes: NDArray[np.integer], scores: Scores | None = None) -> Floats:
-        """Accuracy in %, [n], of genes int [n, slots]; `scores` as the predictor was fitted on.
+        """Accuracy in %, [n], of genes int [n, slots]; `scores` of the names it was fitted on.
 
         Raises:
             ValueError: genes or scores do not fit.
@@ -129,13 +142,16 @@ class Predictor:
     def predict_interval(
         self, genes: NDArray[np.integer], scores: Scores | None = None, *, deviations: float = 1.0
     ) -> tuple[Floats, Floats, Floats]:
-        """Accuracy in % with its lower and upper end, so many deviations of a new label away.
+        """Accuracy in % with the lower and upper end of an interval, each [n].
+
+        Args:
+            deviations: half the interval's width, in standard deviations of a new label.
 
         Raises:
-            ValueError: genes or scores do not fit, or the engine is not the Gaussian process.
+            ValueError: genes or scores do not fit, or the regressor is not the Gaussian process.
         """
         if not isinstance(self.model, GaussianProcess):
-            raise ValueError(f"only a predictor of engine gp has intervals; got {self.engine}.")
+            raise ValueError(f"only regressor gp has intervals; got {self.regressor}.")
         scores = scores or {}
         genes = np.asarray(genes)
         self.encoding.check(genes, scores)
@@ -144,10 +160,10 @@ class Predictor:
         return from_log(mean), from_log(mean - reach), from_log(mean + reach)
 
     def to_json(self) -> str:
-        """Labels and constants as text; `from_json` predicts the same from it."""
+        """Labels and constants as text; `from_json` makes an equal predictor of it."""
         data = {
             "format": FORMAT,
-            "engine": self.engine,
+            "engine": self.regressor,
             **self.encoding.to_json(),
             "constants": list(self.constants),
             "cross_validated": self.cross_validated,
@@ -161,7 +177,11 @@ class Predictor:
 
     @classmethod
     def from_json(cls, text: str) -> Predictor:
-        """ValueError unless `text` is what `to_json` writes."""
+        """The predictor that `to_json` wrote.
+
+        Raises:
+            ValueError: `text` is something else.
+        """
         try:
             data = json.loads(text)
             if data["format"] != FORMAT:
@@ -182,15 +202,45 @@ class Predictor:
 
 
 def to_log(accuracy: Floats) -> Floats:
-    """- log of the error in %."""
+    """- log of the error in %, of an accuracy in %."""
     return -np.log(np.maximum(100 - accuracy, LEAST_ERROR))
 
 
 def from_log(value: Floats) -> Floats:
+    """The accuracy in % of which `to_log` is `value`."""
     return 100 - np.exp(-value)
 
 
-def _tables(encoding: Encoding, model: Engine) -> tuple[tuple[int, Floats], ...]:
+def _check_labels(genes: NDArray[np.integer], accuracy: Floats) -> None:
+    if accuracy.shape != (len(genes),) or len(genes) < LEAST_LABELS:
+        raise ValueError(
+            f"labels must be one accuracy for each of at least {LEAST_LABELS} networks; got "
+            f"shape {accuracy.shape} for {len(genes)} networks."
+        )
+    if not (np.isfinite(accuracy).all() and accuracy.min() >= 0 and accuracy.max() <= 100):
+        raise ValueError("accuracies must be in 0 ... 100 %; some are not, or not numbers.")
+    if np.ptp(accuracy) == 0:
+        raise ValueError(f"accuracies must differ; all are {accuracy[0]:g} %.")
+
+
+def _cross_validate(
+    kind: type[Ridge] | type[GaussianProcess],
+    trend: Floats,
+    hot: Floats,
+    y: Floats,
+    rng: np.random.Generator,
+) -> float | None:
+    """Rank correlation of `y` with predictions for held-out labels."""
+    predicted, fold = np.empty(len(y)), folds(len(y), rng)
+    for held in range(int(fold.max()) + 1):
+        out = fold == held
+        rest = trend[~out], hot[~out], y[~out]
+        model = kind.fit(kind.choose(*rest, rng), *rest)
+        predicted[out] = model.mean(trend[out], hot[out])
+    return spearman(predicted, y)
+
+
+def _tables(encoding: Encoding, model: Regressor) -> tuple[tuple[int, Floats], ...]:
     """(column, [choices]): what each choice of a slot adds, trend and one-hot together."""
     trend_weights, hot_weights = model.trend_weights, model.hot_weights
     tables, trends, hots = [], 0, 0
@@ -205,9 +255,3 @@ def _tables(encoding: Encoding, model: Engine) -> tuple[tuple[int, Floats], ...]
         hots += count
         tables.append((column, table))
     return tuple(tables)
-
-
-def _spearman(a: Floats, b: Floats) -> float:
-    from scipy import stats
-
-    return float(stats.spearmanr(a, b).statistic) if np.ptp(a) > 0 else 0.0

@@ -1,20 +1,20 @@
 """A score from widths, depths, splits and kernels alone, for millions of architectures at once.
 
     score = sum over stages s of  growth^level_s * (log(width_s) + mean over units of log(split)
-                                  + carried * log(width_s)
+                                  + passthrough * log(width_s)
                                   + depth * log(depth_s) - depth_cost * depth_s
                                   - kernel_cost / kernel_s^2)
-            + carried * growth^-1 * log(stem) + carried * growth^level_last * log(head)
+            + passthrough * growth^-1 * log(stem) + passthrough * growth^level_last * log(head)
 
-What each term is for, and where its constant comes from (`docs/score.md` has the numbers):
+What each term is for, and where its constant comes from:
 
 - `log(width) + log(split)`: the channels a unit transforms, on average over a stage's units.
   Logarithms, because on both public tables the gain from a width falls as 1 / width. Its weight
   is 1: the unit of the score.
-- `carried`: channels that a unit passes through untouched are still seen by later units and by
-  the classifier, but are worth less than transformed ones. Chosen, not fitted: no public table
-  varies the split. A quarter puts the best split inside {1/4 ... 3/4}; the stem and the head,
-  which only carry, get the same weight.
+- `passthrough`: the weight of channels that a unit passes through untouched. Later units and the
+  classifier still read them, but they are worth less than transformed ones. Chosen, not fitted: no
+  public table varies the split. A quarter puts the best split inside {1/4 ... 3/4}. The stem and
+  the head have the same weight.
 - `depth * log(depth)`: each further unit of a stage adds less than the one before it.
 - `depth_cost`: each unit also costs something (gradient fluctuations grow with the sum of 1 /
   fan-in over layers: Hanin, "Which neural net architectures give rise to exploding and vanishing
@@ -43,16 +43,23 @@ Floats = NDArray[np.float64]
 STUDY_IDENTITY = (
     "ClosedForm(growth=1.5, carried=0.25, depth=0.85, depth_cost=0.045, kernel_cost=2.2)"
 )
-"""The score with its default constants, as stored studies name it: the text never changes while
-the numbers do not (`carried` is `passthrough`)."""
+"""The score with its default constants, as stored studies name it. The text stays as it is while
+the constants do; `carried` is its name for `passthrough`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClosedForm:
-    """The score's constants; call it with arrays. The defaults are the project's score."""
+    """The score's constants, with no unit; call it with arrays. The defaults are the project's
+    score.
+
+    Example:
+        >>> score = ClosedForm()
+        >>> score([[116, 232, 464], [100, 200, 400]], [[4, 8, 4]], splits=0.5).round(2)
+        array([34.33, 33.44])
+    """
 
     growth: float = 1.5
-    carried: float = 0.25
+    passthrough: float = 0.25
     depth: float = 0.85
     depth_cost: float = 0.045
     kernel_cost: float = 2.2
@@ -69,19 +76,29 @@ class ClosedForm:
         head: ArrayLike | None = None,
         levels: ArrayLike | None = None,
     ) -> Floats:
-        """Score n architectures; returns float64 [n].
+        """Score n architectures. Integer arrays are looked up in tables and cost least.
 
-        `widths`: [n, stages], channels that leave each stage. `depths`: [n, stages], units.
-        `splits`: [n, stages] (or anything that broadcasts to it), the branch's share of the
-        width; above 1 for an expansion. `first_splits`: likewise, where the first unit of a stage
-        has a share of its own, as the stride-2 unit of ShuffleNet v2 has (1/2). `kernels`:
-        likewise, the depthwise kernel. `stem` and `head`: [n] or scalars, their widths; left out,
-        they add nothing. `levels`: [stages], how often the resolution has been halved since the
-        first stage; by default once per stage.
+        Args:
+            widths: [n, stages], channels that leave each stage.
+            depths: [n, stages], units; this and the next three may be any shape that broadcasts.
+            splits: [n, stages], the branch's share of the width; above 1 for an expansion.
+            first_splits: [n, stages], where the first unit of a stage has another share, as the
+                stride-2 unit of ShuffleNet v2 has (1/2).
+            kernels: [n, stages], the depthwise kernel.
+            stem: [n] or a scalar, its width; None adds nothing.
+            head: likewise.
+            levels: [stages], how often the resolution has been halved since the first stage; by
+                default once per stage.
 
-        Integer arrays are looked up in tables and cost least.
+        Returns:
+            float64 [n].
+
+        Raises:
+            ValueError: an array has another shape, or holds a value that is not positive and
+                finite.
+            TypeError: an array holds no numbers.
         """
-        width = _checked("widths", widths)
+        width = _positive("widths", widths)
         if width.ndim != 2 or not width.shape[1]:
             raise ValueError(f"`widths` must be [n, stages]; got shape {width.shape}.")
         n, stages = width.shape
@@ -89,30 +106,33 @@ class ClosedForm:
         split = _per_stage("splits", splits, n, stages)
         kernel = _per_stage("kernels", kernels, n, stages)
         scale = self.scale(stages, levels)
-        total = _looked_up(width, self.width_term) @ scale
-        total += _weighed(_looked_up(depth, self.depth_term), scale)
-        total += _weighed(_looked_up(kernel, self.kernel_term), scale)
-        log_split = _looked_up(split, np.log)
-        if first_splits is None:
-            total += _weighed(log_split, scale)
-        else:
-            first = _looked_up(_per_stage("first_splits", first_splits, n, stages), np.log)
-            total += _weighed(mean_log_split(log_split, first, depth), scale)
+        total = _evaluate(self.width_term, width) @ scale
+        total += _stage_sum(_evaluate(self.depth_term, depth), scale)
+        total += _stage_sum(_evaluate(self.kernel_term, kernel), scale)
+        log_split = _evaluate(np.log, split)
+        if first_splits is not None:
+            first = _per_stage("first_splits", first_splits, n, stages)
+            log_split = mean_log_split(log_split, _evaluate(np.log, first), depth)
+        total += _stage_sum(log_split, scale)
         if stem is not None:
-            total += self.carried / self.growth * _one_each("stem", stem, n)
+            total += self.passthrough / self.growth * _log_width("stem", stem, n)
         if head is not None:
-            total += self.carried * scale[-1] * _one_each("head", head, n)
+            total += self.passthrough * scale[-1] * _log_width("head", head, n)
         return total
 
     def scale(self, stages: int, levels: ArrayLike | None = None) -> Floats:
-        """[stages]: what a stage counts."""
+        """[stages]: the weight of each stage.
+
+        Raises:
+            ValueError: `levels` is not [stages].
+        """
         level = np.arange(stages) if levels is None else np.asarray(levels, dtype=float)
         if level.shape != (stages,):
             raise ValueError(f"`levels` must be [stages] = [{stages}]; got shape {level.shape}.")
         return np.power(self.growth, level, dtype=float)
 
     def width_term(self, width: Floats) -> Floats:
-        return (1 + self.carried) * np.log(width)
+        return (1 + self.passthrough) * np.log(width)
 
     def depth_term(self, depth: Floats) -> Floats:
         return self.depth * np.log(depth) - self.depth_cost * depth
@@ -122,37 +142,37 @@ class ClosedForm:
 
 
 def mean_log_split(log_split: Floats, log_first: Floats, depth: NDArray[np.generic]) -> Floats:
-    """The log split of a stage's units on average, the first of them with its own."""
+    """The mean log split of a stage's units, of which the first has a split of its own."""
     return log_split + (log_first - log_split) / depth.astype(float)
 
 
-def _weighed(terms: Floats, scale: Floats) -> Floats:
+def _stage_sum(terms: Floats, scale: Floats) -> Floats:
     """[n or 1]: the sum over stages of `terms`, [n or 1, stages or 1], times `scale`."""
     return terms @ scale if terms.shape[1] == len(scale) else terms[:, 0] * scale.sum()
 
 
-def _per_stage(name: str, given: ArrayLike, n: int, stages: int) -> NDArray[np.generic]:
-    """`given` as [n or 1, stages or 1], every value a positive number."""
-    values = np.atleast_2d(_checked(name, given))
+def _per_stage(name: str, array: ArrayLike, n: int, stages: int) -> NDArray[np.generic]:
+    """`array` as [n or 1, stages or 1], every value a positive number."""
+    values = np.atleast_2d(_positive(name, array))
     if values.ndim != 2 or values.shape[0] not in (1, n) or values.shape[1] not in (1, stages):
         raise ValueError(
             f"`{name}` must be [n, stages] = [{n}, {stages}] or broadcast to it; "
-            f"got shape {np.shape(given)}."
+            f"got shape {np.shape(array)}."
         )
     return values
 
 
-def _one_each(name: str, given: ArrayLike, n: int) -> Floats:
-    """Logarithms of one width per architecture, or of one for all."""
-    values = _checked(name, given)
+def _log_width(name: str, array: ArrayLike, n: int) -> Floats:
+    """[n] or a scalar: the logarithm of one width per architecture, or of one for all."""
+    values = _positive(name, array)
     if values.shape not in ((), (1,), (n,)):
         raise ValueError(f"`{name}` must be [n] = [{n}]; got shape {values.shape}.")
-    return _looked_up(values, np.log)
+    return _evaluate(np.log, values)
 
 
-def _checked(name: str, given: ArrayLike) -> NDArray[np.generic]:
+def _positive(name: str, array: ArrayLike) -> NDArray[np.generic]:
     """The array, every value of it a positive number."""
-    values = np.asarray(given)
+    values = np.asarray(array)
     if values.dtype.kind not in "iuf":
         raise TypeError(f"`{name}` must hold numbers; got dtype {values.dtype}.")
     if values.size and not (values.min() > 0 and values.max() < np.inf):
@@ -162,7 +182,7 @@ def _checked(name: str, given: ArrayLike) -> NDArray[np.generic]:
     return values
 
 
-def _looked_up(values: NDArray[np.generic], term: Callable[[Floats], Floats]) -> Floats:
+def _evaluate(term: Callable[[Floats], Floats], values: NDArray[np.generic]) -> Floats:
     """`term(values)`, computed once per distinct integer where that is cheaper."""
     if values.dtype.kind in "iu" and values.size and int(values.max()) < values.size:
         table = np.zeros(int(values.max()) + 1)

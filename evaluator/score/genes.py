@@ -1,9 +1,9 @@
 """The closed-form score of a space's genes: a sum of small tables, each over one or two slots.
 
 Slots that break a guideline are scored by the fan-in they leave to the 1x1 convolutions of a unit,
-so that opening them is no free gain: `groups` g costs log(g) / 2 and `bottleneck` r gains
-log(r) / 2 per unit of stage weight (geometric mean of channels and fan-in; of the fan-ins of both
-convolutions). Fragments, residual and extra ReLU leave the score as it is.
+so that opening them is no free gain: per unit of stage weight `groups` g costs log(g) / 2 (the
+geometric mean of channels and fan-in) and `bottleneck` r gains log(r) / 2 (that of the fan-ins of
+both convolutions). Fragments, residual and extra ReLU do not change the score.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ FIRST_SPLIT = 0.5  # of a stage's first unit, the one of stride 2
 STAGE_SLOTS = ("width", "depth", "split", "kernel")
 NEUTRAL = ("fragments", "residual", "extra_relu")
 FREE_SCORES = ("closed form", "log FLOPs", "log params")
-"""The training-free scores that cost nothing, which a predictor is fitted with."""
+"""Names of the training-free scores that a predictor reads beside the genes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Term:
-    """What the choices in some slots add: `columns` of the genes index `table`."""
+    """What the choices in some slots add to the score: `columns` of the genes index `table`."""
 
     columns: tuple[int, ...]
     table: Floats
@@ -58,8 +58,8 @@ def terms(space: SearchSpace, form: ClosedForm | None = None) -> tuple[Term, ...
             form.depth_term(depth)[:, None] + shares
         )
     for name, weight in (
-        ("stem", form.carried / form.growth),
-        ("head", form.carried * scale[-1]),
+        ("stem", form.passthrough / form.growth),
+        ("head", form.passthrough * scale[-1]),
         ("groups", -0.5 * scale.sum()),
         ("bottleneck", 0.5 * scale.sum()),
     ):
@@ -73,7 +73,26 @@ def terms(space: SearchSpace, form: ClosedForm | None = None) -> tuple[Term, ...
 def score_genes(
     space: SearchSpace, genes: NDArray[np.integer], form: ClosedForm | None = None
 ) -> Floats:
-    """The closed-form score of `genes`, int [n, slots] as `space.check` accepts them; [n]."""
+    """The closed-form score of genes; higher is better, and it has no unit.
+
+    Args:
+        genes: int [n, slots], as `space.check` accepts them.
+        form: the constants; None: the defaults.
+
+    Returns:
+        float64 [n].
+
+    Raises:
+        ValueError: genes of another number of slots, or a slot that the score does not know.
+
+    Example:
+        >>> import numpy as np
+        >>> from space import ShuffleNetV2Space
+        >>> space = ShuffleNetV2Space()
+        >>> genes = space.sample(3, np.random.default_rng(0))
+        >>> score_genes(space, genes).round(2)
+        array([39.28, 38.38, 39.04])
+    """
     n, slots = genes.shape
     if slots != len(space.slots):
         raise ValueError(f"genes must be [n, {len(space.slots)}]; got shape {genes.shape}.")
@@ -93,6 +112,11 @@ def score_genes(
 def free_scores(
     space: SearchSpace, genes: NDArray[np.integer], flops: Floats, params: Floats
 ) -> dict[str, Floats]:
-    """FREE_SCORES of `genes`, int [n, slots], whose FLOPs and parameters, [n], are known."""
-    found = (score_genes(space, genes), np.log(flops), np.log(params))
-    return dict(zip(FREE_SCORES, found, strict=True))
+    """The scores of FREE_SCORES, name -> [n], of genes int [n, slots]; their `flops` and `params`
+    are [n]."""
+    return name_free_scores(score_genes(space, genes), flops, params)
+
+
+def name_free_scores(closed_form: Floats, flops: Floats, params: Floats) -> dict[str, Floats]:
+    """The scores of FREE_SCORES, name -> [n], from the closed form, FLOPs and parameters, [n]."""
+    return dict(zip(FREE_SCORES, (closed_form, np.log(flops), np.log(params)), strict=True))

@@ -9,17 +9,12 @@ import numpy as np
 import pytest
 
 from evaluator.benchmark import main
-from evaluator.benchmarks import candidate_scores as candidates
-from evaluator.benchmarks import public_tables as trained
-from evaluator.benchmarks import ranking
+from evaluator.benchmarks import DATASETS, ranking
+from evaluator.benchmarks.candidate_scores import formulas
+from evaluator.benchmarks.public_tables import read_table
+from evaluator.benchmarks.run import benchmark_scores, print_scores
 from evaluator.calibrate import main as calibrate
-
-
-def table_or_skip(name):
-    try:
-        return trained.TABLES[name]()
-    except trained.MissingDataError as missing:
-        pytest.skip(str(missing))
+from tests.evaluator.benchmarks.small_tables import write_table
 
 
 def slow_spearman(x, y):
@@ -57,11 +52,32 @@ def test_agreement_equals_slow_loops():
 
 
 def test_size_alone_agrees_with_nothing_at_equal_size():
-    """Accuracy is FLOPs plus noise: FLOPs rank well overall and not within deciles of 2 values."""
+    """Accuracy is FLOPs plus noise: FLOPs rank well overall, and are constant in each decile."""
     flops = np.repeat(np.arange(10.0), 30)
     accuracy = flops + np.random.default_rng(0).normal(0, 0.5, 300)
     found = ranking.agreement(flops, accuracy, flops)
-    assert found.spearman > 0.9 and found.spearman_equal_flops == 0
+    assert found.spearman > 0.9 and found.kendall > 0.8
+    assert found.spearman_equal_flops is None and found.kendall_equal_flops is None
+    assert found.worst_decile is None and found.negative_deciles == 0
+
+
+def test_deciles_where_the_score_is_constant_do_not_count():
+    """The first three deciles have one score; the fourth is ranked backwards, the rest rightly."""
+    flops = np.arange(100.0)
+    score = flops.copy()
+    score[:30] = 0
+    score[30:40] = score[30:40][::-1]
+    found = ranking.agreement(score, flops, flops)
+    assert found.spearman_equal_flops == pytest.approx((6 - 1) / 7)
+    assert found.kendall_equal_flops == pytest.approx((6 - 1) / 7)
+    assert found.worst_decile == pytest.approx(-1) and found.negative_deciles == 1
+
+
+@pytest.mark.parametrize("constant", ["score", "accuracy"])
+def test_a_constant_column_has_no_rank_correlation(constant):
+    columns = {"score": np.arange(30.0), "accuracy": np.arange(30.0)} | {constant: np.ones(30)}
+    found = ranking.agreement(columns["score"], columns["accuracy"], np.arange(30.0))
+    assert (found.spearman, found.kendall, found.spearman_equal_flops) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +87,7 @@ def test_size_alone_agrees_with_nothing_at_equal_size():
         (np.full(30, np.nan), "every score must be finite"),
     ],
 )
-def test_scores_that_cannot_be_judged_are_refused(score, message):
+def test_scores_that_cannot_be_compared_are_refused(score, message):
     with pytest.raises(ValueError, match=message):
         ranking.agreement(score, np.arange(30.0), np.arange(30.0))
 
@@ -89,25 +105,25 @@ def test_too_few_networks_are_refused():
         ("accel-nasbench", "ImageNet", {"log params + log FLOPs": 0.834}),
     ],
 )
-def test_baselines_meet_their_reference_values(name, accuracy, reference):
-    table = table_or_skip(name)
-    scores = candidates.formulas(table)
+def test_baselines_meet_their_reference_values(public_data, name, accuracy, reference):
+    table = read_table(name)
+    scores = formulas(table)
     for score, expected in reference.items():
         found = ranking.agreement(scores[score], table.accuracy[accuracy], table.flops)
         assert found.spearman == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.slow
-def test_closed_form_beats_size_at_equal_flops_and_is_as_docs_score_says():
+def test_closed_form_beats_size_at_equal_flops_as_documented(public_data):
     documented = {
         "CIFAR-10": 0.922,
         "CIFAR-100": 0.894,
         "ImageNet16-120": 0.907,
         "ImageNet": 0.869,
     }
-    for name in trained.TABLES:
-        table = table_or_skip(name)
-        scores = candidates.formulas(table)
+    for name in DATASETS:
+        table = read_table(name)
+        scores = formulas(table)
         for target, accuracy in table.accuracy.items():
             ours, params, flops = (
                 ranking.agreement(scores[score], accuracy, table.flops).spearman_equal_flops
@@ -126,9 +142,34 @@ def test_missing_data_is_one_line_and_exit_2(tmp_path, capsys, monkeypatch):
         assert str(tmp_path) in err and "G4NAS_DATA" in err
 
 
+@pytest.fixture
+def few(tmp_path):
+    """A folder with a table of 40 networks of equal FLOPs."""
+    rng = np.random.default_rng(0)
+    columns = {f"width{i}": rng.integers(1, 9, 40) * 8 for i in range(1, 6)}
+    columns |= {"params": rng.integers(10**4, 10**5, 40), "flops": np.full(40, 10**7)}
+    columns |= {f"{name}_top1": rng.uniform(30, 90, 40) for name in ("cifar10", "cifar100")}
+    return write_table(tmp_path, "nats_sss", columns | {"imagenet16_top1": np.full(40, 50.0)})
+
+
+def test_a_missing_rank_correlation_is_null_and_a_dash(few, capsys):
+    assert main(["nats-sss", "--data", str(few), "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    found = {(row["accuracy"], row["score"]): row for row in rows}
+    assert len(found) == 27
+    assert found["CIFAR-10", "FLOPs"]["spearman"] is None
+    assert found["ImageNet16-120", "params"]["kendall_equal_flops"] is None
+    assert isinstance(found["CIFAR-10", "params"]["spearman"], float)
+    print_scores(benchmark_scores("nats-sss", data=few))
+    printed = capsys.readouterr().out
+    lines = [
+        line.split() for line in printed.splitlines() if "FLOPs " in line and "log" not in line
+    ]
+    assert lines[0][1::2] == ["FLOPs", "-", "-", "-", "-", "-", "0"]
+
+
 @pytest.mark.slow
-def test_json_has_every_score_and_the_table_prints_them(capsys):
-    table_or_skip("accel-nasbench")
+def test_json_has_every_score_and_the_table_prints_them(public_data, capsys):
     assert main(["accel-nasbench", "--format", "json"]) == 0
     report = json.loads(capsys.readouterr().out)
     rows = {(row["networks"], row["score"]): row for row in report["rows"]}

@@ -1,20 +1,29 @@
-"""The predictor: its columns by hand, its contract with either engine, and how it is judged."""
+"""The predictor: its columns by hand, its contract with either regressor, and its benchmark."""
 
 import json
 import time
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 import pytest
 
-from evaluator.benchmarks import public_tables as trained
+from evaluator.benchmarks.public_tables import read_table
 from evaluator.predictor.__main__ import main
-from evaluator.predictor.benchmark import as_slots, benchmark_predictor
+from evaluator.predictor.benchmark import (
+    as_space,
+    benchmark_predictor,
+    mean_results,
+    print_report,
+)
 from evaluator.predictor.encoding import Encoding
-from evaluator.predictor.model import ENGINES, Predictor, from_log, to_log
+from evaluator.predictor.model import REGRESSORS, Predictor, from_log, to_log
+from evaluator.predictor.ridge import Ridge
 from evaluator.score.genes import FREE_SCORES, free_scores, score_genes
+from evaluator.score.testing import AdditiveScoreContract, ScoreContract
 from space.architectures.search_space import Parameter, SearchSpace
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from tests.evaluator.benchmarks.small_tables import write_table
 
 SPACE = SearchSpace(
     "toy",
@@ -63,17 +72,17 @@ def test_encoding_reads_back_from_json():
     assert Encoding.from_json(json.loads(json.dumps(encoding.to_json()))) == encoding
 
 
-@pytest.fixture(params=list(ENGINES))
-def engine(request):
+@pytest.fixture(params=list(REGRESSORS))
+def regressor(request):
     return request.param
 
 
 class TestContract:
-    """What both engines keep to."""
+    """What both regressors keep to."""
 
-    def test_ranks_networks_it_has_not_seen(self, engine):
+    def test_ranks_networks_it_has_not_seen(self, regressor):
         genes, accuracy, scores = draw(40, noise=0.02)
-        predictor = Predictor.fit(SPACE, genes, accuracy, scores=scores, engine=engine)
+        predictor = Predictor.fit(SPACE, genes, accuracy, scores=scores, regressor=regressor)
         others, true, more = draw(300, seed=1)
         found = predictor.predict(others, more)
         assert (
@@ -82,43 +91,45 @@ class TestContract:
         assert np.abs(found - true).mean() < 2.0
         assert predictor.cross_validated is not None and predictor.cross_validated > 0.9
 
-    def test_reads_back_from_json_and_predicts_the_same(self, engine):
+    def test_reads_back_from_json_and_predicts_the_same(self, regressor):
         genes, accuracy, scores = draw(20)
-        predictor = Predictor.fit(SPACE, genes, accuracy, scores=scores, engine=engine)
+        predictor = Predictor.fit(SPACE, genes, accuracy, scores=scores, regressor=regressor)
         text = predictor.to_json()
-        again = Predictor.from_json(text)
-        assert again.to_json() == text
+        loaded = Predictor.from_json(text)
+        assert loaded.to_json() == text
         others, _, more = draw(50, seed=1)
-        assert again.predict(others, more).tobytes() == predictor.predict(others, more).tobytes()
+        assert loaded.predict(others, more).tobytes() == predictor.predict(others, more).tobytes()
 
-    def test_same_seed_same_bytes(self, engine):
+    def test_same_seed_same_bytes(self, regressor):
         genes, accuracy, scores = draw(25, noise=0.1)
         texts = [
-            Predictor.fit(SPACE, genes, accuracy, scores=scores, engine=engine, seed=s).to_json()
+            Predictor.fit(
+                SPACE, genes, accuracy, scores=scores, regressor=regressor, seed=s
+            ).to_json()
             for s in (1, 1)
         ]
         assert texts[0] == texts[1]
 
-    def test_cross_validation_finds_nothing_in_noise(self, engine):
+    def test_cross_validation_finds_nothing_in_noise(self, regressor):
         """Nothing of a held-out label may reach its prediction."""
         rng = np.random.default_rng(0)
         found = []
         for seed in range(6):
             genes = SPACE.sample(40, rng)
             accuracy = rng.uniform(20, 80, 40)
-            fitted = Predictor.fit(SPACE, genes, accuracy, engine=engine, seed=seed)
+            fitted = Predictor.fit(SPACE, genes, accuracy, regressor=regressor, seed=seed)
             found.append(fitted.cross_validated)
         assert np.mean(found) < 0.15
 
-    def test_an_empty_array_of_genes_is_an_empty_answer(self, engine):
+    def test_an_empty_array_of_genes_is_an_empty_answer(self, regressor):
         genes, accuracy, _ = draw(12)
-        fitted = Predictor.fit(SPACE, genes, accuracy, engine=engine, validate=False)
+        fitted = Predictor.fit(SPACE, genes, accuracy, regressor=regressor, validate=False)
         assert fitted.predict(genes[:0]).shape == (0,) and fitted.cross_validated is None
 
-    def test_a_score_that_does_not_vary_among_the_labels_adds_nothing(self, engine):
+    def test_a_score_that_does_not_vary_among_the_labels_adds_nothing(self, regressor):
         genes, accuracy, _ = draw(20)
         flat = {"flat": np.full(20, 7.0)}
-        fitted = Predictor.fit(SPACE, genes, accuracy, scores=flat, engine=engine)
+        fitted = Predictor.fit(SPACE, genes, accuracy, scores=flat, regressor=regressor)
         low, high = (fitted.predict(genes, {"flat": np.full(20, v)}) for v in (0.0, 1e6))
         assert np.array_equal(low, high)
 
@@ -133,18 +144,18 @@ class TestContract:
             ({"genes": np.full((12, 6), 2)}, r"gene of `order` must be in 0\.\.1.*got 2"),
             ({"scores": {"a": np.full(12, np.inf)}}, "`a` holds NaN or infinity"),
             ({"scores": {"a": np.arange(3.0)}}, r"score `a` must be \[n\] = \[12\]"),
-            ({"engine": "forest"}, "must be one of ridge, gp; got 'forest'"),
+            ({"regressor": "forest"}, "must be one of ridge, gp; got 'forest'"),
         ],
     )
-    def test_bad_labels_are_refused(self, engine, change, message):
+    def test_bad_labels_are_refused(self, regressor, change, message):
         genes, accuracy, _ = draw(12)
-        given = {"genes": genes, "accuracy": accuracy, "engine": engine} | change
+        given = {"genes": genes, "accuracy": accuracy, "regressor": regressor} | change
         with pytest.raises(ValueError, match=message):
             Predictor.fit(SPACE, given.pop("genes"), given.pop("accuracy"), **given)
 
-    def test_genes_and_scores_it_was_not_fitted_on_are_refused(self, engine):
+    def test_genes_and_scores_it_was_not_fitted_on_are_refused(self, regressor):
         genes, accuracy, scores = draw(12)
-        fitted = Predictor.fit(SPACE, genes, accuracy, scores=scores, engine=engine)
+        fitted = Predictor.fit(SPACE, genes, accuracy, scores=scores, regressor=regressor)
         with pytest.raises(ValueError, match="scores must be score; got none"):
             fitted.predict(genes)
         closed = genes.copy()
@@ -152,24 +163,92 @@ class TestContract:
         with pytest.raises(ValueError, match=r"`groups` must be in 0\.\.0, the choices that were"):
             fitted.predict(closed, scores)
 
-    def test_tables_add_up_to_the_model_itself(self, engine):
+    def test_tables_add_up_to_the_model_itself(self, regressor):
         genes, accuracy, scores = draw(30, noise=0.1)
-        fitted = Predictor.fit(SPACE, genes, accuracy, scores=scores, engine=engine)
+        fitted = Predictor.fit(SPACE, genes, accuracy, scores=scores, regressor=regressor)
         others, _, more = draw(3000, seed=3)
         trend, hot = fitted.encoding.trend(others, more), fitted.encoding.hot(others)
         expected = from_log(fitted.model.mean(trend, hot))
         assert fitted.predict(others, more) == pytest.approx(expected, rel=1e-12)
 
 
+class TestRidgeIsAScore(AdditiveScoreContract):
+    """Without training-free scores, the log of the error is a sum over slots."""
+
+    space = SPACE
+    groups = tuple((column,) for column in range(len(SPACE.slots)))
+    fitted = Predictor.fit(SPACE, *draw(20)[:2], regressor="ridge", validate=False)
+
+    def score(self, genes):
+        return self.fitted.predict(genes)
+
+    def additive(self, scores):
+        return to_log(scores)
+
+
+class TestGaussianProcessIsAScore(ScoreContract):
+    """With the training-free scores of the networks, as a search calls it."""
+
+    space = ShuffleNetV2Space()
+
+    @cached_property
+    def fitted(self):
+        genes = self.draw(2)[:40]
+        accuracy = 30 + score_genes(self.space, genes)
+        scores = self.free_scores(genes)
+        return Predictor.fit(self.space, genes, accuracy, scores=scores, validate=False)
+
+    def free_scores(self, genes):
+        sizes = 1.0 + genes.sum(axis=1)
+        return free_scores(self.space, genes, 1e6 * sizes, 1e5 * sizes)
+
+    def score(self, genes):
+        return self.fitted.predict(genes, self.free_scores(genes))
+
+
+OLD = """{"format": 1, "engine": "%s", "space": "toy", "slots": [["width", [8, 16, 64], 3, ""],
+["split", [[1, 4], [1, 2], [3, 4]], 3, ""], ["order", ["plain", "2-serial"], 2, ""]],
+"scores": [["closed form", 4.5, 2.8722813232690143]], "constants": %s, "cross_validated": null,
+"labels": {"genes": [[0, 0, 0], [1, 1, 0], [2, 2, 0], [0, 1, 1], [1, 2, 1], [2, 0, 1], [0, 2, 0],
+[1, 0, 0], [2, 1, 1], [2, 2, 1]], "scores": {"closed form": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0,
+7.0, 8.0, 9.0]}, "accuracy": [50.0, 60.0, 72.0, 55.0, 65.0, 66.0, 54.0, 57.0, 70.0, 75.0]}}"""
+
+
+@pytest.mark.parametrize(
+    ("regressor", "constants", "expected"),
+    [
+        ("ridge", [0.31622776601683794, 0.0], [60.648029371317584, 49.39333416417122]),
+        (
+            "gp",
+            [
+                -1.5049306346909694,
+                -1.9532673554809663,
+                0.9383970482626947,
+                -4.656718613408882,
+                -3.096781143193081,
+            ],
+            [61.01927878691216, 50.246714864977925],
+        ),
+    ],
+)
+def test_a_stored_predictor_loads_and_is_written_as_it_was(regressor, constants, expected):
+    """The text and its predictions are of an earlier version."""
+    text = OLD.replace("\n", " ") % (regressor, constants)
+    stored = Predictor.from_json(text)
+    genes, scores = np.array([[1, 1, 1], [0, 0, 1]]), {"closed form": np.array([3.0, 4.0])}
+    assert stored.predict(genes, scores) == pytest.approx(expected, rel=1e-12)
+    assert stored.to_json() == text + "\n"
+
+
 def test_intervals_hold_as_many_as_they_say():
     genes, accuracy, _ = draw(60, noise=0.1)
-    fitted = Predictor.fit(SPACE, genes, accuracy, engine="gp")
+    fitted = Predictor.fit(SPACE, genes, accuracy, regressor="gp")
     others, true, _ = draw(2000, seed=5, noise=0.1)
     mean, low, high = fitted.predict_interval(others, deviations=1.645)
     assert 0.8 < ((low <= true) & (true <= high)).mean() < 0.97
     assert (low < mean).all() and (mean < high).all()
-    ridge = Predictor.fit(SPACE, genes, accuracy, engine="ridge")
-    with pytest.raises(ValueError, match="only a predictor of engine gp has intervals; got ridge"):
+    ridge = Predictor.fit(SPACE, genes, accuracy, regressor="ridge")
+    with pytest.raises(ValueError, match="only regressor gp has intervals; got ridge"):
         ridge.predict_interval(others)
 
 
@@ -195,7 +274,7 @@ def test_a_space_is_scored_in_one_call_with_its_free_scores():
     assert tuple(scores) == FREE_SCORES
     assert np.array_equal(scores["log FLOPs"], np.log(sizes[0]))
     accuracy = 30 + score_genes(space, genes)
-    fitted = Predictor.fit(space, genes, accuracy, scores=scores, engine="gp")
+    fitted = Predictor.fit(space, genes, accuracy, scores=scores, regressor="gp")
     assert fitted.cross_validated > 0.9
     assert fitted.predict(genes, scores).shape == (40,)
 
@@ -206,30 +285,24 @@ def test_ridge_scores_a_million_networks_a_second():
     rng = np.random.default_rng(0)
     genes = space.sample(300_000, rng)
     few = genes[:50]
-    fitted = Predictor.fit(space, few, 30 + score_genes(space, few), engine="ridge")
+    fitted = Predictor.fit(space, few, 30 + score_genes(space, few), regressor="ridge")
     start = time.process_time()
     fitted.predict(genes)
     assert len(genes) / (time.process_time() - start) > 1e6
 
 
 @pytest.mark.slow
-def test_table_as_slots_gives_the_table_back():
-    try:
-        table = trained.nats_sss()
-    except trained.MissingDataError as missing:
-        pytest.skip(str(missing))
-    space, genes = as_slots(table)
+def test_table_as_space_gives_the_table_back():
+    table = read_table("nats-sss")
+    space, genes = as_space(table)
     assert [slot.name for slot in space.slots] == [f"width{i}" for i in range(1, 6)]
     values = np.array(space.slots[0].choices)
     assert np.array_equal(values[genes[:, 2]], table.widths[:, 2])
 
 
 @pytest.mark.slow
-def test_judge_is_seeded_and_better_than_no_labels(capsys):
-    try:
-        report = benchmark_predictor("accel-nasbench", [50], draws=2, seed=7)
-    except trained.MissingDataError as missing:
-        pytest.skip(str(missing))
+def test_benchmark_is_seeded_and_better_than_no_labels(public_data, capsys):
+    report = benchmark_predictor("accel-nasbench", [50], draws=2, seed=7)
     rows = {row["method"]: row for row in report["rows"]}
     assert rows["gp, genes + scores"]["spearman"] > 0.95 > rows["ridge, one-hot alone"]["spearman"]
     assert report["networks"] == 2569
@@ -238,16 +311,60 @@ def test_judge_is_seeded_and_better_than_no_labels(capsys):
     assert f"{rows['gp, genes + scores']['spearman']:.3f}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("labels", ["3", "40,99999", "many"])
-def test_labels_of_a_wrong_count_are_refused(labels, capsys):
-    try:
-        trained.accel_nasbench()
-    except trained.MissingDataError as missing:
-        pytest.skip(str(missing))
-    assert main(["accel-nasbench", "--labels", labels]) == 2
-    err = capsys.readouterr().err
-    assert err.startswith("evaluator.predictor: ") and err.count("\n") == 1
-    assert "--labels takes 10 to 2539" in err or "many" in err
+@pytest.fixture
+def few(tmp_path):
+    """A folder with a table of 100 networks."""
+    rng = np.random.default_rng(0)
+    columns = {f"width{i}": rng.integers(1, 9, 100) * 8 for i in range(1, 6)}
+    columns |= {name: rng.integers(10**4, 10**5, 100) for name in ("params", "flops")}
+    tops = ("cifar10_top1", "cifar100_top1", "imagenet16_top1")
+    columns |= {name: rng.uniform(30, 90, 100) for name in tops}
+    return write_table(tmp_path, "nats_sss", columns)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("3", "--labels takes 10 to 20 and --draws at least 1; got 3 and 20"),
+        ("12,21", "--labels takes 10 to 20 and --draws at least 1; got 12,21 and 20"),
+        ("many", "--labels must be whole numbers, as 20,50; got many"),
+    ],
+)
+def test_labels_of_a_wrong_count_are_refused(few, labels, message, capsys):
+    assert main(["nats-sss", "--data", str(few), "--labels", labels]) == 2
+    assert capsys.readouterr().err == f"evaluator.predictor: {message}\n"
+
+
+def test_means_leave_out_draws_without_a_rank_correlation():
+    draws = [
+        {"spearman": 0.4, "spearman_equal_flops": None},
+        {"spearman": None, "spearman_equal_flops": None},
+        {"spearman": 0.8, "spearman_equal_flops": None},
+    ]
+    found = mean_results(draws)
+    assert found.pop("spearman") == pytest.approx(0.6)
+    assert found.pop("spread") == pytest.approx(0.2)
+    assert found == {"worst": 0.4, "spearman_equal_flops": None}
+    nothing = {"spearman": None, "spread": None, "worst": None, "spearman_equal_flops": None}
+    assert mean_results(draws[1:2]) == nothing
+
+
+def test_a_missing_rank_correlation_is_printed_as_a_dash(few, capsys):
+    report = benchmark_predictor("nats-sss", [10], draws=1, data=few)
+    row = next(row for row in report["rows"] if row["method"] == "gp, genes")
+    print_report({**report, "rows": [{**row, "spearman_equal_flops": None}]})
+    line = next(line for line in capsys.readouterr().out.splitlines() if "gp, genes" in line)
+    cells = [cell.strip() for cell in line.split("│")[1:-1]]
+    assert cells[1] == f"{row['spearman']:.3f}" and cells[4] == "-"
+    assert cells[6] == f"{row['within_90']:.0%}"
+
+
+def test_equal_predictions_have_no_rank_correlation(monkeypatch):
+    monkeypatch.setattr(Ridge, "mean", lambda self, trend, hot: np.zeros(len(trend)))
+    genes, accuracy, _ = draw(20)
+    fitted = Predictor.fit(SPACE, genes, accuracy, regressor="ridge")
+    assert fitted.cross_validated is None
+    assert Predictor.from_json(fitted.to_json()).cross_validated is None
 
 
 def test_missing_data_is_one_line_and_exit_2(tmp_path, capsys):

@@ -2,18 +2,16 @@
 
 import itertools
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
-from evaluator.benchmarks.calibration import BEST_DEPTH, depth_cost, fit
-from evaluator.benchmarks.public_tables import halves
-from evaluator.score.closed_form import ClosedForm
+from evaluator.benchmarks.calibration import BEST_DEPTH, depth_cost, fit_constants
+from evaluator.score.closed_form import STUDY_IDENTITY, ClosedForm
 from evaluator.score.genes import score_genes, terms
 from space.architectures.search_space import Parameter
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
-from space.common.errors import MissingDataError
 
 ONE_X = {"stem": 24, "widths": (116, 232, 464), "depths": (4, 8, 4), "head": 1024}
 
@@ -108,6 +106,14 @@ def test_words_are_not_numbers():
         ClosedForm()([["a", "b"]], [[1, 1]])
 
 
+def test_stored_studies_keep_their_name_while_the_constants_do():
+    values = asdict(ClosedForm())
+    values["carried"] = values.pop("passthrough")
+    names = ("growth", "carried", "depth", "depth_cost", "kernel_cost")
+    text = ", ".join(f"{name}={values.pop(name)}" for name in names)
+    assert f"ClosedForm({text})" == STUDY_IDENTITY and not values
+
+
 def test_hand_count_of_flops_is_the_papers():
     half, three = (0.5, 0.5, 0.5), (3, 3, 3)
     assert flops_by_hand((116, 232, 464), (4, 8, 4), half, three, 24, 1024) == 144_907_992
@@ -140,11 +146,11 @@ def test_best_depth_at_equal_flops_is_inside_the_space(budget, kernel):
 def test_depth_cost_puts_the_best_depth_where_it_says():
     """Without the stride-2 unit, equal FLOPs means units * width^2 is constant."""
     units = np.linspace(1, 12, 1101)[:, None]
-    score = ClosedForm(depth_cost=depth_cost(depth=0.85, carried=0.25))(
+    score = ClosedForm(depth_cost=depth_cost(depth=0.85, passthrough=0.25))(
         100 / np.sqrt(units), units
     )
     assert units[score.argmax(), 0] == pytest.approx(BEST_DEPTH, abs=0.02)
-    assert ClosedForm().depth_cost == pytest.approx(depth_cost(depth=0.85, carried=0.25))
+    assert ClosedForm().depth_cost == pytest.approx(depth_cost(depth=0.85, passthrough=0.25))
 
 
 def test_best_split_and_kernel_at_equal_flops_are_inside_the_space():
@@ -220,18 +226,9 @@ def test_gene_scores_refuse_the_wrong_number_of_slots():
         score_genes(ShuffleNetV2Space(), np.zeros((2, 3), dtype=np.int16))
 
 
-def test_halves_are_disjoint_and_the_same_every_time():
-    first, second = halves(101)
-    assert sorted([*first, *second]) == list(range(101))
-    assert np.array_equal(first, halves(101)[0])
-
-
 @pytest.mark.slow
-def test_default_constants_are_the_fitted_ones_rounded():
-    try:
-        fitted, other = fit(half=0), fit(half=1)
-    except MissingDataError as missing:
-        pytest.skip(str(missing))
+def test_default_constants_are_the_fitted_ones_rounded(public_data):
+    fitted, other = fit_constants(half=0), fit_constants(half=1)
     form = ClosedForm()
     assert fitted["growth"] == pytest.approx(form.growth, abs=0.06)
     assert fitted["depth"] == pytest.approx(form.depth, abs=0.02)
