@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import shlex
-import sys
+from collections.abc import Sequence
 
-from latency.builder.build import _to_stderr, build_table
+from space.common.cli import Parser, command_line, run_command
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+def parser() -> Parser:
+    p = Parser(
         prog="python -m latency.build",
         description="Measure the latency table of the blocks of the search space on a device.",
     )
@@ -44,44 +42,20 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 done, 1 no table, 2 wrong usage."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: see `space.common.cli.run_command`."""
     args = parser().parse_args(arguments)
-    from space.common.errors import MissingOpError
 
-    words = ["python", "-m", "latency.build", *(sys.argv[1:] if arguments is None else arguments)]
-    try:
-        build_table(
-            device=args.device,
-            engine_name=args.engine,
-            threads=args.threads,
-            batch=args.batch,
-            dtype=args.dtype,
-            coarse=args.coarse,
-            out=args.out,
-            seed=args.seed,
-            networks=args.networks,
-            fresh=args.fresh,
-            command=shlex.join(words),
-            size=args.input,
-            relax=args.relax,
-        )
-    except ValueError as error:
-        _to_stderr(str(error))
-        return 2
-    except (ImportError, OSError) as error:
-        _to_stderr(str(error))
-        return 1
-    except MissingOpError as error:
-        _to_stderr(
-            f"no table: {error}; too many blocks were too noisy: measure again with --fresh when "
-            "the machine is quiet"
-        )
-        return 1
-    except KeyboardInterrupt:
-        _to_stderr("stopped; the same command goes on from here")
-        return 130
-    return 0
+    def body() -> int:
+        from latency.builder.build import BuildConfig, build_table
+
+        options = vars(args) | {"relax": tuple(args.relax)}
+        build_table(BuildConfig(**options, command=command_line("latency.build", arguments)))
+        return 0
+
+    return run_command(
+        "latency.build", body, stopped="stopped; the same command goes on from here"
+    )
 
 
 if __name__ == "__main__":

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from latency.table.latency_table import LatencyTable
-    from latency.table.op_model import OpCostModel
-
-    Table = LatencyTable | OpCostModel
-from latency.table.compare import compare_tables, comparison_networks, draw_comparison, lines_of
+from space.common.cli import Parser, add_format, check_least, log, run_command
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+def parser() -> Parser:
+    p = Parser(
         prog="python -m latency.diff",
         description="Compare two latency tables: the blocks that both have, and what each "
         "predicts of random networks. Ratios are B / A: 0.5 means that B is twice as fast.",
@@ -27,32 +20,34 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--networks", type=int, default=300, help="random networks (300)")
     p.add_argument("--seed", type=int, default=0, help="of the networks (0)")
     p.add_argument("--out", type=Path, help="write a picture here (.png)")
-    p.add_argument("--format", choices=("table", "json"), default="table")
+    add_format(p)
     return p
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 done, 1 no answer, 2 wrong usage."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: see `space.common.cli.run_command`."""
     args = parser().parse_args(arguments)
-    from latency.table.load import load_table
 
-    try:
-        if args.networks < 0 or args.seed < 0:
-            raise ValueError("--networks and --seed must be 0 or more")
+    def body() -> int:
+        from latency.builder.random_networks import SPACE, random_networks
+        from latency.table.compare import compare_tables, format_table_comparison
+        from latency.table.load import load_table
+
+        check_least(vars(args), {"networks": 0, "seed": 0})
         a, b = load_table(args.a), load_table(args.b)
-        networks = comparison_networks(a, b, args.networks, args.seed)
+        size = (a.header if a.header.input else b.header).input_size
+        networks = random_networks(SPACE, args.networks, args.seed, size)
         found = compare_tables(a, b, networks) | {"seed": args.seed}
-        print(json.dumps(found, indent=2) if args.format == "json" else "\n".join(lines_of(found)))
         if args.out:
-            draw_comparison(a, b, networks, args.out)
-            print(f"written: {args.out}", file=sys.stderr)
-    except ValueError as error:
-        print(f"latency.diff: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"latency.diff: {error}", file=sys.stderr)
-        return 1
-    return 0
+            from latency.table.compare import draw_table_comparison
+
+            draw_table_comparison(a, b, networks, args.out)
+            log(f"written: {args.out}")
+        as_json = args.format == "json"
+        print(json.dumps(found, indent=2) if as_json else format_table_comparison(found))
+        return 0
+
+    return run_command("latency.diff", body)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
-"""The table of a finished campaign: what its header says, its scale, and its errors."""
+"""The table of a finished campaign: its header, its scale and its errors."""
 
 from __future__ import annotations
 
-import platform
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +14,17 @@ from latency.measure.drift import REFERENCE
 from latency.table.accuracy import common_factor, error_summary, left_out_error, predictions
 from latency.table.header import TableHeader
 from latency.table.latency_table import LatencyTable
-from space.common.provenance import commit
+from space.common.provenance import commit, today_utc, versions
 
 
 def finished_table(
     campaign: Campaign, *, target: str, grid: Grid, command: str, seed: int
 ) -> LatencyTable:
-    """The table of a finished campaign, scaled and judged."""
+    """The table of a finished campaign, with its scale factor and its errors.
+
+    Raises:
+        MissingOpError: blocks of the networks were too noisy, so that nothing predicts them.
+    """
     plan, session, journal = campaign.plan, campaign.session, campaign.journal
     entries, noisy = campaign.blocks()
     spreads = [m.spread for m in entries.values()]
@@ -38,28 +40,24 @@ def finished_table(
         batch=campaign.batch,
         dtype=session.dtype,
         input="x".join(str(side) for side in plan.held_out[0].input_shape[1:]),
-        date=time.strftime("%Y-%m-%d", time.gmtime()),
-        versions={
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            **session.versions,
-        },
+        date=today_utc(),
+        versions={**versions("numpy"), **session.versions},
         commit=commit(),
         command=command,
         grid=f"{grid.name}: {summary(plan.targets)}, seed {seed}",
-        host=session.facts | {"id": session.host} | states(journal.states),
+        host=session.host_info | {"id": session.host} | states(journal.states),
         noise={
             "spread": round(spread, 4),
             "spread_90pct": round(float(np.quantile(spreads, 0.9)), 4),
             "samples": int(np.median([m.n for m in entries.values()])),
-            "disturbed": round(campaign.disturbed, 4),
+            "disturbed": round(campaign.outlier_share(), 4),
             "reference": REFERENCE,
-            "reference_s": float(f"{campaign.usual_s():.5g}"),
+            "reference_s": float(f"{campaign.reference_s():.5g}"),
             "stopped_by": campaign.stopped_by,
             "seconds": round(journal.spent_s),
             "processor_share": round(journal.processor_s / max(journal.device_s, 1e-9), 3),
             "too_noisy": [str(block) for block in noisy],
-            "warnings": warnings(session.facts, journal.states, session.threads, spread),
+            "warnings": warnings(session.host_info, journal.states, session.threads, spread),
         },
     )
     table = LatencyTable(header, entries)

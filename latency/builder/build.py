@@ -1,205 +1,232 @@
-"""Build a latency table: measure, check on networks, save; a killed build goes on."""
+"""Builds a latency table: measure, validate on networks, save; a killed build goes on."""
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from latency.builder.campaign import Effort
-    from latency.builder.grid import Grid
-    from latency.devices.session import Session
-    from latency.table.latency_table import LatencyTable
-    from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from latency.builder.assemble import finished_table
+from latency.builder.campaign import Campaign, Effort, affordable
+from latency.builder.grid import COARSE, FULL, Grid
+from latency.builder.journal import Journal
+from latency.builder.plan import make_plan
+from latency.devices.health import warnings
+from latency.devices.open import open_session
+from latency.devices.session import Session
+from latency.table.describe import format_build_errors
+from latency.table.latency_table import LatencyTable
+from latency.table.load import HOST_TARGET, host_table_path, load_table
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from space.common.cli import log as log_line
+from space.common.errors import MissingOpError, NoAnswerError
+from space.common.files import cache_dir, writable_folder
+from space.common.progress import Progress
 
-Report = Callable[[str], None]
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildConfig:
+    """What `build_table` measures, on which device, and where the table goes.
+
+    Args:
+        device: as `latency.devices.open.open_session` takes it.
+        engine: by default onnxruntime, on a GPU torch-cuda.
+        threads: of the engine.
+        batch: images of a run.
+        dtype: of weights and activations.
+        input: HEIGHTxWIDTH of the networks' images, in pixels.
+        relax: guidelines; units that break them are measured too.
+        coarse: measure fewer blocks.
+        out: the table's path, or a folder (one that exists, or ends with a slash); by default the
+            host's own table, or a file in the cache folder for another device or input.
+        seed: of the random networks and orders.
+        networks: random networks for the error; as many more determine the scale.
+        fresh: discard what an unfinished build measured.
+        command: the command line, for the table's header.
+
+    Raises:
+        ValueError: too few networks, images of a batch or pixels of an input.
+
+    Example:
+        >>> BuildConfig(device="gpu", input="160x160").space.height
+        160
+    """
+
+    device: str = "cpu"
+    engine: str | None = None
+    threads: int = 1
+    batch: int = 1
+    dtype: str = "float32"
+    input: str = "224x224"
+    relax: tuple[str, ...] = ()
+    coarse: bool = False
+    out: Path | str | None = None
+    seed: int = 0
+    networks: int = 20
+    fresh: bool = False
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if self.networks < 2 or self.batch < 1:
+            raise ValueError(
+                f"needs `networks` >= 2 and `batch` >= 1; got {self.networks} and {self.batch}"
+            )
+        sides = self.input.split("x")
+        if len(sides) != 2 or not all(side.isdecimal() and int(side) >= 32 for side in sides):
+            raise ValueError(f"--input must be HEIGHTxWIDTH, 32x32 or more; got {self.input!r}")
+
+    @property
+    def space(self) -> ShuffleNetV2Space:
+        """The search space on images of this size."""
+        height, width = map(int, self.input.split("x"))
+        return ShuffleNetV2Space(height=height, width=width)
 
 
 def build_table(
+    config: BuildConfig,
     *,
-    device: str = "cpu",
-    engine_name: str | None = None,
-    threads: int = 1,
-    batch: int = 1,
-    dtype: str = "float32",
-    coarse: bool = False,
-    out: Path | str | None = None,
-    seed: int = 0,
-    networks: int = 20,
-    fresh: bool = False,
-    command: str = "",
-    say: Report | None = None,
+    session: Session | None = None,
     grid: Grid | None = None,
     effort: Effort | None = None,
-    size: str = "224x224",
-    relax: Sequence[str] = (),
+    log: Log = log_line,
 ) -> LatencyTable:
-    """Measure, check on networks not in the table, save; go on where a killed build stopped.
+    """Measure blocks and networks, scale and validate the table, and save it.
+
+    The table's .json and .csv appear when it is complete, with the raw times beside them
+    (.samples.jsonl). A build that was stopped goes on where it was, from its .journal.jsonl.
 
     Args:
-        device: as `latency.devices.open_session` takes it.
-        engine_name: onnxruntime if None, on a GPU torch-cuda.
-        say: told what happens, line by line; stderr if None.
-        grid, effort: instead of those that `coarse` chooses.
-        size: height x width of the networks' input.
-        relax: guidelines; units that break them are measured too.
+        session: by default opened on the config's device, and closed.
+        grid: which blocks; by default as `config.coarse` chooses.
+        effort: how long; by default as `config.coarse` chooses.
+        log: called with each line for the user.
 
     Raises:
-        ValueError, ImportError, OSError: cannot be done as asked; one line says why.
+        ValueError: an engine, dtype or device that is unknown or emulated, or the journal of
+            another build at this path.
+        ImportError: a package is not installed; the message says what to install.
+        OSError: the device is out of reach, or the table cannot be written.
+        NoAnswerError: too many blocks were too noisy.
+
+    Example:
+        >>> import tempfile
+        >>> from latency.builder.grid import Grid
+        >>> few = Grid("few", stem=4, first=4, rest=4, head=4)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     config = BuildConfig(engine="null", input="32x32", networks=2, out=f"{folder}/t")
+        ...     table = build_table(config, grid=few, log=lambda line: None)
+        >>> table.header.label.startswith("measured: ")
+        True
     """
-    from latency.devices.open import open_session
-
-    say = say or _to_stderr
-    if networks < 2 or batch < 1:
-        raise ValueError(f"needs `networks` >= 2 and `batch` >= 1; got {networks} and {batch}")
-    space = _space(size)
-    engine = engine_name or ("torch-cuda" if device == "gpu" else "onnxruntime")
-    with open_session(device, engine, threads=threads, dtype=dtype, say=say) as session:
-        if session.emulation and session.engine != "null":
-            raise ValueError(
-                f"{session.where} is emulated ({session.emulation}): its wall time is not "
-                "latency, so no table; latency.estimate makes one of such a chip"
-            )
-        return measure_table(
-            session,
-            table_path(out, session, batch, size, here=device == "cpu"),
-            batch=batch,
-            coarse=coarse,
-            seed=seed,
-            networks=networks,
-            fresh=fresh,
-            command=command,
-            say=say,
-            grid=grid,
-            effort=effort,
-            space=space,
-            relax=relax,
+    if session is None:
+        engine = config.engine or ("torch-cuda" if config.device == "gpu" else "onnxruntime")
+        with open_session(
+            config.device, engine, threads=config.threads, dtype=config.dtype, say=log
+        ) as opened:
+            return build_table(config, session=opened, grid=grid, effort=effort, log=log)
+    if session.emulation and session.engine != "null":
+        raise ValueError(
+            f"{session.where} is emulated ({session.emulation}): its wall time is not "
+            "latency, so no table; latency.estimate makes one of such a chip"
         )
+    out = table_path(config, session)
+    writable_folder(out.parent)
+    grid = grid or (COARSE if config.coarse else FULL)
+    effort = effort or (Effort(max_s=100.0, tolerance=0.02) if config.coarse else Effort())
+    table = _measure(config, session, out, grid, effort, log)
+    log(format_build_errors(table.header))
+    for line in table.header.noise["warnings"]:
+        log(f"warning: {line}")
+    log(f"written: {out}, {out.with_suffix('.csv').name}")
+    return table
 
 
-def measure_table(
-    session: Session,
-    out: Path,
-    *,
-    batch: int,
-    coarse: bool,
-    seed: int,
-    networks: int,
-    fresh: bool,
-    command: str,
-    say: Report,
-    grid: Grid | None,
-    effort: Effort | None,
-    space: ShuffleNetV2Space,
-    relax: Sequence[str] = (),
+def _measure(
+    config: BuildConfig, session: Session, out: Path, grid: Grid, effort: Effort, log: Log
 ) -> LatencyTable:
-    """`build_table` on a session that is open, into `out` (.json)."""
-    from latency.builder.assemble import finished_table
-    from latency.builder.campaign import Campaign, Effort, affordable
-    from latency.builder.grid import COARSE, FULL
-    from latency.builder.journal import Journal
-    from latency.builder.plan import make_plan
-    from latency.devices.health import warnings
-    from latency.table.describe import error_lines
-    from space.common.progress import Progress
-
-    grid = grid or (COARSE if coarse else FULL)
-    effort = effort or (Effort(max_s=100.0, tolerance=0.02) if coarse else Effort())
-    plan = make_plan(grid, space, networks, seed, relax)
+    """Measure, and save the table at `out` (.json)."""
+    plan = make_plan(grid, config.space, config.networks, config.seed, config.relax)
     journal_path = out.with_suffix(".journal.jsonl")
-    if fresh:
+    if config.fresh:
         journal_path.unlink(missing_ok=True)
-    threads = session.threads
     identity = {
         "device": session.chip,
         "host": session.host,
         "engine": session.engine,
         "engine_version": session.engine_version,
-        "threads": threads,
+        "threads": session.threads,
         "dtype": session.dtype,
-        "batch": batch,
-        "seed": seed,
+        "batch": config.batch,
+        "seed": config.seed,
         "grid": grid.name,
         "plan": plan.digest,
     }
-    for line in warnings(session.facts, [], threads):
-        say(f"warning: {line}")
+    for line in warnings(session.host_info, [], session.threads):
+        log(f"warning: {line}")
     with Journal(journal_path, identity) as journal:
-        effort, expected_s = affordable(plan, session, effort, batch)
-        campaign = Campaign(plan, session, journal, effort, batch, seed)
-        count = 2 * networks + len(plan.on_grid)
-        say(
+        effort, expected_s = affordable(plan, session, effort, config.batch)
+        campaign = Campaign(plan, session, journal, effort, config.batch, config.seed)
+        count = 2 * config.networks + len(plan.on_grid)
+        threads = f"{session.threads} thread{'s' * (session.threads > 1)}"
+        log(
             f"{len(plan.targets)} blocks and {count} networks on {session.chip}, "
-            f"{session.engine} {session.engine_version}, {threads} thread{'s' * (threads > 1)}: "
-            f"{_duration(expected_s)}, at most {_duration(max(effort.max_s, expected_s))}"
+            f"{session.engine} {session.engine_version}, {threads}: "
+            f"{_about(expected_s)}, at most {_about(max(effort.max_s, expected_s))}"
         )
         if journal.done:
-            say(f"{len(journal.done)} jobs ({_duration(journal.spent_s)}) are done already")
-        with Progress("", lines="jobs", log=say) as bar:
+            log(f"{len(journal.done)} jobs ({_about(journal.spent_s)}) are done already")
+        with Progress("", lines="jobs", log=log) as bar:
             campaign.run(lambda i, done, jobs: bar.update(done, jobs, title=f"pass {i + 1}"))
-        table = finished_table(campaign, target=out.stem, grid=grid, command=command, seed=seed)
+        try:
+            table = finished_table(
+                campaign, target=out.stem, grid=grid, command=config.command, seed=config.seed
+            )
+        except MissingOpError as error:
+            raise NoAnswerError(
+                f"no table: {error}; too many blocks were too noisy: measure again with --fresh "
+                "when the machine is quiet"
+            ) from error
     table.save(out)
     journal_path.replace(out.with_suffix(".samples.jsonl"))
-    for line in error_lines(table.header):
-        say(line)
-    for line in table.header.noise["warnings"]:
-        say(f"warning: {line}")
-    say(f"written: {out}, {out.with_suffix('.csv').name}")
     return table
 
 
-def _space(size: str = "224x224") -> ShuffleNetV2Space:
-    """The search space on images of this size; ValueError if it is none."""
-    from space.architectures.shufflenet_v2 import ShuffleNetV2Space
-
-    height, _, width = size.partition("x")
-    if not (height.isdecimal() and width.isdecimal() and min(int(height), int(width)) >= 32):
-        raise ValueError(f"--input must be HEIGHTxWIDTH, 32x32 or more; got {size!r}")
-    return ShuffleNetV2Space(height=int(height), width=int(width))
-
-
-def table_path(
-    out: Path | str | None, session: Session, batch: int, size: str = "224x224", *, here: bool
-) -> Path:
-    """Where a table goes: `out`, or in it under the device's name if it is a folder (one that
-    exists, or ends with a slash); without it this host's own place, or the cache folder."""
-    from latency.table.load import host_table_path
-    from space.common.files import cache_dir
-
+def table_path(config: BuildConfig, session: Session) -> Path:
+    """The path of a table's header: `config.out`, or a file named after the device."""
     words = [session.chip.partition(" (")[0], session.engine]
     words += [f"{session.threads}-threads"] * (session.threads > 1)
-    words += [f"batch-{batch}"] * (batch > 1) + [session.dtype] * (session.dtype != "float32")
-    words += [size] * (size != "224x224")
+    words += [f"batch-{config.batch}"] * (config.batch > 1)
+    words += [session.dtype] * (session.dtype != "float32")
+    words += [config.input] * (config.input != "224x224")
     name = "-".join(re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-") for word in words)
+    out = config.out
     if out is None:
-        return host_table_path() if here and size == "224x224" else cache_dir() / f"{name}.json"
+        own = config.device == "cpu" and config.input == "224x224"
+        return host_table_path() if own else cache_dir() / f"{name}.json"
     if Path(out).is_dir() or str(out).endswith("/"):
         return Path(out) / f"{name}.json"
     return Path(out).with_suffix(".json")
 
 
-def ensure_host_table(*, say: Report | None = None) -> LatencyTable:
-    """This host's table; a coarse one is measured first if there is none (about a minute)."""
-    from latency.table.latency_table import LatencyTable
-    from latency.table.load import HOST_TARGET, load_table
+def ensure_host_table(*, log: Log = log_line) -> LatencyTable:
+    """This host's table; if there is none, measure a coarse one (about a minute).
 
-    say = say or _to_stderr
+    Raises:
+        ValueError: the host's file is damaged, of another chip, or a cost model.
+        ImportError, OSError, NoAnswerError: as `build_table`.
+    """
     try:
         table = load_table(HOST_TARGET)
     except FileNotFoundError:
-        say("no latency table of this host yet: measuring a coarse one")
-        return build_table(coarse=True, say=say, command="ensure_host_table()")
+        log("no latency table of this host yet: measuring a coarse one")
+        return build_table(BuildConfig(coarse=True, command="ensure_host_table()"), log=log)
     if not isinstance(table, LatencyTable):
         raise ValueError("this host's table must have measured blocks; build it again")
     return table
 
 
-def _duration(seconds: float) -> str:
+def _about(seconds: float) -> str:
     return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
-"""Measuring a plan: jobs in shuffled passes until every block is settled or time is over.
+"""Measures a plan: jobs in shuffled passes until every block is settled or time is over.
 
-After the passes over every job those come first whose blocks' noise weighs most in a network.
+After the passes over all jobs, those come first whose blocks' noise weighs most in a network.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from latency.devices.session import Session
 from latency.measure.block import Floats, chain_flops, measurement, settled, target_measurement
 from latency.measure.drift import (
     TimedGroup,
+    corrected_samples,
     drift_factor,
     outlier_rounds,
-    samples,
     time_with_reference,
     typical_reference_s,
 )
@@ -33,10 +33,13 @@ MIN_ROUNDS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """Passes over all jobs: at least `min_passes`; then only over jobs with a block whose
-    standard error is above `tolerance`, up to `max_passes`, those first whose blocks' errors weigh
-    most in a network of the space; none after `max_s` but the first. `rounds` of a job in a pass;
-    fewer, `MIN_ROUNDS` at least, where `max_s` would not do."""
+    """How long to measure.
+
+    `min_passes` go over all jobs. Later passes, up to `max_passes`, only repeat jobs with a block
+    whose relative standard error exceeds `tolerance`. After `max_s` seconds only jobs of the first
+    pass start. `rounds` of a job in a pass; fewer, but at least `MIN_ROUNDS`, if `min_passes`
+    would take longer than `max_s`.
+    """
 
     rounds: int = 10
     min_passes: int = 2
@@ -47,7 +50,7 @@ class Effort:
 
 def affordable(plan: Plan, session: Session, effort: Effort, batch: int) -> tuple[Effort, float]:
     """The effort with as many rounds a job as its `max_s` allows for `min_passes`, and the wall
-    seconds that these take; told from running a few chains once."""
+    seconds that these take, estimated from one run of a few chains."""
     chains = [chain for job in plan.jobs for chain in job.chains]
     rng = np.random.default_rng(0)
     sample = [chains[i] for i in rng.choice(len(chains), min(12, len(chains)), replace=False)]
@@ -69,12 +72,12 @@ def affordable(plan: Plan, session: Session, effort: Effort, batch: int) -> tupl
 
 
 def _runs(rounds: int) -> int:
-    """How often a chain runs where the clock is fine: for its loops, then twice a round."""
+    """How often a chain runs with a fine clock: once to choose its loops, then twice a round."""
     return 1 + 2 * (WARM_UP + rounds)
 
 
 class Campaign:
-    """A plan being measured; what is done already comes from the journal."""
+    """The measurement of a plan; finished jobs come from the journal."""
 
     def __init__(
         self, plan: Plan, session: Session, journal: Journal, effort: Effort, batch: int, seed: int
@@ -84,7 +87,11 @@ class Campaign:
         self.stopped_by = ""
 
     def run(self, report: Callable[[int, int, int], None]) -> None:
-        """Measure until done; `report(pass, jobs done, jobs)` follows every job."""
+        """Measure until done; call `report(pass, jobs done, jobs)` after every job.
+
+        Raises:
+            OSError: the device or the journal is out of reach.
+        """
         for index in range(self.effort.max_passes):
             jobs = self._jobs_of(index)
             if not jobs:
@@ -100,36 +107,42 @@ class Campaign:
         self.stopped_by = "stable" if not self._unsettled(self.effort.max_passes) else "passes"
 
     def _jobs_of(self, index: int) -> list[int]:
-        """The jobs of a pass, in its own order; decided by earlier passes alone."""
+        """The jobs of a pass, in its own order; earlier passes decide which."""
         every = range(len(self.plan.jobs))
         jobs = list(every) if index < self.effort.min_passes else self._unsettled(index)
         order = np.random.default_rng((self.seed, index)).permutation(len(jobs))
         shuffled = [jobs[i] for i in order]
         if index < self.effort.min_passes:
             return shuffled
-        usual, often = self.usual_s(index), self.plan.occurrences()
-        weights = [self._weight(number, index, usual, often) for number in shuffled]
+        weights = self.weights(shuffled, index)
         return [shuffled[i] for i in np.argsort(weights, kind="stable")[::-1]]
 
-    def _weight(self, number: int, passes: int, usual: float, often: dict[Slot, float]) -> float:
-        """The seconds by which the noise of a job's typical block leaves a network uncertain."""
-        job, visits = self.plan.jobs[number], self._visits(number, passes)
+    def weights(self, numbers: Iterable[int], passes: int) -> list[float]:
+        """Of each job, the seconds of a network's standard error that its median block accounts
+        for, after some passes."""
+        reference_s, often = self.reference_s(passes), self.plan.occurrences()
+        return [self._weight(number, passes, reference_s, often) for number in numbers]
+
+    def _weight(
+        self, number: int, passes: int, reference_s: float, often: dict[Slot, float]
+    ) -> float:
+        job, groups = self.plan.jobs[number], self._groups(number, passes)
         if job.steady:
-            return float(np.median([m.error_s for m in _measurements(job, visits, usual)]))
+            return float(np.median([m.error_s for m in _measurements(job, groups, reference_s)]))
         errors = []
         for target in job.targets:
             try:
-                error = target_measurement(target, job.chains, visits, usual).error_s
-            except ValueError:  # too noisy to tell
+                error = target_measurement(target, job.chains, groups, reference_s).error_s
+            except ValueError:  # noise exceeds the block's cost
                 error = float("inf")
             errors.append(error * often[slot(target.block)] if slot(target.block) in often else 0)
         return float(np.median(errors))
 
     def _unsettled(self, passes: int) -> list[int]:
-        usual, found = self.usual_s(passes), []
+        reference_s, found = self.reference_s(passes), []
         for number, job in enumerate(self.plan.jobs):
             try:
-                measured = _measurements(job, self._visits(number, passes), usual)
+                measured = _measurements(job, self._groups(number, passes), reference_s)
             except ValueError:
                 found.append(number)
                 continue
@@ -137,24 +150,18 @@ class Campaign:
                 found.append(number)
         return found
 
-    def usual_s(self, passes: int | None = None) -> float:
-        """Seconds that the reference of the pace usually took; in the first passes, or in all."""
+    def reference_s(self, passes: int | None = None) -> float:
+        """Typical seconds of the reference network, in the first passes or in all."""
         done = self.journal.done.items()
-        return typical_reference_s(
-            [visit for (i, _), visit in done if passes is None or i < passes]
-        )
+        return typical_reference_s([g for (i, _), g in done if passes is None or i < passes])
 
-    @property
-    def disturbed(self) -> float:
-        """Share of the rounds in which the machine's pace was not its usual one."""
-        usual = self.usual_s()
-        found = [
-            outlier_rounds(drift_factor(visit, usual)) for visit in self.journal.done.values()
-        ]
-        return float(np.concatenate(found).mean())
+    def outlier_share(self) -> float:
+        """Share of the rounds that are outliers."""
+        at, groups = self.reference_s(), self.journal.done.values()
+        return float(np.concatenate([outlier_rounds(drift_factor(g, at)) for g in groups]).mean())
 
-    def _visits(self, number: int, passes: int | None = None) -> list[TimedGroup]:
-        """What was timed of a job in the first passes, or in all."""
+    def _groups(self, number: int, passes: int | None = None) -> list[TimedGroup]:
+        """The times of a job in the first passes, or in all."""
         done = self.journal.done
         count = self.effort.max_passes if passes is None else passes
         return [done[i, number] for i in range(count) if (i, number) in done]
@@ -162,7 +169,7 @@ class Campaign:
     def _measure(self, index: int, number: int) -> None:
         job = self.plan.jobs[number]
         started = time.monotonic()
-        visit, timed = time_with_reference(
+        group, timed = time_with_reference(
             self.session,
             job.chains,
             self.plan.reference,
@@ -170,37 +177,38 @@ class Campaign:
             rounds=self.effort.rounds,
             steady=job.steady,
         )
-        self.journal.add((index, number), job.chains, visit, timed, time.monotonic() - started)
+        self.journal.add((index, number), job.chains, group, timed, time.monotonic() - started)
 
     def blocks(self) -> tuple[dict[Block, Measurement], list[Block]]:
-        """What was measured, and the blocks that were too noisy to tell."""
+        """The measured blocks, and those whose noise exceeds their cost."""
         entries: dict[Block, Measurement] = {}
         noisy: list[Block] = []
-        usual = self.usual_s()
+        reference_s = self.reference_s()
         for number, job in enumerate(self.plan.jobs):
-            visits = self._visits(number)
+            groups = self._groups(number)
             for target in job.targets:
                 try:
-                    entries[target.block] = target_measurement(target, job.chains, visits, usual)
+                    measured = target_measurement(target, job.chains, groups, reference_s)
+                    entries[target.block] = measured
                 except ValueError:
                     noisy.append(target.block)
         return entries, noisy
 
     def networks_s(self, networks: Iterable[Network]) -> Floats:
-        """Measured seconds of whole networks, float64 [n]."""
-        usual = self.usual_s()
+        """Measured end-to-end seconds of networks of the plan, float64 [n]."""
+        reference_s = self.reference_s()
         found: dict[Chain, float] = {}
         for number, job in enumerate(self.plan.jobs):
             if job.steady:
-                measured = _measurements(job, self._visits(number), usual)
+                measured = _measurements(job, self._groups(number), reference_s)
                 seconds = [one.median_s for one in measured]
                 found |= dict(zip(job.chains, seconds, strict=True))
         return np.array([found[network.blocks] for network in networks])
 
 
-def _measurements(job: Job, visits: list[TimedGroup], usual: float) -> list[Measurement]:
-    """Of a job's blocks, or of its whole chains if it is steady."""
+def _measurements(job: Job, groups: list[TimedGroup], reference_s: float) -> list[Measurement]:
+    """Of a job's blocks, or of its networks if it is steady."""
     if not job.steady:
-        return [target_measurement(one, job.chains, visits, usual) for one in job.targets]
-    rows = range(len(job.chains))
-    return [measurement(1, samples(visits, [[row]] * len(visits), usual)[0]) for row in rows]
+        return [target_measurement(one, job.chains, groups, reference_s) for one in job.targets]
+    rows = ([[row]] * len(groups) for row in range(len(job.chains)))
+    return [measurement(1, corrected_samples(groups, own, reference_s)[0]) for own in rows]

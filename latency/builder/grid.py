@@ -1,4 +1,4 @@
-"""Which blocks of the space are measured, and between which neighbours."""
+"""Which blocks are measured, and between which neighbours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from latency.builder.random_networks import VARIANTS, bounds, variants
+from latency.builder.random_networks import VARIANTS, bounds, random_networks
 from latency.measure.block import BlockTarget
 from latency.table.family_fit import SIZES, alignment, widths_of
 from latency.table.interpolate import family_of
@@ -18,21 +18,20 @@ from space.network.network import Network
 from space.zoo.catalog import published_networks
 
 COPIES = 6
-HEAVY = (
-    60_000_000  # multiply-adds: of a block with more, two copies tell as much as six of another
-)
+HEAVY = 60_000_000  # multiply-adds: above, two copies are as precise as six of a lighter block
 MAX_BEFORE = 4
-SMALL = 700_000_000  # multiply-adds: known networks up to here are measured as they are
+SMALL = 700_000_000  # multiply-adds: published networks up to here are measured unchanged
 JOB_TARGETS = 12  # blocks timed in the same rounds
-GRID_SEED = 1_000_003  # of the random widths that are measured; other seeds judge them
+GRID_SEED = 1_000_003  # of the random widths that are measured; validation uses other seeds
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
     """How many blocks of each family (kind, resolution, kernel, stride) are measured.
 
-    `relaxed`: of each family that breaks a guideline. `variants`: of other networks, how many of
-    each kind at random widths bring their blocks, beside the small ones of the paper.
+    `relaxed`: of each family that breaks a guideline. `variants`: how many networks of each of
+    the paper's other families, at random widths, contribute their blocks beside the small
+    published ones.
     """
 
     name: str
@@ -44,7 +43,7 @@ class Grid:
     variants: int = 0
 
     def count(self, block: Block) -> int:
-        """Blocks of this one's family."""
+        """How many blocks of the family of `block` are measured."""
         if block.kind in ("stem", "head"):
             return self.stem if block.kind == "stem" else self.head
         return self.first if block["stride"] == 2 else self.rest
@@ -55,8 +54,8 @@ COARSE = Grid("coarse", stem=8, first=20, rest=22, head=16, relaxed=10)
 
 
 def block_in_context(block: Block, before: Chain = ()) -> BlockTarget:
-    """Where a block is measured: after copies of itself if it can follow itself, else after
-    `before` (a 1x1 convolution if none is given), first if it takes an image."""
+    """A block where it is measured: after copies of itself if it can follow itself; first if it
+    takes an image; else after `before`, by default a 1x1 convolution."""
     if block.out_shape == (block.c_in, block.height, block.width):
         return BlockTarget(block, (block,), COPIES if block.flops < HEAVY else 2)
     if block.c_in == 3:
@@ -68,7 +67,7 @@ def block_in_context(block: Block, before: Chain = ()) -> BlockTarget:
 
 def space_targets(grid: Grid, space: ShuffleNetV2Space) -> list[BlockTarget]:
     """The blocks of a space that a grid takes, spread evenly over the widths of each family and
-    over their alignments; of units that break a guideline where the space is relaxed, fewer."""
+    their alignments; fewer of units that break a guideline, if the space is relaxed."""
     targets: list[BlockTarget] = []
     for index, variant in enumerate(space.variants()):
         previous: BlockBatch | None = None
@@ -82,21 +81,21 @@ def space_targets(grid: Grid, space: ShuffleNetV2Space) -> list[BlockTarget]:
 
 
 def other_targets(grid: Grid, height: int, width: int) -> list[BlockTarget]:
-    """The blocks of the paper's other networks: of the small ones each at its own input, and of
-    each kind of `latency.builder.random_networks` the narrowest, the widest and some at random
-    widths, `height` x `width` in."""
+    """The blocks of the paper's other networks: of the small ones at their own input size, and of
+    each family of `latency.builder.random_networks`, on `height` x `width`, the narrowest, the
+    widest and some at random widths."""
     if not grid.variants:
         return []
     known = [entry.network() for entry in published_networks().values()]
     networks = [network for network in known if network.flops <= SMALL]
     for family in VARIANTS:
-        networks += bounds(family, height, width)
-        networks += variants(family, grid.variants, GRID_SEED, height, width)
+        networks += bounds(family, (height, width))
+        networks += random_networks(family, grid.variants, GRID_SEED, (height, width))
     return network_targets(networks)
 
 
 def network_targets(networks: Iterable[Network]) -> list[BlockTarget]:
-    """The blocks of networks, each once, after what stands before it there."""
+    """The blocks of networks, each once, after what precedes it in the first network."""
     targets: dict[Block, BlockTarget] = {}
     for network in networks:
         for index, block in enumerate(network.blocks):
@@ -108,10 +107,10 @@ def network_targets(networks: Iterable[Network]) -> list[BlockTarget]:
 
 
 def _neighbours(batch: BlockBatch, after: BlockBatch) -> dict[int, Chain]:
-    """For each number of output channels what stands before a block of the next segment.
+    """For each number of output channels, the chain before a block of the next segment.
 
-    The cheapest block, so that its own noise weighs least; before a head, whose weights are
-    larger than a cache, as many weights as a network brings along.
+    It is the cheapest block, so that its own noise weighs least. Before a head, whose weights
+    exceed a cache, it has as many weights as a network.
     """
     names = [name for name in ("kernel", "branch") if name in batch.fields]
     order = np.lexsort([batch.column(name) for name in names]) if names else np.arange(len(batch))
@@ -144,7 +143,7 @@ def _choose(batch: BlockBatch, grid: Grid, relaxed: bool) -> list[Block]:
 
 def spread(widths: NDArray[np.int64], count: int) -> list[int]:
     """Rows of `widths` [n, 4] that cover them evenly: the corners, then points of a
-    low-discrepancy sequence, each alignment in turn."""
+    low-discrepancy sequence (an additive recurrence), each alignment in turn."""
     if count >= len(widths):
         return list(range(len(widths)))
     logs = np.log(np.maximum(widths, 1))
@@ -153,20 +152,20 @@ def spread(widths: NDArray[np.int64], count: int) -> list[int]:
     logs = logs[:, np.ptp(logs, axis=0) > 0.5]  # less is the rounding of a fixed share
     if (widths[:, 0] == widths[:, 1]).all():
         logs = logs[:, 1:]
-    place = np.asfortranarray((logs - logs.min(axis=0)) / np.ptp(logs, axis=0))
+    position = np.asfortranarray((logs - logs.min(axis=0)) / np.ptp(logs, axis=0))
     classes = alignment(widths)
     free = np.ones(len(widths), dtype=bool)
     chosen: list[int] = []
 
     def take(point: Sequence[float], allowed: NDArray[np.bool_]) -> None:
-        gap = sum((column - x) ** 2 for column, x in zip(place.T, point, strict=True))
+        gap = sum((column - x) ** 2 for column, x in zip(position.T, point, strict=True))
         gap = np.where(free & allowed, gap, np.inf)
         best = int(np.argmin(gap))
         if np.isfinite(gap[best]):
             free[best] = False
             chosen.append(best)
 
-    dims = place.shape[1]
+    dims = position.shape[1]
     for corner in np.ndindex(*(2,) * dims):
         take(corner, np.ones(len(widths), dtype=bool))
     known = np.unique(classes)
@@ -182,8 +181,8 @@ def spread(widths: NDArray[np.int64], count: int) -> list[int]:
 def jobs_of(
     targets: Iterable[BlockTarget], rng: np.random.Generator
 ) -> list[tuple[BlockTarget, ...]]:
-    """Targets in jobs of a dozen, in random order; those that share what stands before them are
-    together, so that it is timed once."""
+    """Targets in jobs of a dozen, in random order. Those with the same chain before them share a
+    job, so that it is timed once."""
     groups: dict[Chain, list[BlockTarget]] = {}
     stacked: list[BlockTarget] = []
     for target in targets:
@@ -201,6 +200,6 @@ def jobs_of(
 
 
 def summary(targets: Iterable[BlockTarget]) -> str:
-    """How many blocks of how many families: for the header."""
+    """How many blocks of how many families, for the header."""
     blocks = [target.block for target in targets]
     return f"{len(blocks)} blocks of {len({family_of(b) for b in blocks})} families"

@@ -1,4 +1,4 @@
-"""What a build measures: jobs of blocks, and of the networks that judge them."""
+"""What a build measures: jobs of blocks, and of networks to scale and validate their sums."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from latency.builder.grid import (
     space_targets,
 )
 from latency.builder.journal import chain_text
+from latency.builder.random_networks import sample_networks
 from latency.measure.block import BlockTarget
 from latency.measure.drift import REFERENCE, reference_chain
 from latency.ondevice.runners.eviction import EVICT_BYTES
@@ -32,7 +33,7 @@ Slot: TypeAlias = tuple[str, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Chains timed in the same rounds: for blocks, or whole networks in steady use."""
+    """Chains timed in the same rounds: for blocks, or networks in steady use."""
 
     chains: tuple[Chain, ...]
     targets: tuple[BlockTarget, ...] = ()
@@ -44,9 +45,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a build measures. No network is part of the table: `scale_set` gives its one factor,
-    `held_out` its error, `on_grid` the error of networks whose blocks were all measured;
-    `reference` tells the machine's pace."""
+    """What a build measures. No network is part of the table: `scale_set` determines its scale
+    factor, `held_out` its error, `on_grid` the error on networks whose blocks were all measured.
+    `reference` is the chain of the drift factor."""
 
     jobs: tuple[Job, ...]
     targets: tuple[BlockTarget, ...]
@@ -57,7 +58,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Changes with anything that is measured."""
+        """Changes with anything that is measured. Stored in journals: keep its text."""
         lines = [chain_text(chain) for job in self.jobs for chain in job.chains]
         text = "\n".join([*lines, f"{EVICT_BYTES} bytes written over", f"pace of {REFERENCE}"])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -70,7 +71,7 @@ class Plan:
 
 
 def slot(block: Block) -> Slot:
-    """Where blocks stand in networks: kind, resolution and stride."""
+    """A block's role in networks: kind, resolution and stride."""
     return block.kind, block.height, block.width, dict(block.fields).get("stride", 1)
 
 
@@ -81,14 +82,13 @@ def make_plan(
     seed: int,
     relax: Iterable[str] = (),
 ) -> Plan:
-    """The plan of a grid, with `networks` random networks to scale and as many to judge by.
+    """The plan of a grid, with `networks` random networks for the scale and as many for the error.
 
     Args:
         relax: guidelines; units of the space that break them are measured too.
     """
     rng = np.random.default_rng(seed)
-    rows = space.sample(2 * networks + networks // 2, rng)
-    nets = [space.lower(space.architecture(row)) for row in rows]
+    nets = sample_networks(space, 2 * networks + networks // 2, rng)
     scale_set, held_out = nets[:networks], nets[networks : 2 * networks]
     on_grid = nets[2 * networks :]
     targets = {target.block: target for target in space_targets(grid, space.relaxed(relax))}
@@ -105,7 +105,7 @@ def make_plan(
         for some in (targets, others)
         for job in jobs_of(some.values(), rng)
     ]
-    order = rng.permutation(len(nets))  # what scales and what judges is timed together
+    order = rng.permutation(len(nets))  # those of the scale and of the error are timed together
     network_jobs = [
         Job(tuple(nets[n].blocks for n in order[i : i + NETWORKS_PER_JOB]))
         for i in range(0, len(nets), NETWORKS_PER_JOB)

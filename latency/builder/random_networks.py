@@ -1,7 +1,7 @@
-"""The other networks of the paper at random widths: what a table is measured and judged by beyond
-the search space.
+"""Random networks of every family, for measuring and validating tables.
 
-Each stage draws its own width, log-uniformly between those of the smallest and the largest
+Those of the search space are sampled uniformly. Those of the paper's other families get random
+widths: each stage draws its own, log-uniformly between those of the smallest and the largest
 published network of its family (ResNet: an eighth of ResNet-50 to half of it).
 """
 
@@ -12,9 +12,12 @@ from typing import TypeAlias
 
 import numpy as np
 
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.network import Network, NetworkBuilder
 from space.zoo.families import MOBILENET_V1, MOBILENET_V2, SHUFFLENET_V1, STAGE_DEPTHS
 from space.zoo.networks import RESNET_DEPTHS, XCEPTION
+
+SPACE = "shufflenet_v2"  # the family of the search space
 
 Draw: TypeAlias = "np.random.Generator | _Bound"
 Make: TypeAlias = Callable[[Draw, int, int], Network]
@@ -59,9 +62,9 @@ def _mobilenet_v1(rng: Draw, height: int, width: int) -> Network:
     chain = NetworkBuilder("MobileNet v1, random widths", height, width)
     chain.add("stem", c_out=_width(rng, 8, 32, 4), pool=0)
     c_out = 0
-    for wanted, stride in MOBILENET_V1:
-        if stride == 2 or wanted in (64, 1024):
-            c_out = _width(rng, wanted / 4, wanted, 4)
+    for channels, stride in MOBILENET_V1:
+        if stride == 2 or channels in (64, 1024):
+            c_out = _width(rng, channels / 4, channels, 4)
         chain.add("separable", c_out=c_out, stride=stride)
     chain.add("classifier")
     return chain.network()
@@ -110,18 +113,43 @@ VARIANTS: dict[str, Make] = {
 }
 
 
-def variants(family: str, count: int, seed: int, height: int, width: int) -> list[Network]:
-    """`count` networks of a family at random widths.
+def random_networks(
+    family: str,
+    count: int,
+    seed: int,
+    size: tuple[int, int] = (224, 224),
+    relax: Sequence[str] = (),
+) -> list[Network]:
+    """`count` networks of a family on images of `size` (height, width).
+
+    Args:
+        family: `SPACE`, or a key of `VARIANTS`.
+        relax: guidelines that networks of the space may break.
 
     Raises:
-        ValueError: an unknown family; the message lists the known ones.
+        ValueError: an unknown family or guideline, or `relax` with another family than the
+            space's.
     """
+    if family == SPACE:
+        space = ShuffleNetV2Space(height=size[0], width=size[1]).relaxed(relax)
+        return sample_networks(space, count, np.random.default_rng(seed))
     if family not in VARIANTS:
-        raise ValueError(f"a family must be one of {', '.join(VARIANTS)}; got {family!r}")
+        known = ", ".join((SPACE, *VARIANTS))
+        raise ValueError(f"--family must be one of {known}; got {family!r}")
+    if relax:
+        raise ValueError(f"--relax needs --family {SPACE}; got --family {family}")
     rng = np.random.default_rng((seed, list(VARIANTS).index(family)))
-    return [VARIANTS[family](rng, height, width) for _ in range(count)]
+    return [VARIANTS[family](rng, *size) for _ in range(count)]
 
 
-def bounds(family: str, height: int, width: int) -> list[Network]:
-    """The narrowest and the widest network of a family: what its others lie between."""
-    return [VARIANTS[family](_Bound(at), height, width) for at in (0, 1)]
+def sample_networks(
+    space: ShuffleNetV2Space, count: int, rng: np.random.Generator
+) -> list[Network]:
+    """`count` networks drawn uniformly from the open choices of a space."""
+    return [space.lower(space.architecture(row)) for row in space.sample(count, rng)]
+
+
+def bounds(family: str, size: tuple[int, int] = (224, 224)) -> list[Network]:
+    """The narrowest and the widest network of a family of `VARIANTS`; the random ones lie
+    between."""
+    return [VARIANTS[family](_Bound(at), *size) for at in (0, 1)]

@@ -1,10 +1,10 @@
-"""Timing chains of blocks, so that what a block costs *inside a network* can be told.
+"""Times chains of blocks so that a block's cost inside a network can be derived.
 
-A block's seconds are a difference between two chains run in the same rounds: one with more copies
-of the block than the other, and everything else alike. What a loop over one block would get wrong
-(layout changes at its edges, the cost of starting a run) is the same in both. Before a run is
-timed caches are overwritten, as the rest of a network overwrites them between two
-runs of one block; the chain's own run before that leaves the outer cache as a network in use does.
+A block's seconds are a difference between two chains that run in the same rounds: one has more
+copies of the block, everything else is alike. The costs that a loop over one block would distort
+(layout changes at its edges, the start of a run) are the same in both and cancel. Caches are
+overwritten before a timed run, as the rest of a network overwrites them between two runs of a
+block; an untimed run before that leaves the outer cache as a network in use does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latency.engines.base import Engine
-from latency.measure.drift import TimedGroup, samples
+from latency.measure.drift import TimedGroup, corrected_samples
 from latency.ondevice.timing import Clock, time_rounds
 from latency.table.latency_table import Measurement
 from space.network.block import Block, Chain
@@ -28,7 +28,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class BlockTarget:
-    """A block and where it stands: `copies` of it after the chain `before`, against none."""
+    """A block in context: `copies` of it after the chain `before`, compared with none."""
 
     block: Block
     before: Chain = ()
@@ -36,11 +36,12 @@ class BlockTarget:
 
     @property
     def long(self) -> Chain:
+        """The chain with the copies."""
         return (*self.before, *(self.block,) * self.copies)
 
     @property
     def chains(self) -> tuple[Chain, ...]:
-        """What must be timed."""
+        """The chains to time: the short one, if it is not empty, and the long one."""
         return (self.before, self.long) if self.before else (self.long,)
 
 
@@ -53,11 +54,11 @@ def time_chains(
     steady: bool = False,
     clock: Clock | None = None,
 ) -> Floats:
-    """Time chains round by round, each once a round, so that drift hits all alike.
+    """Time chains round by round, each once a round, so that drift affects all alike.
 
     Args:
-        steady: time each right after a run of its own, as a network in use; without
-            overwriting the caches in between.
+        steady: time each right after a run of its own, as a network in use, without overwriting
+            the caches in between.
 
     Returns:
         Seconds of one run, float64 [chains, rounds].
@@ -68,8 +69,8 @@ def time_chains(
 
 
 def probe(chains: Sequence[Chain], engine: Engine, batch: int) -> tuple[float, float]:
-    """(seconds to prepare a chain, seconds per multiply-add), from running a few chains once: for
-    saying beforehand what a measurement will take."""
+    """(seconds to prepare a chain, seconds per multiply-add) from two runs of each chain, to
+    estimate what a measurement takes."""
     started = time.monotonic()
     runs = [engine.prepare(chain, batch) for chain in chains]
     prepare_s = (time.monotonic() - started) / len(chains)
@@ -87,11 +88,11 @@ def chain_flops(chain: Chain) -> int:
 
 
 def measurement(copies: int, long: Floats, before: Floats | None = None) -> Measurement:
-    """What one block adds: quantiles of the differences, round by round, between times [n] of the
-    long chain and of the one before it.
+    """The seconds that one block adds: quantiles of the differences, round by round, between the
+    times [n] of the long chain and of the one before it.
 
     Raises:
-        ValueError: the long chain was not slower: too noisy to tell.
+        ValueError: the long chain was not slower, so noise exceeds the block's cost.
     """
     differences = (long - (0.0 if before is None else before)) / copies
     q25, median, q75 = (float(q) for q in np.quantile(differences, (0.25, 0.5, 0.75)))
@@ -99,24 +100,23 @@ def measurement(copies: int, long: Floats, before: Floats | None = None) -> Meas
 
 
 def target_measurement(
-    target: BlockTarget, chains: Sequence[Chain], visits: Sequence[TimedGroup], usual: float
+    target: BlockTarget, chains: Sequence[Chain], groups: Sequence[TimedGroup], reference_s: float
 ) -> Measurement:
-    """What a target's block adds at the machine's usual pace, over the rounds that count: the
-    other chains and the reference tell which.
+    """The seconds that a target's block adds, drift-corrected, over the rounds that count.
 
     Args:
-        chains: what was timed together, the target's own among them.
-        visits: all times of these.
-        usual: `latency.measure.drift.usual_s` of the whole measurement.
+        chains: the chains that were timed together, the target's own among them.
+        groups: all times of these.
+        reference_s: `latency.measure.drift.typical_reference_s` of the complete measurement.
 
     Raises:
-        ValueError: too noisy to tell.
+        ValueError: noise exceeds the block's cost.
     """
     rows = [chains.index(chain) for chain in target.chains]
-    times = samples(visits, [rows] * len(visits), usual)
+    times = corrected_samples(groups, [rows] * len(groups), reference_s)
     return measurement(target.copies, times[-1], times[0] if target.before else None)
 
 
 def settled(measured: Measurement, tolerance: float) -> bool:
-    """Whether the standard error of the median is small enough, relative to it."""
+    """Whether the relative standard error of the median is at most `tolerance`."""
     return measured.error <= tolerance

@@ -1,39 +1,35 @@
-"""How fast the machine was in every round of a measurement, and which rounds count.
+"""Drift correction: how fast the machine was in each round, and which rounds count.
 
-Other programs, other tenants of a virtual machine and a chip that slows itself down change a
-machine's pace by tens of percent, for seconds or for hours, all chains nearly alike. So every job
-also times one network that never changes, ShuffleNet v2 1.5x, which takes about as long as a
-network of the space mostly does. The pace of a round is that network's time over what it usually
-takes; all other times are divided by it. What is left are seconds of the machine at its usual
-pace, whenever they were measured. No prediction of a table has a part in it.
+Other programs, other tenants of a virtual machine and thermal throttling change a machine's speed
+by tens of percent, for seconds or for hours, and all chains nearly alike. So every job also times
+a reference network, ShuffleNet v2 1.5x, whose latency is typical of the space. The drift factor of
+a round is the reference's time over its typical time; all other times are divided by it. The
+results are seconds of the machine at its typical speed. They depend on no table's prediction.
 
-A chain's own time in a round never decides whether that round counts for it: choosing fast samples
-would make it look fast.
+A chain's own time in a round never decides whether that round counts for it: selecting fast
+samples would make the chain look fast.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from space.network.block import Block
+from latency.devices.session import Session, Timed
+from space.network.block import Chain
 from space.zoo.families import shufflenet_v2
-
-if TYPE_CHECKING:
-    from latency.devices.session import Session, Timed
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-REFERENCE = "ShuffleNet v2 1.5x"  # the network that tells the pace
-USUAL_QUANTILE = 0.25  # of visits, by its time in them: the middle of the quieter half
-SHARE = 0.5  # of the rounds counts
-LEAST = 4  # rounds count, if there are as many
-DISTURBED = 1.1  # times the usual pace, or that much faster: such rounds count only as LEAST
+REFERENCE = "ShuffleNet v2 1.5x"  # the network whose time is the drift factor
+REFERENCE_QUANTILE = 0.25  # of the groups, by its time in them: the middle of the quieter half
+KEPT_SHARE = 0.5  # of the rounds counts
+MIN_KEPT = 4  # rounds count, if there are as many
+OUTLIER = 1.1  # a round this much slower or faster is an outlier: it counts only as MIN_KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +40,25 @@ class TimedGroup:
     reference: Floats
 
 
-def reference_chain(height: int, width: int) -> tuple[Block, ...]:
-    """The blocks of the reference on images of that size."""
+def reference_chain(height: int, width: int) -> Chain:
+    """The blocks of the reference network on images of `height` x `width`."""
     return shufflenet_v2("1.5", height, width).blocks
 
 
 def time_with_reference(
     session: Session,
-    chains: Sequence[tuple[Block, ...]],
-    reference: tuple[Block, ...],
+    chains: Sequence[Chain],
+    reference: Chain,
     *,
     batch: int = 1,
     rounds: int = 5,
     steady: bool = False,
 ) -> tuple[TimedGroup, Timed]:
-    """Time chains round by round, the reference before the first; with `steady`, as for whole
-    networks, also before the middle one: their own noise is small, the pace's should be too.
+    """Time chains round by round, the reference before the first.
+
+    Args:
+        steady: time each right after a run of its own, as for networks. The reference then also
+            comes before the middle chain: networks have little noise, so its own must be small.
 
     Raises:
         OSError: as `Session.time`.
@@ -73,26 +72,30 @@ def time_with_reference(
     return TimedGroup(np.delete(timed.times, rows, axis=0), timed.times[rows]), timed
 
 
-def typical_reference_s(visits: Sequence[TimedGroup]) -> float:
-    """Seconds that the reference usually takes. Of the visits' medians, so that it does not depend
-    on how many samples a visit has."""
-    return float(np.quantile([np.median(v.reference) for v in visits], USUAL_QUANTILE))
+def typical_reference_s(groups: Sequence[TimedGroup]) -> float:
+    """Typical seconds of the reference: the quartile of the groups' medians, which does not depend
+    on how many samples a group has."""
+    return float(np.quantile([np.median(g.reference) for g in groups], REFERENCE_QUANTILE))
 
 
 def drift_factor(
-    visit: TimedGroup, usual: float, without: Collection[int] = (), typical: Floats | None = None
+    group: TimedGroup,
+    reference_s: float,
+    exclude: Collection[int] = (),
+    typical: Floats | None = None,
 ) -> Floats:
-    """The pace of each round [rounds], 1 if the reference takes its `usual` seconds, more if the
-    machine is slower. All chains but those `without` tell how the rounds of a visit differ, since
-    the median of many is less noisy than two samples; the reference tells their level, and all
-    where no chain is left.
+    """Drift factor of each round [rounds]: the reference's time over its typical `reference_s`.
+
+    The median over the chains not in `exclude` estimates how the rounds of a group differ, since
+    many chains are less noisy than two samples of the reference. The reference gives the level,
+    and everything where no chain is left.
 
     Args:
-        typical: seconds of the chains [chains] at the usual pace, where other visits tell them:
-            then they tell the level as the reference does.
+        typical: seconds of the chains [chains] at the typical speed, where other groups have
+            measured them: they then contribute to the level like the reference.
     """
-    others = [row for row in range(len(visit.times)) if row not in without]
-    logs, levels = np.log(visit.times[others]), np.log(visit.reference / usual)
+    others = [row for row in range(len(group.times)) if row not in exclude]
+    logs, levels = np.log(group.times[others]), np.log(group.reference / reference_s)
     if not others:
         return np.asarray(np.exp(levels.mean(axis=0)))
     shape = np.median(logs - np.median(logs, axis=1, keepdims=True), axis=0)
@@ -101,36 +104,36 @@ def drift_factor(
     return np.asarray(np.exp(shape + np.median(levels - shape)))
 
 
-def select_rounds(paces: Floats) -> Mask:
-    """The rounds that count, of their paces [rounds]: the half nearest to the usual one, without
-    those that are further than `DISTURBED`; but `LEAST` of them in any case. All that are alike
-    count alike."""
-    off = np.abs(np.log(paces))
+def select_rounds(factors: Floats) -> Mask:
+    """The rounds that count, of their drift factors [rounds]: the half nearest to 1 without the
+    outliers, but at least `MIN_KEPT`. Rounds with equal factors count alike."""
+    off = np.abs(np.log(factors))
     order = np.sort(off)
-    half = int(np.ceil(SHARE * len(order)))
-    near = int((order <= np.log(DISTURBED)).sum())
-    count = min(len(order), max(LEAST, min(half, near)))
+    half = int(np.ceil(KEPT_SHARE * len(order)))
+    near = int((order <= np.log(OUTLIER)).sum())
+    count = min(len(order), max(MIN_KEPT, min(half, near)))
     return np.asarray(off <= order[count - 1])
 
 
-def outlier_rounds(paces: Floats) -> Mask:
-    """The rounds that are further than `DISTURBED` from the usual pace."""
-    return np.asarray(np.abs(np.log(paces)) > np.log(DISTURBED))
+def outlier_rounds(factors: Floats) -> Mask:
+    """The rounds whose drift factor is further than `OUTLIER` from 1, on either side."""
+    return np.asarray(np.abs(np.log(factors)) > np.log(OUTLIER))
 
 
-def samples(
-    visits: Sequence[TimedGroup],
+def corrected_samples(
+    groups: Sequence[TimedGroup],
     rows: Sequence[Sequence[int]],
-    usual: float,
+    reference_s: float,
     typical: Sequence[Floats] | None = None,
 ) -> Floats:
-    """Times of some chains at the usual pace, over the rounds that count: [chains, samples].
+    """Drift-corrected times of some chains, over the rounds that count: [chains, samples].
 
     Args:
-        rows: of each visit, where these chains are in it; they have no say in its pace.
-        typical: of each visit, as in `pace`.
+        rows: the chains' rows in each group; they are left out of its drift factors.
+        typical: of each group, as for `drift_factor`.
     """
-    known: Sequence[Floats | None] = typical or [None] * len(visits)
-    paces = [drift_factor(v, usual, r, t) for v, r, t in zip(visits, rows, known, strict=True)]
-    times = [v.times[list(r)] / p for v, r, p in zip(visits, rows, paces, strict=True)]
-    return np.concatenate(times, axis=1)[:, select_rounds(np.concatenate(paces))]
+    known: Sequence[Floats | None] = typical or [None] * len(groups)
+    each = list(zip(groups, rows, known, strict=True))
+    factors = [drift_factor(group, reference_s, own, level) for group, own, level in each]
+    times = [g.times[list(own)] / f for (g, own, _), f in zip(each, factors, strict=True)]
+    return np.concatenate(times, axis=1)[:, select_rounds(np.concatenate(factors))]

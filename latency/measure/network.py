@@ -1,4 +1,4 @@
-"""Whole networks measured on a device: what the sums of a table are judged by."""
+"""Measures the end-to-end latency of networks on a device: the reference for a table's sums."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from latency.devices.open import open_session
 from latency.devices.session import Session
 from latency.engines.registry import ENGINES
 from latency.measure.drift import (
-    SHARE,
+    KEPT_SHARE,
     TimedGroup,
+    corrected_samples,
     drift_factor,
     outlier_rounds,
     reference_chain,
-    samples,
     time_with_reference,
     typical_reference_s,
 )
@@ -28,57 +28,63 @@ from space.network.network import Network
 
 ROUNDS = 36
 TOGETHER = 12  # networks timed in the same rounds
+ROUNDS_IN_A_PASS = 6  # before all other networks have their turn, so that drift affects all alike
 Member: TypeAlias = tuple[NDArray[np.intp], TimedGroup]  # networks timed together, and their times
-IN_A_PASS = 6  # rounds before every other network has its turn: drift hits all alike
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """All times of `count` networks: which of them were timed together, and their times then."""
+    """All times of `count` networks: which of them were timed together, and their times."""
 
     count: int
-    visits: tuple[Member, ...]
+    groups: tuple[Member, ...]
 
     @property
-    def usual_s(self) -> float:
-        """Seconds that the reference of the pace usually took (latency/measure/drift.py)."""
-        return typical_reference_s([visit for _, visit in self.visits])
+    def reference_s(self) -> float:
+        """Typical seconds of the reference network (latency/measure/drift.py)."""
+        return typical_reference_s([group for _, group in self.groups])
 
-    def seconds(self, usual: float | None = None) -> NDArray[np.float64]:
-        """Seconds of each network, float64 [n]: medians over the rounds that count, at the pace at
-        which the reference takes `usual` seconds; by default its usual pace in these timings."""
-        usual = usual or self.usual_s
-        first = np.array([self._typical_s(n, usual) for n in range(self.count)])
-        # What each takes tells the pace of the visits of the others; the reference alone tells
-        # the level that all have in common.
-        found = np.array([self._typical_s(n, usual, first) for n in range(self.count)])
+    def seconds(self, reference_s: float | None = None) -> NDArray[np.float64]:
+        """Drift-corrected seconds of each network, float64 [n]: medians over the rounds that
+        count.
+
+        Args:
+            reference_s: seconds of the reference at the machine's speed that the result is for;
+                by default its typical seconds in these timings.
+        """
+        at = reference_s or self.reference_s
+        first = np.array([self.network_s(n, at) for n in range(self.count)])
+        # The estimates refine the drift factors of the other networks' groups; the level that all
+        # have in common stays the reference's.
+        found = np.array([self.network_s(n, at, first) for n in range(self.count)])
         return np.asarray(found * np.exp(np.mean(np.log(first / found))))
 
-    def _typical_s(
-        self, network: int, usual: float, every: NDArray[np.float64] | None = None
+    def network_s(
+        self, network: int, reference_s: float, typical: NDArray[np.float64] | None = None
     ) -> float:
-        """Seconds of a network; `every`: what is known so far of all [n]."""
-        members, places = self._of(network)
-        visits = [visit for _, visit in members]
-        typical = None if every is None else [every[rows] for rows, _ in members]
-        times = samples(visits, [[place] for place in places], usual, typical)
+        """Seconds of one network. `typical`: earlier estimates for all networks [n]."""
+        members, rows = self._of(network)
+        groups = [group for _, group in members]
+        levels = None if typical is None else [typical[numbers] for numbers, _ in members]
+        times = corrected_samples(groups, [[row] for row in rows], reference_s, levels)
         return float(np.median(times))
 
     def disturbed(self) -> NDArray[np.intp]:
-        """The networks in more than half of whose rounds the pace was not the usual one."""
-        usual, share = self.usual_s, []
+        """The networks of whose rounds more than half are outliers."""
+        reference_s, share = self.reference_s, []
         for network in range(self.count):
-            members, places = self._of(network)
-            paces = [
-                drift_factor(v, usual, [p]) for (_, v), p in zip(members, places, strict=True)
+            members, rows = self._of(network)
+            factors = [
+                drift_factor(group, reference_s, [row])
+                for (_, group), row in zip(members, rows, strict=True)
             ]
-            share.append(float(outlier_rounds(np.concatenate(paces)).mean()))
-        return np.flatnonzero(np.array(share) > 1 - SHARE)
+            share.append(float(outlier_rounds(np.concatenate(factors)).mean()))
+        return np.flatnonzero(np.array(share) > 1 - KEPT_SHARE)
 
     def _of(self, network: int) -> tuple[list[Member], list[int]]:
-        """The visits that a network was in, and its places there."""
-        found = [(rows, v) for rows, v in self.visits if network in rows]
-        return found, [rows.tolist().index(network) for rows, _ in found]
+        """The groups that hold a network, and its row in each."""
+        found = [(numbers, group) for numbers, group in self.groups if network in numbers]
+        return found, [numbers.tolist().index(network) for numbers, _ in found]
 
 
 def measure_networks(
@@ -91,17 +97,29 @@ def measure_networks(
     dtype: str = "float32",
     device: str = "cpu",
 ) -> NDArray[np.float64]:
-    """Seconds of each network, float64 [n], at the machine's usual pace: medians over the rounds
-    that count (latency/measure/drift.py), which are interleaved with those of the others. Networks
-    that were disturbed more often than not are timed again, at most as often as all were before.
+    """Measure the end-to-end latency of networks.
+
+    Rounds of all networks are interleaved. Networks of whose rounds most are outliers are timed
+    once more, at most as often as all were before.
 
     Args:
-        device: as `latency.devices.open_session` takes it.
+        device: as `latency.devices.open.open_session` takes it.
+
+    Returns:
+        Drift-corrected seconds of each network, float64 [n]: medians over the rounds that count
+        (latency/measure/drift.py).
 
     Raises:
-        ValueError: unknown engine or device, or an emulated machine.
+        ValueError: unknown engine or device, no network, or an emulated machine.
         ImportError: the engine's package is not installed; the message says what to install.
-        OSError: another device that cannot be used.
+        OSError: a remote device cannot be used.
+
+    Example:
+        >>> from space.zoo.families import shufflenet_v2
+        >>> networks = [shufflenet_v2("0.5"), shufflenet_v2("1.0")]
+        >>> small_s, large_s = measure_networks(networks, engine="null", rounds=2)
+        >>> bool(small_s < large_s)
+        True
     """
     with open_session(device, engine, threads=threads, dtype=dtype) as session:
         return time_networks(session, networks, batch=batch, rounds=rounds).seconds()
@@ -115,36 +133,39 @@ def time_networks(
     rounds: int = ROUNDS,
     report: Callable[[str, int, int], object] | None = None,
 ) -> Timings:
-    """What `measure_networks` times, on a session that is open; `report` is
-    called with (what, done, total).
+    """The timings of `measure_networks`, on an open session.
+
+    Args:
+        report: called with (title, done, total) after each group.
 
     Raises:
         ValueError: no network, or an emulated machine.
-        OSError: the device is gone.
+        OSError: the connection to the device is lost.
     """
     if session.emulation and session.engine != "null":
         raise ValueError(
             f"{session.where} is emulated ({session.emulation}): its wall time is not latency"
         )
     if not networks:
-        raise ValueError("needs a network to time; got none")
+        raise ValueError("`networks` must hold at least one network; got none")
     chains = [network.blocks for network in networks]
     reference = reference_chain(*networks[0].input_shape[1:])
-    passes = max(1, rounds // IN_A_PASS) if len(chains) > TOGETHER else 1
-    visits: list[Member] = []
+    passes = max(1, rounds // ROUNDS_IN_A_PASS) if len(chains) > TOGETHER else 1
+    groups: list[Member] = []
     timed_networks, planned = 0, passes * len(chains)
     for index in range(2 * passes):
         rng = np.random.default_rng(index)
         order = rng.permutation(len(chains))
-        if index >= passes:  # others ran beside it: those again that they disturbed
-            again = Timings(len(chains), tuple(visits)).disturbed()
-            if not len(again):
+        if index >= passes:  # repeat what other programs disturbed
+            repeated = Timings(len(chains), tuple(groups)).disturbed()
+            if not len(repeated):
                 break
-            others = rng.permutation(np.setdiff1d(order, again))  # to tell how quiet it is now
-            order = np.concatenate([rng.permutation(again), others[: -len(again) % TOGETHER]])
+            others = rng.permutation(np.setdiff1d(order, repeated))  # for the drift factors
+            filled = others[: -len(repeated) % TOGETHER]
+            order = np.concatenate([rng.permutation(repeated), filled])
             planned = timed_networks + len(order)
         for rows in (order[i : i + TOGETHER] for i in range(0, len(order), TOGETHER)):
-            visit, _ = time_with_reference(
+            group, _ = time_with_reference(
                 session,
                 [chains[row] for row in rows],
                 reference,
@@ -152,21 +173,22 @@ def time_networks(
                 rounds=-(-rounds // passes),
                 steady=True,
             )
-            visits.append((rows, visit))
+            groups.append((rows, group))
             timed_networks += len(rows)
             if report is not None:
-                report("again" if index >= passes else "networks", timed_networks, planned)
-    return Timings(len(chains), tuple(visits))
+                title = "repeated networks" if index >= passes else "networks"
+                report(title, timed_networks, planned)
+    return Timings(len(chains), tuple(groups))
 
 
 def is_of(header: TableHeader, session: Session) -> bool:
     """Whether a table was measured on a session's chip, with its engine, threads and dtype."""
-    wanted = (session.chip, session.engine, session.threads, session.dtype)
+    expected = (session.chip, session.engine, session.threads, session.dtype)
     found = (header.device, header.engine, header.threads, header.dtype)
-    return header.source == "measured" and found == wanted and not session.emulation
+    return header.source == "measured" and found == expected and not session.emulation
 
 
 def is_of_this_machine(header: TableHeader) -> bool:
-    """Whether a table was measured on this chip, with an engine that is known here."""
+    """Whether a table was measured on this chip, with an engine that runs here."""
     real = header.source == "measured" and header.engine in ENGINES and header.engine != "null"
     return real and header.device == chip() and not emulated()

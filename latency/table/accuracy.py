@@ -1,4 +1,4 @@
-"""How well a table predicts whole networks."""
+"""How well a table predicts end-to-end latency, and how well blocks predict each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from latency.table.family_fit import ALIGNMENTS, alignment, widths_of
+from latency.table.interpolate import Interpolator
 from space.common.errors import MissingOpError
+from space.common.stats import spearman
 from space.network.block import Block, BlockBatch
 from space.network.network import Network
 
@@ -16,23 +19,33 @@ Floats = NDArray[np.float64]
 
 
 class NetworkPredictor(Protocol):
+    """Predicts the end-to-end latency of a network in seconds."""
+
     def network_s(self, blocks: Iterable[Block]) -> float: ...
 
 
 def predictions(table: NetworkPredictor, networks: Sequence[Network]) -> Floats:
-    """Predicted seconds of each network, float64 [n]."""
+    """Predicted seconds of each network, float64 [n].
+
+    Raises:
+        MissingOpError: the table lacks a block.
+    """
     return np.array([table.network_s(network.blocks) for network in networks])
 
 
 def common_factor(predicted: Floats, measured: Floats) -> float:
-    """The one factor that brings predictions to measurements: geometric mean of the ratios."""
+    """The geometric mean of the ratios measured / predicted [n]."""
     return float(np.exp(np.mean(np.log(measured / predicted))))
 
 
 def error_summary(predicted: Floats, measured: Floats) -> dict[str, Any]:
-    """Errors relative to the measured; `bias` is their mean (negative: predicted too low)."""
+    """Errors of predictions [n] relative to measurements [n].
+
+    `bias` is their mean (negative: predicted too low). `spearman` is None where it is not defined.
+    """
     error = predicted / measured - 1
     size = np.abs(error)
+    rank = spearman(predicted, measured)
     return {
         "networks": len(error),
         "mean_abs_error": _short(size.mean()),
@@ -40,17 +53,8 @@ def error_summary(predicted: Floats, measured: Floats) -> dict[str, Any]:
         "within_5pct": _short((size <= 0.05).mean()),
         "within_3pct": _short((size <= 0.03).mean()),
         "bias": _short(error.mean()),
-        "spearman": _short(spearman(predicted, measured)),
+        "spearman": None if rank is None else _short(rank),
     }
-
-
-def spearman(a: Floats, b: Floats) -> float:
-    """Rank correlation of two columns without many ties; 1.0 for fewer than two rows."""
-    if len(a) < 2:
-        return 1.0
-    ranks = np.stack([np.argsort(np.argsort(column)) for column in (a, b)]).astype(np.float64)
-    first, second = ranks - ranks.mean(axis=1, keepdims=True)
-    return float(first @ second / np.sqrt((first @ first) * (second @ second)))
 
 
 def left_out_error(
@@ -59,15 +63,14 @@ def left_out_error(
     folds: int = 5,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """How well blocks are told from the others: each fold predicted without its own entries.
+    """Cross-validation of the interpolation: each fold is predicted from the others' blocks.
 
-    `kinds` and `alignments` split the same errors by kind of unit and by what divides its width.
-    Blocks at the edge of the measured range have nothing to be told from and are not counted.
-    `noise`: of each block, as the `errors` of an `Interpolator`.
+    `kinds` and `alignments` split the errors by kind of unit and by what divides its width. Blocks
+    at the edge of the measured range cannot be predicted and are not counted.
+
+    Args:
+        noise: relative standard error of each block, as the `errors` of an `Interpolator`.
     """
-    from latency.table.family_fit import ALIGNMENTS, alignment, widths_of
-    from latency.table.interpolate import Interpolator
-
     blocks = list(seconds)
     part = np.random.default_rng(seed).integers(folds, size=len(blocks))
     errors: list[float] = []

@@ -1,18 +1,22 @@
-"""Two latency tables side by side: their common blocks, and what each predicts of networks."""
+"""Compares two latency tables: their common blocks, and their predictions of networks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from latency.table.latency_table import LatencyTable
-    from latency.table.op_model import OpCostModel
-    from space.network.block import Block
-    from space.network.network import Network
+import numpy as np
 
-    Table = LatencyTable | OpCostModel
+from latency.table.interpolate import family_of, family_title
+from latency.table.latency_table import LatencyTable
+from latency.table.load import AnyTable
+from space.common.errors import MissingOpError
+from space.common.files import replace_file
+from space.common.stats import spearman
+from space.common.text import format_number
+from space.network.block import Block
+from space.network.network import Network
 
 FACTS = (
     "source", "device", "engine", "engine_version", "threads", "batch", "dtype", "input", "date",
@@ -20,11 +24,11 @@ FACTS = (
 EXTREMES = 5
 
 
-def compare_tables(a: Table, b: Table, networks: Sequence[Network]) -> dict[str, Any]:
-    """Facts that differ, ratios B / A of common blocks and of networks that both can predict.
+def compare_tables(a: AnyTable, b: AnyTable, networks: Sequence[Network]) -> dict[str, Any]:
+    """Facts that differ, and ratios B / A of common blocks and of networks that both predict.
 
     Raises:
-        ValueError: they have no block in common and no network that both can predict.
+        ValueError: they have no common block, and no network is predicted by both.
     """
     blocks, seconds = _blocks(a, b), _network_seconds(a, b, networks)
     if blocks is None and len(seconds) < 2:
@@ -47,22 +51,20 @@ def compare_tables(a: Table, b: Table, networks: Sequence[Network]) -> dict[str,
     }
 
 
-def _entries(table: Table) -> dict[Block, float]:
-    """Seconds of the blocks that a table has as rows, its scale applied."""
+def _entries(table: AnyTable) -> dict[Block, float]:
+    """Seconds of the measured blocks of a table, with its scale."""
+    if not isinstance(table, LatencyTable):
+        return {}
     factor = table.header.scale["factor"]
-    return {block: m.median_s * factor for block, m in getattr(table, "entries", {}).items()}
+    return {block: m.median_s * factor for block, m in table.entries.items()}
 
 
-def _blocks(a: Table, b: Table) -> dict[str, Any] | None:
-    import numpy as np
-
-    from latency.table.interpolate import family_of, family_title
-
-    ours, theirs = _entries(a), _entries(b)
-    common = [block for block in ours if block in theirs]
+def _blocks(a: AnyTable, b: AnyTable) -> dict[str, Any] | None:
+    a_s, b_s = _entries(a), _entries(b)
+    common = [block for block in a_s if block in b_s]
     if not common:
         return None
-    ratio = {block: theirs[block] / ours[block] for block in common}
+    ratio = {block: b_s[block] / a_s[block] for block in common}
     families: dict[str, list[float]] = {}
     for block in common:
         families.setdefault(family_title(family_of(block)), []).append(ratio[block])
@@ -70,7 +72,7 @@ def _blocks(a: Table, b: Table) -> dict[str, Any] | None:
     ends = ranked if len(ranked) <= 2 * EXTREMES else ranked[:EXTREMES] + ranked[-EXTREMES:]
     return {
         "common": len(common),
-        "only": [len(ours) - len(common), len(theirs) - len(common)],
+        "only": [len(a_s) - len(common), len(b_s) - len(common)],
         "ratio": _geometric_mean(list(ratio.values())),
         "spread": float(np.std(np.log(list(ratio.values())))),
         "families": {
@@ -79,16 +81,16 @@ def _blocks(a: Table, b: Table) -> dict[str, Any] | None:
             for name, values in sorted(families.items())
         },
         "extremes": [
-            {"block": str(block), "a_s": ours[block], "b_s": theirs[block], "ratio": ratio[block]}
+            {"block": str(block), "a_s": a_s[block], "b_s": b_s[block], "ratio": ratio[block]}
             for block in ends
         ],
     }  # fmt: skip
 
 
-def _network_seconds(a: Table, b: Table, networks: Sequence[Network]) -> list[tuple[float, float]]:
+def _network_seconds(
+    a: AnyTable, b: AnyTable, networks: Sequence[Network]
+) -> list[tuple[float, float]]:
     """(A, B) seconds of each network that both can predict."""
-    from space.common.errors import MissingOpError
-
     found = []
     for network in networks:
         try:
@@ -98,17 +100,13 @@ def _network_seconds(a: Table, b: Table, networks: Sequence[Network]) -> list[tu
     return found
 
 
-def _networks(seconds: list[tuple[float, float]], asked: int) -> dict[str, Any] | None:
-    import numpy as np
-
-    from latency.table.accuracy import spearman
-
+def _networks(seconds: list[tuple[float, float]], requested: int) -> dict[str, Any] | None:
     if len(seconds) < 2:
         return None
     first, second = np.array(seconds).T
     ratio = second / first
     return {
-        "asked": asked,
+        "asked": requested,
         "predicted_by_both": len(seconds),
         "ratio": _geometric_mean(ratio.tolist()),
         "spread": float(np.std(np.log(ratio))),
@@ -119,31 +117,16 @@ def _networks(seconds: list[tuple[float, float]], asked: int) -> dict[str, Any] 
 
 
 def _geometric_mean(values: list[float]) -> float:
-    import numpy as np
-
     return float(np.exp(np.mean(np.log(values))))
 
 
-def comparison_networks(a: Table, b: Table, count: int, seed: int) -> list[Network]:
-    """`count` networks of the search space at the input size of the tables; the first one's where
-    they differ."""
-    import numpy as np
-
-    from space.architectures.shufflenet_v2 import ShuffleNetV2Space
-
-    stated = a.header if a.header.input else b.header
-    space = ShuffleNetV2Space(height=stated.input_size[0], width=stated.input_size[1])
-    rows = space.sample(count, np.random.default_rng(seed))
-    return [space.lower(space.architecture(row)) for row in rows]
-
-
-def lines_of(found: dict[str, Any]) -> list[str]:
-    """The comparison for people."""
+def format_table_comparison(found: dict[str, Any]) -> str:
+    """What `compare_tables` found, as lines for people."""
     lines = [f"{name}: {label}" for name, label in zip("AB", found["labels"], strict=True)]
     if found["differs"]:
         lines += ["", "they differ in"]
-        for name, (ours, theirs) in found["differs"].items():
-            lines.append(f"  {name}: {ours or '-'} | {theirs or '-'}")
+        for name, (a, b) in found["differs"].items():
+            lines.append(f"  {name}: {a or '-'} | {b or '-'}")
     if blocks := found["blocks"]:
         only = blocks["only"]
         lines += [
@@ -170,23 +153,30 @@ def lines_of(found: dict[str, Any]) -> list[str]:
             "",
             f"{row['predicted_by_both']} of {row['asked']} random networks predicted by both: "
             f"B / A {row['ratio']:.3f} on average, {row['least']:.2f} to {row['greatest']:.2f}, "
-            f"spread {row['spread']:.1%}; rank agreement (Spearman) {row['spearman']:.4f}",
+            f"spread {row['spread']:.1%}; rank agreement (Spearman) "
+            f"{format_number(row['spearman'], '.4f')}",
         ]
     else:
         lines += ["", "no random network is predicted by both"]
-    return lines
+    return "\n".join(lines)
 
 
-def draw_comparison(a: Table, b: Table, networks: Sequence[Network], out: Path) -> None:
-    """Blocks of both tables against each other, and networks."""
+def draw_table_comparison(
+    a: AnyTable, b: AnyTable, networks: Sequence[Network], out: Path
+) -> None:
+    """Draw the blocks of both tables against each other, and the networks (.png).
+
+    Raises:
+        OSError: `out` cannot be written.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    ours, theirs = _entries(a), _entries(b)
-    common = [block for block in ours if block in theirs]
-    panels = [("blocks", [(ours[x], theirs[x]) for x in common], [x.kind for x in common])]
+    a_s, b_s = _entries(a), _entries(b)
+    common = [block for block in a_s if block in b_s]
+    panels = [("blocks", [(a_s[x], b_s[x]) for x in common], [x.kind for x in common])]
     seconds = _network_seconds(a, b, networks)
     panels.append(("random networks", seconds, ["networks"] * len(seconds)))
     panels = [panel for panel in panels if panel[1]]
@@ -207,5 +197,6 @@ def draw_comparison(a: Table, b: Table, networks: Sequence[Network], out: Path) 
         if len(set(kinds)) > 1:
             axis.legend(fontsize=7)
     figure.suptitle(f"A: {a.header.label}\nB: {b.header.label}", fontsize=9)
-    figure.savefig(out, dpi=110)
+    with replace_file(out) as temporary:
+        figure.savefig(temporary, dpi=110)
     plt.close(figure)

@@ -1,26 +1,31 @@
-"""What a latency table says of itself, as text."""
+"""A latency table's header, families and errors as text for people."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from latency.table.header import TableHeader
-    from latency.table.latency_table import LatencyTable
+from latency.table.family_fit import Family
+from latency.table.header import TableHeader
+from latency.table.interpolate import family_of, family_title
+from latency.table.latency_table import LatencyTable
+from latency.table.load import AnyTable
+from space.common.text import format_number
 
-NOISE_WARNING = 0.10
-SHARE_WARNING = 0.95
+NOISE_WARNING = 0.10  # spread of the samples
+SHARE_WARNING = 0.95  # of the time that the measurement had a processor
 
 
-def header_lines(header: TableHeader) -> list[str]:
-    """The header for people, one fact a line."""
-    lines = [header.label, ""]
-    for name, value in json.loads(header.to_json()).items():
-        if value in ("", {}, []) or name == "csv_sha256":
-            continue
-        lines.extend(_lines(name, value))
-    return lines
+def format_table(table: AnyTable) -> str:
+    """The header, one fact a line, and the families of measured blocks with their latencies."""
+    lines = [table.header.label, ""]
+    for name, value in json.loads(table.header.to_json()).items():
+        if value not in ("", {}, []) and name != "csv_sha256":
+            lines.extend(_lines(name, value))
+    if isinstance(table, LatencyTable):
+        lines += ["", *_family_lines(table)]
+    return "\n".join(lines) + "\n"
 
 
 def _lines(name: str, value: Any, depth: int = 0) -> list[str]:
@@ -33,8 +38,29 @@ def _lines(name: str, value: Any, depth: int = 0) -> list[str]:
     return [f"{pad}{name}: {value}"]
 
 
-def error_lines(header: TableHeader) -> list[str]:
-    """What a table built by `latency.build` says about its noise and error, for people."""
+def _family_lines(table: LatencyTable) -> list[str]:
+    families: dict[Family, list[float]] = {}
+    for block, measured in table.entries.items():
+        families.setdefault(family_of(block), []).append(measured.median_s)
+    return [
+        f"{family_title(family):44} {len(values):5} blocks, {min(values) * 1e3:8.3f} to "
+        f"{max(values) * 1e3:8.3f} ms"
+        for family, values in sorted(families.items(), key=lambda item: str(item[0]))
+    ]
+
+
+def format_error(error: Mapping[str, Any], digits: int) -> str:
+    """An `error_summary` as a line; mean, largest error and bias with `digits` decimals."""
+    form = f".{digits}%"
+    return (
+        f"mean error {error['mean_abs_error']:{form}}, largest {error['max_abs_error']:{form}}, "
+        f"bias {error['bias']:+{form}}, within 5 % {error['within_5pct']:.1%}, within 3 % "
+        f"{error['within_3pct']:.1%}, Spearman {format_number(error['spearman'], '.4f')}"
+    )
+
+
+def format_build_errors(header: TableHeader) -> str:
+    """The noise and errors of a table that `latency.build` made."""
     noise = header.noise
     lines = [
         f"{header.label}",
@@ -42,19 +68,14 @@ def error_lines(header: TableHeader) -> list[str]:
         f"{noise['spread']:.1%}, stopped by {noise['stopped_by']} after {noise['seconds']} s",
         f"scale {header.scale['factor']:.4f}: {header.scale['how']}",
     ]
-    titles = {"held_out": "networks not measured before", "on_grid": "their blocks all measured"}
+    titles = {"held_out": "unmeasured networks", "on_grid": "networks of measured blocks"}
     for name, title in titles.items():
         for kind in ("unscaled", "scaled"):
-            e = header.network_error[name][kind]
-            lines.append(
-                f"{e['networks']} {title}, {kind}: mean error {e['mean_abs_error']:.2%}, "
-                f"largest {e['max_abs_error']:.2%}, bias {e['bias']:+.2%}, "
-                f"within 5 % {e['within_5pct']:.1%}, within 3 % {e['within_3pct']:.1%}, "
-                f"Spearman {e['spearman']:.4f}"
-            )
+            error = header.network_error[name][kind]
+            lines.append(f"{error['networks']} {title}, {kind}: {format_error(error, digits=2)}")
     if left := header.network_error["left_out_blocks"]:
         lines.append(
-            f"{left['blocks']} blocks told from the others: mean error "
+            f"{left['blocks']} blocks predicted from the others: mean error "
             f"{left['mean_abs_error']:.1%}, median {left['median_abs_error']:.1%}, 95 % of them "
             f"within {left['abs_error_95pct']:.1%}"
         )
@@ -71,24 +92,9 @@ def error_lines(header: TableHeader) -> list[str]:
         )
     if noise["processor_share"] < SHARE_WARNING:
         lines.append(
-            f"warning: the measurement had a processor for {noise['processor_share']:.0%} of its "
-            "time: other programs ran there; close them or pin this one, and build again"
+            f"warning: the measurement had {noise['processor_share']:.0%} of its CPU time: other "
+            "programs ran there; close them or pin this one, and build again"
         )
     if noise["too_noisy"]:
         lines.append(f"warning: {len(noise['too_noisy'])} blocks were too noisy and left out")
-    return lines
-
-
-def family_lines(table: LatencyTable) -> list[str]:
-    """The families of blocks a table holds, with their range of latencies."""
-    from latency.table.family_fit import Family
-    from latency.table.interpolate import family_of, family_title
-
-    families: dict[Family, list[float]] = {}
-    for block, measured in table.entries.items():
-        families.setdefault(family_of(block), []).append(measured.median_s)
-    return [
-        f"{family_title(family):44} {len(values):5} blocks, {min(values) * 1e3:8.3f} to "
-        f"{max(values) * 1e3:8.3f} ms"
-        for family, values in sorted(families.items(), key=lambda item: str(item[0]))
-    ]
+    return "\n".join(lines)

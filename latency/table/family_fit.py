@@ -1,10 +1,10 @@
-"""One family of blocks: what their widths cost.
+"""The latency model of one family of blocks, as a function of their widths.
 
-A block's seconds are a non-negative sum of what its ops must do (starts, multiply-adds, traffic;
-channels also rounded up to 8, 16, 32 as vector units do; traffic once more where 8 or 16 does not
-divide the channels), times a correction smoothed from the nearest measured blocks of the same
-alignment. Noisy blocks have less say in both, and are themselves drawn towards what the others
-tell: else a search for the fastest network would find the luckiest measurements.
+A block's seconds are a non-negative sum of its ops' work (starts, multiply-adds, traffic; channels
+also rounded up to 8, 16, 32 as vector units do; traffic twice where 8 or 16 does not divide the
+channels), times a correction smoothed from the nearest measured blocks of the same alignment.
+Noisy blocks have less weight in both, and are shrunk towards the prediction from the others: else
+a search for the fastest network would find the luckiest measurements.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from space.graph.op import Op
 from space.network.block import Block, BlockBatch
 
 SIZES = ("c_in", "c_out", "branch", "mid")
-ALIGNMENTS = ("8", "4", "2 or 1")  # of the branch: what `alignment` numbers
+ALIGNMENTS = ("8", "4", "2 or 1")  # of the branch; `alignment` returns the index
 UNALIGNED = 2
 VECTORS = (8, 16)  # channels that engines pack together: 8 with AVX2 and NEON, 16 with AVX-512
-MIN_POINTS = 8  # blocks of a family that others are told from
-MIN_ON_A_LINE = 5  # where all its widths go together
+MIN_POINTS = 8  # blocks of a family that can be interpolated
+MIN_ON_A_LINE = 5  # if all its widths are proportional
 NEIGHBOURS = 16
 SMOOTHING = 0.8  # width of the correction's kernel, in octaves of width
-SHRINK = 0.2  # weight of "no correction": far from every measured block it wins
-# What tells families apart beside their fields: steps that depend on widths.
+SHRINK = 0.2  # weight of "no correction", which dominates far from every measured block
+# Steps that depend on widths: they distinguish families beside the fields.
 FLAGS = ("widens", "uneven")
 BITS = 15  # a width is below 2**15: four of them make one int64
-# Relative standard error at which a block's own time and what the others tell of it weigh alike:
-# about how far off the others are (`left_out_error` of shipped tables: 2 to 3 % in the median).
+# Relative standard error at which a block's own time and the others' prediction weigh alike: about
+# the error of that prediction (`left_out_error` of shipped tables: 2 to 3 % in the median).
 TRUST = 0.03
 
 Family: TypeAlias = tuple[str, int, int, tuple[tuple[str, int], ...]]
@@ -39,12 +39,12 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 class FamilyFit:
-    """Seconds of a family's blocks of any widths in the range of its measured ones.
+    """Predicts a family's blocks of any widths in the range of its measured ones.
 
     Args:
         seconds: of each block [n].
         errors: their standard errors [n], relative to them.
-        noisy: blocks that were timed too, too noisy to tell anything but the range.
+        noisy: further timed blocks, too noisy for more than the measured range.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class FamilyFit:
             self._fit()
 
     def covers(self, sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which rows of widths are measured or lie between measured ones, bool [n]."""
+        """Whether each row of widths [n, 4] is measured or between measured ones, bool [n]."""
         found = np.isin(_code(sizes), self.codes)
         if not self.interpolates:
             return found
@@ -92,7 +92,7 @@ class FamilyFit:
         from scipy.spatial import cKDTree
 
         columns = np.stack(self._columns(self.sizes), axis=1)
-        apart = alignment(self.sizes)[:, None] == UNALIGNED  # a different kernel: own prices
+        apart = alignment(self.sizes)[:, None] == UNALIGNED  # another kernel: own prices
         features = np.concatenate([columns * ~apart, columns * apart], axis=1)
         scales = np.maximum(features.max(axis=0), 1e-300)
         features = features / scales / self.seconds[:, None]  # relative errors count
@@ -117,7 +117,7 @@ class FamilyFit:
         return seconds
 
     def _columns(self, sizes: NDArray[np.int64]) -> list[NDArray[Any]]:
-        """What each block's ops must do: columns [n]."""
+        """The work of each block's ops: columns [n]."""
         fields: dict[str, Any] = {name: v for name, v in self.rest if name not in FLAGS}
         fields |= {name: sizes[:, SIZES.index(name)] for name in self.names}
         batch = BlockBatch(self.kind, self.height, self.width, fields)
@@ -127,17 +127,18 @@ class FamilyFit:
         return [np.broadcast_to(column, (len(sizes),)) for column in columns]
 
     def predict(self, sizes: NDArray[np.int64]) -> Floats:
+        """Seconds of rows of widths [n, 4] that `covers` accepts, float64 [n]."""
         at = np.minimum(np.searchsorted(self.codes, _code(sizes)), len(self.codes) - 1)
         exact = self.codes[at] == _code(sizes)
         if not self.interpolates:
             return self.seconds[at]
         weight = np.where(exact, self.weights[at], 0.0)
         seconds = self.seconds[at].copy()
-        told = np.flatnonzero(weight < 1)
-        if len(told):
-            rows, weight = sizes[told], weight[told]
-            others = self._base(rows) * np.exp(self._smoothed(rows))
-            seconds[told] = np.exp(weight * np.log(seconds[told]) + (1 - weight) * np.log(others))
+        shrunk = np.flatnonzero(weight < 1)
+        if len(shrunk):
+            rows, weight = sizes[shrunk], weight[shrunk]
+            others = np.log(self._base(rows) * np.exp(self._smoothed(rows)))
+            seconds[shrunk] = np.exp(weight * np.log(seconds[shrunk]) + (1 - weight) * others)
         return seconds
 
     def _smoothed(self, sizes: NDArray[np.int64]) -> Floats:
@@ -157,7 +158,7 @@ class FamilyFit:
 
 
 def widths_of(batch: BlockBatch) -> NDArray[np.int64]:
-    """Widths int64 [n, 4]; 0 for one this kind has not."""
+    """Widths int64 [n, 4] in the order of `SIZES`; 0 for one that this kind lacks."""
     columns = []
     for name in SIZES:
         try:
@@ -167,7 +168,7 @@ def widths_of(batch: BlockBatch) -> NDArray[np.int64]:
     sizes = np.stack(columns, axis=1)
     if batch.kind == "shufflenet_v1":  # a quarter is inside (v1 paper, section 3.2)
         sizes[:, 3] = sizes[:, 1] // 4
-    if batch.kind == "shufflenet_v2":  # there 0 means: as wide as the branch
+    if batch.kind == "shufflenet_v2":  # 0: as wide as the branch
         sizes[:, 3] = np.where(sizes[:, 3] > 0, sizes[:, 3], sizes[:, 2])
     return sizes
 
@@ -192,8 +193,8 @@ def _sizes_of(block: Block) -> list[int]:
 
 
 def alignment(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """0: the branch (else the inside, else the output) is a multiple of 8 channels; 1: of 4; 2: of
-    neither. int [n]."""
+    """Index into `ALIGNMENTS`, int [n]: 0 if the branch (else the inside, else the output) is a
+    multiple of 8 channels, 1 of 4, 2 of neither."""
     width = np.where(sizes[:, 2] > 0, sizes[:, 2], sizes[:, 1])
     width = np.where((sizes[:, 2] == 0) & (sizes[:, 3] > 0), sizes[:, 3], width)
     width = np.where(width > 0, width, sizes[:, 0])
@@ -210,7 +211,7 @@ def _up(channels: Any, step: int) -> Any:
 
 
 def _op_columns(op: Op) -> list[Any]:
-    """What an op must do, in its natural units: arrays [n] or numbers."""
+    """The work of an op in elements and multiply-adds: arrays [n] or numbers."""
     if op.kind == "slice":
         return [op.c_out * op.height * op.width]
     if op.kind not in ("conv", "dwconv", "linear"):

@@ -1,4 +1,4 @@
-"""What a latency table says about itself: where its numbers come from and how good they are."""
+"""The header of a latency table: where its numbers come from and how good they are."""
 
 from __future__ import annotations
 
@@ -14,16 +14,32 @@ SOURCES = ("measured", "published", "estimated")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableHeader:
-    """The JSON half of a table.
+    """The JSON half of a table; the other half is a CSV file of rows.
 
-    `layout`: rows are whole blocks, or coefficients of an op cost model. `scale`: the one factor
-    from whole networks and how it was got, {"factor": 1.02, "how": "..."}. `network_error`: how
-    well sums of rows predict whole networks. `noise`: the spread of the samples. `host`: facts
-    about the machine. `input`: height x width of the networks that the rows are blocks of, empty
-    where any will do. `extra`: keys this version does not know, kept as they are.
+    Args:
+        layout: "blocks" if rows are blocks, "ops" if they are coefficients of an op cost model.
+        target: the table's name.
+        source: "measured", "published" or "estimated".
+        device: the chip.
+        engine: what ran the networks; `engine_version`, `threads`, `batch` and `dtype` as well.
+        input: HEIGHTxWIDTH of the networks that have these blocks; empty if any.
+        scale: the factor of all latencies and its origin, {"factor": 1.02, "how": "..."}.
+        network_error: errors of predicted end-to-end latencies.
+        noise: spread of the samples, share of outlier rounds, time of the reference network.
+        host: facts about the machine.
+        csv_sha256: checksum of the rows.
+        extra: unknown keys, which `to_json` writes unchanged.
 
     Raises:
         ValueError: a field that this version cannot use; the message says what must hold.
+
+    Example:
+        >>> header = TableHeader(layout="blocks", target="cpu", source="measured", device="chip",
+        ...                      engine="ncnn", date="2026-01-31", threads=2)
+        >>> header.label
+        'measured: chip, ncnn, 2 threads'
+        >>> TableHeader.from_json(header.to_json()) == header
+        True
     """
 
     layout: str
@@ -59,7 +75,7 @@ class TableHeader:
         for name in ("threads", "batch"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a whole number from 1; got {value!r}")
+                raise ValueError(f"`{name}` must be an integer, 1 or more; got {value!r}")
         if self.input and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", self.input):
             raise ValueError(f"`input` must be HEIGHTxWIDTH, as 224x224; got {self.input!r}")
         factor = self.scale.get("factor") if isinstance(self.scale, dict) else None
@@ -68,7 +84,7 @@ class TableHeader:
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width of the input of its networks, in pixels."""
+        """Height and width of its networks' images, in pixels."""
         height, _, width = (self.input or "224x224").partition("x")
         return int(height), int(width)
 
@@ -76,7 +92,7 @@ class TableHeader:
     def label(self) -> str:
         """One line to print beside every latency: source, device, engine, threads."""
         words = [self.device, f"{self.engine} {self.engine_version}".strip()]
-        if self.source != "published":  # there the device's own words say what is known
+        if self.source != "published":  # its `device` says what is known of threads
             words.append("1 thread" if self.threads == 1 else f"{self.threads} threads")
         if self.batch != 1:
             words.append(f"batch {self.batch}")
@@ -92,7 +108,11 @@ class TableHeader:
 
     @classmethod
     def from_json(cls, text: str) -> TableHeader:
-        """The header in `text`; ValueError says what is wrong with it and on which line."""
+        """The header in `text`.
+
+        Raises:
+            ValueError: damaged; the message has the line.
+        """
         try:
             values = json.loads(text)
         except json.JSONDecodeError as error:
@@ -100,8 +120,8 @@ class TableHeader:
         if not isinstance(values, dict):
             raise ValueError(f"line 1: must be a JSON object; got {type(values).__name__}")
         known = {f.name for f in fields(cls)} - {"extra"}
-        wanted = ("schema", "layout", "target", "source", "device", "engine", "date")
-        missing = [name for name in wanted if name not in values]
+        required = ("schema", "layout", "target", "source", "device", "engine", "date")
+        missing = [name for name in required if name not in values]
         if missing:
             raise ValueError(f"line 1: lacks {', '.join(missing)}; a table header has these")
         extra = {name: value for name, value in values.items() if name not in known}
@@ -110,23 +130,23 @@ class TableHeader:
 
 
 def mean_error(header: TableHeader) -> tuple[float, str] | None:
-    """The table's mean absolute relative error on whole networks it was not made from, and on
-    which; None if it was never judged."""
+    """The table's mean absolute relative error of end-to-end latency on networks that it was not
+    made from, and on which; None if it is not known."""
     error = header.network_error
     held_out = error.get("held_out") if isinstance(error, dict) else None
     if isinstance(held_out, dict) and isinstance(held_out.get("scaled"), dict):
-        judged = held_out["scaled"]  # predictions carry the scale factor
-        what = f"{judged.get('networks', '?')} random networks it was not built from"
+        error = held_out["scaled"]  # predictions carry the scale factor
+        what = f"{error.get('networks', '?')} random networks it was not built from"
     elif isinstance(held_out, str):
-        judged, what = error, f"{error.get('networks', '?')} whole networks ({held_out}, held out)"
+        what = f"{error.get('networks', '?')} whole networks ({held_out}, held out)"
     else:
         return None
-    value = judged.get("mean_abs_error")
+    value = error.get("mean_abs_error")
     return (float(value), what) if isinstance(value, int | float) else None
 
 
 def latency_line(header: TableHeader) -> str:
-    """What every latency printed above it is, and how far off on whole networks."""
+    """One line about printed latencies: their source and their error."""
     error = mean_error(header)
     if error is None:
         return f"latency: {header.label}; its error on whole networks is not known"

@@ -1,7 +1,7 @@
 """Latency of blocks between measured ones, cliffs included.
 
-Blocks are grouped in families: same kind, resolution and every field but the widths.
-`latency.table.family_fit` says what one family's widths cost.
+Blocks are grouped in families: same kind, resolution and fields except widths.
+`latency.table.family_fit` models one family.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WIDENING = frozenset(("bottleneck", "repvgg", "shufflenet_v1_wide"))
 
 
 def family_of(block: Block) -> Family:
-    """What all blocks that one can be interpolated from have in common."""
+    """The key that a block shares with all blocks it can be interpolated from."""
     rest = tuple((name, value) for name, value in block.fields if name not in SIZES)
     flags = _flags(BlockBatch.of(block))[0]
     rest += tuple((name, 1) for name, flag in zip(FLAGS, flags, strict=True) if flag)
@@ -50,7 +50,7 @@ class Interpolator:
     Args:
         seconds: the measured blocks.
         errors: their standard errors, relative to them; 0 for blocks without one.
-        noisy: blocks that were timed too, too noisy to tell anything but the range.
+        noisy: further timed blocks, too noisy for more than the measured range.
     """
 
     def __init__(
@@ -108,9 +108,9 @@ class Interpolator:
 
     def _missing(self, block: Block) -> str:
         def distance(other: Block) -> float:
-            mine, theirs = dict(block.fields), dict(other.fields)
-            names = mine.keys() | theirs.keys()
-            gap = sum(abs(np.log2((1 + mine.get(n, 0)) / (1 + theirs.get(n, 0)))) for n in names)
+            a, b = dict(block.fields), dict(other.fields)
+            names = a.keys() | b.keys()
+            gap = sum(abs(np.log2((1 + a.get(n, 0)) / (1 + b.get(n, 0)))) for n in names)
             return float(
                 gap + 4 * (block.height != other.height) + 4 * (block.width != other.width)
             )

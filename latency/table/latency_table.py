@@ -1,4 +1,4 @@
-"""The latency table: Block -> seconds, with what its header says about where they come from."""
+"""The latency table: seconds of blocks measured on one device, with a header of their origin."""
 
 from __future__ import annotations
 
@@ -10,26 +10,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latency.table.header import TableHeader
+from latency.table.interpolate import Interpolator
 from space.common.files import write_atomic
 from space.network.block import Block, BlockBatch
-
-if TYPE_CHECKING:
-    from latency.table.interpolate import Interpolator
 
 COLUMNS = ("block", "median_s", "q25_s", "q75_s", "n")
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one block costs inside a network, in seconds, from `n` samples.
+    """Median and quartiles, in seconds, of the `n` samples of a block inside a network.
 
-    `measure.py` says how a sample is got. Raw times are kept in the builder's `.samples.jsonl`.
+    `latency.measure.block` defines a sample. The builder stores raw times in `.samples.jsonl`.
+
+    Raises:
+        ValueError: the median is not positive, quartiles are out of order, or there is no sample.
+
+    Example:
+        >>> Measurement(1.0e-3, 0.9e-3, 1.1e-3, n=16).spread
+        0.20000000000000007
     """
 
     median_s: float
@@ -52,8 +56,8 @@ class Measurement:
 
     @property
     def error_s(self) -> float:
-        """Standard error of the median in seconds, told from the quartiles: of normal samples the
-        deviation is IQR / 1.349, and the median's error sqrt(pi / 2) of it over sqrt(n)."""
+        """Standard error of the median in seconds, from the quartiles: the deviation of normal
+        samples is IQR / 1.349, and the median's error sqrt(pi / 2) of it over sqrt(n)."""
         return 0.93 * (self.q75_s - self.q25_s) / math.sqrt(self.n)
 
     @property
@@ -65,10 +69,21 @@ class Measurement:
 class LatencyTable:
     """Blocks measured on one device by one engine.
 
-    A block that was not measured is interpolated between blocks of its own family (same kind,
-    resolution and every field but the widths); `exact` tells. A measured one is drawn towards what
-    its family tells, by as much as it was noisy (latency/table/family_fit.py). Latencies are
-    multiplied by the header's one scale factor; `unscaled()` is the same table without it.
+    A block that was not measured is interpolated between blocks of its family: same kind,
+    resolution and fields except widths. Noisy measurements are shrunk towards the family's
+    prediction, in proportion to their variance (latency/table/family_fit.py). Latencies are
+    multiplied by the header's scale factor; `unscaled()` is the same table without it.
+
+    Raises:
+        ValueError: the header is of another layout than "blocks".
+
+    Example:
+        >>> from latency.table.load import load_table
+        >>> from space.zoo.families import shufflenet_v2
+        >>> table = load_table("epyc-turin-ort")
+        >>> small, large = shufflenet_v2("0.5"), shufflenet_v2("1.0")
+        >>> table.network_s(small.blocks) < table.network_s(large.blocks)
+        True
     """
 
     def __init__(self, header: TableHeader, entries: Mapping[Block, Measurement]) -> None:
@@ -79,8 +94,6 @@ class LatencyTable:
 
     @cached_property
     def _interpolator(self) -> Interpolator:
-        from latency.table.interpolate import Interpolator
-
         errors = {block: m.error for block, m in self.entries.items()}
         noisy = [Block.parse(text) for text in self.header.noise.get("too_noisy", ())]
         seconds = {block: m.median_s for block, m in self.entries.items()}
@@ -99,7 +112,7 @@ class LatencyTable:
         return self._interpolator.predict(batch) * self.header.scale["factor"]
 
     def block_s(self, block: Block) -> float:
-        """Seconds of one block; MissingOpError if the table cannot tell."""
+        """Seconds of one block; MissingOpError as for `predict`."""
         return float(self.predict(BlockBatch.of(block))[0])
 
     def network_s(self, blocks: Iterable[Block]) -> float:
@@ -112,10 +125,13 @@ class LatencyTable:
         return LatencyTable(replace(self.header, scale=scale), self.entries)
 
     def save(self, path: Path | str) -> Path:
-        """Write `path` (.json) and its .csv; the files appear whole or not at all.
+        """Write `path` (.json) and its .csv, each complete or not at all.
 
         Returns:
             The path of the header.
+
+        Raises:
+            OSError: a file cannot be written.
         """
         path = Path(path).with_suffix(".json")
         text = _csv_text(self.entries)

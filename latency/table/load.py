@@ -1,4 +1,4 @@
-"""Latency tables by name or path: shipped ones, this host's own, any file."""
+"""Loads latency tables by name or path: shipped ones, this host's own, any file."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import csv
 import hashlib
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 from latency.ondevice.host import chip
 from latency.table.header import TableHeader
+from latency.table.latency_table import COLUMNS, LatencyTable, Measurement
+from latency.table.op_model import OpCostModel
 from space.common.files import cache_dir
 from space.network.block import Block
 
-if TYPE_CHECKING:
-    from latency.table.op_model import OpCostModel
-from latency.table.latency_table import COLUMNS, LatencyTable, Measurement
+AnyTable: TypeAlias = LatencyTable | OpCostModel
 
 SHIPPED = Path(__file__).parent / "shipped"
 HOST_TARGET = "cpu"
-# Other names of shipped tables: name -> file. They win over files of the same name, and are looked
-# up once: a family name such as `arm` can mean another table while each chip keeps its own name.
+# Other names of shipped tables: name -> file. They take precedence over files of the same name and
+# are looked up once: `arm` can mean another table while each chip keeps its own name.
 ALIASES = {"snapdragon-810": "arm", "gtx-1080-ti": "gpu"}
 
 
@@ -36,24 +36,27 @@ def known_targets() -> tuple[str, ...]:
 
 
 def shipped_name(target: Path | str) -> str | None:
-    """The file name, without suffix, of the shipped table that a target means; None if it is not
-    one that comes with the project."""
+    """The file name, without suffix, of the shipped table that a target means; None of others."""
     name = ALIASES.get(target, target) if isinstance(target, str) else None
     return name if name in shipped_tables() else None
 
 
 def host_table_path() -> Path:
-    """Where this host's own table is kept."""
+    """The path of this host's own table."""
     return cache_dir() / f"{HOST_TARGET}.json"
 
 
-def load_table(target: Path | str) -> LatencyTable | OpCostModel:
+def load_table(target: Path | str) -> AnyTable:
     """The table of a target: a shipped name or alias, `cpu` (this host) or a path.
 
     Raises:
         FileNotFoundError: `cpu` has not been measured yet.
-        ValueError: an unknown name, or a table that cannot be trusted; the message names the
-            file and line, what must hold, and what to do.
+        ValueError: an unknown name, or a damaged table; the message names the file and line, what
+            must hold, and what to do.
+
+    Example:
+        >>> load_table("gpu").header.batch
+        8
     """
     if name := shipped_name(target):
         return _read(shipped_tables()[name])
@@ -99,7 +102,7 @@ def _text(path: Path) -> str:
         raise ValueError(f"{path}: byte {error.start} is not UTF-8 text") from None
 
 
-def _read(path: Path) -> LatencyTable | OpCostModel:
+def _read(path: Path) -> AnyTable:
     try:
         header = TableHeader.from_json(_text(path))
     except (TypeError, ValueError) as error:
@@ -108,8 +111,6 @@ def _read(path: Path) -> LatencyTable | OpCostModel:
     rows_path = path.with_suffix(".csv")
     text = _text(rows_path)
     if header.layout == "ops":
-        from latency.table.op_model import OpCostModel
-
         _check_sum(rows_path, text, header)
         try:
             return OpCostModel.from_rows(header, csv.DictReader(io.StringIO(text)))

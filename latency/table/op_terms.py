@@ -1,4 +1,4 @@
-"""The terms that an op's published latency is a sum of: what each counts, its bounds and reason.
+"""The terms of the cost models fitted to published latencies: amounts, bounds and reasons.
 
 A term is a count of work times a fitted, non-negative number of seconds. Every count is
 non-decreasing in `c_out`, so every prediction is. Counts take ints or int arrays, like `Op`.
@@ -30,8 +30,8 @@ KIB, MIB = 2**10, 2**20
 # a second; two channels of LPDDR4-1600 move 25.6 GB/s; a core loads 16 bytes a cycle.
 ARM_PEAK_FLOPS, ARM_DRAM_BYTES, ARM_CACHE_BYTES = 8e9, 25.6e9, 32e9
 # Cortex-A57 in the Snapdragon 810: 2 MiB of L2 shared by four cores, 32 KiB of L1 data cache.
-# Between a quarter of L2 and twice L2, ever less of what one op writes is still there for the
-# next; between L1 and eight times L1, ever more of the weights come from L2.
+# Between a quarter of L2 and twice L2, ever less of an op's output stays in L2 for the next op;
+# between L1 and eight times L1, ever more of the weights come from L2.
 ARM_SPILL_BYTES = (MIB // 2, 4 * MIB)
 ARM_WEIGHT_SPILL_BYTES = (32 * KIB, 256 * KIB)
 # NEON computes 4 floats at once, here output channels; a register tile covers 8 positions.
@@ -45,7 +45,7 @@ GPU_MIN_DEPTH = 192
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What a coefficient multiplies (`unit`), its bounds in seconds per unit, and why it is."""
+    """A coefficient's unit of work, its bounds in seconds per unit, and its reason."""
 
     unit: str
     lower: float
@@ -92,10 +92,11 @@ TERMS = {"arm": ARM_TERMS, "gpu": GPU_TERMS}
 
 
 def amounts(formula: str, op: Op, batch: int = 1) -> Amounts:
-    """How much of each term `op` has on a batch of images; a slice, being a view, has none.
+    """The amount of each term in `op` on a batch of images; a slice is a view and has none.
 
     Raises:
-        MissingOpError: the formula does not know ops of this kind.
+        ValueError: an unknown formula, or a batch that it does not model.
+        MissingOpError: the formula has no ops of this kind.
     """
     if formula not in FORMULAS:
         raise ValueError(f"`formula` must be one of {', '.join(FORMULAS)}; got {formula!r}")

@@ -8,18 +8,18 @@ alignment, so that a cliff is a gap between two colours at one width.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latency.table.family_fit import FLAGS, MIN_POINTS, Family
 from latency.table.interpolate import family_of, family_title
+from latency.table.latency_table import LatencyTable
+from latency.table.load import AnyTable
 from space.common.errors import MissingOpError
+from space.common.files import replace_file
 from space.network.block import Block, BlockBatch
-
-if TYPE_CHECKING:
-    from latency.table.latency_table import LatencyTable
 
 PANELS = 5  # a row of the picture
 # Multiple -> colour (of Wong, Points of view: Color blindness, Nature Methods 8, 2011).
@@ -35,12 +35,15 @@ NEAR = 1.25  # a measured block is near a curve whose other widths are within th
 Widths = NDArray[np.int64]
 
 
-def draw_table(table: LatencyTable, out: Path) -> None:
-    """Write the picture (.png).
+def draw_table(table: AnyTable, out: Path) -> None:
+    """Write the picture (.png) of a table of measured blocks.
 
     Raises:
-        ValueError: no family has enough blocks to draw a curve.
+        ValueError: the table is a cost model, or no family has enough blocks to draw a curve.
+        OSError: `out` cannot be written.
     """
+    if not isinstance(table, LatencyTable):
+        raise ValueError(f"{table.header.target} is a cost model of ops: it has no blocks to draw")
     import matplotlib
 
     matplotlib.use("Agg")
@@ -50,24 +53,24 @@ def draw_table(table: LatencyTable, out: Path) -> None:
     families: dict[Family, list[Block]] = {}
     for block in table.entries:
         families.setdefault(family_of(block), []).append(block)
-    shown = sorted((f for f in families if len(families[f]) >= MIN_POINTS), key=_order)
-    if not shown:
+    drawn = sorted((f for f in families if len(families[f]) >= MIN_POINTS), key=_order)
+    if not drawn:
         raise ValueError(
             f"the table has no {MIN_POINTS} blocks of one family: there is no curve to draw"
         )
-    columns = min(PANELS, len(shown))
-    rows = -(-len(shown) // columns)
+    columns = min(PANELS, len(drawn))
+    rows = -(-len(drawn) // columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(3.6 * columns, 2.7 * rows + 0.8), squeeze=False,
         layout="constrained",
     )  # fmt: skip
-    for axis in axes.flat[len(shown) :]:
+    for axis in axes.flat[len(drawn) :]:
         axis.axis("off")
-    drawn: set[int] = set()
-    for axis, family in zip(axes.flat, shown, strict=False):
-        drawn |= _panel(axis, table, family, families[family])
+    multiples: set[int] = set()
+    for axis, family in zip(axes.flat, drawn, strict=False):
+        multiples |= _panel(axis, table, family, families[family])
     handles: list[Any] = [
-        Line2D([], [], color=CLASSES[c], label=f"multiple of {c}") for c in sorted(drawn)[::-1]
+        Line2D([], [], color=CLASSES[c], label=f"multiple of {c}") for c in sorted(multiples)[::-1]
     ]
     for color, label in (("0.15", "measured, near the curve's other widths"),
                          ("0.8", "measured, others")):  # fmt: skip
@@ -80,7 +83,8 @@ def draw_table(table: LatencyTable, out: Path) -> None:
         title=table.header.label,
         title_fontsize=11,
     )
-    figure.savefig(out, dpi=100)
+    with replace_file(out) as temporary:
+        figure.savefig(temporary, dpi=100)
     plt.close(figure)
 
 
@@ -140,12 +144,12 @@ def _share(family: Family, blocks: list[Block]) -> int:
 
 
 def _median(blocks: list[Block], name: str) -> int:
-    """The middle value that is really there."""
+    """The middle one of the blocks' values."""
     return sorted(block[name] for block in blocks)[len(blocks) // 2]
 
 
 def _panel(axis: Any, table: LatencyTable, family: Family, blocks: list[Block]) -> set[int]:
-    """Draw a family; the alignments that it has."""
+    """Draw a family; return the alignments of its curves."""
     factor = table.header.scale["factor"]
     name, share = axis_of(family, blocks), _share(family, blocks)
     same = all(block["c_in"] == block["c_out"] for block in blocks) if name != "c_in" else True
@@ -170,15 +174,15 @@ def _panel(axis: Any, table: LatencyTable, family: Family, blocks: list[Block]) 
         rows = np.flatnonzero(multiple(widths) == aligned)
         try:
             curve = table.predict(_rows(batch, rows)) * 1e3
-        except MissingOpError:  # no such width was measured: the points say enough
+        except MissingOpError:  # no such width was measured: points only
             continue
         axis.plot(widths[rows], curve, color=CLASSES[int(aligned)], lw=1.4, zorder=3)
         found.add(int(aligned))
     if found:
         gap = max(1.0, 0.04 * float(np.ptp(widths)))
         axis.set_xlim(widths[0] - gap, widths[-1] + gap)
-        shown = [table.entries[b].median_s * factor * 1e3 for b in blocks if b[name] <= widths[-1]]
-        axis.set_ylim(0, 1.05 * max(shown))
+        below = [table.entries[b].median_s * factor * 1e3 for b in blocks if b[name] <= widths[-1]]
+        axis.set_ylim(0, 1.05 * max(below))
     return found
 
 
