@@ -1,1 +1,1 @@
-"""Which networks can be searched, and how one is written down."""
+"""Which networks can be searched, and how an architecture is written as text."""

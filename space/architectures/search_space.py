@@ -1,4 +1,4 @@
-"""Slots with choices, and the architectures that pick one choice in each."""
+"""Parameters with choices, and architectures: one choice of each parameter."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Genes: TypeAlias = NDArray[np.int16]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A named axis. Genes index `choices`; only the first `open_choices` are searched.
+    """A named parameter. A gene is an index of `choices`; the first `open_choices` are searched.
 
-    `breaks` names the guideline ("g1" ... "g4") that the other choices break; "" for none.
+    `breaks`: the guideline ("g1" ... "g4") that the other choices break, or "".
     """
 
     name: str
@@ -27,7 +27,7 @@ class Parameter:
     breaks: str = ""
 
     def index(self, text: str) -> int:
-        """The gene of the choice printed as `text`; ValueError lists what there is."""
+        """The gene of the choice printed as `text`; ValueError lists the choices."""
         printed = [str(choice) for choice in self.choices]
         if text not in printed:
             near = ", ".join(printed if len(printed) < 12 else [*printed[:3], "...", printed[-1]])
@@ -37,7 +37,17 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A space's name and one gene per slot. `Space.text` prints it and `Space.parse` reads it."""
+    """A point of a search space: the name of the space, and one gene for each parameter.
+
+    `ShuffleNetV2Space.text` writes it as one line, and `parse` reads that line.
+
+    Example:
+        >>> from space import Architecture, ShuffleNetV2Space
+        >>> space = ShuffleNetV2Space()
+        >>> arch = space.point(widths=(48, 96, 192), stem=24)
+        >>> arch == Architecture("shufflenet_v2", arch.genes) == space.parse(space.text(arch))
+        True
+    """
 
     space: str
     genes: tuple[int, ...]
@@ -45,50 +55,50 @@ class Architecture:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The named slots of a space: sampling, checking, relaxing, printing and parsing genes."""
+    """The parameters of a space: sample, check and relax genes (genotypes)."""
 
     name: str
     slots: tuple[Parameter, ...]
 
     @property
     def open_sizes(self) -> NDArray[np.int64]:
-        """How many choices each slot has open, int64 [slots]."""
+        """The number of open choices of each parameter, int64 [parameters]."""
         return np.array([slot.open_choices for slot in self.slots])
 
     @property
     def size(self) -> int:
-        """How many architectures the open choices make."""
+        """The number of architectures of the open choices."""
         return int(np.prod(self.open_sizes.astype(object)))
 
     def position(self, name: str) -> int:
-        """The column of a slot; ValueError lists the known ones."""
+        """The column of a parameter; ValueError lists the known ones."""
         names = [slot.name for slot in self.slots]
         if name not in names:
             raise ValueError(f"slot must be one of {', '.join(names)}; got {name!r}")
         return names.index(name)
 
     def relaxed_slots(self, guidelines: Iterable[str]) -> tuple[Parameter, ...]:
-        """The slots with every choice open where it breaks one of `guidelines`."""
-        wanted = set(guidelines)
+        """The parameters, with all choices open for those that break one of `guidelines`."""
+        names = set(guidelines)
         known = {slot.breaks for slot in self.slots} - {""}
-        if wanted - known:
+        if names - known:
             raise ValueError(
                 f"a guideline to relax must be one of {', '.join(sorted(known))}; "
-                f"got {', '.join(sorted(wanted - known))}"
+                f"got {', '.join(sorted(names - known))}"
             )
         return tuple(
-            replace(slot, open_choices=len(slot.choices)) if slot.breaks in wanted else slot
+            replace(slot, open_choices=len(slot.choices)) if slot.breaks in names else slot
             for slot in self.slots
         )
 
     def sample(self, n: int, rng: np.random.Generator) -> Genes:
-        """n architectures drawn uniformly from the open choices, int16 [n, slots]."""
+        """n architectures, uniform over the open choices, int16 [n, parameters]."""
         return rng.integers(0, self.open_sizes, size=(n, len(self.slots)), dtype=np.int64).astype(
             np.int16
         )
 
     def check(self, genes: Genes) -> None:
-        """ValueError if a gene is outside its slot's choices; closed choices are allowed."""
+        """ValueError if a gene is not one of its choices; closed choices are allowed."""
         genes = np.asarray(genes)
         if genes.ndim != 2 or genes.shape[1] != len(self.slots):
             raise ValueError(f"genes must be [n, {len(self.slots)}]; got shape {genes.shape}")
@@ -102,12 +112,12 @@ class SearchSpace:
             )
 
     def architecture(self, row: NDArray[np.integer] | Iterable[int]) -> Architecture:
-        """The architecture of one row of genes, int [slots]."""
+        """The architecture of one row of genes, int [parameters]."""
         genes = tuple(int(gene) for gene in row)
         self.check(np.array([genes], dtype=np.int64))
         return Architecture(self.name, genes)
 
     def value(self, arch: Architecture, name: str) -> Choice:
-        """The choice an architecture makes in a slot."""
+        """The choice of an architecture for a parameter."""
         position = self.position(name)
         return self.slots[position].choices[arch.genes[position]]

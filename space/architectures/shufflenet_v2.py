@@ -1,8 +1,8 @@
 """The search space: ShuffleNet v2 with free split ratio, width, depth, kernel, stem and head.
 
-Per stage a width, a depth, a split ratio and a kernel; one stem and one head width. The paper's
-four networks are points of it. Five more axes break a guideline each; they are closed until
-`relaxed` opens them.
+Each stage has a width, a depth, a split ratio and a kernel; stem and head have a width. The four
+networks of the paper are points of the space. Five more parameters break a guideline each; they
+are closed until `relaxed` opens them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KERNELS = (3, 5, 7)
 STEMS = range(8, 65, 4)
 HEADS = range(256, 2049, 128)
 
-# Axes that break a guideline: (name, choices with the guideline-abiding one first, guideline).
+# What breaks a guideline: (parameter, choices, first the one within the guideline, guideline).
 _RELAXED: tuple[tuple[str, tuple[Choice, ...], str], ...] = (
     ("bottleneck", (Fraction(1), Fraction(1, 4), Fraction(1, 2), Fraction(2), Fraction(4)), "g1"),
     ("groups", (1, 2, 4, 8), "g2"),
@@ -58,10 +58,10 @@ def _make_slots() -> tuple[Parameter, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Blocks that depend on a few slots only, one for every combination of their choices.
+    """Blocks that depend on a few parameters, one for each combination of their choices.
 
-    `batch` is in C order over `slots` (their columns in the genes). If `depth` is a column, the
-    block stands depth - 1 times in the network, with depth the value of that slot.
+    `batch` is in C order over `slots`, the columns of these parameters in the genes. If `depth` is
+    a column, the network has the block depth - 1 times, with the value of that parameter as depth.
     """
 
     slots: tuple[int, ...]
@@ -71,8 +71,20 @@ class Segment:
 
 @dataclass(frozen=True)
 class ShuffleNetV2Space(SearchSpace):
-    """The space at one input size. `lower` is the only way from genes to blocks; `segments` gives
-    the same blocks for all choices at once."""
+    """The search space at one input size, for `classes` classes.
+
+    `lower` makes the network of an architecture; `segments` has the blocks of all architectures.
+    Genes are int16 arrays [n, parameters]: indices of the choices of each parameter.
+
+    Example:
+        >>> import numpy as np
+        >>> from space import ShuffleNetV2Space
+        >>> space = ShuffleNetV2Space(height=32, width=32, classes=10)
+        >>> genes = space.sample(1000, np.random.default_rng(0))
+        >>> network = space.lower(space.architecture(genes[0]))
+        >>> genes.shape, network.input_shape
+        ((1000, 19), (3, 32, 32))
+    """
 
     name: str = "shufflenet_v2"
     slots: tuple[Parameter, ...] = _make_slots()
@@ -81,16 +93,16 @@ class ShuffleNetV2Space(SearchSpace):
     classes: int = 1000
 
     def relaxed(self, guidelines: Iterable[str]) -> ShuffleNetV2Space:
-        """The space with the axes open that break the named guidelines ("g1" ... "g4")."""
+        """The space with the parameters open that break these guidelines ("g1" ... "g4")."""
         return replace(self, slots=self.relaxed_slots(guidelines))
 
     def variant(self, arch: Architecture) -> tuple[int, ...]:
-        """The genes of the guideline-breaking slots."""
+        """The genes of the guideline-breaking parameters."""
         return arch.genes[-len(_RELAXED) :]
 
     @property
     def variant_columns(self) -> slice:
-        """The columns of the guideline-breaking slots."""
+        """The columns of the guideline-breaking parameters."""
         return slice(len(self.slots) - len(_RELAXED), len(self.slots))
 
     def lower(self, arch: Architecture) -> Network:
@@ -154,7 +166,7 @@ class ShuffleNetV2Space(SearchSpace):
     def _unit(
         self, c_out: Count, split: Fraction, kernel: Count, stride: int, variant: Sequence[int]
     ) -> dict[str, Any]:
-        """The fields of a unit, but for `c_in`: the only place that knows them."""
+        """The fields of a unit without `c_in`."""
         values = (choices[gene] for (_, choices, _), gene in zip(_RELAXED, variant, strict=True))
         bottleneck, groups, fragments, residual, extra_relu = values
         count, _, order = str(fragments).partition("-")
@@ -178,12 +190,12 @@ class ShuffleNetV2Space(SearchSpace):
         return int(self.value(arch, name))
 
     def _grid(self, *columns: int) -> list[NDArray[np.int64]]:
-        """Every combination of the int choices of these slots, flat, in C order."""
+        """Every combination of the int choices of these columns, flat, in C order."""
         choices = [np.array(self.slots[c].choices, dtype=np.int64) for c in columns]
         return [axis.ravel() for axis in np.meshgrid(*choices, indexing="ij")]
 
     def text(self, arch: Architecture) -> str:
-        """One line that `parse` reads back; guideline-abiding defaults are left out."""
+        """One line that `parse` reads; without defaults of the guideline-breaking parameters."""
         words = [self.name, f"stem={self.value(arch, 'stem')}"]
         for name in ("width", "depth", "split", "kernel"):
             values = (str(self.value(arch, f"{name}{stage}")) for stage in STAGES)
@@ -195,26 +207,26 @@ class ShuffleNetV2Space(SearchSpace):
         return " ".join(words)
 
     def parse(self, text: str) -> Architecture:
-        """The architecture printed as `text`; ValueError says which word is wrong."""
+        """The architecture that `text` wrote; ValueError names the wrong word."""
         name, *words = text.split() or [""]
         if name != self.name:
             raise ValueError(f"an architecture must begin with {self.name!r}; got {text!r}")
-        given: dict[str, str] = {}
+        values: dict[str, str] = {}
         for word in words:
-            key, equals, values = word.partition("=")
+            key, equals, listed = word.partition("=")
             staged = key in ("width", "depth", "split", "kernel")
             keys = [f"{key}{stage}" for stage in STAGES] if staged else [key]
-            parts = values.split(",")
-            if not equals or len(parts) != len(keys) or set(keys) & set(given):
+            parts = listed.split(",")
+            if not equals or len(parts) != len(keys) or set(keys) & set(values):
                 raise ValueError(f"must be `name=value` or `name=v2,v3,v4`, once; got {word!r}")
-            given |= dict(zip(keys, parts, strict=True))
+            values |= dict(zip(keys, parts, strict=True))
         genes = []
         for slot in self.slots:
-            if not slot.breaks and slot.name not in given:
+            if not slot.breaks and slot.name not in values:
                 raise ValueError(f"`{slot.name}` is missing in {text!r}")
-            genes.append(slot.index(given.pop(slot.name, str(slot.choices[0]))))
-        if given:
-            raise ValueError(f"unknown name {', '.join(given)} in {text!r}")
+            genes.append(slot.index(values.pop(slot.name, str(slot.choices[0]))))
+        if values:
+            raise ValueError(f"unknown name {', '.join(values)} in {text!r}")
         return Architecture(self.name, tuple(genes))
 
     def point(
@@ -226,7 +238,7 @@ class ShuffleNetV2Space(SearchSpace):
         stem: int = 24,
         head: int = 1024,
     ) -> Architecture:
-        """The architecture with these values, the same split and kernel in every stage."""
+        """The architecture with these values, with equal split and kernel in every stage."""
         words = [f"stem={stem}", f"width={','.join(map(str, widths))}"]
         words.append(f"depth={','.join(map(str, depths))}")
         words += [
@@ -235,6 +247,6 @@ class ShuffleNetV2Space(SearchSpace):
         return self.parse(" ".join([self.name, *words, f"head={head}"]))
 
     def variants(self) -> list[tuple[int, ...]]:
-        """Every open combination of the guideline-breaking slots."""
+        """Every open combination of the guideline-breaking parameters."""
         sizes = self.open_sizes[self.variant_columns]
         return list(itertools.product(*(range(int(size)) for size in sizes)))

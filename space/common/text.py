@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,12 +25,14 @@ def format_number(value: float | None, form: str = ".2f") -> str:
     return "-" if value is None else format(value, form)
 
 
-def columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of aligned columns, two spaces apart; the first is left-aligned, others right."""
+def columns(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: Container[int] = (0,)
+) -> list[str]:
+    """Lines of aligned columns, two spaces apart; those of `left` are left-aligned, others right."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     return [
         "  ".join(
-            format(cell, f"{'>' if index else '<'}{width}")
+            format(cell, f"{'<' if index in left else '>'}{width}")
             for index, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in [headings, *rows]

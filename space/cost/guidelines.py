@@ -1,7 +1,7 @@
 """The paper's four guidelines as numbers (Ma et al., ECCV 2018, section 2).
 
-Each number is a ratio of two memory accesses that add up over ops, so that the number of a block
-and of a network are the same formula over more ops: an op weighs as much as the memory it moves.
+Each of G1, G2 and G4 is a ratio of two memory accesses, each a sum over ops. Blocks and networks
+have the same formula: an op has the weight of the memory that it moves.
 
     G1  access of the 1x1 convolutions / its lower bound at equal FLOPs        1 = equal widths
     G2  access of the 1x1 convolutions / the access without groups, at equal FLOPs and input
@@ -38,8 +38,8 @@ def pointwise_bound(op: Op) -> Any:
     """Least memory access of a 1x1 convolution of equal FLOPs and groups, in elements.
 
     Paper, section 2, G1: MAC >= 2 sqrt(hw B) + B / hw with B = hw c1 c2, reached at c1 = c2.
-    With g groups B = hw c1 c2 / g and the same steps give 2 sqrt(hw g B) + B / hw. Where a stride
-    makes the output smaller than the input, h w of each side is kept.
+    With g groups B = hw c1 c2 / g and the same steps give 2 sqrt(hw g B) + B / hw. With a stride,
+    input and output have each their own h w.
     """
     sides = np.sqrt(np.asarray(op.in_elements, float) * np.asarray(op.out_elements, float))
     return 2 * sides + op.weights
@@ -56,10 +56,10 @@ def pointwise_ungrouped(op: Op) -> Any:
 def elementwise(op: Op) -> Any:
     """Element-wise memory access: ReLU, add, scaling, and depthwise convolution, in elements.
 
-    Paper, section 2, G4, which counts ReLU as an operator whether or not an engine fuses it, and
-    names the depthwise convolution element-wise for its memory access per FLOP. The scaling of a
-    squeeze-and-excitation and a batch norm on its own are likewise one pass over a map. Shuffles
-    and concatenations move data and have their own share in the paper's Figure 2.
+    Paper, section 2, G4: a ReLU counts, fused or not, and so does the depthwise convolution, for
+    its memory access per FLOP. The scaling of a squeeze-and-excitation and a separate batch norm
+    are passes over a map too. Shuffles and concatenations move data; the paper's Figure 2 lists
+    them separately.
     """
     activation = 2 * op.out_elements if op.act else 0
     own = op.mem_access if op.kind in ELEMENTWISE else 0
@@ -100,7 +100,17 @@ def ratios(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Guidelines:
-    """G1-G4 of a block or network; as limits, what a constraint allows at most."""
+    """G1-G4 of a block or network, or the largest allowed value of each.
+
+    `g1`, `g2` and `g4` are ratios of memory access, `g3` is a number of operators.
+
+    Example:
+        >>> from space import PAPER_LIMITS, Guidelines, published_network
+        >>> network = published_network("ShuffleNet v1 1.0x g=3").network()
+        >>> numbers = Guidelines.of(network.blocks)
+        >>> [name for name, over in numbers.violations(PAPER_LIMITS).items() if over > 0]
+        ['g1', 'g2', 'g4']
+    """
 
     g1: float
     g2: float
@@ -109,18 +119,21 @@ class Guidelines:
 
     @classmethod
     def of(cls, blocks: Sequence[HasSteps]) -> Guidelines:
-        """The numbers of a chain of blocks (one block: its own)."""
+        """The guidelines of a chain of blocks."""
         sums = np.array([parts(block.steps) for block in blocks], dtype=float).sum(axis=0)
         g1, g2, g4 = (float(value) for value in ratios(sums))
         return cls(g1, g2, max(fragments(block.steps) for block in blocks), g4)
 
     def violations(self, limits: Guidelines) -> dict[str, float]:
-        """value - limit by name, feasible when <= 0."""
+        """value - limit by name; feasible when <= 0."""
         return {name: getattr(self, name) - getattr(limits, name) for name in NAMES}
 
 
-# Limits a network must keep, not each of its units: a stride-2 unit has to widen. All four
-# ShuffleNet v2 of Table 5 do (at most 1.016, 1, 5 and 0.383; without stem and head 1.020 and
-# 0.471). Every ShuffleNet v1 of Table 8 breaks G1, G2 and G4 (at least 1.145, 1.293 and 0.504)
-# and every MobileNet v2 G1 and G4 (1.229 and 0.572), as section 2 says of them.
 PAPER_LIMITS = Guidelines(g1=1.05, g2=1.05, g3=5, g4=0.48)
+"""The default limits of a network, not of each unit: a stride-2 unit has to widen.
+
+They separate the networks as section 2 of the paper does. All four ShuffleNet v2 of Table 5 are
+within them (at most 1.016, 1, 5 and 0.383; without stem and head 1.020 and 0.471). Every
+ShuffleNet v1 of Table 8 breaks G1, G2 and G4 (at least 1.145, 1.293 and 0.504), and every
+MobileNet v2 breaks G1 and G4 (1.229 and 0.572).
+"""

@@ -1,8 +1,8 @@
-"""What architectures cost, for millions at a time: one table per segment, then look-ups.
+"""Costs of millions of architectures: one table for each segment, then look-ups.
 
-Every cost here is a sum over blocks, so the cost of an architecture is the sum of one row of each
-segment's table. Tables are built from the space's own lowering, once per combination of
-guideline-breaking genes, when it is first met.
+Every cost is a sum over blocks, so the cost of an architecture is the sum of one row of the table
+of each segment. Tables are built from the lowering of the space, once for each combination of
+guideline-breaking genes, when it is first needed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from space.architectures.shufflenet_v2 import Segment, ShuffleNetV2Space
 from space.cost import guidelines
 from space.network.block import BlockBatch
 
-CHUNK = 16384  # rows whose intermediate sums (64 B each) stay in a 1 MiB second-level cache
+CHUNK = 16384  # rows whose sums (64 B each) fit a second-level cache of 1 MiB
 
 COLUMNS = ("flops", "params", *guidelines.PARTS, "latency_s")
 
@@ -27,7 +27,8 @@ BlockCost = Callable[[BlockBatch], NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Costs of n architectures, float64 [n] each; latency is 0 without a latency table."""
+    """Costs of n architectures, float64 [n] each: multiply-adds, parameters, seconds (0 without a
+    latency table), and the guidelines."""
 
     flops: NDArray[np.float64]
     params: NDArray[np.float64]
@@ -44,7 +45,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """A table float64 [rows, columns] in C order over the choices of some slots."""
+    """A table float64 [rows, columns] in C order over the choices of some parameters."""
 
     slots: tuple[int, ...]
     sizes: tuple[int, ...]
@@ -59,7 +60,19 @@ class Lookup:
 
 
 class CostModel:
-    """Costs of architectures of one space; `latency` gives the seconds of a batch of blocks."""
+    """Costs of architectures of one space.
+
+    Args:
+        latency: the seconds of a batch of n blocks, float64 [n]; None: latencies are 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from space import CostModel, ShuffleNetV2Space
+        >>> space = ShuffleNetV2Space()
+        >>> genes = np.array([space.point(widths=(116, 232, 464)).genes], dtype=np.int16)
+        >>> CostModel(space).costs(genes).flops
+        array([1.44907992e+08])
+    """
 
     def __init__(self, space: ShuffleNetV2Space, latency: BlockCost | None = None) -> None:
         self.space = space
@@ -67,7 +80,7 @@ class CostModel:
         self._lookups: dict[tuple[int, ...], tuple[list[Lookup], int]] = {}
 
     def _columns(self, batch: BlockBatch) -> NDArray[np.float64]:
-        """flops, params, the parts of G1-G4 and seconds, float64 [n, 8]: one cache line."""
+        """flops, params, the parts of G1-G4 and seconds, float64 [n, 8]: a row is a cache line."""
         table = np.zeros((len(batch), 8))
         steps = batch.steps
         table[:, 0] = sum(step.op.flops for step in steps)
@@ -89,12 +102,12 @@ class CostModel:
         return Lookup(columns, tuple(len(slots[c].choices) for c in columns), table)
 
     def tables(self, variant: tuple[int, ...]) -> tuple[list[Lookup], int]:
-        """The tables whose rows add up to the costs, and the most fragments of a unit, with these
-        guideline-breaking genes. Table columns: see `COLUMNS`."""
+        """The tables of all segments with these guideline-breaking genes, and the largest number
+        of fragments of a unit. Table columns: see `COLUMNS`."""
         if variant not in self._lookups:
             segments = self.space.segments(variant)
             stem, *lookups = [self._lookup(segment) for segment in segments]
-            first = lookups[0]  # the stem depends on one slot of the first unit: fold it in
+            first = lookups[0]  # add the stem, which depends on one parameter of this table
             folded = first.table.reshape(len(stem.table), -1, 8) + stem.table[:, None]
             lookups[0] = Lookup(first.slots, first.sizes, folded.reshape(-1, 8))
             most = max(guidelines.fragments(segment.batch.steps) for segment in segments)
@@ -102,9 +115,9 @@ class CostModel:
         return self._lookups[variant]
 
     def costs(self, genes: Genes) -> Costs:
-        """The costs of architectures. `genes`: int16 [n, slots], checked by `Space.check` before.
+        """The costs of architectures. `genes`: int16 [n, parameters], valid for the space.
 
-        One thread: threads that share the interpreter lock made it 20 times slower.
+        It uses one thread: threads that share the interpreter lock made it 20 times slower.
         """
         result = np.empty((7, len(genes)))
         sums = np.empty((CHUNK, 8))
@@ -117,7 +130,7 @@ class CostModel:
         return Costs(*result)
 
     def _sum(self, genes: Genes, out: NDArray[np.float64]) -> NDArray[np.float64] | int:
-        """Put the summed columns into `out` [n, 8]; return the most fragments of a unit."""
+        """Write the sums of all columns to `out` [n, 8]; return the most fragments of a unit."""
         variants = genes[:, self.space.variant_columns]
         if not variants.any():
             lookups, most = self.tables((0,) * variants.shape[1])
@@ -135,7 +148,7 @@ class CostModel:
 
 
 def _add_rows(lookups: Sequence[Lookup], genes: Genes, out: NDArray[np.float64]) -> None:
-    """out[i] = the sum over lookups of the row that genes[i] picks."""
+    """out[i] = the sum over lookups of the row of genes[i]."""
     first, *others = lookups
     np.take(first.table, first.index(genes), axis=0, out=out, mode="clip")
     rows = np.empty_like(out)

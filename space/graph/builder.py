@@ -1,4 +1,4 @@
-"""How the ops of a block join: the steps, what collects them, and the registry of units."""
+"""How the ops of a block join: steps, the builder that collects them, the registry of units."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ class Step:
 class GraphBuilder:
     """Collects the steps of one block while its unit is lowered.
 
-    Methods take and return value numbers; channels and sizes are followed here so that a unit
-    states only what it decides.
+    Methods take and return numbers of values (see `Step`). The builder tracks channels and sizes.
     """
 
     def __init__(self, c_in: Count, height: Count, width: Count) -> None:
@@ -54,8 +53,8 @@ class GraphBuilder:
         groups: Count = 1,
         act: str = "",
     ) -> int:
-        """`groups` is what is asked for; the conv takes the largest divisor of it that divides
-        both widths, so that every width of a space stays buildable."""
+        """A convolution. Its groups are the largest divisor of `groups` that divides both widths,
+        so that every width of a space is valid."""
         if not (isinstance(groups, int) and groups == 1):
             common = np.gcd(np.gcd(groups, self.channels(x)), c_out)
             groups = int(common) if np.ndim(common) == 0 else common
@@ -109,7 +108,7 @@ def unit(name: str) -> Callable[[Lowering], Lowering]:
 
 
 def registered_kinds() -> tuple[str, ...]:
-    """The kinds that were registered so far."""
+    """The registered kinds."""
     return tuple(_UNITS)
 
 

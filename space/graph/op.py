@@ -1,8 +1,4 @@
-"""One fused kernel of a network: what it computes and what that costs on paper.
-
-An `Op` holds ints, or equally shaped int arrays [n] for n ops of the same kind: the cost
-formulas are written once and serve a single network as well as a table of thousands.
-"""
+"""One fused kernel of a network: what it computes and what that costs on paper."""
 
 from __future__ import annotations
 
@@ -23,7 +19,7 @@ KINDS = (
     "globalpool",  # mean over all positions
     "slice",  # channels start .. start + c_out of the input; a view, no traffic
     "concat",  # with groups > 1: concat and channel shuffle in one pass (paper, section 4)
-    "shuffle",  # channel shuffle on its own, as in ShuffleNet v1
+    "shuffle",  # a separate channel shuffle, as in ShuffleNet v1
     "add",  # of two tensors
     "mul",  # of a tensor by one number per channel, the second input
     "batchnorm",  # batch norm that no convolution before it can absorb (+ activation)
@@ -35,15 +31,22 @@ NORMS = {"batch": 2, "bias": 1, "none": 0}  # what follows a convolution: parame
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Op:
-    """One fused kernel at one input resolution.
+    """One fused kernel at one input resolution: ints, or int arrays [n] for n ops of one kind.
 
     `kernel`, `stride`, `height` and `width` (of the input) are in pixels. Padding is
-    `(kernel - 1) // 2`, so that stride 1 keeps the size. An avgpool may have an even kernel that
-    equals its stride, its windows cut off at the far edges. `c_in` of `concat` is the sum over
-    its inputs.
+    `(kernel - 1) // 2`, so that stride 1 preserves the size. An avgpool may have an even kernel
+    equal to its stride; windows at the far edges are cut off. `c_in` of `concat` is the sum over
+    its inputs. `flops` are multiply-adds, `mem_access` counts elements.
 
     Raises:
         ValueError: a field of an int-valued op is out of range; the message names it.
+
+    Example:
+        >>> op = Op(kind="conv", c_in=24, c_out=58, height=56, width=56, act="relu")
+        >>> op.flops, op.params, op.mem_access
+        (4365312, 1508, 258544)
+        >>> str(op), Op.parse(str(op)) == op
+        ('conv@56x56 c_in=24 c_out=58 act=relu', True)
     """
 
     kind: str
@@ -135,7 +138,7 @@ class Op:
 
     @property
     def is_pointwise(self) -> bool:
-        """A 1x1 convolution, the operator that G1 and G2 speak of."""
+        """A 1x1 convolution, the operator of G1 and G2."""
         return self.kind == "conv" and isinstance(self.kernel, int) and self.kernel == 1
 
     def __str__(self) -> str:
@@ -150,10 +153,10 @@ class Op:
     def parse(cls, text: str) -> Op:
         """The op whose `str` is `text`; ValueError says what is malformed."""
         kind, height, width, values = parse_words(text)
-        given: dict[str, Any] = {n: values.pop(n) for n in ("act", "norm") if n in values}
+        fields: dict[str, Any] = {n: values.pop(n) for n in ("act", "norm") if n in values}
         try:
-            given |= {name: int(value) for name, value in values.items()}
-            return cls(kind=kind, height=height, width=width, **given)
+            fields |= {name: int(value) for name, value in values.items()}
+            return cls(kind=kind, height=height, width=width, **fields)
         except (TypeError, ValueError) as error:
             raise ValueError(f"malformed op {text!r}: {error}") from None
 
@@ -167,5 +170,5 @@ def parse_words(text: str) -> tuple[str, int, int, dict[str, str]]:
     if not (at and cross and height.isdecimal() and width.isdecimal() and all(values.values())):
         raise ValueError(f"must look like 'kind@HxW name=value ...'; got {text!r}")
     if len(values) != len(words):
-        raise ValueError(f"a name stands twice in {text!r}")
+        raise ValueError(f"a name occurs twice in {text!r}")
     return kind, int(height), int(width), values

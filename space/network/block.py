@@ -1,7 +1,7 @@
 """A Block: one unit of a network at one resolution, the key of the latency table.
 
-A block is a kind and a few ints. `steps` lowers it to ops and how they join, through the one
-lowering function that its kind registered in `space.units`; nothing else knows how.
+A block is a kind and a few ints. `steps` lowers it to ops with the function that its kind has
+registered in `space.units`.
 """
 
 from __future__ import annotations
@@ -43,12 +43,20 @@ def _check_fields(kind: str, names: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True, init=False)
 class Block:
-    """A unit at one input resolution. Equal blocks cost the same; the text form parses back.
+    """A unit at one input resolution. Equal blocks have equal costs.
 
-    Fields equal to the unit's default are not stored, so that one block has one text.
+    `height` and `width` are those of the input, in pixels. Fields are those of the unit in
+    `space.units`; a field equal to its default is not stored, so that a block has one text.
 
     Raises:
         ValueError: unknown kind, unknown or missing field.
+
+    Example:
+        >>> block = Block("shufflenet_v2", 28, 28, c_in=116, c_out=116, branch=58)
+        >>> str(block), Block.parse(str(block)) == block
+        ('shufflenet_v2@28x28 c_in=116 c_out=116 branch=58', True)
+        >>> block.out_shape, block.flops, [op.kind for op in block.ops]
+        ((116, 28, 28), 5684000, ['slice', 'slice', 'conv', 'dwconv', 'conv', 'concat'])
     """
 
     kind: str
@@ -58,11 +66,11 @@ class Block:
 
     def __init__(self, kind: str, height: int, width: int, **fields: int) -> None:
         known = _check_fields(kind, fields)
-        kept = ((n, int(fields[n])) for n, d in known.items() if n in fields and fields[n] != d)
+        stored = ((n, int(fields[n])) for n, d in known.items() if n in fields and fields[n] != d)
         object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "height", int(height))
         object.__setattr__(self, "width", int(width))
-        object.__setattr__(self, "fields", tuple(kept))
+        object.__setattr__(self, "fields", tuple(stored))
 
     def __getitem__(self, name: str) -> int:
         """The value of a field, stored or default; KeyError for an unknown one."""
@@ -119,8 +127,8 @@ def _steps(block: Block) -> tuple[Step, ...]:
 class BlockBatch:
     """n blocks of one kind and one structure: fields are ints or int arrays [n].
 
-    Fields that decide which ops there are (stride, fragments, ...) must be ints. The steps come
-    from the same lowering as a single block's, with arrays where that has ints.
+    Fields that change which ops there are (stride, fragments, ...) must be ints. The lowering is
+    that of a single block, with arrays instead of ints.
     """
 
     kind: str
@@ -135,7 +143,7 @@ class BlockBatch:
         return int(np.broadcast(*(np.asarray(v) for v in self.fields.values())).size)
 
     def column(self, name: str) -> NDArray[np.int64]:
-        """A field's value for each block, int [n]; the default where it is not given."""
+        """The values of a field, int [n]; its default if the batch has none."""
         value = self.fields.get(name, unit_defaults(self.kind)[name])
         return np.broadcast_to(np.asarray(value, dtype=np.int64), (len(self),))
 
@@ -155,4 +163,4 @@ class BlockBatch:
 
 
 Chain: TypeAlias = tuple[Block, ...]
-"""Blocks one after the other: a network, or a part of one."""
+"""Blocks in sequence: a network, or a part of one."""

@@ -1,4 +1,4 @@
-"""A network: a chain of blocks, and the networks of the papers that ours are compared with."""
+"""A network: a chain of blocks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,21 @@ from space.network.block import Block
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A chain of blocks on an input of 3 x `height` x `width`.
+    """A chain of blocks; the first takes the image.
+
+    `flops` are multiply-adds of convolutions and linear layers, as in the papers.
 
     Raises:
-        ValueError: a block does not take what the one before it gives.
+        ValueError: a block's input shape is not the output shape of the block before it.
+
+    Example:
+        >>> from space import Network, ShuffleNetV2Space
+        >>> space = ShuffleNetV2Space()
+        >>> network = space.lower(space.point(widths=(116, 232, 464)))
+        >>> network.flops, network.params, network.input_shape
+        (144907992, 2278604, (3, 224, 224))
+        >>> Network("stem and first unit", network.blocks[:2]).flops
+        16801120
     """
 
     name: str
@@ -20,9 +31,9 @@ class Network:
 
     def __post_init__(self) -> None:
         for before, after in zip(self.blocks, self.blocks[1:], strict=False):
-            given, wanted = before.out_shape, (after.c_in, after.height, after.width)
-            if given != wanted:
-                raise ValueError(f"{after} of {self.name} takes {wanted}; got {given}")
+            shape, expected = before.out_shape, (after.c_in, after.height, after.width)
+            if shape != expected:
+                raise ValueError(f"{after} of {self.name} takes {expected}; got {shape}")
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -44,7 +55,10 @@ FEATURE_STRIDES = (4, 8, 16, 32)
 
 
 class NetworkBuilder:
-    """Appends blocks, each at the size and channels the one before it left."""
+    """Appends blocks, each with the output shape of the block before it as its input shape.
+
+    `shape` is that shape now: (channels, height, width).
+    """
 
     def __init__(self, name: str, height: int, width: int, channels: int = 3) -> None:
         self.name = name
@@ -62,16 +76,20 @@ class NetworkBuilder:
 
 
 def feature_layers(network: Network) -> dict[str, str]:
-    """Where detection code taps a network: submodule of
-    `space.network.torch_module.build(network)` -> "4", "8", "16", "32", the strides of its feature
-    maps.
+    """Feature maps for detection: submodule of `build_module(network)` -> stride of its output,
+    "4", "8", "16" or "32".
 
-    It is what torchvision's `create_feature_extractor` takes; for `IntermediateLayerGetter`,
-    which knows direct children only, give it `module.blocks` and names without "blocks.". Each
-    map is the output of the last block of its stride, before the head.
+    torchvision's `create_feature_extractor` takes this as `return_nodes`.
+    `IntermediateLayerGetter` takes direct children only: give it `module.blocks`, and names
+    without "blocks.". Each map is the output of the last block of its stride, before the head.
 
     Raises:
-        ValueError: the network has not all four strides, or its input is smaller than 32x32.
+        ValueError: the network lacks one of the four strides, or its input is below 32x32.
+
+    Example:
+        >>> from space import feature_layers, published_network
+        >>> feature_layers(published_network("ShuffleNet v2 0.5x").network())
+        {'blocks.0': '4', 'blocks.4': '8', 'blocks.12': '16', 'blocks.16': '32'}
     """
     _, height, width = network.input_shape
     total, found = 1, {}

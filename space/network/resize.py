@@ -1,22 +1,22 @@
-"""A network on another input: its size, its classes, and fewer halvings where images are small.
+"""A network for another input size and number of classes, with fewer halvings on small images.
 
-The networks of the paper divide an input of 224x224 by 32. On 32x32 that would leave a single
-pixel after the last stage, so the first halvings are dropped: the second one first (the stem's
-max-pool, or the first unit of stride 2 where there is none), then the stem's own stride. Without
-both, 32x32 is divided by 8 to 4x4. The blocks are lowered by their own units, as everywhere.
+The networks of the paper divide an input of 224x224 by 32. On 32x32 that would leave one pixel
+after the last stage, so the first halvings are dropped: the second one first (the max-pool of the
+stem, or the first unit of stride 2 where there is no pool), then the stride of the stem. Without
+both, 32x32 is divided by 8 to 4x4.
 """
 
 from __future__ import annotations
 
 from space.network.network import Network, NetworkBuilder
 
-SMALL = 64  # up to this side both halvings are dropped unless told otherwise
+SMALL = 64  # up to this side both halvings are dropped by default
 DROPPABLE = 2
-_STRIDED = ("separable", "inverted_residual")  # a unit of these keeps its weights at stride 1
+_STRIDED = ("separable", "inverted_residual")  # at stride 1 their weights have equal shapes
 
 
 def dropped_halvings(height: int, width: int) -> int:
-    """How many halvings are dropped at an input size unless told otherwise."""
+    """How many halvings are dropped at an input size by default."""
     return DROPPABLE if max(height, width) <= SMALL else 0
 
 
@@ -28,7 +28,7 @@ def on_input(
 
     Raises:
         ValueError: `drop` is not 0, 1 or 2, the network's stem has no such halvings, or the input
-            is smaller than what the rest divides it by.
+            is smaller than the total stride.
     """
     drop = dropped_halvings(height, width) if drop is None else drop
     if not 0 <= drop <= DROPPABLE:
@@ -59,7 +59,7 @@ def on_input(
 
 
 def total_stride(network: Network) -> int:
-    """What a network divides its input by before the classifier."""
+    """The factor by which a network divides height and width before the classifier."""
     total = 1
     for block in network.blocks:
         strides = [1]
@@ -70,7 +70,7 @@ def total_stride(network: Network) -> int:
 
 
 def _halvings(network: Network) -> list[tuple[int, str, int]]:
-    """The first two halvings in order: (block, field, the value that leaves it out)."""
+    """The first two halvings in order: (block, field, the value without the halving)."""
     found: list[tuple[int, str, int]] = []
     for index, block in enumerate(network.blocks):
         if block.kind == "stem":

@@ -151,7 +151,7 @@ class NetworkModule(nn.Module):
 
 
 def build_module(network: Network, seed: int = 0) -> NetworkModule:
-    """The torch module of a network in eval mode: input [n, 3, height, width], output [n, classes].
+    """The torch module of a network, in eval mode: [n, 3, height, width] -> [n, classes].
 
     Weights are Kaiming normal (fan out) for convolutions and N(0, 0.01) for the classifier, as in
     torchvision's mobile networks. They depend on `seed` only; the state of torch's generators does

@@ -1,8 +1,7 @@
-"""The units that networks are made of, each lowered here and nowhere else.
+"""Units of several networks: single convolutions, stem, head, classifier.
 
-A unit takes a `Graph` that holds the block's input and adds its steps. Fields are ints, or int
-arrays [n] where a field does not decide which steps there are. Units that only networks of the
-zoo have stand in `space.units.shufflenet_large` and `space.units.classic`.
+A unit takes a `GraphBuilder` with the block's input and adds its steps. Fields are ints, or int
+arrays [n] where a field does not change which steps there are.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from space.graph.op import Count
 def even_share(value: Count, numerator: int, denominator: int) -> Count:
     """The even number nearest to value * numerator / denominator, at least 2; ties go down.
 
-    Odd widths never pay on vector units, and halves of a multiple of 4 stay exact.
+    Vector units waste part of an odd width; halves of a multiple of 4 are exact.
     """
     doubled = 2 * denominator
     nearest = (value * numerator + denominator - 1) // doubled * 2

@@ -1,5 +1,4 @@
-"""The units of the networks that ShuffleNet v2 is compared with: ResNet and SENet, DenseNet,
-GoogLeNet, RepVGG."""
+"""The units of networks for comparison: ResNet and SENet, DenseNet, GoogLeNet, RepVGG."""
 
 from __future__ import annotations
 
@@ -43,14 +42,14 @@ def bottleneck(
 ) -> None:
     """ResNet bottleneck (ResNet paper, Figure 5 right), ResNeXt's and SENet's.
 
-    1x1 to `mid`, 3x3 in `groups` to `inner` (0: `mid`), 1x1 to `c_out`. The stride is that of
-    the 3x3, or of the 1x1 before it if `stride_first`, as in the ResNet paper. The shortcut is
-    a convolution where shapes change. `se`: hidden width of a squeeze-and-excitation. Without
-    its ReLUs or its shortcut (`relu`, `shortcut` 0) it is in the ShuffleNet v2 paper's Table 4.
+    1x1 to `mid`, 3x3 in `groups` to `inner` (0: `mid`), 1x1 to `c_out`. The 3x3 has the stride,
+    or the 1x1 before it if `stride_first`, as in the ResNet paper. The shortcut is a convolution
+    where shapes change. `se`: hidden width of a squeeze-and-excitation. `relu` 0 and `shortcut` 0
+    leave out ReLUs and shortcut, for Table 4 of the ShuffleNet v2 paper.
     """
     first, second = (stride, 1) if stride_first else (1, stride)
     act = "relu" if relu else ""
-    last = "" if shortcut or np.any(se) else act  # nothing stands between it and its ReLU
+    last = "" if shortcut or np.any(se) else act
     x = g.conv(0, mid, stride=first, act=act)
     x = g.conv(x, inner or mid, kernel=3, stride=second, groups=groups, act=act)
     x = g.conv(x, c_out, act=last)
@@ -67,14 +66,14 @@ def bottleneck(
 @unit("dense_layer")
 def dense_layer(g: GraphBuilder, *, c_in: Count, growth: Count, bottleneck: int = 4) -> None:
     """DenseNet-B layer (DenseNet paper, section 3): batch norm and ReLU before each
-    convolution, 1x1 to `bottleneck` x `growth`, 3x3 to `growth`, joined to what went in."""
+    convolution, 1x1 to `bottleneck` x `growth`, 3x3 to `growth`, concatenated to the input."""
     x = g.conv(batchnorm(g, 0, act="relu"), bottleneck * growth, act="relu")
     g.concat((0, raw_conv(g, x, growth, kernel=3)))
 
 
 @unit("dense_transition")
 def dense_transition(g: GraphBuilder, *, c_in: Count, c_out: Count) -> None:
-    """DenseNet's way from one dense block to the next: 1x1 convolution, 2x2 average pool."""
+    """DenseNet's transition between dense blocks: 1x1 convolution, 2x2 average pool."""
     x = raw_conv(g, batchnorm(g, 0, act="relu"), c_out)
     g.pool(x, "avgpool", kernel=2, stride=2)
 
@@ -99,8 +98,7 @@ def inception(
     kernel5: Count = 5,
 ) -> None:
     """GoogLeNet's module (GoogLeNet paper, Figure 2 b), with batch norm. The columns of its
-    Table 1 in their order. `kernel5` is 3 in torchvision, which keeps an error of TensorFlow's.
-    """
+    Table 1 in their order. `kernel5` is 3 in torchvision, as in TensorFlow's weights."""
     one = g.conv(0, c1, act="relu")
     three = g.conv(g.conv(0, reduce3, act="relu"), c3, kernel=3, act="relu")
     five = g.conv(g.conv(0, reduce5, act="relu"), c5, kernel=kernel5, act="relu")
@@ -120,5 +118,5 @@ def repvgg(g: GraphBuilder, *, c_in: Count, c_out: Count, stride: int = 1) -> No
 
 @unit("repvgg_deployed")
 def repvgg_deployed(g: GraphBuilder, *, c_in: Count, c_out: Count, stride: int = 1) -> None:
-    """The same block re-parameterised: one 3x3 convolution with bias; ReLU."""
+    """The re-parameterised RepVGG block: one 3x3 convolution with bias; ReLU."""
     raw_conv(g, 0, c_out, kernel=3, stride=stride, norm="bias", act="relu")

@@ -26,7 +26,7 @@ def inverted_residual(
     stride: int = 1,
     residual: int = 0,
 ) -> None:
-    """MobileNet v2 unit (MobileNet v2 paper, Figure 4 d). `residual` asks for the shortcut."""
+    """MobileNet v2 unit (MobileNet v2 paper, Figure 4 d). `residual`: with the shortcut."""
     x = 0 if expansion == 1 else g.conv(0, c_in * expansion, act="relu6")
     x = g.dwconv(x, kernel=kernel, stride=stride, act="relu6")
     x = g.conv(x, c_out)

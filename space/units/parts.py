@@ -1,4 +1,4 @@
-"""Pieces of units beyond those that `Graph` has: what several units of the zoo share."""
+"""Pieces of units that several units of the zoo share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def raw_conv(
     norm: str = "none",
     act: str = "",
 ) -> int:
-    """A convolution with a bias (`norm` "bias") or nothing ("none") in place of batch norm.
+    """A convolution with a bias (`norm` "bias") or nothing ("none") instead of batch norm.
 
     `groups` must divide both widths."""
     fields = {"kernel": kernel, "stride": stride, "groups": groups, "norm": norm, "act": act}
@@ -25,13 +25,13 @@ def raw_conv(
 
 
 def batchnorm(g: GraphBuilder, x: int, *, act: str = "") -> int:
-    """Batch norm on its own, where no convolution before it can absorb it."""
+    """Batch norm that no convolution before it can absorb."""
     return g.op("batchnorm", (x,), g.channels(x), act=act)
 
 
 def squeeze_excite(g: GraphBuilder, x: int, hidden: Count) -> int:
-    """Squeeze-and-excitation (Hu et al., CVPR 2018, Figure 3): `x` times a number per channel
-    that two fully connected layers, `hidden` wide between, make of its global average."""
+    """Squeeze-and-excitation (Hu et al., CVPR 2018, Figure 3): `x` times one number per channel,
+    computed from its global average by two linear layers with `hidden` channels in between."""
     channels = g.channels(x)
     pooled = g.pool(x, "globalpool")
     inner = g.op("linear", (pooled,), hidden, act="relu")

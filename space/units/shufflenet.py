@@ -1,4 +1,4 @@
-"""The units of ShuffleNet v1 and v2, and of the larger networks of the paper."""
+"""The units of ShuffleNet v1 and v2, and of the larger networks of the v2 paper."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def shufflenet_v2(
     """ShuffleNet v2 unit (paper, Figure 3 c and d), with any split.
 
     Stride 1: the last `branch` channels go through the branch, the others pass. Stride 2: the
-    branch makes `branch` channels of all the input, the projection makes the others.
+    branch computes `branch` channels from the full input, the projection computes the others.
 
-    The remaining fields each break a guideline, for ablations: `mid` channels inside the branch
-    (0: as many as `branch`; G1), `groups` of the 1x1 convolutions (G2), `fragments` bodies of
+    Each of the other fields breaks a guideline, for ablations: `mid` channels inside the branch
+    (0: equal to `branch`; G1), `groups` of the 1x1 convolutions (G2), `fragments` bodies of
     mid / fragments channels each, in parallel and added, or in sequence if `serial` (G3, equal
-    FLOPs as in Table 3), `residual` adds the branch's input and `extra_relu` a ReLU after the
+    FLOPs as in Table 3), `residual` adds the branch's input, `extra_relu` adds a ReLU after the
     concatenation (G4, as in ShuffleNet v1).
     """
     if fragments < 1:
@@ -80,13 +80,13 @@ def shufflenet_v2_variant(
     se_branch: Count = 0,
     residual: int = 0,
 ) -> None:
-    """ShuffleNet v2 unit with what section 4.2 and the appendix of the paper add to it.
+    """ShuffleNet v2 unit with the additions of section 4.2 and the appendix of the paper.
 
-    Units of stride 2, and of stride 1 if `project`, have the projection beside the branch; the
+    Units of stride 2, and of stride 1 if `project`, have a projection beside the branch; the
     others pass c_out - branch channels. `receptive`: 3x3 depthwise convolution (batch norm, no
     ReLU) before the first 1x1 of the branch (v2*). `se`, `se_branch`: hidden width of a
-    squeeze-and-excitation of the whole unit's output, or of the branch. `residual`: the branch
-    ends add-then-ReLU (appendix, Figure 2), or just in the ReLU where it is projected.
+    squeeze-and-excitation of the unit's output, or of the branch. `residual`: the branch ends in
+    an addition and a ReLU (appendix, Figure 2), or in the ReLU only where it has a projection.
     """
     if stride == 1 and not project:
         if np.any(c_in != c_out):
@@ -100,13 +100,13 @@ def shufflenet_v2_variant(
     x = g.dwconv(active, kernel=3) if receptive else active
     x = g.conv(x, branch, act="relu")
     x = g.dwconv(x, kernel=3, stride=stride)
-    late = bool(residual or se_branch)  # the ReLU comes after what is done to the branch
-    x = g.conv(x, branch, act="" if late else "relu")
+    relu_last = bool(residual or se_branch)
+    x = g.conv(x, branch, act="" if relu_last else "relu")
     if np.any(se_branch):
         x = squeeze_excite(g, x, se_branch)
     if residual and active:
         x = g.add(active, x)
-    if late:
+    if relu_last:
         x = g.relu(x)
     x = g.concat((other, x), shuffle=2)
     if np.any(se):
@@ -145,9 +145,8 @@ def shufflenet_v1_wide(
 ) -> None:
     """ShuffleNet v1 unit with `mid` channels inside.
 
-    Where it widens at stride 1, which it does nowhere in the v1 paper, what went in is joined
-    as at stride 2, but not pooled; the last 1x1 convolution then takes 4 groups where 3 do not
-    divide the channels it makes.
+    A unit that widens at stride 1 (the v1 paper has none) concatenates its input as at stride 2,
+    without pooling. Its last 1x1 convolution has 4 groups where 3 do not divide its channels.
     """
     x = g.shuffle(g.conv(0, mid, groups=groups, act="relu"), groups)
     x = g.dwconv(x, kernel=3, stride=stride)

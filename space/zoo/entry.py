@@ -1,4 +1,4 @@
-"""The register of known networks: what each is, who published what about it, and where."""
+"""The register of known networks: how each is built, and what was published of it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ REGISTERED: dict[str, PublishedNetwork] = {}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedNetwork:
     """A known network. `make` takes the height and width of the input; `height` and `width` are
-    those of the published numbers and `stride` how far the network divides them.
+    those of the published numbers, and the network divides them by `stride`.
 
     `published_flops` are multiply-adds as printed, `published_top1_error` is in percent on
-    ImageNet; None where `source` has none. `note` says what the source leaves open, what was
-    chosen, and why the counts differ.
+    ImageNet; None where `source` has none. `note`: what the source leaves open, what was chosen,
+    and why the counts differ.
     """
 
     name: str
@@ -36,7 +36,7 @@ class PublishedNetwork:
     stride: int = 32
 
     def network(self, height: int | None = None, width: int | None = None) -> Network:
-        """The network at an input size, the published one if none is given.
+        """The network at an input size; None: the published one.
 
         Raises:
             ValueError: the input is smaller than the network's stride.
@@ -89,7 +89,7 @@ def register(
     Args:
         flops, params: as published, in millions.
         top1_error: as published, percent on ImageNet.
-        size: height and width of the input that the published numbers are for.
+        size: height and width of the input of the published numbers.
 
     Raises:
         ValueError: the name is taken.
@@ -116,5 +116,5 @@ def register(
 
 
 def registered() -> dict[str, PublishedNetwork]:
-    """What was registered so far, by name."""
+    """The registered networks by name."""
     return dict(REGISTERED)

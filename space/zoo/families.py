@@ -1,4 +1,4 @@
-"""The networks that the ShuffleNet v2 paper compares, at any width."""
+"""ShuffleNet v1 and v2, MobileNet v1 and v2, at any width."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ def mobilenet_v2(width_multiplier: float = 1.0, height: int = 224, width: int = 
     1x1 convolution has 1280 channels, more only above multiplier 1 (paper, section 6.1)."""
 
     def scaled(channels: int) -> int:
-        wanted = channels * width_multiplier
-        rounded = max(8, int(wanted + 4) // 8 * 8)
-        return rounded + 8 * (rounded < 0.9 * wanted)
+        exact = channels * width_multiplier
+        rounded = max(8, int(exact + 4) // 8 * 8)
+        return rounded + 8 * (rounded < 0.9 * exact)
 
     builder = NetworkBuilder(f"MobileNet v2 {width_multiplier:g}", height, width)
     builder.add("stem", c_out=scaled(32), pool=0, relu6=1)
@@ -121,7 +121,7 @@ def _size(sizes: dict[str, tuple], size: str, family: str) -> tuple:
     return sizes[size]
 
 
-# The 18 networks of the paper's Table 8 that these four families cover: its row name -> network.
+# The 18 networks of the paper's Table 8 in these four families: name of the row -> network.
 PAPER_NETWORKS: dict[str, Callable[[], Network]] = {
     **{
         f"ShuffleNet v2 {size}x": lambda size=size: shufflenet_v2(size)  # type: ignore[misc]

@@ -1,7 +1,7 @@
-"""The networks that are compared with ShuffleNet v2, beside those of `space.network`.
+"""Networks for comparison with ShuffleNet v2, beside those of `space.zoo.families`.
 
-Each takes the input's height and width and is a chain of registered units; where a paper leaves
-something open, the note of its row in `space.zoo.entries` says what was chosen.
+Each takes the height and width of the input. Where a paper leaves something open, the note in
+`space.zoo.entries` has what was chosen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _stages(depths: tuple[int, ...], first_stride: int = 1) -> list[tuple[int, i
 
 
 def shufflenet_v2_star(size: str, height: int = 224, width: int = 224) -> Network:
-    """ShuffleNet v2* (paper, section 4.2): a 3x3 depthwise convolution more in each unit."""
+    """ShuffleNet v2* (paper, section 4.2): one more 3x3 depthwise convolution in each unit."""
     widths, last = SHUFFLENET_V2[size]
     builder = NetworkBuilder(f"ShuffleNet v2* {size}x", height, width)
     builder.add("stem", c_out=24)
@@ -154,7 +154,7 @@ def senet_154(height: int = 224, width: int = 224) -> Network:
 
 
 def inception_3a(height: int = 28, width: int = 28, *, kernel5: int = 5) -> Network:
-    """GoogLeNet's first module, inception (3a), alone (GoogLeNet paper, Table 1)."""
+    """GoogLeNet's first module, inception (3a) (GoogLeNet paper, Table 1)."""
     name = "GoogLeNet inception 3a" + ("" if kernel5 == 5 else " (torchvision)")
     builder = NetworkBuilder(name, height, width, channels=192)
     fields = {"c1": 64, "reduce3": 96, "c3": 128, "reduce5": 16, "c5": 32, "pool": 32}

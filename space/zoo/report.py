@@ -6,28 +6,18 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
+from space.common.text import columns
 from space.zoo.catalog import published_networks
 
 HEADINGS = (
-    ("network", "<"),
-    ("input", "<"),
-    ("MFLOPs", ">"),
-    ("printed", ">"),
-    ("difference", ">"),
-    ("Mparams", ">"),
-    ("printed", ">"),
-    ("top-1 error", ">"),
-    ("G1", ">"),
-    ("G2", ">"),
-    ("G3", ">"),
-    ("G4", ">"),
-    ("note", ">"),
-    ("source", "<"),
-)
+    "network", "input", "MFLOPs", "printed", "difference", "Mparams", "printed", "top-1 error",
+    "G1", "G2", "G3", "G4", "note", "source",
+)  # fmt: skip
+LEFT = (0, 1, 13)
 
 
 def network_rows() -> list[dict[str, Any]]:
-    """What `--format json` prints."""
+    """One row for each network, ready for JSON."""
     return [entry.row() for entry in published_networks().values()]
 
 
@@ -54,23 +44,16 @@ def _cells(row: dict[str, Any], note: int) -> tuple[str, ...]:
 
 
 def format_networks(rows: Iterable[dict[str, Any]]) -> str:
-    """The rows in columns, then the notes that they number."""
+    """The rows in columns, then the numbered notes."""
     notes: dict[str, int] = {}
-    lines = [tuple(name for name, _ in HEADINGS)]
+    cells = []
     for row in rows:
         number = notes.setdefault(row["note"], len(notes) + 1) if row["note"] else 0
-        lines.append(_cells(row, number))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join(
-            format(cell, f"{side}{width}")
-            for cell, width, (_, side) in zip(line, widths, HEADINGS, strict=True)
-        ).rstrip()
-        for line in lines
-    ]
-    text.insert(1, "-" * max(map(len, text)))
-    said = (
+        cells.append(_cells(row, number))
+    lines = columns(HEADINGS, cells, left=LEFT)
+    lines.insert(1, "-" * max(map(len, lines)))
+    numbered = (
         textwrap.fill(note, 99, initial_indent=f"{f'[{number}]':5}", subsequent_indent=" " * 5)
         for note, number in notes.items()
     )
-    return "\n".join([*text, "", *said])
+    return "\n".join([*lines, "", *numbered])
