@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from latency.table.load import load_table
 from search.run import main, parser
+from search.workflow import pipeline
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.torch_module import build_module
 
@@ -163,7 +164,7 @@ def test_open_axes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_long_tabulation_is_said_beforehand(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.run.PATIENCE_S", 0.0)
+    monkeypatch.setattr(pipeline, "PATIENCE_S", 0.0)
     assert main([*WORDS["arm"][:-1], "1", "--relax", "g4", "--out", str(tmp_path)]) == 0
     told = capsys.readouterr().err
     assert "4 kinds of units to tabulate" in told  # residual or not, ReLU or not
@@ -222,9 +223,9 @@ def test_ctrl_c_keeps_trials(tmp_path: Path, root: Path) -> None:
     assert child.returncode == 130
     assert stdout == ""
     (line,) = stderr.splitlines()
-    assert line.startswith("stopped; ")
-    assert line.endswith("The same command goes on")
-    told = int(line.split()[1])
+    assert line.startswith("search.run: stopped; ")
+    assert line.endswith("The same command continues")
+    told = int(line.split()[2])
     assert told > 3
     words = ["--target", "arm", "--budget", "146M", "--trials", str(told), "--out", str(tmp_path)]
     assert main(words) == 0

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from latency.builder import build as builder_build
+from latency.table import load as table_load
 from latency.table.op_model import OpCostModel
 from search.labels import pipeline as labels
 from search.labels import trainer as labels_train
@@ -80,8 +82,8 @@ def test_a_host_table_just_made_is_the_one_on_disk(monkeypatch, arm: OpCostModel
             raise answer
         return answer
 
-    monkeypatch.setattr("latency.table.load.load_table", load)
-    monkeypatch.setattr("latency.builder.build.ensure_host_table", lambda: "in memory")
+    monkeypatch.setattr(table_load, "load_table", load)
+    monkeypatch.setattr(builder_build, "ensure_host_table", lambda: "in memory")
     assert target_table("cpu") is arm
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.labels.progress import format_duration
 from search.labels.pruning import Pruning, completed
 from search.labels.score import score_of
 from search.labels.selection import select_networks
 from search.labels.store import Store, training_key
 from search.problem.baseline import baseline
-from search.problem.problem import (CLOSED_FORM, Evaluation, Floats, Problem)
+from search.problem.problem import CLOSED_FORM, Evaluation, Floats, Problem
 
 
 def row(name, accuracy, curve=None, pruned=False):
@@ -122,42 +121,39 @@ class TestScore:
         self, problem: Problem, found, tmp_path
     ) -> None:
         accuracy = self.labelled(problem, found, 0.1, -2.0)
-        score, judged = score_of(problem, found, accuracy, stopped=0, told=["a"], folder=tmp_path)
+        score, judged = score_of(problem, found, accuracy, stopped=0, names=["a"], folder=tmp_path)
         assert judged.better and judged.predictor > 0.7
         others = problem.space.sample(200, np.random.default_rng(3))
         depth = others[:, problem.space.position("depth3")]
         predicted = score(problem.space, others, problem.evaluate(others).costs)
         assert np.corrcoef(predicted, depth)[0, 1] < -0.8
-        again, _ = score_of(problem, found, accuracy, stopped=0, told=["a"], folder=tmp_path)
+        again, _ = score_of(problem, found, accuracy, stopped=0, names=["a"], folder=tmp_path)
         assert again == score
         assert (again(problem.space, others, problem.evaluate(others).costs) == predicted).all()
-        other, _ = score_of(problem, found, accuracy + 1, stopped=0, told=["a"], folder=tmp_path)
+        other, _ = score_of(problem, found, accuracy + 1, stopped=0, names=["a"], folder=tmp_path)
         assert other.identity != score.identity
 
     def test_noise_leaves_the_closed_form(self, problem: Problem, found, tmp_path) -> None:
         accuracy = 50 + 5 * (found.score - found.score.mean())
-        score, judged = score_of(problem, found, accuracy, stopped=3, told=["a"], folder=tmp_path)
+        score, judged = score_of(problem, found, accuracy, stopped=3, names=["a"], folder=tmp_path)
         assert judged.closed_form == pytest.approx(1.0)
         assert score is CLOSED_FORM
-        assert any("no better than the closed form" in line for line in judged.lines())
+        assert any("ranks the labels no better" in line for line in judged.lines())
         assert "3 of them stopped early" in judged.lines()[0]
 
     def test_small_networks_ahead_are_told(self, problem: Problem, found, tmp_path) -> None:
         for sign, warned in ((-1, True), (1, False)):
             accuracy = 50 + sign * np.log(found.costs.flops)
             _, judged = score_of(
-                problem, found, accuracy, stopped=0, told=[str(sign)], folder=tmp_path
+                problem, found, accuracy, stopped=0, names=[str(sign)], folder=tmp_path
             )
             assert judged.flops == pytest.approx(sign)
             assert any(line.startswith("warning: ") for line in judged.lines()) == warned
 
     def test_equal_labels_fit_nothing(self, problem: Problem, found, tmp_path) -> None:
         accuracy = self.labelled(problem, found, 0.0, 0.0)
-        score, judged = score_of(problem, found, accuracy, stopped=0, told=["a"], folder=tmp_path)
+        score, judged = score_of(problem, found, accuracy, stopped=0, names=["a"], folder=tmp_path)
         assert score is CLOSED_FORM
         assert "accuracies must differ" in judged.why
-
-
-def test_durations() -> None:
-    told = {0.2: "1 s", 40: "40 s", 2400: "40 min", 9000: "2.5 h", 90000: "25 h"}
-    assert {seconds: format_duration(seconds) for seconds in told} == told
+        assert judged.closed_form is judged.flops is None  # a constant has no rank correlation
+        assert "closed form, which needs no labels: - " in "\n".join(judged.lines())

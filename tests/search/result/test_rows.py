@@ -17,10 +17,10 @@ from search.problem.baseline import Baseline, baseline
 from search.problem.budget import parse_budgets
 from search.problem.problem import Evaluation, Problem
 from search.result.limit import limit_of
-from search.result.picture import draw_front
-from search.result.record import front_csv, versions
-from search.result.rows import ResultRow, result_rows, other_rows
 from search.result.measurements import with_measurements
+from search.result.picture import draw_front
+from search.result.record import front_csv
+from search.result.rows import ResultRow, other_rows, result_rows
 from search.result.text import print_rows
 from search.result.winners import Winner, front, winners
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
@@ -188,10 +188,6 @@ def test_front_csv(problem: Problem, found: Evaluation) -> None:
         assert {name: float(value) for name, value in row.items()} == found.costs.row(int(index))
 
 
-def test_versions() -> None:
-    assert all(versions()[name][0].isdigit() for name in ("python", "numpy", "optuna", "torch"))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("trials", ["many", "one", "none on the front beaten"])
 def test_picture(
@@ -227,10 +223,10 @@ def test_rows_are_run_whole_where_the_table_is_of_this_machine(
     rows: list[ResultRow], arm: OpCostModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine's seconds land in the rows of their networks; elsewhere rows stay as they are."""
-    from latency.measure import network as whole
+    from search.result import measurements
 
     assert with_measurements(rows, arm.header) == rows
-    monkeypatch.setattr(whole, "is_of_this_machine", lambda header: True)
+    monkeypatch.setattr(measurements, "is_of_this_machine", lambda header: True)
     got = with_measurements(rows, replace(arm.header, engine="null"))
     assert got == [
         replace(row, measured_s=new.measured_s) for row, new in zip(rows, got, strict=True)
@@ -246,11 +242,11 @@ def test_a_machine_that_is_slower_than_at_the_build_is_told(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from latency.measure import network as whole
     from latency.measure.drift import reference_chain
+    from search.result import measurements
 
     now_s = RUN_S + sum(block_s(block) for block in reference_chain(224, 224))
-    monkeypatch.setattr(whole, "is_of_this_machine", lambda header: True)
+    monkeypatch.setattr(measurements, "is_of_this_machine", lambda header: True)
     told = []
     for pace in (1.12, 1.0, 0.9):
         header = replace(arm.header, engine="null", noise={"reference_s": now_s / pace})
