@@ -1,7 +1,7 @@
-"""A worker over the Android debug bridge: phones, and boards whose Linux runs adbd.
+"""A device over the Android debug bridge: phones, and boards whose Linux runs adbd.
 
-Not yet run on a phone: what is sent was written after adb's own documents (SERVICES.TXT, SYNC.TXT)
-and tried on a server that follows them.
+Not yet run on a phone: written after adb's own documents (SERVICES.TXT, SYNC.TXT) and tested with
+a server that follows them.
 """
 
 from __future__ import annotations
@@ -9,20 +9,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import select
 import shlex
 import socket
-import threading
 from shutil import which
-from typing import Any
+from typing import Any, NoReturn
 
 from latency.devices.android import PushedPython, debian_python
 from latency.devices.archive import server_archive
 from latency.devices.session import Say
-from latency.devices.transport import Stream
+from latency.devices.transport import BufferedStream, Stream
 from space.common.errors import DroppedError
 
-FOLDER = "/data/local/tmp/g4nas"  # where adb's user may write and run
+FOLDER = "/data/local/tmp/g4nas"  # adb's user may write there and run programs
 ERRORS = f"{FOLDER}/errors"
 SPARE_KIB = 64 * 1024
 COMMAND_S = 60.0
@@ -62,7 +60,7 @@ class AdbTransport:
             path = f"{FOLDER}/{name}"
             if self.shell(device, f"wc -c < {path} 2>/dev/null").strip() != str(len(data)):
                 self._push(device, data, path)
-            # Its errors go to a file: adb gives one stream for both.
+            # stderr goes to a file: adb has one stream for both.
             command = f"cd {FOLDER} && exec {self._python} {path} {FOLDER} 2>{ERRORS}"
             connection = device.open_transport(timeout=COMMAND_S)
             connection.send_command(f"exec:{command}")
@@ -75,7 +73,7 @@ class AdbTransport:
         """The device, if it is connected and lets this machine in."""
         try:
             client = self._adb.AdbClient()
-            if which("adb") is None:  # else adbutils starts a server that is not there
+            if which("adb") is None:  # without this adbutils would try to start one
                 socket.create_connection((client.host, client.port), COMMAND_S).close()
             states = {info.serial: info.state for info in client.list()}
         except (OSError, self._adb.AdbError) as error:
@@ -95,25 +93,25 @@ class AdbTransport:
         return client.device(serial=self._serial)
 
     def state(self) -> str:
-        """What the adb server says of the device now; empty if it says nothing."""
+        """The device's state in the adb server; empty if unknown."""
         with contextlib.suppress(OSError, self._adb.AdbError):
             infos = self._adb.AdbClient().list()
             return next((str(i.state) for i in infos if i.serial == self._serial), "")
         return ""
 
     def shell(self, device: Any, command: str) -> str:
-        """What a command printed there."""
+        """The output of a command on the device."""
         return str(device.shell(command, timeout=COMMAND_S))
 
     def last_error(self) -> str:
-        """The last line that a worker said beside its answers."""
+        """The last line of the server's stderr."""
         with contextlib.suppress(OSError, self._adb.AdbError):
             device = self._adb.AdbClient().device(serial=self._serial)
             return self.shell(device, f"tail -n 1 {ERRORS} 2>/dev/null").strip()
         return ""
 
     def _find_python(self, device: Any) -> str:
-        """A shell's words that start Python: the device's own, or one that is pushed."""
+        """The shell words that start the device's Python, or one that is pushed."""
         if "python True" in self.shell(device, f"python3 -c {shlex.quote(VERSION)} 2>/dev/null"):
             return "python3"
         machine = self.shell(device, "uname -m").strip()
@@ -139,13 +137,13 @@ class AdbTransport:
             )
         self._say(f"pushing Python to {self.where} ({len(python.data) >> 20} MiB)")
         self._push(device, python.data, f"{root}.tar")
-        told = self.shell(
+        output = self.shell(
             device, f"rm -rf {root} && mkdir {root} && tar -xf {root}.tar -C {root} && echo whole"
         )
         self.shell(device, f"rm -f {root}.tar")
-        if "whole" not in told:
+        if "whole" not in output:
             self.shell(device, f"rm -rf {root}")
-            raise OSError(f"{self.where}: Python cannot be unpacked there: {_line(told)}")
+            raise OSError(f"{self.where}: Python cannot be unpacked there: {_line(output)}")
 
     def _push(self, device: Any, data: bytes, path: str) -> None:
         try:
@@ -159,18 +157,27 @@ class AdbTransport:
             ) from None
 
     def close(self) -> None:
-        """The adb server goes on."""
+        """Nothing to end: the adb server stays."""
 
 
-class AdbStream:
-    """A worker that adbd runs."""
+class AdbStream(BufferedStream):
+    """A server that adbd runs."""
 
     def __init__(self, transport: AdbTransport, connection: Any) -> None:
+        super().__init__(transport.where)
         self._transport, self._connection = transport, connection
         self._socket = connection.conn
         self._socket.settimeout(None)
-        self._buffer = b""
-        self._lock = threading.Lock()  # heartbeats come from another thread
+
+    @property
+    def _source(self) -> Any:
+        return self._socket
+
+    def _receive(self) -> bytes:
+        try:
+            return bytes(self._socket.recv(2**20))
+        except ConnectionError:
+            return b""
 
     def write(self, data: bytes) -> None:
         try:
@@ -179,34 +186,16 @@ class AdbStream:
         except OSError:
             self._raise_ended()
 
-    def readline(self, timeout_s: float) -> bytes:
-        while b"\n" not in self._buffer:
-            try:
-                ready, _, _ = select.select([self._socket], [], [], timeout_s)
-                if not ready:
-                    text = f"{self._transport.where} was silent for {timeout_s:.0f} s"
-                    raise DroppedError(text)
-                data = self._socket.recv(2**20)
-            except ConnectionError:
-                data = b""
-            if not data:
-                self._raise_ended()
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line + b"\n"
-
-    def _raise_ended(self) -> None:
-        """The device is still there: then it is the worker that is gone."""
-        where = self._transport.where
+    def _raise_ended(self) -> NoReturn:
         if self._transport.state() != "device":
-            raise DroppedError(f"{where} was lost")
-        said = self._transport.last_error()
-        raise OSError(f"{where}: the worker ended{f': {said[:300]}' if said else ''}")
+            raise DroppedError(f"{self._where} was lost")
+        error = self._transport.last_error()
+        raise OSError(f"{self._where}: the worker ended{f': {error[:300]}' if error else ''}")
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.settimeout(GOODBYE_S)
-            while self._socket.recv(2**16):  # a worker that was told to end does
+            while self._socket.recv(2**16):  # until the server has ended
                 pass
         with contextlib.suppress(OSError):
             self._connection.close()

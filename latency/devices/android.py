@@ -1,8 +1,8 @@
-"""A Python for devices that have none: an aarch64 Debian's, started by its own dynamic linker.
+"""A Python for devices without one: an aarch64 Debian's, started by its own dynamic linker.
 
-Android has neither Python nor glibc. Programs need no installation, though: glibc's linker is a
-program that starts another one with the libraries of a folder (ld.so(8), --library-path), so that
-a folder with Debian's files is enough. Nothing outside that folder is touched, no root is needed.
+Android has neither Python nor glibc. But glibc's linker is a program that starts another program
+with the libraries of a folder (ld.so(8), --library-path). So a folder with Debian's files is
+enough: nothing outside it changes, and no root is needed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ LEFT_OUT = ("/systemd/", "/test/", "/idlelib/", "/ensurepip/", "/__pycache__/", 
 
 @dataclass(frozen=True, slots=True)
 class PushedPython:
-    """A tar archive to unpack on the device, and the folder name that it should be given."""
+    """A tar archive to unpack on the device, and the name of the folder for it."""
 
     name: str
     data: bytes
     version: str
 
     def command(self, root: str) -> str:
-        """What takes the place of `python3` in a shell there, unpacked in the folder `root`."""
+        """A shell command in place of `python3`, for the archive unpacked in the folder `root`."""
         libraries = ":".join(f"{root}/{path}/aarch64-linux-gnu" for path in ("lib", "usr/lib"))
         words = [f"PYTHONHOME={root}/usr", "LD_LIBRARY_PATH=", "LD_PRELOAD=", "LANG=C.UTF-8"]
         words += [f"{root}/lib/ld-linux-aarch64.so.1", "--library-path", libraries]
@@ -39,7 +39,7 @@ class PushedPython:
 
 
 def debian_python(*, say: Say = lambda line: None) -> PushedPython:
-    """Made from Debian packages, which are fetched on the first call.
+    """A Python from Debian packages, which the first call fetches.
 
     Raises:
         OSError: apt-get, dpkg-deb, pip or the network is missing; one line says what to do.
@@ -56,8 +56,8 @@ def tar_bytes(root: Path) -> bytes:
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for path in sorted(root.rglob("*")):
             name = path.relative_to(root).as_posix()
-            wanted = name.startswith(KEPT) and not any(part in f"/{name}/" for part in LEFT_OUT)
-            if not wanted or not (path.is_symlink() or path.is_file()):
+            needed = name.startswith(KEPT) and not any(part in f"/{name}/" for part in LEFT_OUT)
+            if not needed or not (path.is_symlink() or path.is_file()):
                 continue
             info = archive.gettarinfo(path, name)
             info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""

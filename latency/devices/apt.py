@@ -1,8 +1,8 @@
 """Debian packages of any architecture, unpacked into a folder and not installed.
 
-apt-get works here on its own state directory, so nothing of this system changes and no rights are
-needed. It reads this system's package sources; `$G4NAS_APT_SOURCES`, the path of a sources.list or
-.sources file, replaces them where they do not carry the architecture.
+apt-get uses a state directory of its own: this system does not change, and no rights are needed.
+It reads this system's package sources. Where they lack the architecture, `$G4NAS_APT_SOURCES`, the
+path of a sources.list or .sources file, replaces them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +19,10 @@ TOOLS = {"apt-get": "apt", "dpkg-deb": "dpkg"}
 
 
 def require_tools() -> None:
-    """Raises:
-    OSError: apt-get or dpkg-deb is not on the PATH; the message says what to do.
+    """Check that apt-get and dpkg-deb are on the PATH.
+
+    Raises:
+        OSError: one is not; the message says what to do.
     """
     missing = [name for name in TOOLS if shutil.which(name) is None]
     if missing:
@@ -35,7 +36,7 @@ def run_tool(command: Sequence[str], doing: str, timeout_s: float = 600.0) -> st
     """The standard output of a command.
 
     Raises:
-        OSError: it failed; the message is one line with the last thing it said.
+        OSError: it failed; the message is one line with its last error.
     """
     try:
         done = subprocess.run(
@@ -53,7 +54,7 @@ def run_tool(command: Sequence[str], doing: str, timeout_s: float = 600.0) -> st
 
 
 class Apt:
-    """Package lists of one architecture in a folder of their own, read on entering.
+    """Package lists of one architecture, in a temporary folder; entering the context reads them.
 
     Raises:
         OSError: apt-get is missing or the lists cannot be read.
@@ -92,7 +93,7 @@ class Apt:
         self._folder.cleanup()
 
     def depends(self, package: str) -> list[str]:
-        """The packages that one needs, as apt-cache lists them."""
+        """The direct dependencies of a package, as apt-cache lists them."""
         text = run_tool(["apt-cache", *self._options, "depends", package], f"looking up {package}")
         lines = (line.strip().partition("Depends: ") for line in text.splitlines())
         return [name for kind, _, name in lines if kind in ("", "Pre")]
@@ -100,16 +101,16 @@ class Apt:
     def unpack(
         self, packages: Sequence[str], into: Path, *, with_dependencies: bool
     ) -> dict[str, str]:
-        """Download packages, unpack them into a folder; {package: version} of all of them.
+        """Download packages and unpack them into a folder; return {package: version}.
 
         Raises:
-            OSError: a package is not known, or cannot be fetched or unpacked.
+            OSError: a package is unknown, or cannot be fetched or unpacked.
         """
         archives = Path(self._folder.name) / "archives"
         for old in archives.glob("*.deb"):
             old.unlink()
         what = f"fetching {', '.join(packages)} ({self.architecture})"
-        if with_dependencies:  # the status file is empty: everything that is needed is fetched
+        if with_dependencies:  # the status file is empty, so apt fetches all of them
             flags = ["-y", "-q", "--no-install-recommends", "--download-only", "install"]
             run_tool(["apt-get", *self._options, *flags, *packages], what)
         else:
@@ -137,27 +138,8 @@ def host_architecture() -> str:
     ).strip()
 
 
-def pip_install(packages: Sequence[str], into: Path, python: str) -> None:
-    """Wheels for aarch64 Linux and CPython `python` ("3.11"), without their dependencies.
-
-    Raises:
-        OSError: pip is missing, or there is no such wheel.
-    """
-    if subprocess.run([sys.executable, "-m", "pip", "-V"], capture_output=True).returncode != 0:
-        raise OSError(f"aarch64 wheels need pip: {sys.executable} -m ensurepip, then once more")
-    abi = f"cp{python.replace('.', '')}"
-    flags = [f"--python-version={python}", "--implementation=cp", "--only-binary=:all:"]
-    flags += [f"--abi={name}" for name in (abi, "abi3", "none")]
-    flags += [
-        f"--platform=manylinux{name}_aarch64" for name in ("_2_28", "_2_27", "_2_17", "2014")
-    ]
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-input"]
-    command += ["--disable-pip-version-check", f"--target={into}", *flags, *packages]
-    run_tool(command, f"fetching aarch64 wheels of {', '.join(packages)}")
-
-
 def _sources() -> list[str]:
-    """apt-get's options for other package sources than this system's."""
+    """apt-get's options for the sources of `$G4NAS_APT_SOURCES`."""
     name = os.environ.get(SOURCES_VARIABLE)
     if not name:
         return []

@@ -1,4 +1,5 @@
-"""The one file that is pushed to a device: `latency/ondevice/`, as a zip that Python runs."""
+"""The one file that is pushed to a device: the folder `latency/ondevice` as a zip archive that
+Python runs."""
 
 from __future__ import annotations
 
@@ -16,18 +17,17 @@ DATE = (1980, 1, 1, 0, 0, 0)  # the same bytes at any time
 @cache
 def server_archive() -> tuple[str, bytes]:
     """(file name, content); the name changes with the content."""
-    paths = sorted(path for path in FOLDER.rglob("*.py"))
     files = {
         f"latency/ondevice/{path.relative_to(FOLDER).as_posix()}": path.read_bytes()
-        for path in paths
+        for path in sorted(FOLDER.rglob("*.py"))
     }
-    # The package's own `__init__` knows the whole project; a device gets an empty one.
+    # The package's own `__init__` names the rest of the project: a device gets an empty one.
     data = zip_bytes({**files, "latency/__init__.py": b"", "__main__.py": START.encode()})
     return f"g4nas-worker-{hashlib.sha256(data).hexdigest()[:12]}.pyz", data
 
 
 def has_runner(engine: str) -> bool:
-    """Whether an engine can run where only that archive is."""
+    """Whether the archive can run an engine's models."""
     return (FOLDER / "runners" / f"{engine}.py").is_file()
 
 

@@ -1,13 +1,16 @@
-"""What about a device makes its times doubtful: told before, and after with how it went."""
+"""Warnings about a device whose times are doubtful, before a measurement and after it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-FREQUENCY_CHANGE = 0.05  # share by which a clock may move before it is named
-HOT = 85.0  # degrees Celsius: Raspberry Pi slows down there (its documentation, "Frequency
-# management and thermal control"), phones and laptops earlier or not much later
+from latency.engines.torch.cuda_facts import slowed
+
+FREQUENCY_CHANGE = 0.05  # the share by which a clock may move without a warning
+# Degrees Celsius at which a Raspberry Pi slows down (its documentation, "Frequency management and
+# thermal control"); phones and laptops slow down earlier, or not much later.
+HOT = 85.0
 GPU_STATE = ("sm_clock_mhz", "throttle", "temperature_c", "power_w", "persistence")
 
 
@@ -17,7 +20,7 @@ def warnings(
     threads: int = 1,
     spread: float | None = None,
 ) -> list[str]:
-    """What a person should know, a line each.
+    """One line per warning.
 
     Args:
         host_info: of the device, before the first job.
@@ -33,7 +36,7 @@ def warnings(
             f"its frequency governor is {governor!r}, so clocks follow the load: set it to "
             "'performance'"
         )
-    found += _drift(states)
+    found += _slowdowns(states)
     loads = sorted(state["load"] for state in states if "load" in state)
     if loads and loads[len(loads) // 2] > threads + 1:
         found.append(
@@ -45,8 +48,8 @@ def warnings(
     return found
 
 
-def _drift(states: Sequence[dict[str, Any]]) -> list[str]:
-    """A chip that slowed itself down while it was measured."""
+def _slowdowns(states: Sequence[dict[str, Any]]) -> list[str]:
+    """Warnings about clocks, heat and throttling during the measurement."""
     found = []
     hertz = [state["frequency"] for state in states if "frequency" in state]
     if hertz and min(hertz) < (1 - FREQUENCY_CHANGE) * max(hertz):
@@ -63,8 +66,6 @@ def _drift(states: Sequence[dict[str, Any]]) -> list[str]:
     if heat and max(heat) >= HOT:
         found.append(f"it went from {heat[0]:.0f} to {max(heat):.0f} degrees Celsius: cool it")
     if states and "sm_clock_mhz" in states[0]:
-        from latency.engines.torch.cuda_facts import slowed
-
         found += slowed(states)
     return found
 

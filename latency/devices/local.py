@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 
 from latency.devices.health import GPU_STATE
-from latency.devices.session import Steady, Timed, of_each
+from latency.devices.session import Steady, Timed, steady_flags
 from latency.engines.base import Engine
 from latency.ondevice import host
-from latency.ondevice.host import state
 from latency.ondevice.timing import time_rounds
 from space.network.block import Chain
 
 
 class LocalSession:
-    """An engine on this machine. One that runs on an accelerator has a method `facts` that tells
-    of that, its `name` among them."""
+    """An engine on this machine.
+
+    An engine on an accelerator has a method `accelerator_info`, whose result has its `name`.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -49,24 +50,26 @@ class LocalSession:
         runs = [loaded[chain] for chain in chains]
         prepare_s = time.monotonic() - started
         found = list(
-            time_rounds(runs, self._engine, self._engine.clock, rounds, of_each(steady, chains))
+            time_rounds(
+                runs, self._engine, self._engine.clock, rounds, steady_flags(steady, chains)
+            )
         )
         wall_s, processor_s = time.monotonic() - started, time.process_time() - processor
         times = np.array(found, dtype=np.float64).T
         return Timed(times, wall_s, processor_s, prepare_s, self.state())
 
     def state(self) -> dict[str, Any]:
-        """What may have changed: of the machine, or of the accelerator if one runs the engine."""
+        """What may change between jobs, of this host or of the engine's accelerator."""
         if not hasattr(self._engine, "accelerator_info"):
-            return state()
+            return host.state()
         found = self._engine.accelerator_info()
         return {name: found[name] for name in GPU_STATE if name in found}
 
     def outputs(self, chain: Chain, *, batch: int = 1) -> list[Any]:
-        """What the chain gives for the engine's fixed input."""
+        """Outputs of the chain for the engine's fixed input."""
         run: Any = self._engine.prepare(chain, batch)
         run.run()
         return [np.asarray(value) for value in run.outputs()]
 
     def close(self) -> None:
-        """Nothing is left anywhere."""
+        """Nothing to end."""

@@ -1,8 +1,11 @@
-"""Open a session with an engine on a device, this machine or one that is reached from it."""
+"""Opens a session with an engine on this machine or on a device that is reached from it."""
 
 from __future__ import annotations
 
 from latency.devices.session import Say, Session
+
+KNOWN = "a device must be cpu, gpu, ssh://user@host[:port] or adb://SERIAL"
+GPU_ENGINES = ("torch-cuda",)
 
 
 def open_session(
@@ -13,13 +16,27 @@ def open_session(
     dtype: str = "float32",
     say: Say = lambda line: None,
 ) -> Session:
-    """An engine on a device: `cpu` and `gpu` are this machine, `ssh://user@host[:port]` and
-    `adb://SERIAL` others.
+    """Open an engine on a device. Use the session as a context manager, or close it.
+
+    Args:
+        device: `cpu` or `gpu` of this machine, `ssh://user@host[:port]`, or `adb://SERIAL`.
+        engine: a name in `latency.engines.registry.ENGINES`.
+        threads: processor threads of one run.
+        dtype: one of the engine's, as float32 or int8.
+        say: called with a line about pushed packages and lost connections.
 
     Raises:
-        ValueError: unknown device, engine or dtype, or an engine that cannot run there.
-        ImportError: a package is missing here; the message says what to install.
+        ValueError: unknown device, engine or dtype, or an engine that cannot run on that device.
+        ImportError: a package is not installed; the message says which one to install.
         OSError: the device cannot be reached or used; one line says why.
+
+    Example:
+        >>> from space.network.block import Block
+        >>> unit = Block("shufflenet_v2", 28, 28, c_in=64, c_out=64, branch=32)
+        >>> with open_session("cpu", "null") as session:
+        ...     seconds = session.time([(unit,), (unit, unit)], rounds=3).times
+        >>> seconds.shape
+        (2, 3)
     """
     from latency.engines.registry import ENGINES, get_engine
 
@@ -53,7 +70,3 @@ def open_session(
     from latency.devices.adb import AdbTransport
 
     return RemoteSession(AdbTransport(address, say=say), writer, say=say)
-
-
-KNOWN = "a device must be cpu, gpu, ssh://user@host[:port] or adb://SERIAL"
-GPU_ENGINES = ("torch-cuda",)

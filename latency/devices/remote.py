@@ -1,4 +1,4 @@
-"""An engine on another device: its worker, told what to time."""
+"""A session with an engine on another device, through the server that runs there."""
 
 from __future__ import annotations
 
@@ -12,25 +12,29 @@ from typing import Any
 
 import numpy as np
 
-from latency.devices.session import Say, Steady, Timed, of_each
+from latency.devices.session import Say, Steady, Timed, steady_flags
 from latency.devices.transport import Stream, Transport
 from latency.engines.base import Engine, FileEngine, Model
 from latency.ondevice.server import PROTOCOL, model_digest
 from space.common.errors import DroppedError
 from space.network.block import Chain
 
-TRIES = 6  # to connect again after a connection was lost
-BACKOFF_S = 1.0  # before the first try; twice as long before each next one
+TRIES = 6  # to reconnect
+BACKOFF_S = 1.0  # before the first try; doubled before each next one
 HEARTBEAT_S = 15.0
-ANSWER_S = 600.0  # the longest silence: loading a job's models, or one round of it
-KNOWN_MODELS = 50_000  # digests kept here, so that a model is not written again to be named
+ANSWER_S = 600.0  # the longest silence: loading a job's models, or one of its rounds
+ADVICE = {
+    "full": ": make room there; what was measured is kept, the same command goes on from here",
+    "missing": ": install the engine's package there",
+}
+KNOWN_MODELS = 50_000  # digests in memory, so that a model is not written again for its digest
 
 
 class RemoteSession:
     """A file engine on a device that `transport` reaches.
 
-    A lost connection is made again, TRIES times, and the job that it was lost in starts anew. What
-    comes back must be the same device with the same engine.
+    After a lost connection it reconnects, with TRIES tries, and repeats the interrupted job. The
+    device and its engine must be the same as before.
 
     Raises:
         ValueError: the engine has no files to push, or cannot run on that device.
@@ -90,10 +94,10 @@ class RemoteSession:
     def time(
         self, chains: Sequence[Chain], *, batch: int = 1, rounds: int = 5, steady: Steady = False
     ) -> Timed:
-        return self._again(lambda: self._time(chains, batch, rounds, steady))
+        return self._retry(lambda: self._time(chains, batch, rounds, steady))
 
     def outputs(self, chain: Chain, *, batch: int = 1) -> list[Any]:
-        """What the chain gives there for the engine's fixed input, float32."""
+        """Outputs of the chain for the engine's fixed input, float32."""
 
         def ask() -> list[Any]:
             (digest,) = self._push([chain], batch)
@@ -103,12 +107,12 @@ class RemoteSession:
                 for v in found
             ]
 
-        return self._again(ask)
+        return self._retry(ask)
 
     def _time(self, chains: Sequence[Chain], batch: int, rounds: int, steady: Steady) -> Timed:
         digests = self._push(chains, batch)
-        each = of_each(steady, chains)
-        self._send({"do": "time", "models": digests, "rounds": rounds, "steady": each})
+        self._send({"do": "time", "models": digests, "rounds": rounds,
+                    "steady": steady_flags(steady, chains)})  # fmt: skip
         times: list[list[float]] = []
         for answer in self._answers():
             if "times" in answer:
@@ -126,7 +130,7 @@ class RemoteSession:
         )
 
     def _push(self, chains: Sequence[Chain], batch: int) -> list[str]:
-        """The chains' models are on the device; their digests."""
+        """Bring the chains' models to the device; return their digests."""
         written: dict[str, Model] = {}
 
         def write(chain: Chain) -> str:
@@ -154,8 +158,8 @@ class RemoteSession:
                 self._send(message, b"".join(model.files.values()))
         return digests
 
-    def _again(self, job: Callable[[], Any]) -> Any:
-        """Do a job, from its beginning after a lost connection."""
+    def _retry(self, job: Callable[[], Any]) -> Any:
+        """Do a job; repeat it after a lost connection."""
         while True:
             try:
                 return job()
@@ -185,7 +189,7 @@ class RemoteSession:
         )
 
     def _connect(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Start a worker and open the engine in it: what they say of themselves."""
+        """Start a server and open the engine in it; return both answers."""
         from latency.devices.wheels import engine_wheels
 
         if self._stream is not None:
@@ -197,12 +201,17 @@ class RemoteSession:
         if self._beat is None:
             self._beat = threading.Thread(target=self._heartbeat, daemon=True)
             self._beat.start()
-        wish = {"do": "open", "engine": self.engine, "threads": self.threads, "dtype": self.dtype}
-        self._send(wish)
+        request = {
+            "do": "open",
+            "engine": self.engine,
+            "threads": self.threads,
+            "dtype": self.dtype,
+        }
+        self._send(request)
         answer = next(self._answers(raw=True))
         if answer.get("kind") == "missing":
             digest, data, size = engine_wheels(self.engine, hello, self.where, say=self._say)
-            self._send({**wish, "wheels": digest})
+            self._send({**request, "wheels": digest})
             answer = next(self._answers(raw=True))
             if answer.get("kind") == "missing":
                 if size > hello["free_bytes"]:
@@ -212,7 +221,7 @@ class RemoteSession:
                     )
                 self._say(f"pushing {self.engine} to {self.where} ({len(data) >> 20} MiB)")
                 self._ask({"do": "wheels", "digest": digest}, "stored", data)
-                self._send({**wish, "wheels": digest})
+                self._send({**request, "wheels": digest})
                 answer = next(self._answers())
         self._check(answer)
         return hello, answer["opened"]
@@ -248,24 +257,17 @@ class RemoteSession:
     def _check(self, answer: dict[str, Any]) -> None:
         if "error" in answer:
             advice = ADVICE.get(answer.get("kind", ""), "")
-            if answer.get("kind") == "busy":  # perhaps our own last worker, about to notice
+            if answer.get("kind") == "busy":  # perhaps our own last server, which is about to end
                 raise DroppedError(f"{self.where}: {answer['error']}")
             raise OSError(f"{self.where}: {answer['error']}{advice}")
 
     def _heartbeat(self) -> None:
-        """Tell the worker now and then that its client is there: a lost connection is not always
-        noticed at its end."""
+        """Send signs of life: a server does not always notice a lost connection."""
         while not self._stop.wait(HEARTBEAT_S):
             stream = self._stream
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.write(b"\n")
-
-
-ADVICE = {
-    "full": ": make room there; what was measured is kept, the same command goes on from here",
-    "missing": ": install the engine's package there",
-}
 
 
 def _message(values: dict[str, Any]) -> bytes:

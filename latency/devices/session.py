@@ -1,4 +1,4 @@
-"""An engine on a device: what every session can do, and what it answers."""
+"""The interface of a session: an engine on a device."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from numpy.typing import NDArray
 
 from space.network.block import Chain
 
-Say = Callable[[str], None]
-Steady = bool | Sequence[bool]  # of all chains of a job alike, or of each
+Say = Callable[[str], None]  # called with a line for people
+Steady = bool | Sequence[bool]  # for all chains of a job, or per chain
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """A job's times, float64 [chains, rounds] in seconds, and what it took on the device:
-    wall and processor seconds, of which `prepare_s` for loading; the machine's state after it."""
+    """The result of a job.
+
+    `times`: float64 [chains, rounds], seconds of one run. `wall_s` and `processor_s`: what the job
+    took on the device, of which `prepare_s` wall seconds went into loading. `state`: the device
+    after the job (`latency.ondevice.host.state`).
+    """
 
     times: NDArray[np.float64]
     wall_s: float
@@ -28,11 +32,11 @@ class Timed:
 
 
 class Session(Protocol):
-    """An engine on a device.
+    """An engine on a device. `latency.devices.testing.SessionContract` has its tests.
 
-    `chip` names the processor (or the accelerator that runs the engine), `host` tells two devices
-    of one chip apart, `host_info` is what a table's header says of the machine. `emulation` says why
-    its time is no latency, or is empty.
+    `where` names the device in messages. `chip` names the processor, or the accelerator that runs
+    the engine. `host` differs between two devices of one chip. `host_info` goes into a table's
+    header. `emulation` is empty, or the reason why the device's wall time is no latency.
     """
 
     where: str
@@ -50,20 +54,27 @@ class Session(Protocol):
         self, chains: Sequence[Chain], *, batch: int = 1, rounds: int = 5, steady: Steady = False
     ) -> Timed:
         """Time chains round by round, as `latency.ondevice.timing.time_rounds` does. A chain that
-        comes several times is loaded once and timed as often in each round.
+        occurs several times is loaded once and timed that often in each round.
 
         Raises:
             OSError: the device is gone, full, or cannot run a chain; one line says what to do.
         """
 
+    def outputs(self, chain: Chain, *, batch: int = 1) -> list[Any]:
+        """Outputs of the chain for the engine's fixed input, float32 [n, c, h, w] or [n, c].
+
+        Raises:
+            OSError: as `time`.
+        """
+
     def close(self) -> None:
-        """End it; what it left on the device but the engine's package is removed."""
+        """End the session. Only the engine's package stays on the device."""
 
     def __enter__(self) -> Session: ...
 
     def __exit__(self, *_: object) -> None: ...
 
 
-def of_each(steady: Steady, chains: Sequence[Chain]) -> list[bool]:
-    """Whether each of the chains is timed in steady use."""
+def steady_flags(steady: Steady, chains: Sequence[Chain]) -> list[bool]:
+    """`steady` as one value per chain."""
     return [steady] * len(chains) if isinstance(steady, bool) else list(steady)

@@ -1,4 +1,4 @@
-"""A worker over ssh: host keys are checked, keys or an agent log in, no password is ever asked."""
+"""A device over ssh. Host keys are checked, keys or an agent log in; passwords are not used."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from latency.devices.transport import FOLDER, Stream, ended
 from space.common.errors import DroppedError
 
 CONNECT_S = 20.0
-KEEPALIVE_S = 15.0  # three without an answer, and the connection counts as lost
+KEEPALIVE_S = 15.0  # after three without an answer the connection counts as lost
 T = TypeVar("T")
 
 
 class Loop:
-    """An event loop in a thread of its own, for callers that are not asynchronous."""
+    """An event loop in its own thread, for synchronous callers."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -32,7 +32,7 @@ class Loop:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
-        except BaseException:  # interrupted: what it waits for is of no use any more
+        except BaseException:  # interrupted
             future.cancel()
             raise
 
@@ -45,7 +45,7 @@ class Loop:
 
 
 async def _settled() -> None:
-    """Every other task of the loop has ended."""
+    """Cancel every other task of the loop and wait for its end."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
@@ -53,15 +53,14 @@ async def _settled() -> None:
 
 
 class SshTransport:
-    """A device that `ssh` reaches. `~/.ssh/config`, `known_hosts`, keys and agents are used as
-    asyncssh understands them.
+    """A device that `ssh` reaches. asyncssh reads `~/.ssh/config`, `known_hosts`, keys and agents.
 
     Args:
         address: [user@]host[:port]; the host may be a name from `~/.ssh/config`.
 
     Raises:
         ImportError: asyncssh is not installed.
-        ValueError: no such address.
+        ValueError: not an address of that form.
     """
 
     emulation = ""
@@ -136,7 +135,7 @@ class SshTransport:
         return process, asyncio.create_task(_collect(process.stderr, said)), said
 
     async def _push(self) -> str:
-        """The worker is in FOLDER there; its path."""
+        """Bring the server to FOLDER on the device; return its path."""
         name, data = server_archive()
         path = f"{FOLDER}/{name}"
         async with self._connection.start_sftp_client() as sftp:
@@ -151,7 +150,7 @@ class SshTransport:
         return path
 
     async def _host_key_advice(self) -> str:
-        """Whether a host key is unknown, or another one than before."""
+        """What to do about a host key that is unknown, or that has changed."""
         ssh = self._ssh
         options = ssh.SSHClientConnectionOptions(host=self._host, **self._options)
         known = False
@@ -193,14 +192,14 @@ def _default_known_hosts() -> list[str]:
 
 
 async def _collect(source: Any, into: deque[bytes]) -> None:
-    """Keep the last lines that a worker says beside its answers."""
+    """Collect the last lines of the server's stderr."""
     with contextlib.suppress(Exception):
         while line := await source.readline():
             into.append(line)
 
 
 class SshStream:
-    """A worker that a connection runs."""
+    """A server that a connection runs."""
 
     def __init__(
         self,

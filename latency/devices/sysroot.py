@@ -1,7 +1,7 @@
 """A small aarch64 Linux with Python and an engine's wheels, run by QEMU's user mode.
 
-`arm64_sysroot(["ncnn", "numpy"])` makes it once, in the cache folder, and finds it again. This
-proves that aarch64 code runs and counts what it executes; **its wall time is not latency**.
+`arm64_sysroot(["ncnn", "numpy"])` makes it once, in the cache folder. It runs aarch64 code and
+counts what that executes; **its wall time is not latency**.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from latency.devices import apt
+from latency.devices.wheels import pip_install
 from space.common.files import cache_dir
 
-# QEMU 7.2 shows the host's own /proc/cpuinfo and /sys: onnxruntime then takes the chip for another
+# QEMU 7.2 shows the host's own /proc/cpuinfo and /sys: onnxruntime then assumes another
 # architecture and crashes on import. QEMU's -L finds these plain files instead.
 # "CPU part" by core: Arm's Technical Reference Manuals, MIDR_EL1 (0xd08 is Cortex-A72, 0xd0b
-# Cortex-A76). The worker tells emulation by the model name.
+# Cortex-A76). The device's server recognises emulation by the model name.
 CPUINFO = """processor\t: 0
 model name\t: QEMU user mode
 BogoMIPS\t: 108.00
@@ -40,7 +41,8 @@ PLAIN_FILES = {
     "sys/devices/system/cpu/present": "0\n",
     "sys/devices/system/cpu/online": "0\n",
 }
-MARK = "complete.json"  # written last, inside the folder that is then renamed
+PLATFORMS = [f"manylinux{name}_aarch64" for name in ("_2_28", "_2_27", "_2_17", "2014")]
+MARK = "complete.json"  # written last, before the folder is renamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,10 @@ class Sysroot:
     def command(
         self, cpu: str, script: str | Path, args: Sequence[str] = (), *, qemu: Sequence[str] = ()
     ) -> list[str]:
-        """What runs a script under the emulator, as the `cpu` of a chip ("cortex-a76").
+        """The command that runs a script under the emulator with the core `cpu` ("cortex-a76").
 
-        Use it with `environment()`. Never `max`: engines then pick kernels (SVE2, SME) that the
-        chips in question do not have. `qemu` are further options of the emulator.
+        Run it with `environment()`. `max` is refused: engines would pick kernels (SVE2, SME) that
+        real chips lack. `qemu` are further options of the emulator.
 
         Raises:
             ValueError: cpu "max".
@@ -78,7 +80,7 @@ class Sysroot:
         return [*start, str(self.interpreter), str(script), *args]
 
     def environment(self) -> dict[str, str]:
-        """All the variables that the script runs with: nothing of this process's own Python."""
+        """All variables that the script runs with: none of this process's own Python."""
         kept = {
             name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
         }
@@ -97,13 +99,13 @@ class Sysroot:
 def arm64_sysroot(
     engine_packages: Sequence[str], *, say: Callable[[str], None] = lambda line: None
 ) -> Sysroot:
-    """The sysroot with these wheels, made on the first call (about 10 s, 200 MB) and kept in
+    """The sysroot with these wheels. The first call makes it (about 10 s, 200 MB) in
     `cache_dir()/"sysroot-arm64"`.
 
     Args:
-        engine_packages: pip requirements, each that is needed: their own dependencies are not
-            followed (`["ncnn==1.0.20261020", "numpy"]`, `["onnxruntime", "numpy"]`).
-        say: told when something is being made.
+        engine_packages: all pip requirements, since their dependencies are not followed
+            (`["ncnn==1.0.20261020", "numpy"]`, `["onnxruntime", "numpy"]`).
+        say: called with a line whenever something is made.
 
     Raises:
         OSError: apt-get, dpkg-deb, pip or the network is missing; one line says what to do.
@@ -115,12 +117,12 @@ def arm64_sysroot(
     qemu, qemu_version = qemu_binary(say=say)
     base = made_folder(folder / "debian", _make_root, lambda: say("unpacking an aarch64 Debian"))
     facts = json.loads((base / MARK).read_text())
-    wanted = sorted(set(engine_packages))
-    digest = hashlib.sha256("\n".join([facts["python"], *wanted]).encode()).hexdigest()[:12]
+    packages = sorted(set(engine_packages))
+    digest = hashlib.sha256("\n".join([facts["python"], *packages]).encode()).hexdigest()[:12]
     site = made_folder(
         folder / f"site-{digest}",
-        lambda path: _make_site(path, wanted, facts["python"]),
-        lambda: say(f"fetching aarch64 wheels of {', '.join(wanted)}"),
+        lambda path: _make_site(path, packages, facts["python"]),
+        lambda: say(f"fetching aarch64 wheels of {', '.join(packages)}"),
     )
     versions = {"qemu": qemu_version, **facts["versions"]}
     versions |= json.loads((site / MARK).read_text())["versions"]
@@ -128,10 +130,10 @@ def arm64_sysroot(
 
 
 def qemu_binary(*, say: Callable[[str], None] = lambda line: None) -> tuple[Path, str]:
-    """qemu-aarch64-static and its version: this system's, else one unpacked from Debian's package.
+    """qemu-aarch64-static and its version: this system's, or one unpacked from Debian's package.
 
     Raises:
-        OSError: it is not here and cannot be had.
+        OSError: it is not installed and cannot be fetched.
     """
     found = shutil.which("qemu-aarch64-static")
     if found is None:
@@ -148,8 +150,8 @@ def qemu_binary(*, say: Callable[[str], None] = lambda line: None) -> tuple[Path
 def made_folder(
     path: Path, make: Callable[[Path], None], announce: Callable[[], None] = lambda: None
 ) -> Path:
-    """`path`, made in a temporary folder beside it and renamed when whole; a folder without its
-    last file was left by another way of making it and is replaced."""
+    """`path`, made in a temporary folder beside it and renamed when complete. A folder without its
+    mark is incomplete and is replaced."""
     if (path / MARK).is_file():
         return path
     announce()
@@ -161,7 +163,7 @@ def made_folder(
             shutil.rmtree(path)
         try:
             temporary.rename(path)
-        except OSError:  # another process was first; its folder is as good
+        except OSError:  # another process was first
             if not (path / MARK).is_file():
                 raise
     finally:
@@ -179,8 +181,8 @@ def _make_root(path: Path) -> None:
                 f"set ${apt.SOURCES_VARIABLE} to a list of sources that do"
             )
         python = names[0].removeprefix("python").removesuffix("-minimal")
-        wanted = [names[0], f"libpython{python}-stdlib", "libstdc++6"]
-        versions = packages.unpack(wanted, root, with_dependencies=True)
+        needed = [names[0], f"libpython{python}-stdlib", "libstdc++6"]
+        versions = packages.unpack(needed, root, with_dependencies=True)
     for name, text in PLAIN_FILES.items():
         file = root / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -191,7 +193,7 @@ def _make_root(path: Path) -> None:
 
 def _make_site(path: Path, packages: Sequence[str], python: str) -> None:
     site = path / "site"
-    apt.pip_install(packages, site, python)
+    pip_install(packages, site, python, PLATFORMS, compiled=True)
     folders = [p.name.removesuffix(".dist-info") for p in site.glob("*.dist-info")]
     mark_whole(path, versions=dict(name.rsplit("-", 1) for name in sorted(folders)))
 
@@ -205,5 +207,5 @@ def _make_qemu(path: Path) -> None:
 
 
 def mark_whole(path: Path, **facts: object) -> None:
-    """What `made_folder` looks for, with facts about what was made."""
+    """Write the mark that `made_folder` looks for, with facts about the content."""
     (path / MARK).write_text(json.dumps(facts, indent=2) + "\n")

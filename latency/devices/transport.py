@@ -1,4 +1,4 @@
-"""How a worker is reached: what each way must give, and a worker as a child process."""
+"""The interface of a transport, which reaches the server on a device, and the simplest one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, NoReturn, Protocol
 
 from latency.devices.archive import server_archive
 from space.common.errors import DroppedError
@@ -20,47 +21,89 @@ FOLDER = ".cache/g4nas"  # on the device, in the home folder
 
 
 class Stream(Protocol):
-    """A running worker's stdin and stdout."""
+    """Stdin and stdout of a running server."""
 
     def write(self, data: bytes) -> None:
-        """DroppedError if the worker or the way to it is gone."""
+        """Send bytes.
+
+        Raises:
+            DroppedError: the connection is gone.
+            OSError: the server ended by itself.
+        """
 
     def readline(self, timeout_s: float) -> bytes:
         """A line with its end.
 
         Raises:
-            DroppedError: the way to the worker is gone, or nothing came for `timeout_s`.
-            OSError: the worker ended by itself; the message has the last thing it said.
+            DroppedError: the connection is gone, or nothing came for `timeout_s`.
+            OSError: the server ended by itself; the message has its last line on stderr.
         """
 
     def close(self) -> None:
-        """End the worker if it runs; never raises."""
+        """End the server if it runs; never raises."""
 
 
 class Transport(Protocol):
-    """A way to a device. `emulation`: why it is known from here that its time is no latency."""
+    """A way to a device.
+
+    `where` names the device in messages. `emulation` is empty, or a reason known on this side why
+    its wall time is no latency. `host` identifies the device where it cannot itself, or is empty.
+    """
 
     where: str
     emulation: str
-    host: str  # tells devices apart where they cannot themselves; may be empty
+    host: str
 
     def start(self) -> Stream:
-        """Push the worker if it is not there, and start it.
+        """Push the server if it is missing, and start it.
 
         Raises:
             DroppedError: no connection; another try may succeed.
-            OSError, ValueError: it cannot be used as it is; one line says why.
+            OSError, ValueError: the device cannot be used; one line says why.
         """
 
     def close(self) -> None:
         """Disconnect; never raises."""
 
 
-class ProcessStream:
-    """A worker that is a child of this process."""
+class BufferedStream(ABC):
+    """Cuts what arrives into lines."""
+
+    def __init__(self, where: str) -> None:
+        self._where, self._buffer = where, b""
+        self._lock = threading.Lock()  # heartbeats come from another thread
+
+    @property
+    @abstractmethod
+    def _source(self) -> Any:
+        """What `select` waits for."""
+
+    @abstractmethod
+    def _receive(self) -> bytes:
+        """The bytes that are there; empty at the end."""
+
+    @abstractmethod
+    def _raise_ended(self) -> NoReturn:
+        """The error of a stream that has ended."""
+
+    def readline(self, timeout_s: float) -> bytes:
+        while b"\n" not in self._buffer:
+            ready, _, _ = select.select([self._source], [], [], timeout_s)
+            if not ready:
+                raise DroppedError(f"{self._where} was silent for {timeout_s:.0f} s")
+            data = self._receive()
+            if not data:
+                self._raise_ended()
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line + b"\n"
+
+
+class ProcessStream(BufferedStream):
+    """A server that is a child of this process."""
 
     def __init__(self, command: Sequence[str], where: str, env: Mapping[str, str] | None) -> None:
-        self._where = where
+        super().__init__(where)
         self._errors: IO[bytes] = tempfile.TemporaryFile()
         try:
             self.process = subprocess.Popen(
@@ -72,8 +115,13 @@ class ProcessStream:
             raise OSError(f"{where}: {command[0]} cannot be run: {error.strerror}") from None
         assert self.process.stdin and self.process.stdout
         self._in, self._out = self.process.stdin, self.process.stdout
-        self._buffer = b""
-        self._lock = threading.Lock()  # heartbeats come from another thread
+
+    @property
+    def _source(self) -> Any:
+        return self._out
+
+    def _receive(self) -> bytes:
+        return os.read(self._out.fileno(), 2**20)
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -84,19 +132,7 @@ class ProcessStream:
         except (OSError, ValueError):
             self._raise_ended()
 
-    def readline(self, timeout_s: float) -> bytes:
-        while b"\n" not in self._buffer:
-            ready, _, _ = select.select([self._out], [], [], timeout_s)
-            if not ready:
-                raise DroppedError(f"{self._where} was silent for {timeout_s:.0f} s")
-            data = os.read(self._out.fileno(), 2**20)
-            if not data:
-                self._raise_ended()
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line + b"\n"
-
-    def _raise_ended(self) -> None:
+    def _raise_ended(self) -> NoReturn:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
         self._errors.seek(0)
@@ -115,7 +151,7 @@ class ProcessStream:
 
 
 def ended(where: str, status: int | None, errors: bytes) -> str:
-    """One line about a worker that ended by itself."""
+    """One line about a server that ended by itself."""
     said = [line for line in errors.decode(errors="replace").splitlines() if line.strip()]
     how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
     last = f": {said[-1].strip()[:300]}" if said else ""
@@ -123,10 +159,11 @@ def ended(where: str, status: int | None, errors: bytes) -> str:
 
 
 class ProcessTransport:
-    """The worker as a child process, by any command that takes the place of `python3`.
+    """The server as a child process, started by any command in place of `python3`.
 
     Args:
-        python: the start of the command line; this process's own Python if None.
+        folder: the device's folder for the server and engine packages.
+        python: the start of the command line; None: this process's own Python.
         emulation: set where `python` runs under an emulator.
     """
 

@@ -1,7 +1,7 @@
-"""An engine's wheels for another device, found by what the device says of itself.
+"""An engine's wheels for another device.
 
-They are fetched here with pip, for the device's Python, machine and C library, kept in the cache
-folder, and pushed as one zip archive: the device needs no pip and no network.
+pip fetches them on this host, for the device's Python, architecture and C library. One zip archive
+of them stays in the cache folder and is pushed: the device needs neither pip nor a network.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from latency.devices.apt import run_tool
 from latency.devices.archive import zip_bytes
 from latency.devices.session import Say
 from latency.engines.registry import ENGINES
-from space.common.files import cache_dir
+from space.common.files import cache_dir, write_atomic
 
-# Not needed to run: the tests and headers of packages, and what runs models on other hardware.
+# Not needed to run models: tests and headers of packages, and code for other hardware.
 LEFT_OUT = re.compile(r"(^|/)(tests?|include|__pycache__|transformers|quantization|tools)/")
 OLDEST_GLIBC = 17  # manylinux2014, PEP 599
 OLDEST_PYTHON = (3, 9)
@@ -31,17 +33,21 @@ OLDEST_PYTHON = (3, 9)
 def engine_wheels(
     engine: str, hello: dict[str, Any], where: str, *, say: Say = lambda line: None
 ) -> tuple[str, bytes, int]:
-    """(digest, zip archive, bytes when unpacked) of an engine for the device that said `hello`.
+    """(digest, zip archive, bytes when unpacked) of an engine's wheels.
+
+    Args:
+        hello: the first message of the device's server.
+        where: the device, for messages.
 
     Raises:
         OSError: there is no such wheel, or pip or the network is missing; one line says so.
     """
     packages = ENGINES[engine].wheels
     if not packages:
-        raise OSError(f"{where}: engine {engine!r} is not there, and nothing can be pushed for it")
+        raise OSError(f"{where}: engine {engine!r} is missing, and it has no wheels to push")
     tags = platform_tags(hello, where)
     python = ".".join(hello["python"].split(".")[:2])
-    key = "\n".join([*wanted(packages), python, tags[0]])
+    key = "\n".join([*requirements(packages), python, tags[0]])
     path = cache_dir() / "wheels" / f"{engine}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.zip"
     if not path.exists():
         say(f"fetching {', '.join(packages)} for Python {python} on {hello['machine']}")
@@ -74,8 +80,8 @@ def platform_tags(hello: dict[str, Any], where: str) -> list[str]:
     return [*tags, f"manylinux2014_{machine}", f"linux_{machine}"]
 
 
-def wanted(packages: tuple[str, ...]) -> list[str]:
-    """Requirements, at the versions that are installed here."""
+def requirements(packages: tuple[str, ...]) -> list[str]:
+    """pip requirements, at the versions that are installed here."""
     found = []
     for name in packages:
         try:
@@ -90,37 +96,45 @@ def _make(path: Path, packages: tuple[str, ...], python: str, tags: list[str], w
     with tempfile.TemporaryDirectory(prefix="g4nas-wheels-") as folder:
         site = Path(folder) / "site"
         try:
-            _pip(wanted(packages), site, python, tags)
+            pip_install(requirements(packages), site, python, tags, compiled=False)
         except OSError:
             shutil.rmtree(site, ignore_errors=True)
             try:
-                _pip(list(packages), site, python, tags)
+                pip_install(packages, site, python, tags, compiled=False)
             except OSError as error:
                 raise OSError(
                     f"no wheels of {', '.join(packages)} for {where} (Python {python}, "
                     f"{tags[0]}): {error}"
                 ) from None
         names = (p.relative_to(site).as_posix() for p in site.rglob("*") if p.is_file())
-        files = {name: (site / name).read_bytes() for name in names if keep(name)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(zip_bytes(files, compress=True))
-    temporary.replace(path)
+        files = {name: (site / name).read_bytes() for name in names if _runs_models(name)}
+    write_atomic(path, zip_bytes(files, compress=True))
 
 
-def keep(name: str) -> bool:
+def _runs_models(name: str) -> bool:
     """Whether a file of a wheel is needed to run models."""
     return not LEFT_OUT.search(name) or name.endswith("/__init__.py")
 
 
-def _pip(requirements: list[str], site: Path, python: str, tags: list[str]) -> None:
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-input"]
-    command += ["--disable-pip-version-check", "--no-compile", f"--target={site}"]
+def pip_install(
+    packages: Sequence[str], into: Path, python: str, platforms: Sequence[str], *, compiled: bool
+) -> None:
+    """Install wheels for another machine into a folder, without their dependencies.
+
+    Args:
+        python: CPython's version there, as "3.11".
+        platforms: tags of the platforms that may run there.
+        compiled: compile .py files too.
+
+    Raises:
+        OSError: pip is missing, or there is no such wheel.
+    """
+    pip = [sys.executable, "-m", "pip"]
+    if subprocess.run([*pip, "-V"], capture_output=True).returncode != 0:
+        raise OSError(f"wheels need pip: {sys.executable} -m ensurepip, then run this again")
+    command = [*pip, "install", "-q", "--no-deps", "--no-input", "--disable-pip-version-check"]
+    command += [f"--target={into}", *([] if compiled else ["--no-compile"])]
     command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
     command += [f"--abi={name}" for name in (f"cp{python.replace('.', '')}", "abi3", "none")]
-    command += [f"--platform={tag}" for tag in tags]
-    done = subprocess.run([*command, *requirements], capture_output=True, text=True)
-    if done.returncode != 0:
-        said = (done.stderr.strip() or "no message").splitlines()
-        errors = [line for line in said if line.startswith("ERROR")] or said
-        raise OSError(errors[-1].removeprefix("ERROR: "))
+    command += [f"--platform={tag}" for tag in platforms]
+    run_tool([*command, *packages], f"fetching wheels of {', '.join(packages)}")

@@ -51,9 +51,8 @@ class NcnnLayer:
         return " ".join(words + [_parameter(*item) for item in self.params.items()])
 
 
-Pack: TypeAlias = Callable[
-    [NcnnLayer, Array, Array], bytes
-]  # (layer, weight, bias) -> in a .bin file
+# (layer, weight, bias) -> bytes of a .bin file
+Pack: TypeAlias = Callable[[NcnnLayer, Array, Array], bytes]
 
 
 def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> tuple[str, bytes]:

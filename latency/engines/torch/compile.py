@@ -25,7 +25,7 @@ THREADS = "cpp.threads"
 
 
 class TorchCompileEngine(TorchEngine):
-    """`prepare` compiles, which takes seconds a block: docs/engines.md has the figures.
+    """`prepare` compiles, which takes seconds a block: see docs/results/engines.md.
 
     Inductor keeps what it compiled in `$TORCHINDUCTOR_CACHE_DIR`.
     """

@@ -55,7 +55,7 @@ class EagerModel:
 
 
 class TorchEngine:
-    """PyTorch with `threads` threads, float32, channels last (docs/engines.md has the figures)."""
+    """PyTorch with `threads` threads, float32, channels last (speeds: docs/results/engines.md)."""
 
     name = "torch"
 

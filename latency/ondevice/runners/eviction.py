@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 
 # About what a network of the space touches in one run: float32 weights of 12 MB in the median, and
-# its activations. docs/latency.md compares sizes on two chips.
+# its activations. docs/results/latency-tables.md compares sizes on two chips.
 EVICT_BYTES = 16 * 2**20
 
 

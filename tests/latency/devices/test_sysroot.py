@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from latency.devices import apt, sysroot
 from latency.devices.sysroot import Sysroot, arm64_sysroot
+from latency.devices.wheels import pip_install
 
 
 @pytest.fixture(autouse=True)
@@ -72,9 +74,9 @@ def test_what_a_failing_command_said_is_one_line(tmp_path: Path) -> None:
 
 
 def test_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apt.sys, "executable", "false")
-    with pytest.raises(OSError, match="ensurepip"):
-        apt.pip_install(["ncnn"], tmp_path, "3.11")
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(OSError, match="wheels need pip: false -m ensurepip"):
+        pip_install(["ncnn"], tmp_path, "3.11", sysroot.PLATFORMS, compiled=True)
 
 
 def test_other_sources_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,11 @@ class TestWheels:
         monkeypatch.setenv("G4NAS_CACHE", str(tmp_path))
         tried: list[list[str]] = []
 
-        def pip(requirements: list[str], *_: object) -> None:
-            tried.append(requirements)
+        def pip(packages: Sequence[str], *_: object, **__: object) -> None:
+            tried.append(list(packages))
             raise OSError("No matching distribution found for onnxruntime")
 
-        monkeypatch.setattr(wheels, "_pip", pip)
+        monkeypatch.setattr(wheels, "pip_install", pip)
         with pytest.raises(OSError, match=r"no wheels of onnxruntime, numpy for there \(Python"):
             wheels.engine_wheels("onnxruntime", {**HELLO, "machine": "armv7l"}, "there")
         assert tried[1] == ["onnxruntime", "numpy"] and "==" in tried[0][0]
@@ -60,13 +61,15 @@ class TestWheels:
         monkeypatch.setenv("G4NAS_CACHE", str(tmp_path))
         calls = []
 
-        def pip(requirements: list[str], site: Path, python: str, tags: list[str]) -> None:
+        def pip(
+            packages: Sequence[str], site: Path, python: str, tags: list[str], *, compiled: bool
+        ) -> None:
             calls.append((python, tags[0]))
             for name in ("numpy/__init__.py", "numpy/tests/test.py", "numpy/include/a.h"):
                 (site / name).parent.mkdir(parents=True, exist_ok=True)
                 (site / name).write_text("x")
 
-        monkeypatch.setattr(wheels, "_pip", pip)
+        monkeypatch.setattr(wheels, "pip_install", pip)
         first = wheels.engine_wheels("onnxruntime", HELLO, "there")
         assert wheels.engine_wheels("onnxruntime", HELLO, "there") == first
         assert calls == [("3.11", "manylinux_2_31_aarch64")]
@@ -82,5 +85,7 @@ class TestWheels:
             RemoteSession(ProcessTransport(tmp_path), engine)
 
     def test_nothing_to_push(self, tmp_path: Path) -> None:
-        with pytest.raises(OSError, match="engine 'null' is not there, and nothing can be pushed"):
+        with pytest.raises(
+            OSError, match="engine 'null' is missing, and it has no wheels to push"
+        ):
             wheels.engine_wheels("null", HELLO, "there")
