@@ -18,7 +18,7 @@ LONGER = 4  # how many times the long recipe's epochs are the short one's
 
 def recipes(epochs: float | None = None, images: int | None = None) -> dict[str, Recipe]:
     """The short recipe and the long one. One halving of the network is left out of two: for the
-    same time it trains on three times the images (docs/train.md)."""
+    same time it trains on three times the images (docs/results/training.md)."""
     from evaluator.training.recipe import SHORT
 
     short = SHORT.changed(

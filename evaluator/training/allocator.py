@@ -1,7 +1,7 @@
 """Memory that a training step frees is kept for the next one.
 
 glibc gives large blocks back to the system when they are freed, and each step gets its activations
-as new pages again. A step of a small network took 14 % longer by that (docs/train.md).
+as new pages. This makes a step of a small network 14 % longer (docs/results/training.md).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Depthwise convolutions that learn quickly on a processor.
 
 torch leaves them to oneDNN, whose gradient of the weights is slow for kernels of 5 and 7 on the
-small maps of a late stage (docs/train.md). That gradient is a depthwise convolution too, with the
-images as channels and the output's gradient as the kernel, and for those oneDNN is quick.
+small maps of a late stage (docs/results/training.md). That gradient is a depthwise convolution
+too, with the images as channels and the output's gradient as the kernel, and for those oneDNN is
+quick.
 """
 
 from __future__ import annotations

@@ -130,7 +130,8 @@ PAPER = Recipe(
 )
 # With few classes the classifier's curvature is large: about |features|^2 p (1 - p), 15 for 1024
 # features and 10 classes, and Nesterov's step is stable up to 1.4 / that. Without the clip a rise
-# to 0.2 within 24 steps left ShuffleNet v2 0.5x at a loss of log 10 for good (docs/train.md).
+# to 0.2 within 24 steps left ShuffleNet v2 0.5x at a loss of log 10 for good
+# (docs/results/training.md).
 SHORT = Recipe(
     name="short",
     input=32,

@@ -22,8 +22,8 @@ HELD_OUT_BATCH = {"arm": 1, "gpu": 8}
 REPEATS = 10  # blocks in the small networks of Tables 1-3 and appendix 1b
 
 # The network of Table 8 at each level of complexity of appendix 1a, and its builder for other
-# inputs. Of MobileNet v2 the paper has two of 40M and two of 140M; docs/published.md explains the
-# choice.
+# inputs. Of MobileNet v2 the paper has two of 40M and two of 140M;
+# docs/reference/published-tables.md explains the choice.
 LEVELS: dict[tuple[str, int], tuple[str, Callable[[int, int], Network]]] = {
     ("ShuffleNet v2", 40): ("ShuffleNet v2 0.5x", lambda h, w: shufflenet_v2("0.5", h, w)),
     ("ShuffleNet v2", 140): ("ShuffleNet v2 1.0x", lambda h, w: shufflenet_v2("1.0", h, w)),
