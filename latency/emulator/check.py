@@ -1,64 +1,89 @@
-"""The estimate against ncnn's published one-thread benchmark, network by network."""
+"""Compare the estimate with ncnn's published one-thread benchmark, network by network."""
 
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from latency.emulator.cores import Core
-from latency.emulator.counter import Job
-from latency.emulator.estimator import Estimator, Request, Work
-from latency.emulator.model import CycleModel, Terms, fit, left_out, relative_errors
-from latency.emulator.ncnn_benchmark import NETWORKS, input_size, published_network
+from latency.emulator.counter import CountRequest
+from latency.emulator.estimator import Estimator, Work
+from latency.emulator.model import (
+    CycleModel,
+    Terms,
+    fit_cycle_model,
+    left_out_seconds,
+    relative_errors,
+)
+from latency.emulator.ncnn_benchmark import NETWORKS, benchmark_network, input_size
+from space.common.errors import MissingDataError
 
-PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "arm" / "ncnn_rpi_1thread.csv"
+IN_DATA = Path("arm") / "ncnn_rpi_1thread.csv"  # the published rows, below $G4NAS_DATA
 SOURCE = "ncnn, benchmark/README.md (github.com/Tencent/ncnn): one thread, min of its loop"
 
-# What is fitted for a core, of what docs/estimate.md compares: chosen by the left-out errors.
+# The terms that are fitted for a core: those of docs/guide/estimated-tables.md with the least
+# left-out errors.
 FITTED = {"cortex-a76": Terms("cycles", (3,)), "cortex-a72": Terms("instructions", (1,))}
 
 HELD_OUT = "ncnn's published benchmark, one at a time"
 LARGE_FLOPS = 1e9
 
-Floats = NDArray[np.float64]
-Count = Callable[[Estimator, Sequence[Request]], list[Work]]
+Count = Callable[[Sequence[CountRequest]], list[Work]]
 
 
-def published_seconds(core: Core, path: Path = PUBLISHED) -> dict[str, float]:
-    """{network: seconds} that ncnn publishes for the core's board.
+def published_path(path: Path | None) -> Path:
+    """The table of ncnn's published benchmark: `path`, else the one below $G4NAS_DATA.
 
     Raises:
-        OSError: the file is not there.
+        MissingDataError: neither is set, or the file is missing.
     """
+    if path is None and not os.environ.get("G4NAS_DATA"):
+        raise MissingDataError(
+            "ncnn's published benchmark is not part of this package: name its table with "
+            f"--published FILE, or the folder that has {IN_DATA} with G4NAS_DATA"
+        )
+    path = path or Path(os.environ["G4NAS_DATA"]) / IN_DATA
     if not path.is_file():
-        raise OSError(f"the published benchmark must be at {path}; it is not part of this package")
+        raise MissingDataError(
+            f"the published benchmark must be at {path}; it is not part of this package"
+        )
+    return path
+
+
+def published_seconds(core: Core, path: Path) -> dict[str, float]:
+    """{network: seconds} that ncnn publishes for the core's board, from the table at `path`.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["device"] == core.device]
     return {row["network"]: float(row["min_ms"]) / 1e3 for row in rows}
 
 
-def request(name: str) -> Request:
-    """A published network, as its benchmark runs it: over and over, ncnn's defaults.
+def benchmark_request(name: str) -> CountRequest:
+    """A published network, as its benchmark runs it: repeatedly, with ncnn's default options.
 
-    A large one leaves nothing of a run in the caches for the next; it is run once, from cold.
+    A run of a large network leaves nothing in the caches for the next one, so it is counted with
+    cold caches.
     """
-    net = published_network(name)
+    net = benchmark_network(name)
     size = input_size(name)
-    return Request(Job(net.text(), (size, size, 3), evict=net.flops >= LARGE_FLOPS), net.flops)
+    return CountRequest(net.text(), (size, size, 3), net.flops, evict=net.flops >= LARGE_FLOPS)
 
 
-def chosen_networks(core: Core, names: Sequence[str], path: Path = PUBLISHED) -> dict[str, float]:
-    """{network: published seconds} of the names; without any, of all that are written here.
+def chosen_networks(core: Core, names: Sequence[str], path: Path) -> dict[str, float]:
+    """{network: published seconds} of `names`, by default of all that this package can build.
 
     Raises:
-        ValueError: a name that is not published or not written here.
-        OSError: the published rows are not there.
+        ValueError: a name that is not published or that this package cannot build.
+        OSError: the file cannot be read.
     """
     seconds = published_seconds(core, path)
     known = [name for name in NETWORKS if name in seconds]
@@ -68,25 +93,28 @@ def chosen_networks(core: Core, names: Sequence[str], path: Path = PUBLISHED) ->
     return {name: seconds[name] for name in names or known}
 
 
-def check(
-    estimator: Estimator, names: Sequence[str], count: Count, path: Path = PUBLISHED
+def compare_with_published(
+    estimator: Estimator, published: dict[str, float], count: Count
 ) -> dict[str, Any]:
-    """Errors on the published networks, and the model fitted to all of them.
+    """Errors on published networks, and the model fitted to all of them.
 
-    Nothing fitted; one factor; and the model of the core (`FITTED`). Fitted ones are judged on
-    networks left out of the fit, one at a time.
+    The errors are those of an unfitted model, of a model with one factor, and of the core's model
+    (`FITTED`). Fitted models predict networks left out of the fit, one at a time.
+
+    Args:
+        published: {network: seconds} of `chosen_networks`.
+        count: returns the work of each network.
     """
     core = estimator.core
-    published = chosen_networks(core, names, path)
-    works = count(estimator, [request(name) for name in published])
+    works = count([benchmark_request(name) for name in published])
     measured = np.array(list(published.values()))
     terms = FITTED[core.name]
-    predicted = {"unfitted": np.array([CycleModel().seconds(work, core) for work in works])}
     model = CycleModel()
+    predicted = {"unfitted": np.array([model.seconds(work, core) for work in works])}
     if len(works) > 2 + len(terms.levels):
-        predicted["one factor"] = left_out(works, measured, core, Terms())
-        predicted["model"] = left_out(works, measured, core, terms)
-        model = fit(works, measured, core, terms)
+        predicted["one factor"] = left_out_seconds(works, measured, core, Terms())
+        predicted["model"] = left_out_seconds(works, measured, core, terms)
+        model = fit_cycle_model(works, measured, core, terms)
     rows = [
         {
             "network": name,
@@ -117,8 +145,8 @@ def check(
     }
 
 
-def check_lines(found: dict[str, Any]) -> str:
-    """The comparison for people: a network a line."""
+def format_comparison(found: dict[str, Any]) -> str:
+    """The document of `compare_with_published` as text, one line a network."""
     rows, kinds = found["network_error"]["rows"], list(found["errors"])
     lines = [f"{found['board']}, {found['engine']}; published: {found['source']}", ""]
     titles = [f"{kind}{', left out' if kind != 'unfitted' else ''}" for kind in kinds]

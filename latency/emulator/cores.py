@@ -1,4 +1,4 @@
-"""Processor cores whose latencies are estimated, and the boards they are on."""
+"""Processor cores whose latencies are estimated, and their boards."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ KIB = 1024
 class Core:
     """A core as QEMU and LLVM know it, and its board.
 
-    `caches`: (bytes, ways) of each level's data cache. `part`: of MIDR_EL1.
-    `device`: the board's key in ncnn's published benchmark.
+    `caches`: (bytes, ways) of each level's data cache. `part`: of MIDR_EL1. `hertz`: its clock on
+    the board. `device`: the board's key in ncnn's published benchmark, and its table's target.
     """
 
     name: str
@@ -28,8 +28,8 @@ class Core:
     dtype: str
 
     @property
-    def seen_by_emulator(self) -> tuple[object, ...]:
-        """What counts and cycles depend on: not the board, nor its frequency."""
+    def identity(self) -> tuple[object, ...]:
+        """What counts and cycles depend on: neither the board nor its frequency."""
         return (
             self.qemu_cpu, self.mca_cpu, self.mca_features, self.part, self.features, self.caches,
         )  # fmt: skip
@@ -74,14 +74,18 @@ CORES = {
 
 
 def get_core(name: str) -> Core:
-    """The core of that name; ValueError lists the known ones."""
+    """The core of that name.
+
+    Raises:
+        ValueError: unknown name; the message lists the known ones.
+    """
     if name not in CORES:
         raise ValueError(f"core must be one of {', '.join(CORES)}; got {name!r}")
     return CORES[name]
 
 
 def plain_files(core: Core) -> dict[str, str]:
-    """What /proc and /sys say about this core: engines choose kernels and tiles by it."""
+    """{path: text} of the files in /proc and /sys by which engines choose kernels and tiles."""
     cpu = "sys/devices/system/cpu"
     files = {
         "proc/cpuinfo": (

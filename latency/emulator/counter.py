@@ -1,4 +1,4 @@
-"""How often a program's translated blocks run between two marks, counted under QEMU."""
+"""Count the runs of a program's translated blocks between two marks, under QEMU."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +14,31 @@ from latency.devices.sysroot import Sysroot
 from latency.emulator.cores import Core, plain_files
 from latency.emulator.tools import counter_plugin, plugin_qemu
 
-RUNS = 2  # of each network; the one with fewer instructions counts
-LABELS = 16  # marks are label * 16 + run
 WORKER = Path(__file__).parent / "ncnn_worker.py"
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A network to count: its .param text, the image's (width, height, channels), options of
-    ncnn that differ from its benchmark program's; whether the caches are overwritten before a
-    run, as the rest of a network would."""
+class CountRequest:
+    """A network to count.
+
+    `param`: the text of its .param file. `shape`: the image's (width, height, channels). `flops`:
+    its multiply-adds, from which the expected time follows. `evict`: overwrite the caches before
+    the run, as the rest of a network would, in place of a run to warm up.
+    """
 
     param: str
     shape: tuple[int, int, int]
-    options: Mapping[str, bool] = field(default_factory=dict)
+    flops: int
     evict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What ran between two marks.
+    """The blocks that ran between two marks, and their memory accesses.
 
-    `blocks`: {instructions' bytes: runs}; `accesses` to memory of at most 8 bytes; misses of each
-    level of the core's simulated data caches (0 where there is none); `sequential`: those of the
-    last level that came one line after another one.
+    `blocks`: {instructions' bytes: runs}. `accesses`: to memory, of at most 8 bytes each. Misses
+    are of each level of the core's simulated data caches, 0 where there is none; `sequential`:
+    misses of the last level on the line after the one that missed before.
     """
 
     blocks: Mapping[bytes, int]
@@ -49,11 +50,12 @@ class Counts:
 
     @property
     def instructions(self) -> int:
+        """Instructions that ran."""
         return sum(len(code) // 4 * runs for code, runs in self.blocks.items())
 
 
 def parse_counts(text: str) -> dict[int, Counts]:
-    """The regions of the plugin's file (its records are described in counter.c), by their mark.
+    """{mark: counts} from the plugin's file, whose records counter.c describes.
 
     Raises:
         ValueError: a record is malformed; the message has its line.
@@ -88,22 +90,21 @@ def parse_counts(text: str) -> dict[int, Counts]:
 
 
 def count_networks(
-    jobs: Sequence[Job], core: Core, sysroot: Sysroot, *, runs: int = RUNS, timeout_s: float = 3600
+    requests: Sequence[CountRequest], core: Core, sysroot: Sysroot, *, timeout_s: float = 3600
 ) -> list[Counts]:
-    """Run networks under the emulator, each once to warm up and then `runs` times; the run with
-    the fewest instructions of each.
+    """Count one run of each network in a process of the emulator.
 
     Raises:
         OSError: the emulator or the worker failed; one line says how.
     """
     with tempfile.TemporaryDirectory(prefix="g4nas-count-") as name:
         folder = Path(name)
-        spec: list[Any] = []
-        for label, job in enumerate(jobs):
+        jobs: list[Any] = []
+        for label, request in enumerate(requests):
             path = folder / f"{label}.param"
-            path.write_text(job.param)
-            spec.append([label, str(path), list(job.shape), runs, dict(job.options), job.evict])
-        (folder / "jobs.json").write_text(json.dumps(spec))
+            path.write_text(request.param)
+            jobs.append([label, str(path), list(request.shape), request.evict])
+        (folder / "jobs.json").write_text(json.dumps(jobs))
         made = _with_core_files(sysroot, core, folder)
         caches = [f"cache={size}:{ways}" for size, ways in core.caches]
         option = ",".join([str(counter_plugin()), f"out={folder / 'counts'}", *caches])
@@ -115,18 +116,14 @@ def count_networks(
             command, env=made.environment(), capture_output=True, text=True, timeout=timeout_s
         )
         if done.returncode != 0:
-            said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-            raise OSError(f"the emulated worker failed: {said[-1]}")
+            output = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
+            raise OSError(f"the emulated worker failed: {output[-1]}")
         regions = parse_counts((folder / "counts").read_text())
-    found: list[Counts] = []
-    for label in range(len(jobs)):
-        tries = [regions[label * LABELS + run] for run in range(1, runs + 1)]
-        found.append(min(tries, key=lambda counts: counts.instructions))
-    return found
+    return [regions[label] for label in range(len(requests))]
 
 
 def _with_core_files(sysroot: Sysroot, core: Core, folder: Path) -> Sysroot:
-    """The same sysroot with the /proc and /sys of a core: links to all but these."""
+    """The sysroot with the /proc and /sys of a core, and links to all its other folders."""
     root = folder / "root"
     root.mkdir()
     for entry in sysroot.root.iterdir():

@@ -1,7 +1,7 @@
 """Cycles of a translated block of instructions on a core, by LLVM's machine code analyser.
 
-Cycles are those of the steady state: what 40 more runs of the block in a row take, over 40. A
-block is looked up by its bytes; answers are kept on disk, since blocks repeat across networks.
+Cycles are those of the steady state: of 40 more runs of the block in a row, over 40. Results are
+stored in a database by the block's bytes, since blocks repeat across networks.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from latency.emulator.tools import Program, llvm_tool
 from space.common.files import cache_dir
 
 RUNS = 40
-SHARE = 0.995  # of a region's instructions: the blocks that are analysed
-TOGETHER = 400  # blocks of one call
+SHARE = 0.995  # of a region's instructions, in the blocks that are analysed
+BLOCKS_PER_CALL = 400
 MARKED = re.compile(r"^\[\d+\] Code Region - b(\d+)$", re.MULTILINE)
 TOTAL = re.compile(r"^Total Cycles:\s+(\d+)$", re.MULTILINE)
 
 
 class CycleTable:
-    """Cycles of blocks on one core; asks LLVM for those that it does not know.
+    """Cycles of blocks on one core, from the database or else from LLVM.
 
     Raises:
         OSError: LLVM is missing or fails.
@@ -45,20 +45,21 @@ class CycleTable:
         self._memory: dict[bytes, float] = {}
 
     def close(self) -> None:
+        """Close the database."""
         self._known.close()
 
     def cycles(self, codes: Iterable[bytes]) -> dict[bytes, float]:
         """Steady-state cycles of each block."""
-        wanted = set(codes)
-        for code in wanted - self._memory.keys():
+        needed = set(codes)
+        for code in needed - self._memory.keys():
             row = self._known.execute(
                 "SELECT cycles FROM cycles WHERE model = ? AND code = ?", (self._model, code)
             ).fetchone()
             if row:
                 self._memory[code] = row[0]
-        missing = sorted(wanted - self._memory.keys())
-        for i in range(0, len(missing), TOGETHER):
-            some = missing[i : i + TOGETHER]
+        missing = sorted(needed - self._memory.keys())
+        for i in range(0, len(missing), BLOCKS_PER_CALL):
+            some = missing[i : i + BLOCKS_PER_CALL]
             found = dict(zip(some, self._analyse(some), strict=True))
             with self._known:
                 self._known.executemany(
@@ -66,11 +67,11 @@ class CycleTable:
                     [(self._model, code, value) for code, value in found.items()],
                 )
             self._memory |= found
-        return {code: self._memory[code] for code in wanted}
+        return {code: self._memory[code] for code in needed}
 
     def total(self, counts: Mapping[bytes, int]) -> float:
-        """Cycles of all that ran, {block: runs}: the blocks that make up most of the instructions
-        are analysed, the rest is taken to run at their pace."""
+        """Cycles of {block: runs}. The blocks with `SHARE` of the instructions are analysed; the
+        others are assumed to need as many cycles an instruction."""
         weight = {code: len(code) // 4 * runs for code, runs in counts.items()}
         everything, done = sum(weight.values()), 0
         chosen: list[bytes] = []
@@ -88,7 +89,7 @@ class CycleTable:
         return [(b - a) / RUNS for a, b in zip(short, long, strict=True)]
 
     def _assembly(self, codes: Sequence[bytes]) -> str:
-        """All blocks as assembly, each between the analyser's marks."""
+        """The blocks as assembly, each between the analyser's marks."""
         tool = llvm_tool("llvm-mc")
         flags = [f"-mcpu={self.core.mca_cpu}", f"-mattr={self.core.mca_features}"]
         words = "\n".join(" ".join(f"0x{b:02x}" for b in code) for code in codes)
@@ -136,7 +137,7 @@ def _run(tool: Program, flags: Sequence[str], text: str) -> str:
         [*tool.start, *flags], input=text, capture_output=True, text=True, timeout=600
     )
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or ["no message"]
-        errors = [line for line in said if "error:" in line] or said
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        errors = [line for line in lines if "error:" in line] or lines
         raise OSError(f"{Path(tool.start[-1]).name} failed: {errors[0]}")
     return done.stdout

@@ -1,34 +1,34 @@
-"""The work of networks on a core: counted under the emulator once, and remembered."""
+"""The work of networks on a core: counted under the emulator once, then read from a cache."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 from latency.devices.sysroot import Sysroot, arm64_sysroot
 from latency.emulator.cores import Core
-from latency.emulator.counter import Job, count_networks
+from latency.emulator.counter import CountRequest, count_networks
 from latency.emulator.cycles import CycleTable
 from latency.emulator.tools import llvm_tool, plugin_qemu
 from space.common.files import cache_dir
 
 ENGINES = {"ncnn": ("ncnn", "numpy")}  # engine -> wheels of its sysroot
-COUNTER_VERSION = 1  # of what is counted, and how a run is prepared
+COUNTER_VERSION = 1  # of the counts, and of how a run is prepared
 BATCH_FLOPS = 150e6  # multiply-adds of the networks that one emulator process runs
 BATCH_NETWORKS = 48
 START_S, SECONDS_PER_FLOP = 1.0, 3e-8  # of a run of the space's blocks on an AMD EPYC core
 
-Report = Callable[[int, int], None]  # (networks done, of)
+Report = Callable[[int, int], object]  # (networks done, of)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a run of a network takes: instructions, their cycles if no access waited, and misses
-    of each level of the simulated data caches (`sequential`: the last one's, line after line)."""
+    """The work of a run of a network: instructions, their cycles if no access waits, memory
+    accesses, and misses of each level of the simulated data caches, as in `Counts`."""
 
     instructions: float
     cycles: float
@@ -45,35 +45,27 @@ class Work:
         return Work(*(a / number for a in astuple(self)))
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A network to estimate, with its multiply-adds, which say how long that takes."""
-
-    job: Job
-    flops: int
-    runs: int = 1
-
-
 @dataclass
 class Estimator:
-    """Counts what an engine executes on a core. Answers are kept on disk, by everything that
-    they depend on, so that a killed run goes on where it was.
+    """Counts what an engine executes on a core. Results are stored in a database under everything
+    they depend on, so that a killed run continues. Use as a context manager, or call `close`.
 
     Raises:
-        OSError: a tool, a package or the network is missing; one line says what to do.
+        ValueError: unknown engine.
+        OSError: a tool, a package or the internet is missing; one line says what to do.
     """
 
     core: Core
     engine: str = "ncnn"
-    say: Callable[[str], None] = lambda line: None
+    log: Callable[[str], None] = lambda line: None
     path: Path | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {self.engine!r}")
-        self._sysroot: Sysroot = arm64_sysroot(ENGINES[self.engine], say=self.say)
-        qemu, llvm = plugin_qemu(self.say), llvm_tool("llvm-mca", self.say)
+        self._sysroot: Sysroot = arm64_sysroot(ENGINES[self.engine], say=self.log)
+        qemu, llvm = plugin_qemu(self.log), llvm_tool("llvm-mca", self.log)
         self.versions = {
             **self._sysroot.versions, "qemu": qemu.version, "llvm": llvm.version,
         }  # fmt: skip
@@ -87,9 +79,11 @@ class Estimator:
 
     @property
     def engine_version(self) -> str:
+        """The version of the engine that runs."""
         return self.versions[self.engine]
 
     def close(self) -> None:
+        """Close the databases."""
         self._known.close()
         self._cycles.close()
 
@@ -99,27 +93,26 @@ class Estimator:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def missing(self, requests: Sequence[Request]) -> list[Request]:
-        """Those that were not counted yet, each once."""
-        wanted = {self._key(request): request for request in requests}
-        return [request for key, request in wanted.items() if self._find(key) is None]
+    def missing(self, requests: Sequence[CountRequest]) -> list[CountRequest]:
+        """The requests that were not counted yet, each once."""
+        by_key = {self._key(request): request for request in requests}
+        return [request for key, request in by_key.items() if self._find(key) is None]
 
-    def expected_s(self, requests: Sequence[Request]) -> float:
-        """Processor seconds, roughly, that counting them will take."""
+    def expected_s(self, requests: Sequence[CountRequest]) -> float:
+        """Approximate processor seconds to count the missing ones."""
         missing = self.missing(requests)
-        runs = sum(r.flops * (r.runs + (not r.job.evict)) for r in missing)
-        return runs * SECONDS_PER_FLOP + START_S * len(list(_batches(missing)))
+        flops = sum(r.flops * (1 if r.evict else 2) for r in missing)
+        return flops * SECONDS_PER_FLOP + START_S * len(list(_batches(missing)))
 
-    def work(self, requests: Sequence[Request], report: Report = lambda a, b: None) -> list[Work]:
-        """The work of each network; `report` follows every process of the emulator."""
+    def work(
+        self, requests: Sequence[CountRequest], report: Report = lambda a, b: None
+    ) -> list[Work]:
+        """The work of each network; `report` is called after each process of the emulator."""
         missing = self.missing(requests)
         done = 0
         report(done, len(missing))
         for batch in _batches(missing):
-            runs = batch[0].runs
-            counts = count_networks(
-                [request.job for request in batch], self.core, self._sysroot, runs=runs
-            )
+            counts = count_networks(batch, self.core, self._sysroot)
             rows = []
             for request, found in zip(batch, counts, strict=True):
                 work = Work(
@@ -138,27 +131,28 @@ class Estimator:
         row = self._known.execute("SELECT value FROM work WHERE key = ?", (key,)).fetchone()
         return Work(*json.loads(row[0])) if row else None
 
-    def _key(self, request: Request) -> str:
-        facts: Mapping[str, object] = {
-            "core": self.core.seen_by_emulator,
+    def _key(self, request: CountRequest) -> str:
+        # "options" and "runs" are of older versions, whose stored results stay valid.
+        identity = {
+            "core": self.core.identity,
             "versions": self.versions,
-            "param": request.job.param,
-            "shape": request.job.shape,
+            "param": request.param,
+            "shape": request.shape,
             "counter": COUNTER_VERSION,
-            "options": dict(request.job.options),
-            "evict": request.job.evict,
-            "runs": request.runs,
+            "options": {},
+            "evict": request.evict,
+            "runs": 1,
         }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _batches(requests: Sequence[Request]) -> Iterator[list[Request]]:
-    """Networks of one process of the emulator, all with as many runs."""
-    batch: list[Request] = []
+def _batches(requests: Sequence[CountRequest]) -> Iterator[list[CountRequest]]:
+    """The networks of each process of the emulator."""
+    batch: list[CountRequest] = []
     flops = 0
     for request in requests:
         full = flops + request.flops > BATCH_FLOPS or len(batch) >= BATCH_NETWORKS
-        if batch and (full or request.runs != batch[0].runs):
+        if batch and full:
             yield batch
             batch, flops = [], 0
         batch.append(request)

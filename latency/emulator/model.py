@@ -1,10 +1,10 @@
-"""From the work of a network to seconds on a board.
+"""Seconds of a network on a board, from its work.
 
     seconds = factor x (base + sum over levels of wait x misses) / frequency
 
-`base` are llvm-mca's cycles, as if every access hit the first cache, or instructions. A `wait` is
-what an average miss of that level adds: less than its latency, since later instructions run on
-and prefetchers fetch ahead.
+`base` is the number of instructions, or of llvm-mca's cycles, as if every access hit the first
+cache. A `wait` is the average cost of a miss of that level. It is below the miss's latency, since
+later instructions run meanwhile and prefetchers fetch ahead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MISSES = ("l1_misses", "l2_misses", "l3_misses")
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is fitted beside the factor: the waits of `levels`, from 1, on top of a `base`."""
+    """The terms that are fitted: a factor of `base`, and the waits of cache `levels`, from 1."""
 
     base: str = "cycles"
     levels: tuple[int, ...] = ()
@@ -38,22 +38,24 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class CycleModel:
-    """`factor` 1 and no waits: nothing fitted. `waits`: what a miss of each level adds to base."""
+    """The model above, unfitted by default. `waits`: of each cache level, in units of `base`."""
 
     base: str = "cycles"
     factor: float = 1.0
     waits: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def seconds(self, work: Work, core: Core) -> float:
-        """Seconds of work on a core."""
+        """Seconds of the work on a core."""
         lost = sum(
             wait * getattr(work, name) for wait, name in zip(self.waits, MISSES, strict=True)
         )
         return float(self.factor * (getattr(work, self.base) + lost) / core.hertz)
 
 
-def fit(works: Sequence[Work], seconds: Floats, core: Core, terms: Terms) -> CycleModel:
-    """The model with the least mean squared relative error; no wait is below zero."""
+def fit_cycle_model(
+    works: Sequence[Work], seconds: Floats, core: Core, terms: Terms
+) -> CycleModel:
+    """The model with the least mean squared relative error; waits are not negative."""
     from scipy.optimize import lsq_linear
 
     names = [terms.base, *(MISSES[level - 1] for level in terms.levels)]
@@ -67,12 +69,12 @@ def fit(works: Sequence[Work], seconds: Floats, core: Core, terms: Terms) -> Cyc
     return CycleModel(terms.base, float(found[0]), (waits[0], waits[1], waits[2]))
 
 
-def left_out(works: Sequence[Work], seconds: Floats, core: Core, terms: Terms) -> Floats:
-    """Each network's seconds told by a model fitted to the others, float64 [n]."""
+def left_out_seconds(works: Sequence[Work], seconds: Floats, core: Core, terms: Terms) -> Floats:
+    """Seconds of each network, predicted by a model fitted to the others, float64 [n]."""
     found = []
     for i, work in enumerate(works):
         rest = [w for j, w in enumerate(works) if j != i]
-        found.append(fit(rest, np.delete(seconds, i), core, terms).seconds(work, core))
+        found.append(fit_cycle_model(rest, np.delete(seconds, i), core, terms).seconds(work, core))
     return np.array(found)
 
 

@@ -1,9 +1,9 @@
-"""The networks of ncnn's published benchmark, written from their papers.
+"""The networks of ncnn's published benchmark, built after their papers.
 
-Each is named as in ncnn's benchmark (github.com/Tencent/ncnn, benchmark/README.md) and has the
-input size and the fused layers that its programs run there: batch norms are folded into
-convolutions, SE layers are inner products, activations that ncnn does not fuse stand alone.
-Widths are from the papers' architecture tables.
+Names, input sizes and fused layers are those of ncnn's benchmark programs
+(github.com/Tencent/ncnn, benchmark/README.md): batch norms are folded into convolutions, SE layers
+are inner products, activations that ncnn does not fuse are layers. Widths are from the papers'
+architecture tables.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from collections.abc import Callable
 
 from latency.emulator.ncnn_text import NetworkText, Value
 
-NETWORKS: dict[str, Callable[[NetworkText], Value]] = {}
-
-
-def network(make: Callable[[NetworkText], Value]) -> Callable[[NetworkText], Value]:
-    """Register a network under its function's name."""
-    NETWORKS[make.__name__] = make
-    return make
-
-
+Builder = Callable[[NetworkText], Value]
+NETWORKS: dict[str, Builder] = {}
 INPUT_SIZE = {"squeezenet": 227, "alexnet": 227, "blazeface": 128}  # else 224
+
+
+def _network(build: Builder) -> Builder:
+    """Register a network under its function's name, without the underscore."""
+    NETWORKS[build.__name__[1:]] = build
+    return build
 
 
 def input_size(name: str) -> int:
@@ -29,17 +28,23 @@ def input_size(name: str) -> int:
     return INPUT_SIZE.get(name, 224)
 
 
-def published_network(name: str) -> NetworkText:
-    """The network of that name; ValueError lists the known ones."""
+def benchmark_network(name: str) -> NetworkText:
+    """The network of that name.
+
+    Raises:
+        ValueError: unknown name; the message lists the known ones.
+    """
     if name not in NETWORKS:
         raise ValueError(f"network must be one of {', '.join(NETWORKS)}; got {name!r}")
     net = NetworkText()
-    net.one("Softmax", NETWORKS[name](net)) if name != "blazeface" else NETWORKS[name](net)
+    out = NETWORKS[name](net)
+    if name != "blazeface":
+        net.one("Softmax", out)
     return net
 
 
-@network
-def squeezenet(n: NetworkText) -> Value:  # SqueezeNet 1.1
+@_network
+def _squeezenet(n: NetworkText) -> Value:  # SqueezeNet 1.1
     x = n.pool(n.conv(n.input(3, 227), 64, 3, 2, pad=0), "max", 3, 2)
     for i, (squeeze, expand) in enumerate(
         ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
@@ -51,8 +56,8 @@ def squeezenet(n: NetworkText) -> Value:  # SqueezeNet 1.1
     return n.global_pool(n.conv(x, 1000, pad=1))
 
 
-@network
-def mobilenet(n: NetworkText) -> Value:  # MobileNet v1
+@_network
+def _mobilenet(n: NetworkText) -> Value:  # MobileNet v1
     x = n.conv(n.input(3, 224), 32, 3, 2)
     for channels, stride in (
         (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2),
@@ -70,8 +75,8 @@ def _inverted(
     return n.add(x, y) if stride == 1 and x.channels == out and width else y
 
 
-@network
-def mobilenet_v2(n: NetworkText) -> Value:  # as its Caffe version: a first expansion of 1
+@_network
+def _mobilenet_v2(n: NetworkText) -> Value:  # as its Caffe version: a first expansion of 1
     x = n.conv(n.input(3, 224), 32, 3, 2)
     for expand, out, count, stride in (
         (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
@@ -82,8 +87,8 @@ def mobilenet_v2(n: NetworkText) -> Value:  # as its Caffe version: a first expa
     return n.linear(n.global_pool(n.conv(x, 1280)), 1000)
 
 
-@network
-def mobilenet_v3(n: NetworkText) -> Value:  # Large; stride 2 in the second 160-channel unit
+@_network
+def _mobilenet_v3(n: NetworkText) -> Value:  # Large; stride 2 in the second 160-channel unit
     x = n.one("HardSwish", n.conv(n.input(3, 224), 16, 3, 2, act=""))
     for kernel, width, out, squeeze, swish, stride in (
         (3, 0, 16, 0, 0, 1), (3, 64, 24, 0, 0, 2), (3, 72, 24, 0, 0, 1), (5, 72, 40, 1, 0, 2),
@@ -107,8 +112,8 @@ def mobilenet_v3(n: NetworkText) -> Value:  # Large; stride 2 in the second 160-
     return n.linear(x, 1000)
 
 
-@network
-def shufflenet(n: NetworkText) -> Value:  # ShuffleNet v1, g = 3
+@_network
+def _shufflenet(n: NetworkText) -> Value:  # ShuffleNet v1, g = 3
     x = n.pool(n.conv(n.input(3, 224), 24, 3, 2), "max", 3, 2)
     for stage, (out, count) in enumerate(((240, 4), (480, 8), (960, 4))):
         for i in range(count):
@@ -124,8 +129,8 @@ def shufflenet(n: NetworkText) -> Value:  # ShuffleNet v1, g = 3
     return n.linear(n.global_pool(x), 1000)
 
 
-@network
-def mnasnet(n: NetworkText) -> Value:  # MnasNet-B1
+@_network
+def _mnasnet(n: NetworkText) -> Value:  # MnasNet-B1
     x = n.conv(n.input(3, 224), 32, 3, 2)
     x = _inverted(n, x, 0, 16, 3, 1)
     for kernel, expand, out, count, stride, rest in (
@@ -138,8 +143,8 @@ def mnasnet(n: NetworkText) -> Value:  # MnasNet-B1
     return n.linear(n.global_pool(n.conv(x, 1280)), 1000)
 
 
-@network
-def proxylessnasnet(n: NetworkText) -> Value:  # ProxylessNAS, mobile
+@_network
+def _proxylessnasnet(n: NetworkText) -> Value:  # ProxylessNAS, mobile
     x = n.conv(n.input(3, 224), 32, 3, 2)
     x = _inverted(n, x, 0, 32, 3, 1)
     for width, out, kernel, stride in (
@@ -166,8 +171,8 @@ def _mbconv(n: NetworkText, x: Value, width: int, out: int, kernel: int, stride:
     return n.add(x, y) if stride == 1 and x.channels == out else y
 
 
-@network
-def efficientnet_b0(n: NetworkText) -> Value:
+@_network
+def _efficientnet_b0(n: NetworkText) -> Value:
     x = _swish(n, n.conv(n.input(3, 224), 32, 3, 2, act=""))
     for kernel, expand, out, count, stride in (
         (3, 0, 16, 1, 1), (3, 6, 24, 2, 2), (5, 6, 40, 2, 2), (3, 6, 80, 3, 2), (5, 6, 112, 3, 1),
@@ -179,8 +184,8 @@ def efficientnet_b0(n: NetworkText) -> Value:
     return n.linear(n.global_pool(x), 1000)
 
 
-@network
-def efficientnetv2_b0(n: NetworkText) -> Value:
+@_network
+def _efficientnetv2_b0(n: NetworkText) -> Value:
     x = _swish(n, n.conv(n.input(3, 224), 32, 3, 2, act=""))
     x = _swish(n, n.conv(x, 16, 3, act=""))
     for out, count in ((32, 2), (48, 2)):  # Fused-MBConv4
@@ -195,8 +200,8 @@ def efficientnetv2_b0(n: NetworkText) -> Value:
     return n.linear(n.global_pool(x), 1000)
 
 
-@network
-def regnety_400m(n: NetworkText) -> Value:  # RegNetY-400MF, groups of 8 channels
+@_network
+def _regnety_400m(n: NetworkText) -> Value:  # RegNetY-400MF, groups of 8 channels
     x = n.conv(n.input(3, 224), 32, 3, 2)
     for out, count in ((48, 1), (104, 3), (208, 6), (440, 6)):
         for i in range(count):
@@ -209,8 +214,8 @@ def regnety_400m(n: NetworkText) -> Value:  # RegNetY-400MF, groups of 8 channel
     return n.linear(n.global_pool(x), 1000)
 
 
-@network
-def blazeface(n: NetworkText) -> Value:  # BlazeFace's trunk
+@_network
+def _blazeface(n: NetworkText) -> Value:  # BlazeFace's trunk
     x = n.conv(n.pad_far(n.input(3, 128), 3), 24, 5, 2, act="", pad=0)
     x = n.one("ReLU", x)
     for out, stride in (
@@ -230,8 +235,8 @@ def blazeface(n: NetworkText) -> Value:  # BlazeFace's trunk
     return x
 
 
-@network
-def googlenet(n: NetworkText) -> Value:
+@_network
+def _googlenet(n: NetworkText) -> Value:
     x = n.pool(n.conv(n.input(3, 224), 64, 7, 2), "max", 3, 2)
     x = n.conv(n.conv(n.one("LRN", x, "0=0 1=5 2=0.0001 3=0.75"), 64), 192, 3)
     x = n.pool(n.one("LRN", x, "0=0 1=5 2=0.0001 3=0.75"), "max", 3, 2)
@@ -252,8 +257,8 @@ def googlenet(n: NetworkText) -> Value:
     return n.linear(n.global_pool(x), 1000)
 
 
-@network
-def resnet18(n: NetworkText) -> Value:
+@_network
+def _resnet18(n: NetworkText) -> Value:
     x = n.pool(n.conv(n.input(3, 224), 64, 7, 2), "max", 3, 2)
     for stage, out in enumerate((64, 128, 256, 512)):
         for i in range(2):
@@ -264,8 +269,8 @@ def resnet18(n: NetworkText) -> Value:
     return n.linear(n.global_pool(x), 1000)
 
 
-@network
-def resnet50(n: NetworkText) -> Value:
+@_network
+def _resnet50(n: NetworkText) -> Value:
     x = n.pool(n.conv(n.input(3, 224), 64, 7, 2), "max", 3, 2)
     for stage, (width, count) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3))):
         for i in range(count):
@@ -277,8 +282,8 @@ def resnet50(n: NetworkText) -> Value:
     return n.linear(n.global_pool(x), 1000)
 
 
-@network
-def alexnet(n: NetworkText) -> Value:  # Caffe's, with two groups
+@_network
+def _alexnet(n: NetworkText) -> Value:  # Caffe's, with two groups
     x = n.one("LRN", n.conv(n.input(3, 227), 96, 11, 4, pad=0), "0=0 1=5 2=0.0001 3=0.75")
     x = n.conv(n.pool(x, "max", 3, 2), 256, 5, groups=2)
     x = n.pool(n.one("LRN", x, "0=0 1=5 2=0.0001 3=0.75"), "max", 3, 2)
@@ -287,8 +292,8 @@ def alexnet(n: NetworkText) -> Value:  # Caffe's, with two groups
     return n.linear(n.linear(n.linear(x, 4096, act="relu"), 4096, act="relu"), 1000)
 
 
-@network
-def vgg16(n: NetworkText) -> Value:
+@_network
+def _vgg16(n: NetworkText) -> Value:
     x = n.input(3, 224)
     for out, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         for _ in range(count):

@@ -1,7 +1,7 @@
-"""Writing an ncnn network layer by layer: text of its .param format, without weights.
+"""Write an ncnn network layer by layer: the text of its .param file, without weights.
 
-Layer names and parameter numbers are those of ncnn's own documentation (docs/developer-guide,
-"operators"). A value that several layers read gets the Split layer that ncnn wants.
+Layer names and parameter numbers are those of ncnn's documentation (docs/developer-guide,
+"operators"). A value that several layers read gets the Split layer that ncnn requires.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ACTIVATIONS = {"": 0, "relu": 1, "sigmoid": 4}  # parameter 9 of layers with wei
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a layer gives, by name, and its shape."""
+    """The output of a layer: its name and shape."""
 
     name: str
     channels: int
@@ -25,8 +25,8 @@ class Value:
 
 @dataclass
 class NetworkText:
-    """Layers as they are added; methods take and give values. Windows pad by (kernel - 1) // 2
-    unless told."""
+    """The layers of a network. Each method adds a layer and returns its output. Windows are padded
+    by (kernel - 1) // 2 unless `pad` is given."""
 
     flops: int = 0  # multiply-adds of convolutions and inner products
     _layers: list[tuple[str, list[str], str, str]] = field(default_factory=list)
@@ -76,7 +76,7 @@ class NetworkText:
     def pool(
         self, x: Value, kind: str, kernel: int, stride: int, *, pad: int = 0, full: bool = True
     ) -> Value:
-        """`kind` max or avg; `full`: a window that overlaps the edge counts, as in Caffe."""
+        """`kind`: max or avg. `full`: windows may overlap the edge, as in Caffe."""
         extra = stride - 1 if full else 0
         size = (x.size + 2 * pad - kernel + extra) // stride + 1
         text = f"0={int(kind == 'avg')} 1={kernel} 2={stride} 3={pad} 5={0 if full else 1}"
@@ -86,14 +86,14 @@ class NetworkText:
         return self._add("Pooling", [x], x.channels, 1, "0=1 4=1")
 
     def one(self, kind: str, x: Value, text: str = "") -> Value:
-        """A layer that keeps the shape: ReLU, Swish, HardSwish, HardSigmoid, ..."""
+        """A layer whose output has the shape of its input: ReLU, Swish, HardSwish, ..."""
         return self._add(kind, [x], x.channels, x.size, text)
 
     def add(self, a: Value, b: Value) -> Value:
         return self._add("BinaryOp", [a, b], a.channels, a.size, "0=0")
 
     def scale(self, x: Value, by: Value) -> Value:
-        """Times one number a channel."""
+        """A product with one number a channel."""
         return self._add("BinaryOp", [x, by], x.channels, x.size, "0=2")
 
     def concat(self, *values: Value) -> Value:
@@ -126,14 +126,14 @@ class NetworkText:
         """The .param file; input `in0`, output `output`."""
         uses = Counter(name for _, inputs, _, _ in self._layers for name in inputs)
         lines: list[str] = []
-        given: Counter[str] = Counter()
+        read: Counter[str] = Counter()
         blobs = 0
         last = self._layers[-1][2]
         for number, (kind, inputs, name, text) in enumerate(self._layers):
             words = []
             for source in inputs:
-                words.append(f"{source}_{given[source]}" if uses[source] > 1 else source)
-                given[source] += 1
+                words.append(f"{source}_{read[source]}" if uses[source] > 1 else source)
+                read[source] += 1
             made = output if name == last else name
             lines.append(" ".join([kind, f"l{number}", str(len(words)), "1", *words, made, text]))
             blobs += 1

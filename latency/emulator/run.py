@@ -1,89 +1,96 @@
-"""Estimate a table of a core, or compare the estimate with published measurements."""
+"""Estimate a core's latency table, or compare the estimate with a published benchmark."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from latency.emulator.estimator import Estimator, Request, Work
-    from latency.table.latency_table import LatencyTable
+from latency.emulator.check import (
+    chosen_networks,
+    compare_with_published,
+    format_comparison,
+    published_path,
+)
+from latency.emulator.cores import get_core
+from latency.emulator.counter import CountRequest
+from latency.emulator.estimator import Estimator, Work
+from latency.emulator.table import GRID, chain_request, make_plan, make_table
+from latency.table.latency_table import LatencyTable
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from space.common import cli
+from space.common.progress import Progress
 
-CORES = ("cortex-a76", "cortex-a72")
-Say = Callable[[str], None]
-
-
-def estimate_table(estimator: Estimator, found: dict[str, Any], *, command: str) -> LatencyTable:
-    """The table of the estimator's core, scaled by what the published networks say (`found`)."""
-    from latency.emulator.model import CycleModel
-    from latency.emulator.table import (  # fmt: skip
-        GRID,
-        chain_request,
-        chains_of,
-        make_table,
-        targets_of,
-        whole_networks,
-    )
-    from space.architectures.shufflenet_v2 import ShuffleNetV2Space
-
-    space = ShuffleNetV2Space()
-    targets = targets_of(GRID, space)
-    whole = whole_networks(space, seed=0)
-    chains = chains_of(targets) + [network.blocks for network in whole]
-    requests = [chain_request(chain) for chain in chains]
-    _to_stderr(f"{len(targets)} blocks, {len(whole)} networks on {estimator.core.name}")
-    works = _progress(estimator, requests)
-    model = found["model"]
-    return make_table(
-        estimator,
-        CycleModel(model["base"], model["factor"], tuple(model["waits"])),
-        targets,
-        dict(zip(chains, works, strict=True)),
-        whole,
-        target=estimator.core.device,
-        grid=GRID,
-        network_error=found["network_error"],
-        how=model["how"],
-        command=command,
-        seed=0,
-    )
+Log = Callable[[str], None]
 
 
-def _progress(estimator: Estimator, requests: Sequence[Request]) -> list[Work]:
-    """Count networks with a bar, or lines where there is no terminal."""
-    missing = estimator.missing(requests)
-    if missing:
-        minutes = max(1, round(estimator.expected_s(requests) / 60))
-        _to_stderr(
-            f"{len(missing)} of {len(requests)} networks to run under the emulator, "
-            f"about {minutes} min of one processor"
-        )
-    with _bar() as report:
-        return estimator.work(requests, report)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimateConfig:
+    """The core whose latency is estimated, and the engine whose code runs.
+
+    `published`: the table of ncnn's published benchmark; None: below $G4NAS_DATA. `networks`: its
+    networks to compare with; none: all. `out`: the path of the table (.json), or a folder for it.
+    `command`: the user's command, for the table's header.
+    """
+
+    core: str
+    engine: str = "ncnn"
+    published: Path | None = None
+    networks: tuple[str, ...] = ()
+    out: Path = Path()
+    command: str = ""
 
 
-@contextmanager
-def _bar() -> Iterator[Callable[[int, int], None]]:
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress
+def compare_core(config: EstimateConfig, *, log: Log = cli.log) -> dict[str, Any]:
+    """Compare the estimate with the published networks: a document for JSON.
 
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("counting")
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-    last = [-1]
-
-    def line(done: int, total: int) -> None:
-        tenth = 10 * done // max(total, 1)
-        if total and tenth > last[0]:
-            last[0] = tenth
-            _to_stderr(f"{done} of {total} networks")
-
-    yield line
+    Raises:
+        ValueError: unknown core, engine or network.
+        MissingDataError: the published benchmark is missing.
+        OSError: a tool, a package or the internet is missing.
+    """
+    core, path = get_core(config.core), published_path(config.published)
+    published = chosen_networks(core, config.networks, path)
+    with Estimator(core, config.engine, log) as estimator:
+        return compare_with_published(estimator, published, _counter(estimator, log))
 
 
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def estimate_table(config: EstimateConfig, *, log: Log = cli.log) -> LatencyTable:
+    """Estimate the latency table of a core, scaled to the published networks, and save it.
+
+    Raises:
+        ValueError, MissingDataError, OSError: as `compare_core`.
+    """
+    core, path = get_core(config.core), published_path(config.published)
+    published = chosen_networks(core, config.networks, path)
+    with Estimator(core, config.engine, log) as estimator:
+        count = _counter(estimator, log)
+        found = compare_with_published(estimator, published, count)
+        log(format_comparison(found))
+        plan = make_plan(GRID, ShuffleNetV2Space(), seed=0)
+        log(f"{len(plan.targets)} blocks, {len(plan.networks)} networks on {core.name}")
+        works = count([chain_request(chain) for chain in plan.chains])
+        by_chain = dict(zip(plan.chains, works, strict=True))
+        table = make_table(estimator, found, plan, by_chain, config.command)
+    out = config.out
+    saved = table.save(out if out.suffix == ".json" else out / table.header.target)
+    log(f"written: {saved}, {saved.with_suffix('.csv').name}")
+    return table
+
+
+def _counter(estimator: Estimator, log: Log) -> Callable[[Sequence[CountRequest]], list[Work]]:
+    """Count networks, with the expected time and a progress bar."""
+
+    def count(requests: Sequence[CountRequest]) -> list[Work]:
+        missing = estimator.missing(requests)
+        if missing:
+            minutes = max(1, round(estimator.expected_s(requests) / 60))
+            log(
+                f"{len(missing)} of {len(requests)} networks to run under the emulator, "
+                f"about {minutes} min of one processor"
+            )
+        with Progress("counting", counted=False, lines="networks", log=log) as bar:
+            return estimator.work(requests, bar.update)
+
+    return count

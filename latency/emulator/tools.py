@@ -1,7 +1,7 @@
-"""QEMU with plugins, LLVM's machine code analyser and the counting plugin: found or unpacked.
+"""Find or unpack QEMU with plugins and LLVM's machine code analyser; compile the counting plugin.
 
-Programs unpacked from Debian packages run with the libraries unpacked beside them, through their
-own loader, so that they work on another system of the same architecture too.
+Programs unpacked from Debian packages run through their own loader with the libraries unpacked
+beside them, so that they work on other systems of the same architecture.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import platform
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -20,10 +19,10 @@ from pathlib import Path
 
 from latency.devices import apt
 from latency.devices.sysroot import made_folder, mark_whole
-from space.common.files import cache_dir
+from space.common.files import cache_dir, replace_file
 
 COUNTER = Path(__file__).parent / "counter.c"
-LLVM = 19  # its scheduling models are the ones that were judged
+LLVM = 19  # whose scheduling models were validated
 MAX_QEMU = 8  # the plugin interface changed in QEMU 9
 LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
 
@@ -37,8 +36,8 @@ class Program:
 
 
 @cache
-def plugin_qemu(say: Callable[[str], None] = lambda line: None) -> Program:
-    """qemu-aarch64 of a version that the counting plugin knows: this system's, else Debian's.
+def plugin_qemu(log: Callable[[str], None] = lambda line: None) -> Program:
+    """qemu-aarch64 of a version that the counting plugin supports: this system's, else Debian's.
 
     Raises:
         OSError: neither can be had.
@@ -48,7 +47,7 @@ def plugin_qemu(say: Callable[[str], None] = lambda line: None) -> Program:
         version = _version([found])
         if int(version.split(".")[0]) <= MAX_QEMU:
             return Program((found,), version)
-    root = _unpacked("qemu-user", ["qemu-user"], say)
+    root = _unpacked("qemu-user", ["qemu-user"], log)
     start = _own_loader(root, root / "usr/bin/qemu-aarch64")
     version = _version([*start])
     if int(version.split(".")[0]) > MAX_QEMU:
@@ -60,7 +59,7 @@ def plugin_qemu(say: Callable[[str], None] = lambda line: None) -> Program:
 
 
 @cache
-def llvm_tool(name: str, say: Callable[[str], None] = lambda line: None) -> Program:
+def llvm_tool(name: str, log: Callable[[str], None] = lambda line: None) -> Program:
     """llvm-mca or llvm-mc of LLVM 19: this system's, else Debian's.
 
     Raises:
@@ -70,7 +69,7 @@ def llvm_tool(name: str, say: Callable[[str], None] = lambda line: None) -> Prog
         found = shutil.which(candidate)
         if found and _llvm_version([found]).startswith(f"{LLVM}."):
             return Program((found,), _llvm_version([found]))
-    root = _unpacked(f"llvm-{LLVM}", [f"llvm-{LLVM}"], say)
+    root = _unpacked(f"llvm-{LLVM}", [f"llvm-{LLVM}"], log)
     start = _own_loader(root, root / f"usr/lib/llvm-{LLVM}/bin/{name}")
     return Program(start, _llvm_version(list(start)))
 
@@ -92,23 +91,20 @@ def counter_plugin() -> Path:
     )
     if compiler is None:
         raise OSError("counting instructions needs a C compiler on the PATH: install gcc")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        made = Path(folder) / name
-        flags = ["-O2", "-shared", "-fPIC", "-o", str(made), str(COUNTER)]
-        apt.run([compiler, *flags], "compiling the counter")
-        made.replace(path)
+    with replace_file(path) as temporary:
+        flags = ["-O2", "-shared", "-fPIC", "-o", str(temporary), str(COUNTER)]
+        apt.run_tool([compiler, *flags], "compiling the counter")
     return path
 
 
-def _unpacked(name: str, packages: list[str], say: Callable[[str], None]) -> Path:
+def _unpacked(name: str, packages: list[str], log: Callable[[str], None]) -> Path:
     def make(path: Path) -> None:
         with apt.Apt(apt.host_architecture()) as source:
             versions = source.unpack(packages, path / "root", with_dependencies=True)
         mark_whole(path, versions={name: versions[name] for name in packages})
 
     folder = cache_dir() / "sysroot-arm64" / name
-    return made_folder(folder, make, lambda: say(f"unpacking {', '.join(packages)}")) / "root"
+    return made_folder(folder, make, lambda: log(f"unpacking {', '.join(packages)}")) / "root"
 
 
 def _own_loader(root: Path, program: Path) -> tuple[str, ...]:
@@ -129,7 +125,7 @@ def _output(command: list[str]) -> str:
 
 
 def _version(command: list[str]) -> str:
-    text = apt.run([*command, "--version"], "asking QEMU for its version")
+    text = apt.run_tool([*command, "--version"], "asking QEMU for its version")
     return _number(text, r"version (\d+\.\S+)")
 
 

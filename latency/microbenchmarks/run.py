@@ -27,7 +27,7 @@ TITLE = "Slow-down when a guideline is broken"
 
 
 def measure_device(
-    config: MicrobenchmarkConfig, *, log: Callable[[str], object] = cli.log
+    config: MicrobenchmarkConfig, *, log: Callable[[str], None] = cli.log
 ) -> tuple[dict[str, Any], str]:
     """Measure a device and write guidelines.json, .samples.jsonl and .png.
 

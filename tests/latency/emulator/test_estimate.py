@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,25 +14,33 @@ import pytest
 
 from latency import estimate
 from latency.builder.grid import Grid
-from latency.emulator.check import FITTED, check, check_lines, published_seconds, request
-from latency.emulator.cores import get_core
-from latency.emulator.estimator import Estimator, Request, Work
-from latency.emulator.model import CycleModel, Terms, fit, left_out, relative_errors
-from latency.emulator.ncnn_benchmark import NETWORKS, published_network
-from latency.emulator.ncnn_text import NetworkText
-from latency.emulator.table import (
-    EXACT,
-    block_work,
-    chain_request,
-    chains_of,
-    make_table,
-    model_of,
-    targets_of,
-    whole_networks,
+from latency.emulator import run
+from latency.emulator.check import (
+    FITTED,
+    benchmark_request,
+    chosen_networks,
+    compare_with_published,
+    format_comparison,
+    published_path,
+    published_seconds,
 )
+from latency.emulator.cores import CORES, get_core
+from latency.emulator.counter import CountRequest
+from latency.emulator.estimator import Work
+from latency.emulator.model import (
+    CycleModel,
+    Terms,
+    fit_cycle_model,
+    left_out_seconds,
+    relative_errors,
+)
+from latency.emulator.ncnn_benchmark import NETWORKS, benchmark_network
+from latency.emulator.ncnn_text import NetworkText
+from latency.emulator.table import EXACT, block_work, chain_request, make_plan, make_table
 from latency.table.latency_table import LatencyTable
 from latency.table.load import load_table
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from space.common.errors import MissingDataError
 from space.network.block import Block
 
 # Multiply-adds in millions as their papers state them, or torchvision's documentation ("GFLOPS")
@@ -46,12 +56,12 @@ A76 = get_core("cortex-a76")
 
 @pytest.mark.parametrize("name", STATED)
 def test_multiply_adds_are_the_stated_ones(name: str) -> None:
-    assert published_network(name).flops == pytest.approx(STATED[name] * 1e6, rel=0.06)
+    assert benchmark_network(name).flops == pytest.approx(STATED[name] * 1e6, rel=0.06)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_param_file_that_ncnn_can_read(name: str) -> None:
-    lines = published_network(name).text().splitlines()
+    lines = benchmark_network(name).text().splitlines()
     layers = [line.split() for line in lines[2:]]
     assert lines[0] == "7767517"
     made: list[str] = []
@@ -95,24 +105,24 @@ def test_seconds_by_hand() -> None:
 
 def test_the_fit_finds_the_model() -> None:
     works, seconds = some_works()
-    found = fit(works, seconds, A76, Terms("cycles", (2, 3)))
+    found = fit_cycle_model(works, seconds, A76, Terms("cycles", (2, 3)))
     assert found.factor == pytest.approx(0.8)
     assert found.waits == pytest.approx((0.0, 3.0, 20.0))
-    assert left_out(works, seconds, A76, Terms("cycles", (2, 3))) == pytest.approx(seconds)
+    assert left_out_seconds(works, seconds, A76, Terms("cycles", (2, 3))) == pytest.approx(seconds)
 
 
-def test_a_left_out_network_does_not_tell_its_own_seconds() -> None:
+def test_a_left_out_network_has_no_part_in_its_own_prediction() -> None:
     works, seconds = some_works()
     spoiled = seconds.copy()
     spoiled[0] *= 2
-    told = left_out(works, spoiled, A76, Terms("cycles", (2, 3)))
-    assert told[0] == pytest.approx(seconds[0])
-    assert told[1:] != pytest.approx(seconds[1:])
+    predicted = left_out_seconds(works, spoiled, A76, Terms("cycles", (2, 3)))
+    assert predicted[0] == pytest.approx(seconds[0])
+    assert predicted[1:] != pytest.approx(seconds[1:])
 
 
 def test_a_factor_is_never_zero() -> None:
     works = [Work(1e6, 1e3, l3_misses=k) for k in (1e6, 2e6, 3e6)]
-    found = fit(works, np.array([1.0, 2.0, 3.0]), A76, Terms("cycles", (3,)))
+    found = fit_cycle_model(works, np.array([1.0, 2.0, 3.0]), A76, Terms("cycles", (3,)))
     assert found.factor == pytest.approx(0.1)
 
 
@@ -123,13 +133,13 @@ def test_relative_errors() -> None:
     }  # fmt: skip
 
 
-def rule(request: Request) -> Work:
+def rule(request: CountRequest) -> Work:
     """A stand-in for the emulator: work by multiply-adds and lines of text."""
-    lines = len(request.job.param.splitlines())
+    lines = len(request.param.splitlines())
     return Work(request.flops / 2 + 1e4 * lines, request.flops / 4 + 5e3 * lines, l3_misses=lines)
 
 
-def count(estimator: Estimator, requests: list[Request]) -> list[Work]:
+def count(requests: Sequence[CountRequest]) -> list[Work]:
     return [rule(request) for request in requests]
 
 
@@ -142,7 +152,9 @@ FAKE = SimpleNamespace(
 def published(tmp_path: Path) -> Path:
     rows = ["device,threads,network,min_ms,max_ms,avg_ms"]
     for name in NETWORKS:
-        seconds = CycleModel("cycles", 1.5, (0.0, 0.0, 9.0)).seconds(rule(request(name)), A76)
+        seconds = CycleModel("cycles", 1.5, (0.0, 0.0, 9.0)).seconds(
+            rule(benchmark_request(name)), A76
+        )
         rows.append(f"rpi5,1,{name},{seconds * 1e3},9,9")
         rows.append(f"rpi4,1,{name},1,1,1")
     path = tmp_path / "published.csv"
@@ -155,66 +167,84 @@ def test_published_rows_of_the_board(published: Path) -> None:
     assert published_seconds(A76, published).keys() == NETWORKS.keys()
 
 
-def test_no_published_rows(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="the published benchmark must be at"):
-        published_seconds(A76, tmp_path / "nothing.csv")
+def test_the_published_benchmark_is_named_by_the_user(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("G4NAS_DATA", raising=False)
+    assert published_path(published) == published
+    with pytest.raises(MissingDataError, match=r"--published FILE, or the folder .* G4NAS_DATA"):
+        published_path(None)
+    with pytest.raises(MissingDataError, match=r"the published benchmark must be at .*nothing"):
+        published_path(tmp_path / "nothing.csv")
+    monkeypatch.setenv("G4NAS_DATA", str(tmp_path))
+    with pytest.raises(MissingDataError, match=f"must be at {tmp_path}/arm/ncnn_rpi_1thread.csv"):
+        published_path(None)
+    (tmp_path / "arm").mkdir()
+    published.rename(tmp_path / "arm" / "ncnn_rpi_1thread.csv")
+    assert published_seconds(A76, published_path(None)).keys() == NETWORKS.keys()
 
 
-def test_the_check_finds_what_the_rows_were_made_by(
+def test_the_comparison_finds_what_the_rows_were_made_by(
     published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(FITTED, "cortex-a76", Terms("cycles", (3,)))
-    found = check(FAKE, [], count, published)  # type: ignore[arg-type]
+    chosen = chosen_networks(A76, [], published)
+    found = compare_with_published(FAKE, chosen, count)  # type: ignore[arg-type]
     assert found["model"]["factor"] == pytest.approx(1.5)
     assert found["model"]["waits"][2] == pytest.approx(9.0)
     assert found["network_error"]["max_abs_error"] < 1e-3
     assert found["errors"]["unfitted"]["bias"] == pytest.approx(-1 / 3, abs=0.01)
-    text = check_lines(found)
+    text = format_comparison(found)
     assert all(f"\n{name:20}" in text for name in NETWORKS)
+
+
+def test_a_few_networks_are_compared_without_a_fit(published: Path) -> None:
+    chosen = chosen_networks(A76, ["vgg16"], published)
+    found = compare_with_published(FAKE, chosen, count)  # type: ignore[arg-type]
+    assert list(found["errors"]) == ["unfitted"]
+    assert found["model"]["factor"] == 1.0
 
 
 def test_an_unknown_network_lists_the_known(published: Path) -> None:
     with pytest.raises(ValueError, match=r"one of squeezenet, .*; got 'shufflenet_v3'"):
-        check(FAKE, ["shufflenet_v3"], count, published)  # type: ignore[arg-type]
+        chosen_networks(A76, ["shufflenet_v3"], published)
 
 
 def test_what_a_block_adds() -> None:
     unit = Block.parse("shufflenet_v2@28x28 c_in=32 c_out=32 branch=16")
-    (target,) = [t for t in targets_of(TINY, ShuffleNetV2Space()) if t.block.kind == "stem"][:1]
-    alone = {target.long: Work(7, 8)}
-    assert block_work([target], alone) == {target.block: Work(7, 8)}
-    targets = [t for t in targets_of(TINY, ShuffleNetV2Space()) if t.before == (t.block,)]
+    every = make_plan(TINY, ShuffleNetV2Space(), 0).targets
+    target = next(t for t in every if t.block.kind == "stem")
+    assert block_work([target], {target.long: Work(7, 8)}) == {target.block: Work(7, 8)}
+    targets = [t for t in every if t.before == (t.block,)]
     works = {(t.block,) * n: Work(100 * n + 5, 10 * n) for t in targets for n in (1, 2)}
     assert set(block_work(targets, works).values()) == {Work(100, 10)}
     assert chain_request((unit, unit)).flops == 2 * unit.flops
 
 
-def test_float32_is_asked_of_the_engine() -> None:
-    unit = Block.parse("shufflenet_v2@28x28 c_in=32 c_out=32 branch=16")
-    assert chain_request((unit,)).job.options == {}
-    asked = chain_request((unit,), float32=True).job.options
-    assert asked["use_fp16_arithmetic"] is False
+def test_caches_are_overwritten_before_a_chain_and_after_a_large_network() -> None:
+    assert chain_request((Block.parse("conv@8x8 c_in=4 c_out=4"),)).evict
+    assert benchmark_request("vgg16").evict
+    assert not benchmark_request("squeezenet").evict
 
 
 @pytest.fixture(scope="module")
 def made() -> LatencyTable:
-    space = ShuffleNetV2Space()
-    targets, whole = targets_of(TINY, space), whole_networks(space, 0)
-    chains = [*chains_of(targets), *(network.blocks for network in whole)]
-    works = {chain: rule(chain_request(chain)) for chain in chains}
-    model = CycleModel("cycles", 0.9, (0.0, 0.0, 25.0))
-    return make_table(
-        FAKE, model, targets, works, whole, target="board", grid=TINY,  # type: ignore[arg-type]
-        network_error={"networks": 3}, how="by hand", command="a command", seed=0,
-    )  # fmt: skip
+    plan = make_plan(TINY, ShuffleNetV2Space(), seed=0)
+    works = {chain: rule(chain_request(chain)) for chain in plan.chains}
+    model = {"base": "cycles", "factor": 0.9, "waits": (0.0, 0.0, 25.0), "how": "by hand"}
+    comparison = {"model": model, "network_error": {"networks": 3}}
+    return make_table(FAKE, comparison, plan, works, "a command")  # type: ignore[arg-type]
 
 
-def test_a_table_says_that_it_is_estimated(made: LatencyTable, tmp_path: Path) -> None:
+def test_the_header_of_an_estimated_table(made: LatencyTable, tmp_path: Path) -> None:
     header = made.header
-    assert header.source == "estimated"
+    assert (header.source, header.target, header.command) == ("estimated", "rpi5", "a command")
     assert header.label.startswith("estimated: Raspberry Pi 5 (Cortex-A76 2.4 GHz), estimated")
     assert header.scale == {"factor": 0.9, "how": "by hand"}
-    assert model_of(header) == CycleModel("cycles", 0.9, (0.0, 0.0, 25.0))
+    facts = header.extra["estimate"]
+    assert (facts["base"], facts["waits"]) == ("cycles", [0.0, 0.0, 25.0])
+    assert header.network_error["networks"] == 3
+    assert header.network_error["sum_of_blocks"]["networks"] >= len(EXACT)
     again = load_table(made.save(tmp_path / "board"))
     assert isinstance(again, LatencyTable)
     assert again.entries == made.entries
@@ -240,23 +270,75 @@ class TestCommand:
         assert estimate.main(["--networks", "vgg16"]) == 2
         assert "--networks goes with --check" in capsys.readouterr().err
 
-    def test_mistakes_are_told_before_anything_is_fetched(
+    def test_mistakes_are_found_before_anything_is_fetched(
         self, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         where = ["--published", str(published)]
         assert estimate.main(["--check", "--networks", "x", *where]) == 2
         assert estimate.main(["--check", "--engine", "tensorflow", *where]) == 2
-        assert estimate.main(["--check", "--published", str(tmp_path / "none")]) == 1
+        assert estimate.main(["--check", "--published", str(tmp_path / "none")]) == 2
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 3
         assert "network must be one of" in lines[0]
         assert "engine must be one of ncnn; got 'tensorflow'" in lines[1]
         assert "published benchmark must be at" in lines[2]
 
+    def test_no_published_benchmark_is_one_line(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.delenv("G4NAS_DATA", raising=False)
+        assert estimate.main([]) == 2
+        line = capsys.readouterr().err
+        assert "--published FILE" in line and "G4NAS_DATA" in line and line.count("\n") == 1
+
+    def test_check_prints_and_a_table_is_saved(
+        self,
+        published: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr(run, "Estimator", lambda *_: nullcontext(FakeEstimator()))
+        monkeypatch.setattr(run, "GRID", TINY)
+        words = ["--published", str(published), "--format", "json"]
+        assert estimate.main(["--check", "--networks", "vgg16", *words]) == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out)["network_error"]["rows"][0]["network"] == "vgg16"
+        assert "1 of 1 networks to run under the emulator, about 2 min of" in err
+        assert estimate.main([*words, "--out", str(tmp_path)]) == 0
+        out, err = capsys.readouterr()
+        header = json.loads(out)
+        saved = json.loads((tmp_path / "rpi5.json").read_text())
+        assert {**header, "csv_sha256": saved["csv_sha256"]} == saved
+        assert header["command"].startswith("python -m latency.estimate --published")
+        assert f"written: {tmp_path / 'rpi5.json'}, rpi5.csv" in err
+        assert estimate.main([*words[:2], "--out", str(tmp_path / "other.json")]) == 0
+        assert capsys.readouterr().out == ""
+        assert (tmp_path / "other.csv").is_file()
+
+
+class FakeEstimator(SimpleNamespace):
+    """Counts by `rule`."""
+
+    def __init__(self) -> None:
+        super().__init__(**vars(FAKE))
+
+    def missing(self, requests: Sequence[CountRequest]) -> Sequence[CountRequest]:
+        return requests
+
+    def expected_s(self, requests: Sequence[CountRequest]) -> float:
+        return 100.0
+
+    def work(
+        self, requests: Sequence[CountRequest], report: Callable[[int, int], object]
+    ) -> list[Work]:
+        report(len(requests), len(requests))
+        return count(requests)
+
 
 @pytest.mark.parametrize("name", ["rpi5", "rpi4"])
 class TestShipped:
-    """What the shipped tables say about themselves, told again from their own rows."""
+    """The headers of the shipped tables, recomputed from their rows."""
 
     def test_source(self, name: str) -> None:
         header = load_table(name).header
@@ -270,8 +352,8 @@ class TestShipped:
         measured = np.array([row["published_s"] for row in rows])
         assert len(rows) == error["networks"] >= 10
         for kind in ("unfitted", "one factor", "model"):
-            told = np.array([row[f"{kind}_s"] for row in rows])
-            for key, value in relative_errors(told, measured).items():
+            predicted = np.array([row[f"{kind}_s"] for row in rows])
+            for key, value in relative_errors(predicted, measured).items():
                 assert error["by_model"][kind][key] == pytest.approx(value, abs=2e-4)
                 if kind == "model":
                     assert error[key] == error["by_model"][kind][key]
@@ -279,17 +361,14 @@ class TestShipped:
     def test_goal(self, name: str) -> None:
         assert load_table(name).header.network_error["median_abs_error"] <= 0.05
 
-    def test_published_seconds_are_the_published(self, name: str) -> None:
+    def test_published_seconds_are_the_published(self, name: str, shared: Path) -> None:
         table = load_table(name)
-        core = next(c for c in map(get_core, estimate.CORES) if c.device == name)
-        try:
-            known = published_seconds(core)
-        except OSError as error:
-            pytest.skip(str(error))
+        core = next(c for c in map(get_core, CORES) if c.device == name)
+        known = published_seconds(core, shared / "data" / "arm" / "ncnn_rpi_1thread.csv")
         for row in table.header.network_error["rows"]:
             assert row["published_s"] == known[row["network"]]
 
-    def test_shufflenet_is_told(self, name: str) -> None:
+    def test_shufflenet_is_in_it(self, name: str) -> None:
         table = load_table(name)
         assert isinstance(table, LatencyTable)
         space = ShuffleNetV2Space()

@@ -11,8 +11,8 @@ import pytest
 from latency.devices.sysroot import Sysroot
 from latency.emulator import estimator
 from latency.emulator.cores import Core, get_core
-from latency.emulator.counter import Counts, Job
-from latency.emulator.estimator import BATCH_FLOPS, BATCH_NETWORKS, Estimator, Request, Work
+from latency.emulator.counter import CountRequest, Counts
+from latency.emulator.estimator import BATCH_FLOPS, BATCH_NETWORKS, Estimator, Work
 from latency.emulator.tools import Program
 
 A76 = get_core("cortex-a76")
@@ -26,12 +26,12 @@ class Emulator:
         self.fails_after = 10**9
 
     def count(
-        self, jobs: Sequence[Job], core: Core, sysroot: Sysroot, *, runs: int
+        self, requests: Sequence[CountRequest], core: Core, sysroot: Sysroot
     ) -> list[Counts]:
         if len(self.batches) >= self.fails_after:
             raise OSError("killed")
-        self.batches.append(len(jobs))
-        return [Counts({b"\0\0\0\0": len(job.param)}, 1, 2, 3, 4, 5) for job in jobs]
+        self.batches.append(len(requests))
+        return [Counts({b"\0\0\0\0": len(one.param)}, 1, 2, 3, 4, 5) for one in requests]
 
 
 class Cycles:
@@ -66,8 +66,8 @@ def opened(tmp_path: Path) -> Callable[..., Estimator]:
     return make
 
 
-def some(count: int, flops: int = 1) -> list[Request]:
-    return [Request(Job("x" * (i + 1), (1, 1, 1)), flops) for i in range(count)]
+def some(count: int, flops: int = 1) -> list[CountRequest]:
+    return [CountRequest("x" * (i + 1), (1, 1, 1), flops) for i in range(count)]
 
 
 def test_work_of_each_network(emulator: Emulator, opened: Callable[..., Estimator]) -> None:
@@ -78,7 +78,7 @@ def test_work_of_each_network(emulator: Emulator, opened: Callable[..., Estimato
     assert emulator.batches == [2]  # the third was the first
 
 
-def test_remembered(emulator: Emulator, opened: Callable[..., Estimator]) -> None:
+def test_counted_once(emulator: Emulator, opened: Callable[..., Estimator]) -> None:
     with opened() as made:
         made.work(some(3))
     with opened() as made:
@@ -90,14 +90,13 @@ def test_remembered(emulator: Emulator, opened: Callable[..., Estimator]) -> Non
 @pytest.mark.parametrize(
     "other",
     [
-        Request(Job("x", (2, 1, 1)), 1),
-        Request(Job("x", (1, 1, 1), {"use_fp16_storage": False}), 1),
-        Request(Job("x", (1, 1, 1), evict=True), 1),
-        Request(Job("x", (1, 1, 1)), 1, runs=2),
+        CountRequest("x", (2, 1, 1), 1),
+        CountRequest("y", (1, 1, 1), 1),
+        CountRequest("x", (1, 1, 1), 1, evict=True),
     ],
 )
 def test_another_request(
-    other: Request, emulator: Emulator, opened: Callable[..., Estimator]
+    other: CountRequest, emulator: Emulator, opened: Callable[..., Estimator]
 ) -> None:
     with opened() as made:
         made.work(some(1))
@@ -122,11 +121,11 @@ def test_a_killed_run_goes_on(emulator: Emulator, opened: Callable[..., Estimato
     with opened() as made, pytest.raises(OSError, match="killed"):
         made.work(requests)
     emulator.fails_after = 2
-    told: list[tuple[int, int]] = []
+    reports: list[tuple[int, int]] = []
     with opened() as made:
-        made.work(requests, lambda done, total: told.append((done, total)))
+        made.work(requests, lambda done, total: reports.append((done, total)))
     assert emulator.batches == [BATCH_NETWORKS, 5]
-    assert told == [(0, 5), (5, 5)]
+    assert reports == [(0, 5), (5, 5)]
 
 
 def test_large_networks_get_a_process_of_their_own(
@@ -137,10 +136,10 @@ def test_large_networks_get_a_process_of_their_own(
     assert emulator.batches == [1, 1, 1]
 
 
-def test_the_cost_said_beforehand_counts_the_warm_up(
+def test_the_expected_time_includes_the_warm_up(
     emulator: Emulator, opened: Callable[..., Estimator]
 ) -> None:
-    warm, cold = (Request(Job("x", (1, 1, 1), evict=e), 10**9) for e in (False, True))
+    warm, cold = (CountRequest("x", (1, 1, 1), 10**9, evict=e) for e in (False, True))
     with opened() as made:
         assert made.expected_s([warm]) - made.expected_s([cold]) == pytest.approx(
             10**9 * estimator.SECONDS_PER_FLOP
