@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.data.dataset import (Dataset, Part, split, subset)
+from evaluator.data.dataset import Dataset, Part, split, subset
 from evaluator.data.open import open_data
 from search.labels.config import LabelConfig
 from search.labels.from_benchmark import score_from_benchmark

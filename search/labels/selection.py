@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from search.optimizer.proposals import children
 from search.optimizer.study import Study
 from search.problem.baseline import Baseline
-from search.problem.pareto import nondominated, stack
+from search.problem.pareto import concatenate, nondominated
 from search.problem.problem import Evaluation, Problem
 from space.architectures.search_space import Genes
 
@@ -62,7 +62,7 @@ def select_networks(problem: Problem, n: int, seed: int, base: Baseline | None) 
         selected.append(_rows(pool, np.array([row])))
         taken.append(points[which][row])
         seen.add(pool.genes[row].tobytes())
-    return stack(selected) if selected else _rows(near, np.zeros(0, dtype=np.intp))
+    return concatenate(selected) if selected else _rows(near, np.zeros(0, dtype=np.intp))
 
 
 def near_front(problem: Problem, seed: int) -> Evaluation:
@@ -100,7 +100,7 @@ def spread_out(problem: Problem, near: Evaluation, seed: int) -> Evaluation:
             break
         every = problem.evaluate_unchecked(genes)
         found.append(_rows(every, np.flatnonzero(every.feasible)))
-    pool = stack([*found, near])
+    pool = concatenate([*found, near])
     _, first = np.unique(pool.genes, axis=0, return_index=True)
     return _rows(pool, np.sort(first))
 

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 
 from search.optimizer.sampler import distributions, make_sampler
 from search.optimizer.storage import finished_trials, open_study, store
-from search.problem.pareto import stack
+from search.problem.pareto import concatenate
 from search.problem.problem import Evaluation, Problem
 from space.architectures.search_space import Genes
 from space.common.errors import ExhaustedError
@@ -174,7 +174,7 @@ class Study:
         """
         if not self.evaluations:
             raise ValueError("at least one trial must have finished; got none")
-        return stack(self.evaluations)
+        return concatenate(self.evaluations)
 
 
 def run_study(

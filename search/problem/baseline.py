@@ -46,7 +46,17 @@ class Baseline:
 
 
 def baseline(problem: Problem) -> Baseline | None:
-    """The widest ShuffleNet v2 within the budgets; None if even the narrowest is over them."""
+    """The widest ShuffleNet v2 (paper, Table 5) within the budgets; None if even the narrowest is
+    over them. The limits of G1-G4 do not bind it.
+
+    Example:
+        >>> from latency import load_table
+        >>> from search import Problem, baseline, parse_budgets
+        >>> from space import ShuffleNetV2Space
+        >>> problem = Problem(ShuffleNetV2Space(), load_table("arm"), parse_budgets(["146M"]))
+        >>> baseline(problem).name
+        'ShuffleNet v2 1x'
+    """
     axes = paper_axes(problem.space)
     found = problem.evaluate(axes.genes(np.arange(axes.sizes[0])[:, None]))
     budgets = [name for name, _ in problem.constraints]

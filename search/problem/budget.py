@@ -24,7 +24,13 @@ _PATTERN = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([A-Za-z]*)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """At most `limit` of a cost ("flops", "params" or "latency_s"). Prints as it was typed."""
+    """At most `limit` of a cost: "flops" (multiply-adds), "params" or "latency_s" (seconds).
+    Prints as the user typed it.
+
+    Example:
+        >>> Budget.parse("2.3Mparams").cost, Budget.parse("30ms").limit
+        ('params', 0.03)
+    """
 
     cost: str
     limit: float
@@ -50,7 +56,15 @@ class Budget:
 
 
 def parse_budgets(texts: Sequence[str]) -> tuple[Budget, ...]:
-    """One budget per cost, in the order given; ValueError if a cost is limited twice."""
+    """Budgets as users type them, in the same order.
+
+    Raises:
+        ValueError: none at all, a malformed one, or two for one cost.
+
+    Example:
+        >>> [str(budget) for budget in parse_budgets(["146M", "30ms"])]
+        ['146M', '30ms']
+    """
     budgets = tuple(Budget.parse(text) for text in texts)
     if not budgets:
         raise ValueError(f"at least one budget is needed: {FORMS}")

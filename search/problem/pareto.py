@@ -18,7 +18,7 @@ def nondominated(score: Floats, latency: Floats) -> NDArray[np.intp]:
     return order[score[order] > best]
 
 
-def stack(evaluations: Sequence[Evaluation]) -> Evaluation:
+def concatenate(evaluations: Sequence[Evaluation]) -> Evaluation:
     """One evaluation with the rows of several, in order."""
     costs = Costs(
         *(

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 class Table(Protocol):
-    """A latency table of either layout."""
+    """A latency table of either layout: seconds of blocks and of networks."""
 
     @property
     def header(self) -> TableHeader: ...
@@ -37,8 +37,8 @@ class Table(Protocol):
 
 
 class Score(Protocol):
-    """Ranks architectures: the search drives it up. `identity` tells two scores apart; `label` and
-    `line` say to people what its numbers are, in a picture and under a table."""
+    """Ranks architectures; the search maximises it. `identity` is part of a study's identity;
+    `label` and `line` explain its numbers in a picture and under a table."""
 
     @property
     def identity(self) -> str: ...
@@ -89,11 +89,29 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Problem:
-    """Score up, latency down, under budgets and guidelines.
+    """What is searched: maximise the score, minimise the latency, under budgets and guidelines.
 
-    `relax` names guidelines whose axes are open and whose limits do not bind; nor does an infinite
-    limit. `only` are the axes to search instead of every open slot of the space. `score` is the
-    closed form unless labels gave a better one (`search.labels`).
+    Args:
+        space: the networks. `table`: the latency of their blocks, in seconds.
+        budgets: one for each limited cost.
+        relax: guidelines ("g1" ... "g4") whose axes are open and whose limits do not bind.
+        limits: of G1-G4; an infinite one does not bind.
+        only: the axes to search in place of every open slot of the space.
+        score: the closed form, or one from labels (`search.labels`).
+
+    Raises:
+        ValueError: `relax` names an unknown guideline.
+
+    Example:
+        >>> import numpy as np
+        >>> from latency import load_table
+        >>> from search import Problem, parse_budgets
+        >>> from space import ShuffleNetV2Space
+        >>> space = ShuffleNetV2Space()
+        >>> problem = Problem(space, load_table("arm"), parse_budgets(["146M"]))
+        >>> found = problem.evaluate(space.sample(5, np.random.default_rng(0)))
+        >>> found.score.shape, found.violations.shape  # a budget and four guidelines
+        ((5,), (5, 5))
     """
 
     space: ShuffleNetV2Space

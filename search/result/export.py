@@ -20,6 +20,14 @@ def export_network(network: Network, stem: Path, seed: int) -> float:
 
     Raises:
         ValueError: they differ by more than 1e-4; nothing is written then.
+        OSError: a file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from space import published_network
+        >>> network = published_network("ShuffleNet v2 0.5x").network()
+        >>> export_network(network, Path(tempfile.mkdtemp()) / "net", seed=0) < 1e-4
+        True
     """
     import numpy as np
     import onnxruntime

@@ -33,6 +33,15 @@ class SearchResult:
         accuracy: how the accuracies of `rows` came about, for JSON; None without labels.
         accuracy_lines: the same for people.
         record: what winners.json holds.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from search import SearchConfig, search
+        >>> out = Path(tempfile.mkdtemp())
+        >>> result = search(SearchConfig(target="arm", budgets=("41M",), trials=20, out=out))
+        >>> len(result.found), result.baseline.name
+        (20, 'ShuffleNet v2 0.5x')
     """
 
     target: str

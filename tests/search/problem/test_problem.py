@@ -7,7 +7,7 @@ import pytest
 
 from latency.table.op_model import OpCostModel
 from search.problem.budget import parse_budgets
-from search.problem.pareto import nondominated, stack
+from search.problem.pareto import concatenate, nondominated
 from search.problem.problem import Problem
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.cost.guidelines import PAPER_LIMITS, Guidelines
@@ -131,7 +131,7 @@ def test_nondominated_of_nothing() -> None:
 def test_stack_keeps_order(problem: Problem) -> None:
     genes = _genes(problem, 5)
     whole = problem.evaluate(genes)
-    joined = stack([problem.evaluate(genes[:2]), problem.evaluate(genes[2:])])
+    joined = concatenate([problem.evaluate(genes[:2]), problem.evaluate(genes[2:])])
     assert joined.genes.tobytes() == genes.tobytes()
     assert joined.costs.latency_s.tobytes() == whole.costs.latency_s.tobytes()
     assert joined.violations.tobytes() == whole.violations.tobytes()
