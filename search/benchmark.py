@@ -39,8 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _scoring(args: argparse.Namespace) -> int:
     check_least(vars(args), {"architectures": 1, "repeats": 1, "seed": 0})
-    from dataclasses import asdict
-
     from search.experiments.scoring import ScoringConfig, format_scoring, measure_scoring
 
     config = ScoringConfig(
@@ -50,7 +48,8 @@ def _scoring(args: argparse.Namespace) -> int:
         seed=args.seed,
     )
     speed = measure_scoring(config)
-    print(json.dumps(asdict(speed), indent=2) if args.format == "json" else format_scoring(speed))
+    as_json = args.format == "json"
+    print(json.dumps(speed.record(), indent=2) if as_json else format_scoring(speed))
     return DONE
 
 

@@ -42,10 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     check_least(vars(args), {"batch": 1})
-    from search.comparison.compare import ComparisonConfig, compare_networks
+    from search.comparison.compare import CompareConfig, compare_networks
     from search.comparison.report import draw_paper_figure, print_comparison
 
-    config = ComparisonConfig(
+    config = CompareConfig(
         target=args.target or ("gpu" if args.features_only else "arm"),
         names=tuple(args.network or ()),
         budget=args.budget,

@@ -12,7 +12,7 @@ from search.result.record import provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonConfig:
+class CompareConfig:
     """What to compare.
 
     Args:
@@ -36,7 +36,7 @@ class ComparisonConfig:
 class Comparison:
     """The rows of a comparison, fastest first or by group, and where their latencies come from."""
 
-    config: ComparisonConfig
+    config: CompareConfig
     source: LatencySource
     rows: list[PaperRow]
 
@@ -52,7 +52,7 @@ class Comparison:
         }
 
 
-def compare_networks(config: ComparisonConfig) -> Comparison:
+def compare_networks(config: CompareConfig) -> Comparison:
     """Look up or measure the latency of every network.
 
     Raises:

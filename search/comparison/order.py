@@ -37,10 +37,10 @@ class SpeedOrder:
         """The level for JSON."""
         return {
             "mflops": self.group,
-            "order": list(ORDER),
+            "order": ORDER,
             "holds": self.holds,
-            "gaps": list(self.gaps),
-            "paper_gaps": None if self.paper_gaps is None else list(self.paper_gaps),
+            "gaps": self.gaps,
+            "paper_gaps": self.paper_gaps,
         }
 
 

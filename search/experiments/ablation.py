@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from latency.table.header import TableHeader, latency_line
-from search.optimizer.study import run_study
+from search.optimizer.study import finished_study
 from search.problem.baseline import Baseline, baseline
 from search.problem.budget import Budget
 from search.problem.problem import Evaluation, Problem, Table
@@ -17,11 +17,9 @@ from search.result.record import provenance
 from search.result.winners import front
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common.cli import log
+from space.common.stats import mean_of
 from space.common.text import print_rich, rich_table
 from space.cost.guidelines import NAMES
-
-HEADINGS = ("dropped", "speed-up at the baseline's score", "winners within its limit",
-            "front within it", "choices of the winners")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +34,15 @@ class AblationConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AblationRun:
-    """One search; its winner is the fastest network at the baseline's score or better.
+    """One search. Its winner is the fastest network at the baseline's score or better; None where
+    no guideline was dropped or no network won.
 
     Args:
-        front: the number of networks on the Pareto front.
-        front_within_limit: the share of them within the dropped limit; None if none was dropped.
+        front, front_within_limit: the size of the Pareto front, and its share within the dropped
+            limit.
         choices: the winner's choices on the axes that dropping opened.
-        speed_up: baseline's latency / winner's; None, as all below, without a winner.
-        value: the winner's value of the dropped guideline.
+        speed_up: baseline's latency / winner's latency.
+        value, within_limit: the winner's value of the dropped guideline.
     """
 
     front: int
@@ -55,7 +54,7 @@ class AblationRun:
     within_limit: bool | None = None
 
     def record(self) -> dict[str, Any]:
-        """The run for JSON; what was not asked is absent."""
+        """The run for JSON, without what does not apply."""
         optional = ("architecture", "value", "within_limit")
         return {k: v for k, v in asdict(self).items() if v is not None or k not in optional}
 
@@ -67,20 +66,6 @@ class AblationRow:
     dropped: str | None
     baseline: str
     runs: tuple[AblationRun, ...]
-
-    def cells(self) -> tuple[str, ...]:
-        """The row for people, under `HEADINGS`."""
-        runs = self.runs
-        ups = " ".join("none" if r.speed_up is None else f"{r.speed_up:.2f}x" for r in runs)
-        if self.dropped is None:
-            return ("none", ups, "-", "-", "-")
-        within = sum(bool(run.within_limit) for run in runs)
-        shares = [r.front_within_limit for r in runs if r.front_within_limit is not None]
-        share = sum(shares) / len(shares) if shares else 0.0
-        choices = "; ".join(
-            ", ".join(f"{name} {value}" for name, value in run.choices.items()) for run in runs
-        )
-        return (self.dropped.upper(), ups, f"{within} of {len(runs)}", f"{share:.0%}", choices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +110,7 @@ def _without(dropped: str | None, table: Table, config: AblationConfig) -> Ablat
         raise ValueError("no ShuffleNet v2 is within the budget; give a larger one")
     runs = []
     for seed in range(config.seeds):
-        found = run_study(problem, config.trials, seed=seed).evaluated()
+        found = finished_study(problem, config.trials, seed=seed).evaluated()
         runs.append(_summarize(problem, found, base, dropped))
     return AblationRow(dropped, base.name, tuple(runs))
 
@@ -136,10 +121,8 @@ def _summarize(
     rows = front(found)
     result: dict[str, Any] = {"front": len(rows)}
     if dropped is not None:
-        limit = getattr(problem.limits, dropped)
-        values = getattr(found.costs, dropped)
-        within = values[rows] <= limit
-        result["front_within_limit"] = float(np.mean(within)) if len(rows) else None
+        values, limit = getattr(found.costs, dropped), getattr(problem.limits, dropped)
+        result["front_within_limit"] = float(np.mean(values[rows] <= limit)) if len(rows) else None
     as_good = rows[found.score[rows] >= base.found.score[0]]
     if not len(as_good):
         return AblationRun(**result)
@@ -160,12 +143,24 @@ def _summarize(
 
 def print_ablation(result: AblationResult) -> None:
     """Print a row per guideline."""
-    cells = [row.cells() for row in result.rows]
-    table = rich_table(HEADINGS, cells, right_from=len(HEADINGS), box=None, pad_edge=False)
+    headings = ("dropped", "speed-up at the baseline's score", "winners within its limit",
+                "front within it", "choices of the winners")  # fmt: skip
+    cells = [_cells(row) for row in result.rows]
     print_rich(
-        table,
+        rich_table(headings, cells, right_from=len(headings), box=None, pad_edge=False),
         f"\n{latency_line(result.header)}",
         "score: training-free closed form; what it says of axes that break a guideline is "
         "reasoned, not measured (docs/score.md)",
         width=110,
     )
+
+
+def _cells(row: AblationRow) -> tuple[str, ...]:
+    runs = row.runs
+    ups = " ".join("none" if r.speed_up is None else f"{r.speed_up:.2f}x" for r in runs)
+    if row.dropped is None:
+        return ("none", ups, "-", "-", "-")
+    within = sum(bool(run.within_limit) for run in runs)
+    share = mean_of(run.front_within_limit for run in runs) or 0.0
+    choices = "; ".join(", ".join(f"{k} {v}" for k, v in run.choices.items()) for run in runs)
+    return (row.dropped.upper(), ups, f"{within} of {len(runs)}", f"{share:.0%}", choices)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from latency.table.header import TableHeader, latency_line
-from search.optimizer.study import run_study
+from search.optimizer.study import finished_study
 from search.problem.baseline import baseline, paper_axes
 from search.problem.budget import parse_budgets
 from search.problem.problem import Evaluation, Problem, Table
@@ -157,7 +157,7 @@ def full_space(
 
 
 def _search(problem: Problem, seed: int, trials: int, sampler: str) -> Evaluation:
-    found = run_study(problem, trials, seed=seed, sampler=sampler).evaluated()
+    found = finished_study(problem, trials, seed=seed, sampler=sampler).evaluated()
     require_feasible(problem, found)
     return found
 
@@ -169,35 +169,28 @@ def _largest(values: np.ndarray) -> float | None:
 def print_reproduction(result: ReproductionResult) -> None:
     """Print a table of the widths found and, if the whole space was searched, one of its gains."""
     options: dict[str, Any] = {"right_from": 0, "box": None, "title_justify": "left"}
-    paper = rich_table(
-        ("budget", "recovered", "widths of stages 2-4"),
-        [
-            (row.budget, f"{row.recovered} of {row.seeds} seeds", ", ".join(map(str, row.widths)))
-            for row in result.paper_axes
-        ],
-        title="The paper's axis: widths found",
-        **options,
-    )
+    title = "The paper's axis: widths found"
+    headings = ["budget", "recovered", "widths of stages 2-4"]
+    cells = [
+        (row.budget, f"{row.recovered} of {row.seeds} seeds", ", ".join(map(str, row.widths)))
+        for row in result.paper_axes
+    ]
+    print_rich(rich_table(headings, cells, title=title, **options), width=100)
     if not result.full_space:
-        print_rich(paper, width=100)
         return
-    full = rich_table(
-        ("budget", "baseline", "speed-up at its score", "score gain at its latency"),
-        [
-            (
-                row.budget,
-                row.baseline,
-                _range([run.speed_up_at_score for run in row.runs], "x"),
-                _range([run.score_gain_at_latency for run in row.runs], ""),
-            )
-            for row in result.full_space
-        ],
-        title="\nThe whole space against ShuffleNet v2",
-        **options,
+    title = "\nThe whole space against ShuffleNet v2"
+    headings = ["budget", "baseline", "speed-up at its score", "score gain at its latency"]
+    gained = []
+    for row in result.full_space:
+        ups = _range([run.speed_up_at_score for run in row.runs], "x")
+        gains = _range([run.score_gain_at_latency for run in row.runs], "")
+        gained.append((row.budget, row.baseline, ups, gains))
+    print_rich(
+        rich_table(headings, gained, title=title, **options),
+        f"\n{latency_line(result.header)}",
+        "score: training-free closed form; not an accuracy",
+        width=100,
     )
-    lines = (f"\n{latency_line(result.header)}",
-             "score: training-free closed form; not an accuracy")  # fmt: skip
-    print_rich(paper, full, *lines, width=100)
 
 
 def _range(values: list[float | None], unit: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from search.optimizer.bound import Bounds
 from search.optimizer.sampler_names import SAMPLERS
-from search.optimizer.study import run_study
+from search.optimizer.study import finished_study
 from search.problem.baseline import Baseline, baseline
 from search.problem.budget import parse_budgets
 from search.problem.problem import Problem
@@ -79,7 +79,7 @@ def _search(
 ) -> tuple[float | None, float]:
     """(speed-up at the baseline's score or better, seconds taken)."""
     start = time.perf_counter()
-    found = run_study(problem, trials, seed=seed, sampler=sampler).evaluated()
+    found = finished_study(problem, trials, seed=seed, sampler=sampler).evaluated()
     good = found.feasible & (found.score >= base.found.score[0])
     taken = time.perf_counter() - start
     if not good.any():

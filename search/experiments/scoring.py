@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,19 +23,32 @@ class ScoringConfig:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ScoringSpeed:
-    """Architectures per second, as the median, `slowest` and `fastest` of the repeats, and the
-    seconds that building the tables took before."""
+    """`rates`: architectures per second of each repeat, slowest first; `tables_built_s`: seconds
+    that building the tables took before."""
 
-    architectures_per_s: float
-    slowest: float
-    fastest: float
-    architectures: int
-    repeats: int
-    threads: int
+    config: ScoringConfig
+    rates: tuple[float, ...]
     tables_built_s: float
-    target: str
+
+    @property
+    def median(self) -> float:
+        """Architectures per second."""
+        return self.rates[len(self.rates) // 2]
+
+    def record(self) -> dict[str, Any]:
+        """The speed for JSON."""
+        return {
+            "architectures_per_s": self.median,
+            "slowest": self.rates[0],
+            "fastest": self.rates[-1],
+            "architectures": self.config.architectures,
+            "repeats": self.config.repeats,
+            "threads": 1,
+            "tables_built_s": self.tables_built_s,
+            "target": self.config.target,
+        }
 
 
 def measure_scoring(config: ScoringConfig) -> ScoringSpeed:
@@ -43,9 +57,9 @@ def measure_scoring(config: ScoringConfig) -> ScoringSpeed:
     Raises:
         ValueError: an unknown target.
     """
-    space = ShuffleNetV2Space()
+    space, n = ShuffleNetV2Space(), config.architectures
     model = CostModel(space, target_table(config.target).predict)
-    genes = space.sample(config.architectures, np.random.default_rng(config.seed))
+    genes = space.sample(n, np.random.default_rng(config.seed))
 
     def timed(rows: int) -> float:
         start = time.perf_counter()
@@ -53,25 +67,15 @@ def measure_scoring(config: ScoringConfig) -> ScoringSpeed:
         return time.perf_counter() - start
 
     tables_s = timed(1)
-    rates = sorted(
-        config.architectures / timed(config.architectures) for _ in range(config.repeats)
-    )
-    return ScoringSpeed(
-        architectures_per_s=rates[len(rates) // 2],
-        slowest=rates[0],
-        fastest=rates[-1],
-        architectures=config.architectures,
-        repeats=config.repeats,
-        threads=1,
-        tables_built_s=tables_s,
-        target=config.target,
-    )
+    rates = sorted(n / timed(n) for _ in range(config.repeats))
+    return ScoringSpeed(config, tuple(rates), tables_s)
 
 
 def format_scoring(speed: ScoringSpeed) -> str:
     """One line for people."""
+    rates, config = speed.rates, speed.config
     return (
-        f"{speed.architectures_per_s / 1e6:.1f} million architectures/s, one thread "
-        f"({speed.slowest / 1e6:.1f} to {speed.fastest / 1e6:.1f} in {speed.repeats} repeats of "
-        f"{speed.architectures:,}); tables built in {speed.tables_built_s:.2f} s"
+        f"{speed.median / 1e6:.1f} million architectures/s, one thread "
+        f"({rates[0] / 1e6:.1f} to {rates[-1] / 1e6:.1f} in {config.repeats} repeats of "
+        f"{config.architectures:,}); tables built in {speed.tables_built_s:.2f} s"
     )

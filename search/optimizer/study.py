@@ -177,7 +177,7 @@ class Study:
         return concatenate(self.evaluations)
 
 
-def run_study(
+def finished_study(
     problem: Problem,
     trials: int,
     *,
@@ -185,7 +185,7 @@ def run_study(
     sampler: str = "prescreened",
     path: Path | None = None,
 ) -> Study:
-    """Open a study, run it until it has `trials` trials, and return it; raises as `Study.open`."""
+    """The study, opened and run until it has `trials` trials; raises as `Study.open` does."""
     study = Study.open(problem, seed=seed, sampler=sampler, path=path)
     for _ in study.run(trials):
         pass

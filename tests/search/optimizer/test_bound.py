@@ -9,7 +9,7 @@ import space.architectures.shufflenet_v2 as shufflenet
 from evaluator.score.genes import score_genes
 from latency.table.op_model import OpCostModel
 from search.optimizer.bound import Bounds
-from search.optimizer.study import run_study
+from search.optimizer.study import finished_study
 from search.problem.budget import parse_budgets
 from search.problem.problem import Evaluation, Problem
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
@@ -103,7 +103,7 @@ def test_no_random_architecture_beats_the_bounds(
 
 @pytest.mark.slow
 def test_a_search_stays_within_the_bounds_and_comes_near(bounds: Bounds, problem: Problem) -> None:
-    found = run_study(problem, 150).evaluated()
+    found = finished_study(problem, 150).evaluated()
     score, latency = found.score[found.feasible], found.costs.latency_s[found.feasible]
     for row in np.argsort(latency)[10::90]:
         best, fastest = bounds.score_at(float(latency[row])), bounds.latency_at(float(score[row]))

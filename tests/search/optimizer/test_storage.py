@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from search.optimizer.storage import finished_trials, open_study, store
-from search.optimizer.study import Study, run_study
+from search.optimizer.study import Study, finished_study
 from search.problem.problem import Problem
 
 
@@ -65,7 +65,7 @@ def test_a_folder_in_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["cut", "overwritten"])
 def test_damaged_files(damage: str, problem: Problem, tmp_path: Path) -> None:
     path = tmp_path / "study.db"
-    study = run_study(problem, 10, path=path)
+    study = finished_study(problem, 10, path=path)
     assert study.disk is not None
     study.disk._storage.remove_session()
     with closing(sqlite3.connect(path)) as connection:

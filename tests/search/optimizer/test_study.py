@@ -15,7 +15,7 @@ import pytest
 
 from latency.table.op_model import OpCostModel
 from search.optimizer.sampler_names import SAMPLERS
-from search.optimizer.study import Study, run_study
+from search.optimizer.study import Study, finished_study
 from search.problem.axes import Axes, Axis
 from search.problem.baseline import paper_axes
 from search.problem.budget import parse_budgets
@@ -37,7 +37,7 @@ class TestEverySampler:
     """What each sampler's study must do."""
 
     def test_trials_are_recomputed(self, sampler: str, problem: Problem) -> None:
-        study = run_study(problem, 12, sampler=sampler, seed=1)
+        study = finished_study(problem, 12, sampler=sampler, seed=1)
         trials = study.live.get_trials()
         assert [trial.number for trial in trials] == list(range(12))
         space = problem.space
@@ -57,13 +57,13 @@ class TestEverySampler:
             assert trial.values[1] == pytest.approx(problem.table.network_s(blocks), rel=1e-12)
 
     def test_params_are_in_range(self, sampler: str, problem: Problem) -> None:
-        for trial in run_study(problem, 12, sampler=sampler).live.get_trials():
+        for trial in finished_study(problem, 12, sampler=sampler).live.get_trials():
             assert list(trial.params) == [axis.name for axis in problem.axes.axes]
             assert all(0 <= trial.params[a.name] < a.size for a in problem.axes.axes)
 
     def test_same_seed_same_bytes(self, sampler: str, problem: Problem) -> None:
         first, second, other = (
-            run_study(problem, 12, sampler=sampler, seed=seed) for seed in (4, 4, 5)
+            finished_study(problem, 12, sampler=sampler, seed=seed) for seed in (4, 4, 5)
         )
         assert _genes(first) == _genes(second)
         assert not set(_genes(first)) & set(_genes(other))
@@ -71,7 +71,7 @@ class TestEverySampler:
     @pytest.mark.slow
     def test_optuna_opens_the_file(self, sampler: str, problem: Problem, tmp_path: Path) -> None:
         path = tmp_path / "study.db"
-        study = run_study(problem, 6, path=path, sampler=sampler)
+        study = finished_study(problem, 6, path=path, sampler=sampler)
         storage = f"sqlite:///{path}"
         loaded = optuna.load_study(study_name="g4nas", storage=storage)
         assert [d.name for d in loaded.directions] == ["MAXIMIZE", "MINIMIZE"]
@@ -84,8 +84,8 @@ class TestEverySampler:
         self, sampler: str, problem: Problem, tmp_path: Path
     ) -> None:
         path = tmp_path / "study.db"
-        first = run_study(problem, 6, path=path, sampler=sampler)
-        second = run_study(problem, 12, path=path, sampler=sampler)
+        first = finished_study(problem, 6, path=path, sampler=sampler)
+        second = finished_study(problem, 12, path=path, sampler=sampler)
         assert second.trials == 12
         assert _genes(second)[:6] == _genes(first)
         assert len(set(_genes(second))) == 12
@@ -96,17 +96,17 @@ class TestEverySampler:
         self, sampler: str, problem: Problem, tmp_path: Path
     ) -> None:
         path = tmp_path / "study.db"
-        before = _genes(run_study(problem, 3, path=path, sampler=sampler))
-        assert _genes(run_study(problem, 2, path=path, sampler=sampler)) == before
+        before = _genes(finished_study(problem, 3, path=path, sampler=sampler))
+        assert _genes(finished_study(problem, 2, path=path, sampler=sampler)) == before
 
 
 @pytest.mark.slow
 def test_sixty_straight_are_25_and_35(problem: Problem, tmp_path: Path) -> None:
     """Across a generation of NSGA-II, with the study closed and opened in between."""
     path = tmp_path / "study.db"
-    straight = run_study(problem, 60, seed=3)
-    assert _genes(run_study(problem, 25, path=path, seed=3)) == _genes(straight)[:25]
-    resumed = run_study(problem, 60, path=path, seed=3)
+    straight = finished_study(problem, 60, seed=3)
+    assert _genes(finished_study(problem, 25, path=path, seed=3)) == _genes(straight)[:25]
+    resumed = finished_study(problem, 60, path=path, seed=3)
     assert _genes(resumed) == _genes(straight)
     assert straight.duplicates == 0
     assert len(set(_genes(straight))) == 60
@@ -133,17 +133,17 @@ def test_small_spaces_are_exhausted(
 ) -> None:
     problem = _small(space, arm, sizes)
     path = tmp_path / "study.db"
-    study = run_study(problem, 100, path=path)
+    study = finished_study(problem, 100, path=path)
     every = np.array(list(itertools.product(*map(range, sizes))))
     assert sorted(_genes(study)) == sorted(row.tobytes() for row in problem.axes.genes(every))
-    assert run_study(problem, 200, path=path).trials == np.prod(sizes)
+    assert finished_study(problem, 200, path=path).trials == np.prod(sizes)
 
 
 def test_the_papers_axis_is_exhausted_best_first(
     space: ShuffleNetV2Space, arm: OpCostModel
 ) -> None:
     problem = Problem(space, arm, parse_budgets(["146M"]), only=paper_axes(space))
-    study = run_study(problem, 100)
+    study = finished_study(problem, 100)
     found = study.evaluated()
     feasible = found.feasible
     assert len(found) == 59
@@ -190,8 +190,8 @@ def test_kill_9_loses_no_finished_trial(
     study = Study.open(problem, seed=3, path=path)
     assert study.trials >= finished[-1]
     more = study.trials + 5
-    assert _genes(run_study(problem, more, path=path, seed=3)) == _genes(
-        run_study(problem, more, seed=3)
+    assert _genes(finished_study(problem, more, path=path, seed=3)) == _genes(
+        finished_study(problem, more, seed=3)
     )
 
 
@@ -214,7 +214,7 @@ def test_a_study_of_something_else(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "study.db"
-    before = _genes(run_study(problem, 2, path=path))
+    before = _genes(finished_study(problem, 2, path=path))
     options = {"problem": problem, **change(space, arm)}
     with pytest.raises(ValueError, match=f"was created with other settings .*{message}"):
         Study.open(path=path, **options)  # type: ignore[arg-type]
@@ -225,7 +225,7 @@ def test_a_study_of_something_else(
 def test_a_changed_table_is_noticed(problem: Problem, arm: OpCostModel, tmp_path: Path) -> None:
     """Rows and checksum as before, but another scale factor: stored latencies no longer hold."""
     path = tmp_path / "study.db"
-    run_study(problem, 2, path=path)
+    finished_study(problem, 2, path=path)
     scale = {"factor": 1.01, "how": "test"}
     header = arm.header.from_json(json.dumps({**json.loads(arm.header.to_json()), "scale": scale}))
     other = Problem(problem.space, OpCostModel(header, arm.coefficients), problem.budgets)
@@ -236,7 +236,7 @@ def test_a_changed_table_is_noticed(problem: Problem, arm: OpCostModel, tmp_path
 @pytest.mark.slow
 def test_unfinished_trials_of_others_are_passed_over(problem: Problem, tmp_path: Path) -> None:
     path = tmp_path / "study.db"
-    before = _genes(run_study(problem, 2, path=path))
+    before = _genes(finished_study(problem, 2, path=path))
     storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
     optuna.load_study(study_name="g4nas", storage=storage).ask()
     storage.remove_session()
