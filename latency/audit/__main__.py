@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from space.common.cli import DONE, Parser, add_format, check_least, run_command
+from space.common.cli import (DONE, Parser, add_format, check_least, run_command)
 
 
 def parser() -> Parser:

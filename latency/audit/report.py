@@ -103,7 +103,7 @@ def _parts(audit: Audit, top: int) -> Iterator[Any]:
     def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[Any]:
         names = [head.lstrip("<") for head in heads]
         left = [index for index, head in enumerate(heads) if head.startswith("<")]
-        style = {"title": title, "title_justify": "left", "title_style": "bold", "box": None}
+        style: dict[str, Any] = {"title": title, "title_justify": "left", "title_style": "bold", "box": None}
         yield rich_table(names, rows, right_from=0, left=left, fold=True, **style)
         yield ""
 

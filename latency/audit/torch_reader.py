@@ -6,8 +6,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from latency.audit.aten import SPLITS, Call, arguments, base_name, kind_of
-from latency.audit.graph import Node, Shape, Source, format_shape, quiet, without_batch
+from latency.audit.aten import (SPLITS, Call, arguments, base_name, kind_of)
+from latency.audit.graph import (Node, Shape, Source, format_shape, quiet, without_batch)
 from space.common.errors import AuditError
 
 

@@ -28,7 +28,7 @@ def format_number(value: float | None, form: str = ".2f") -> str:
 def columns(
     headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: Container[int] = (0,)
 ) -> list[str]:
-    """Lines of aligned columns, two spaces apart; those of `left` are left-aligned, others right."""
+    """Lines of columns, two spaces apart; columns in `left` are left-aligned, others right."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     return [
         "  ".join(

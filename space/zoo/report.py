@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from space.common.text import columns
+from space.common.text import columns, format_number
 from space.zoo.catalog import published_networks
 
 HEADINGS = (
@@ -22,22 +22,22 @@ def network_rows() -> list[dict[str, Any]]:
 
 
 def _cells(row: dict[str, Any], note: int) -> tuple[str, ...]:
-    def shown(value: float | None, form: str, unit: float = 1.0) -> str:
-        return "-" if value is None else format(value / unit, form)
+    def millions(value: float | None, form: str) -> str:
+        return format_number(None if value is None else value / 1e6, form)
 
     channels, height, width = row["input"]
     return (
         row["name"],
         f"{height}x{width}" if channels == 3 else f"{channels}x{height}x{width}",
-        shown(row["flops"], ".1f", 1e6),
-        shown(row["published_flops"], "g", 1e6),
-        shown(row["difference"], "+.1%"),
-        shown(row["params"], ".2f", 1e6),
-        shown(row["published_params"], ".4g", 1e6),
-        shown(row["published_top1_error"], "g"),
-        *(shown(row[name], ".3f") for name in ("g1", "g2")),
+        millions(row["flops"], ".1f"),
+        millions(row["published_flops"], "g"),
+        format_number(row["difference"], "+.1%"),
+        millions(row["params"], ".2f"),
+        millions(row["published_params"], ".4g"),
+        format_number(row["published_top1_error"], "g"),
+        *(format_number(row[name], ".3f") for name in ("g1", "g2")),
         str(row["g3"]),
-        shown(row["g4"], ".3f"),
+        format_number(row["g4"], ".3f"),
         f"[{note}]" if note else "",
         row["source"],
     )
