@@ -17,7 +17,7 @@ from latency.engines.torch import cuda as torch_cuda
 from latency.engines.torch.chain import build_chain
 from latency.engines.torch.eager import Threads
 from latency.engines.weights import random_weights
-from latency.measure.block import time_chains
+from latency.ondevice.timing import time_rounds
 from space.network.block import Block
 
 UNIT = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)
@@ -214,8 +214,9 @@ class TestCuda:
 
     def test_a_sample_is_one_run(self, gpu: Gpu) -> None:
         """The clock has no step of its own, so that nothing runs in a loop with warm caches."""
-        times = time_chains([(UNIT,)], get_engine("torch-cuda"), rounds=2)
-        assert times == pytest.approx(np.full((1, 2), 0.0015))
+        engine = get_engine("torch-cuda")
+        times = list(time_rounds([engine.prepare([UNIT])], engine, engine.clock, 2, [False]))
+        assert np.array(times) == pytest.approx(np.full((2, 1), 0.0015))
         # One run for the choice of loops, then one before and one in each of three rounds.
         assert gpu.log.count("replay") == 1 + 3 * 2
 

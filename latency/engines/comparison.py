@@ -1,0 +1,130 @@
+"""Which engines can run on this host, and how fast a network is on each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from latency.engines.base import Engine
+from latency.engines.registry import ENGINES, get_engine
+from latency.ondevice import host
+from latency.ondevice.timing import time_rounds
+from space.network.block import Block
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonConfig:
+    """`engines`: names; empty: all but null. `network`: a published network to time, or None."""
+
+    engines: tuple[str, ...] = ()
+    network: str | None = None
+    threads: int = 1
+    batch: int = 1
+    rounds: int = 15
+
+
+@dataclass(frozen=True, slots=True)
+class EngineComparison:
+    """`engines` has a row per engine and dtype: `engine`, `dtype`, and `version` or, where it
+    cannot run, `missing`. With a network also `prepare_s`, `median_s` in seconds, and `spread`
+    (IQR / median)."""
+
+    chip: str
+    threads: int
+    batch: int
+    network: str | None
+    engines: list[dict[str, Any]]
+
+    @property
+    def runs(self) -> bool:
+        """Whether any of the engines can run."""
+        return any("version" in row for row in self.engines)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare_engines(config: ComparisonConfig) -> EngineComparison:
+    """Open each engine in each dtype; with a network, time it on those that can run, interleaved.
+
+    Raises:
+        ValueError: an unknown engine or network, or one whose times are no latency.
+    """
+    names = config.engines or tuple(name for name in ENGINES if name != "null")
+    if config.network and "null" in names:
+        raise ValueError("the engine null makes its latencies up: leave it out of --engines")
+    if config.network and host.emulated():
+        raise ValueError("this machine is emulated: its wall time is not latency")
+    engines, rows = open_engines(names, config.threads)
+    if config.network:
+        from space.zoo.catalog import published_network
+
+        blocks = published_network(config.network).network().blocks
+        timed = time_network(blocks, engines, batch=config.batch, rounds=config.rounds)
+        here = [row for row in rows if "version" in row]
+        for row, more in zip(here, timed, strict=True):
+            row |= more
+    return EngineComparison(host.chip(), config.threads, config.batch, config.network, rows)
+
+
+def open_engines(
+    names: Sequence[str], threads: int = 1
+) -> tuple[list[Engine], list[dict[str, Any]]]:
+    """The engines that can run on this host, one for each dtype, and a row for every engine and
+    dtype.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    found, rows = [], []
+    for name in names:
+        for dtype in ENGINES[name].dtypes if name in ENGINES else ("float32",):
+            row = {"engine": name, "dtype": dtype}
+            try:
+                engine = get_engine(name, threads=threads, dtype=dtype)
+            except (ImportError, OSError) as error:
+                rows.append({**row, "missing": str(error)})
+            else:
+                rows.append({**row, "version": engine.version})
+                found.append(engine)
+    return found, rows
+
+
+def time_network(
+    blocks: Sequence[Block], engines: Sequence[Engine], *, batch: int = 1, rounds: int = 15
+) -> list[dict[str, float]]:
+    """Seconds of a chain on each engine, all in the same rounds and each right after an untimed
+    run, as a network in use. A row has `prepare_s`, `median_s` and `spread` (IQR / median)."""
+    runs, prepare_s = [], []
+    for engine in engines:
+        started = time.monotonic()
+        run = engine.prepare(tuple(blocks), batch)
+        run.run()
+        prepare_s.append(time.monotonic() - started)
+        runs.append(run)
+    clocks = [engine.clock for engine in engines]
+    times = np.array(list(time_rounds(runs, None, clocks, rounds, [True] * len(runs))))
+    rows = []
+    for seconds, samples in zip(prepare_s, times.T, strict=True):
+        q25, median, q75 = (float(q) for q in np.quantile(samples, (0.25, 0.5, 0.75)))
+        rows.append({"prepare_s": seconds, "median_s": median, "spread": (q75 - q25) / median})
+    return rows
+
+
+def format_comparison(found: EngineComparison) -> str:
+    """A line per engine and dtype."""
+    lines = []
+    if found.network:
+        threads = f"{found.threads} thread{'s' * (found.threads > 1)}"
+        lines.append(f"measured: {found.network}, {found.chip}, {threads}, batch {found.batch}")
+        lines.append(f"{'engine':14} {'dtype':8} {'ms':>8} {'IQR':>6} {'prepare s':>9}  version")
+    for row in found.engines:
+        words = f"{row['engine']:14} {row['dtype']:8}"
+        if "median_s" in row:
+            words += f" {row['median_s'] * 1e3:8.3f} {row['spread']:6.1%} {row['prepare_s']:9.2f} "
+        lines.append(f"{words} {row.get('version') or 'not here: ' + row['missing']}")
+    return "\n".join(lines)
