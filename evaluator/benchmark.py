@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from evaluator.benchmarks import DATASETS
-from space.common.cli import (DONE, Parser, add_format, run_command)
+from space.common.cli import DONE, Parser, add_format, run_command
 
 
 def parser() -> Parser:

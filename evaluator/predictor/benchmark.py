@@ -1,8 +1,8 @@
 """How well does a predictor fitted on a few labels rank the networks it has not seen?
 
 The first half of each table (`public_tables.halves`) served the design: the logarithm of the
-error, trend and one-hot, the grids and the prior. Results are of the second half alone: each draw
-takes its labels from there and compares predictions with accuracies on the rest of it.
+error, trend and one-hot, the grids and the prior. Results are of the second half only: each draw
+takes its labels from it and compares predictions with accuracies on the rest of it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Genes and training-free scores as the numbers a predictor is fitted on.
 
-Two parts, for they deserve different trust. The *trend*: one column per slot with three or more
-numbers to choose from, the logarithm of its choice (of a choice that may be 0, the choice itself),
-and one per training-free score; all in standard units. The *one-hot*: one column per choice of
-any slot; what the trend cannot follow, or all there is where two choices make no trend.
+Two parts, which a regression penalises differently. The *trend*: one column per slot with three or
+more numbers to choose from, the logarithm of its choice (of a choice that may be 0, the choice
+itself), and one per training-free score; all in standard units. The *one-hot*: one column per
+choice of any slot, for what the trend cannot follow and for slots of two choices, which have no
+trend.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ Scores = Mapping[str, Floats]
 class Encoding:
     """How genes int [n, slots] and scores (name -> [n]) become trend and one-hot columns.
 
-    `means` and `scales`: of the scores, over the networks the predictor was fitted on; a score
-    that did not vary there has scale 0, and its column stays 0.
+    Attributes:
+        space: its name.
+        slots, scores: the slots of the genes, and the names of the scores.
+        means, scales: of the scores, over the networks the predictor was fitted on; a score that
+            is constant over them has scale 0, and its column is 0.
     """
 
     space: str
@@ -38,7 +42,7 @@ class Encoding:
 
     @classmethod
     def of(cls, space: SearchSpace, scores: Scores) -> Encoding:
-        """For a space and the scores of the networks that are fitted on.
+        """The encoding for a space and the scores of the networks that are fitted on.
 
         Raises:
             ValueError: a score is not finite.
@@ -50,13 +54,7 @@ class Encoding:
             mean, scale = float(np.mean(values)), float(np.std(values))
             means.append(mean)
             scales.append(scale if scale > 1e-9 * max(1.0, abs(mean)) else 0.0)
-        return cls(
-            space.name,
-            space.slots,
-            tuple(scores),
-            tuple(means),
-            tuple(scales),
-        )
+        return cls(space.name, space.slots, tuple(scores), tuple(means), tuple(scales))
 
     @property
     def open_columns(self) -> list[int]:
@@ -73,7 +71,11 @@ class Encoding:
         return (values - values.mean()) / values.std()
 
     def check(self, genes: NDArray[np.integer], scores: Scores) -> None:
-        """ValueError if genes or scores are not what the predictor was fitted on."""
+        """Check genes int [n, slots] and scores [n] against those that were fitted on.
+
+        Raises:
+            ValueError: a shape, a name of a score or a choice differs.
+        """
         if genes.ndim != 2 or genes.shape[1] != len(self.slots):
             raise ValueError(f"genes must be [n, {len(self.slots)}]; got shape {genes.shape}.")
         if set(scores) != set(self.scores):
@@ -99,22 +101,26 @@ class Encoding:
                 )
 
     def trend(self, genes: NDArray[np.integer], scores: Scores) -> Floats:
-        """[n, trends]."""
+        """[n, trends]: slots with a trend, then scores."""
         columns = []
         for column in self.open_columns:
             values = self.trend_values(column)
             if values is not None:
                 columns.append(values[genes[:, column]])
-        return np.column_stack([*columns, *self.standard(scores)]) if self.width else _none(genes)
+        return (
+            np.column_stack([*columns, *self.standard(scores)])
+            if self.width
+            else _no_columns(genes)
+        )
 
     @property
     def width(self) -> int:
-        """Trend columns in all."""
-        own = sum(self.trend_values(column) is not None for column in self.open_columns)
-        return own + len(self.scores)
+        """The number of trend columns."""
+        slots = sum(self.trend_values(column) is not None for column in self.open_columns)
+        return slots + len(self.scores)
 
     def standard(self, scores: Scores) -> list[Floats]:
-        """The scores in standard units."""
+        """The scores in standard units, each [n]."""
         each = zip(self.scores, self.means, self.scales, strict=True)
         return [
             (np.asarray(scores[name], dtype=float) - mean) * (1 / scale if scale else 0.0)
@@ -127,9 +133,10 @@ class Encoding:
             (genes[:, column, None] == np.arange(self.slots[column].open_choices)).astype(float)
             for column in self.open_columns
         ]
-        return np.concatenate(blocks, axis=1) if blocks else _none(genes)
+        return np.concatenate(blocks, axis=1) if blocks else _no_columns(genes)
 
     def to_json(self) -> dict[str, Any]:
+        """The encoding as JSON data."""
         return {
             "space": self.space,
             "slots": [
@@ -143,6 +150,7 @@ class Encoding:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Encoding:
+        """The encoding that `to_json` wrote; errors of missing or odd values pass through."""
         slots = tuple(
             Parameter(str(name), tuple(_choice(c) for c in choices), int(count), str(breaks))
             for name, choices, count, breaks in data["slots"]
@@ -157,7 +165,7 @@ class Encoding:
         )
 
 
-def _none(genes: NDArray[np.integer]) -> Floats:
+def _no_columns(genes: NDArray[np.integer]) -> Floats:
     return np.zeros((len(genes), 0))
 
 

@@ -1,4 +1,4 @@
-"""A Gaussian process on trend and one-hot columns, which knows how unsure it is.
+"""A Gaussian process on trend and one-hot columns: predictions with their deviations.
 
 Covariance of two networks, with t their trends, h their one-hots:
 
@@ -6,7 +6,7 @@ Covariance of two networks, with t their trends, h their one-hots:
 
 on targets in standard units. The five constants maximise the marginal likelihood of the labels
 (Rasmussen and Williams, "Gaussian Processes for Machine Learning", equations 2.30 and 5.8) times a
-broad log-normal prior, which keeps 20 labels from choosing an extreme. Prior medians: linear and
+broad log-normal prior, so that 20 labels choose no extreme. Prior medians: linear and
 bend 0.14, length e, choices and noise 0.02; one deviation is a factor e^2 (length: e).
 """
 
@@ -39,7 +39,8 @@ class GaussianProcess:
 
     @property
     def offset(self) -> float:
-        """What every network gets: the mean is offset + trend . a + hot . b + bent(trend)."""
+        """The part of the mean that no column changes: the mean is offset + trend . a + hot . b +
+        bent(trend)."""
         return self.centre + self.scale * float(self.dual.sum())
 
     @property
@@ -51,7 +52,7 @@ class GaussianProcess:
         return self.scale * np.exp(self.constants[3]) * (self.dual @ self.hot)
 
     def bent(self, trend: Floats) -> Floats:
-        """[n]: the part of the mean that is no sum over columns."""
+        """[n]: the part of the mean that is not a sum over columns."""
         _, bend, length, _, _ = np.exp(self.constants)
         found = np.empty(len(trend))
         for start in range(0, len(trend), CHUNK):
@@ -102,6 +103,7 @@ class GaussianProcess:
     def fit(
         cls, constants: tuple[float, ...], trend: Floats, hot: Floats, y: Floats
     ) -> GaussianProcess:
+        """Factor the covariance of `trend` [n, trends] and `hot` [n, choices], targets `y` [n]."""
         centre, scale = float(y.mean()), float(y.std()) or 1.0
         noise = np.exp(constants[4]) + JITTER
         own = _covariance(constants, trend, hot, trend, hot) + noise * np.eye(len(y))
@@ -111,7 +113,7 @@ class GaussianProcess:
         return cls(constants, trend, hot, centre, scale, dual, factor)
 
     def mean(self, trend: Floats, hot: Floats) -> Floats:
-        """[n]."""
+        """[n]: predictions."""
         sums = trend @ self.trend_weights + hot @ self.hot_weights
         return self.offset + sums + self.bent(trend)
 

@@ -1,4 +1,4 @@
-"""Accuracy from 20 to 100 labels, for a whole array of genes in one call.
+"""Accuracy from 20 to 100 labels, for an array of genes in one call.
 
 The regression fits the logarithm of the labels' error (100 % - accuracy), in which gains add up
 better than in accuracy; ranks are the same. `python -m evaluator.predictor nats-sss` compares its
@@ -51,7 +51,8 @@ class Predictor:
         >>> space = ShuffleNetV2Space()
         >>> genes = space.sample(60, np.random.default_rng(0))
         >>> accuracy = 30 + score_genes(space, genes)  # stands for measured accuracies
-        >>> predictor = Predictor.fit(space, genes[:40], accuracy[:40], regressor="ridge")
+        >>> labels = genes[:40], accuracy[:40]
+        >>> predictor = Predictor.fit(space, *labels, regressor="ridge", validate=False)
         >>> error = predictor.predict(genes[40:]) - accuracy[40:]
         >>> bool(abs(error).max() < 0.5)
         True

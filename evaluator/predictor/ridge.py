@@ -2,10 +2,10 @@
 
     minimise  sum of (y - offset - trend . a - hot . b)^2 + penalty * (|a|^2 + |b / weight|^2)
 
-`weight` says how far a single choice may leave its slot's trend: 0 not at all, 1 as freely as
+`weight` is how far a single choice may leave its slot's trend: 0 not at all, 1 as freely as
 the trend itself. Hoerl and Kennard, "Ridge Regression: Biased Estimation for Nonorthogonal
-Problems", Technometrics 1970, section 3. Solved in the labels' own space (at most some hundred),
-so columns cost next to nothing.
+Problems", Technometrics 1970, section 3. The dual form is solved,
+of one row per label (at most some hundred), so columns cost next to nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOLDS = 5
 
 
 def folds(n: int, rng: np.random.Generator, count: int = FOLDS) -> NDArray[np.int64]:
-    """[n]: the fold of each label, the folds as equal as can be."""
+    """[n]: the fold of each label; sizes of folds differ by at most one."""
     return rng.permutation(n) % min(count, n)
 
 
@@ -48,12 +48,12 @@ class Ridge:
             for held in range(int(fold.max()) + 1):
                 out = fold == held
                 centre, mean = x[~out].mean(axis=0), y[~out].mean()
-                kept, tested = x[~out] - centre, x[out] - centre
-                values, vectors = np.linalg.eigh(kept @ kept.T)
-                seen = vectors.T @ (y[~out] - mean)
-                across = tested @ kept.T @ vectors
+                fitted, tested = x[~out] - centre, x[out] - centre
+                values, vectors = np.linalg.eigh(fitted @ fitted.T)
+                target = vectors.T @ (y[~out] - mean)
+                across = tested @ fitted.T @ vectors
                 for index, penalty in enumerate(PENALTIES):
-                    found = across @ (seen / (np.maximum(values, 0) + penalty)) + mean
+                    found = across @ (target / (np.maximum(values, 0) + penalty)) + mean
                     error[index] += float(((found - y[out]) ** 2).sum())
             index = int(error.argmin())
             best = min(best, (float(error[index]), PENALTIES[index], weight))
@@ -61,16 +61,17 @@ class Ridge:
 
     @classmethod
     def fit(cls, constants: tuple[float, ...], trend: Floats, hot: Floats, y: Floats) -> Ridge:
+        """Solve for the weights of `trend` [n, trends] and `hot` [n, choices] with targets `y` [n]."""
         penalty, weight = constants
         x = np.concatenate([trend, hot * weight], axis=1)
         centre, mean = x.mean(axis=0), float(y.mean())
-        kept = x - centre
-        dual = np.linalg.solve(kept @ kept.T + penalty * np.eye(len(y)), y - mean)
-        weights = kept.T @ dual
+        centred = x - centre
+        dual = np.linalg.solve(centred @ centred.T + penalty * np.eye(len(y)), y - mean)
+        weights = centred.T @ dual
         split = trend.shape[1]
         offset = mean - float(centre @ weights)
         return cls(constants, offset, weights[:split], weights[split:] * weight)
 
     def mean(self, trend: Floats, hot: Floats) -> Floats:
-        """[n]."""
+        """[n]: predictions."""
         return self.offset + trend @ self.trend_weights + hot @ self.hot_weights

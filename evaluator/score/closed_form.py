@@ -1,4 +1,4 @@
-"""A score from widths, depths, splits and kernels alone, for millions of architectures at once.
+"""A score from widths, depths, splits and kernels, for millions of architectures at once.
 
     score = sum over stages s of  growth^level_s * (log(width_s) + mean over units of log(split)
                                   + passthrough * log(width_s)

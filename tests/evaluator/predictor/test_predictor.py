@@ -292,7 +292,7 @@ def test_ridge_scores_a_million_networks_a_second():
 
 
 @pytest.mark.slow
-def test_table_as_space_gives_the_table_back():
+def test_table_as_space_gives_the_table_back(public_data):
     table = read_table("nats-sss")
     space, genes = as_space(table)
     assert [slot.name for slot in space.slots] == [f"width{i}" for i in range(1, 6)]
