@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from search.optimizer.bound import Bounds
 from search.optimizer.study import finished_study
 from search.problem.budget import parse_budgets
 from search.problem.problem import Evaluation, Problem
+from space.architectures.search_space import Choice
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.cost.lookup import COLUMNS
 
@@ -37,15 +39,22 @@ def many(problem: Problem) -> Evaluation:
 
 
 def _small_space(monkeypatch: pytest.MonkeyPatch) -> ShuffleNetV2Space:
-    """3,072 architectures that can be looked through one by one."""
-    widths = {2: (24, 116, 244), 3: (48, 232), 4: (96, 464, 976)}
-    monkeypatch.setattr(shufflenet, "STEMS", (8, 24))
-    monkeypatch.setattr(shufflenet, "WIDTHS", widths)
-    monkeypatch.setattr(shufflenet, "DEPTHS", (2, 9))
-    monkeypatch.setattr(shufflenet, "SPLITS", shufflenet.SPLITS[1:3])
-    monkeypatch.setattr(shufflenet, "KERNELS", (3, 5))
-    monkeypatch.setattr(shufflenet, "HEADS", (256, 1024))
-    return ShuffleNetV2Space(slots=shufflenet._make_slots())
+    """3,072 architectures, few enough to evaluate each."""
+    splits = shufflenet.SPLITS[1:3]
+    monkeypatch.setattr(shufflenet, "SPLITS", splits)
+    few: dict[str, tuple[Choice, ...]] = {
+        "stem": (8, 24), "head": (256, 1024),
+        "width2": (24, 116, 244), "width3": (48, 232), "width4": (96, 464, 976),
+    }  # fmt: skip
+    for stage in shufflenet.STAGES:
+        few.update({f"depth{stage}": (2, 9), f"split{stage}": splits, f"kernel{stage}": (3, 5)})
+    slots = (
+        replace(slot, choices=few[slot.name], open_choices=len(few[slot.name]))
+        if slot.name in few
+        else slot
+        for slot in ShuffleNetV2Space().slots
+    )
+    return ShuffleNetV2Space(slots=tuple(slots))
 
 
 @pytest.mark.parametrize("prices", PRICES)
