@@ -27,7 +27,7 @@ from space.common.errors import MissingDataError
 IN_DATA = Path("arm") / "ncnn_rpi_1thread.csv"  # the published rows, below $G4NAS_DATA
 SOURCE = "ncnn, benchmark/README.md (github.com/Tencent/ncnn): one thread, min of its loop"
 
-# The terms that are fitted for a core: those of docs/guide/estimated-tables.md with the least
+# The terms that are fitted for a core: those of docs/results/estimated-tables.md with the least
 # left-out errors.
 FITTED = {"cortex-a76": Terms("cycles", (3,)), "cortex-a72": Terms("instructions", (1,))}
 
@@ -145,7 +145,7 @@ def compare_with_published(
     }
 
 
-def format_comparison(found: dict[str, Any]) -> str:
+def format_check(found: dict[str, Any]) -> str:
     """The document of `compare_with_published` as text, one line a network."""
     rows, kinds = found["network_error"]["rows"], list(found["errors"])
     lines = [f"{found['board']}, {found['engine']}; published: {found['source']}", ""]

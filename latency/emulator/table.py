@@ -23,7 +23,7 @@ from space.network.block import Block, Chain
 from space.network.network import Network
 
 # Blocks of each family, the grid with the least errors on left-out blocks
-# (docs/guide/estimated-tables.md). It has more of the stride-2 units, whose two branches fit an
+# (docs/results/estimated-tables.md). It has more of the stride-2 units, whose two branches fit an
 # engine's packing at different widths.
 GRID = Grid("estimated", stem=8, first=40, rest=26, head=16)
 # Networks whose blocks are all in the table: ShuffleNet v2 0.5x and 1x (its Table 5).
@@ -52,7 +52,7 @@ class EstimatePlan:
         return list(dict.fromkeys([*blocks, *(network.blocks for network in self.networks)]))
 
 
-def make_plan(grid: Grid, space: ShuffleNetV2Space, seed: int) -> EstimatePlan:
+def plan_estimate(grid: Grid, space: ShuffleNetV2Space, seed: int) -> EstimatePlan:
     """The grid's blocks and those of `EXACT`, in context; the networks of `EXACT` and random ones
     of the space."""
     exact = [space.lower(space.parse(text)) for text in EXACT]
