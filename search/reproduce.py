@@ -2,7 +2,7 @@
 
 First only the paper's own axis is open: widths that double per stage, with depths 4, 8, 4, split
 1/2, kernel 3, stem 24 and the head of Table 5. From a FLOPs budget and G1-G4 the search must find
-Table 5's widths, which it does not know. Then the whole space is open, and the best network is
+Table 5's widths, which it does not know. Then the full space is open, and the best network is
 compared with ShuffleNet v2 at the same budget.
 """
 

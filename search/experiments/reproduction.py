@@ -1,4 +1,4 @@
-"""The paper's widths from its budgets, and the whole space beyond them."""
+"""The paper's widths from its budgets, and the full space beyond them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAPER_TRIALS = 40
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReproductionConfig:
     """`seeds` searches on the paper's axis for each budget, and `full_seeds` of `trials` trials in
-    the whole space."""
+    the full space."""
 
     target: str = "arm"
     seeds: int = 10
@@ -61,7 +61,7 @@ class FullSpaceRun:
 
 @dataclass(frozen=True, slots=True)
 class FullSpaceResult:
-    """Searches of the whole space at one budget."""
+    """Searches of the full space at one budget."""
 
     budget: str
     baseline: str
@@ -99,7 +99,7 @@ class ReproductionResult:
 
 
 def reproduce(config: ReproductionConfig) -> ReproductionResult:
-    """Search the paper's axis and the whole space at each budget; logs what is next.
+    """Search the paper's axis and the full space at each budget; logs what is next.
 
     Raises:
         ValueError: an unknown target or sampler.
@@ -137,7 +137,7 @@ def paper_axis(
 def full_space(
     table: Table, budget: str, seeds: int, trials: int, sampler: str
 ) -> FullSpaceResult:
-    """Search the whole space and compare with ShuffleNet v2 at the same budget, seed by seed."""
+    """Search the full space and compare with ShuffleNet v2 at the same budget, seed by seed."""
     problem = Problem(ShuffleNetV2Space(), table, parse_budgets([budget]))
     base = baseline(problem)
     assert base is not None  # the paper's budgets hold the paper's networks
@@ -167,7 +167,7 @@ def _largest(values: np.ndarray) -> float | None:
 
 
 def print_reproduction(result: ReproductionResult) -> None:
-    """Print a table of the widths found and, if the whole space was searched, one of its gains."""
+    """Print a table of the widths found and, if the full space was searched, one of its gains."""
     options: dict[str, Any] = {"right_from": 0, "box": None, "title_justify": "left"}
     title = "The paper's axis: widths found"
     headings = ["budget", "recovered", "widths of stages 2-4"]

@@ -34,8 +34,8 @@ class Bounds:
 
     Example:
         >>> from latency.table.load import load_table
-        >>> from search.problem.budget import parse_budgets
-        >>> from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+        >>> from search import Bounds, Problem, parse_budgets
+        >>> from space import ShuffleNetV2Space
         >>> problem = Problem(ShuffleNetV2Space(), load_table("arm"), parse_budgets(["146M"]))
         >>> bounds = Bounds(problem)
         >>> f"{bounds.latency_at(38.75) * 1e3:.1f} ms"  # at the score of ShuffleNet v2 1x

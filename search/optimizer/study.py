@@ -39,8 +39,8 @@ class Study:
 
     Example:
         >>> from latency.table.load import load_table
-        >>> from search.problem.budget import parse_budgets
-        >>> from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+        >>> from search import Problem, Study, parse_budgets
+        >>> from space import ShuffleNetV2Space
         >>> problem = Problem(ShuffleNetV2Space(), load_table("arm"), parse_budgets(["146M"]))
         >>> study = Study.open(problem, seed=0)
         >>> list(study.run(3))
