@@ -1,8 +1,8 @@
-"""What runs a chain of blocks: one engine a file, found by name, loaded on use.
+"""The interface of an engine, which runs chains of blocks.
 
-Most engines read a model from files: `latency/engines/` writes them on the machine that
-builds a table, `latency/ondevice/runners/NAME.py` loads and runs them where they are measured,
-here or on another device. An engine without files (torch) prepares blocks on this machine alone.
+The models of most engines are files: this package writes them on the host that builds a table, and
+`latency/ondevice/runners/NAME.py` loads and runs them on this host or on another device. Engines
+without files (torch) run on this host only.
 """
 
 from __future__ import annotations
@@ -24,14 +24,12 @@ class Runnable(Protocol):
     """A prepared chain of blocks."""
 
     def run(self) -> None:
-        """One inference on fixed input; returns when the result is there."""
+        """Run one inference on the fixed input; return when the result is complete."""
 
 
 class Engine(Protocol):
-    """Prepares chains of blocks and tells the time.
-
-    `clock` gives seconds; an engine that computes its latencies moves its own.
-    """
+    """Prepares chains of blocks, and has a clock in seconds, which an engine that computes its
+    latencies moves itself. `latency.engines.testing.EngineContract` has its tests."""
 
     name: str
     threads: int
@@ -39,20 +37,28 @@ class Engine(Protocol):
 
     @property
     def version(self) -> str:
-        """Of the package that runs models."""
+        """The version of the package that runs models."""
 
     @property
     def versions(self) -> dict[str, str]:
-        """Of every package that has a part in it."""
+        """The versions of every package involved."""
 
     def prepare(
         self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
     ) -> Runnable:
-        """The chain as one model, ready to run; with random weights if None are given."""
+        """The chain as one model, ready to run.
+
+        Args:
+            batch: images per run.
+            weights: None: random ones.
+
+        Raises:
+            ValueError: no blocks, or weights of other shapes.
+            MissingOpError: an op that the engine does not have.
+        """
 
     def evict(self) -> None:
-        """Overwrite caches, as the rest of a network would
-        (latency/ondevice/runners/eviction.py)."""
+        """Overwrite the caches, as the rest of a network does (`ondevice/runners/eviction.py`)."""
 
     def clock(self) -> float:
         """Seconds from some fixed moment."""
@@ -60,15 +66,15 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What an engine loads: `files` name -> content, and the input's `shape` [n, c, h, w]."""
+    """A model in files: name -> content, and the input's `shape` [n, c, h, w]."""
 
     files: Mapping[str, bytes]
     shape: tuple[int, ...]
 
 
 class FileEngine(ABC):
-    """An engine whose models are files. `write` needs nothing that runs them; all else opens the
-    runner on this machine."""
+    """An engine whose models are files. `write` does not need the runner; all else opens the runner
+    on this host."""
 
     name: ClassVar[str]
     writer_versions: ClassVar[Mapping[str, str]] = MappingProxyType({})
@@ -90,7 +96,7 @@ class FileEngine(ABC):
 
     @cached_property
     def runner(self) -> Any:
-        """This engine on this machine; ImportError if its package is not here."""
+        """The runner on this host; ImportError without its package."""
         module = importlib.import_module(f"latency.ondevice.runners.{self.name}")
         return module.open_runner(self.threads, self.dtype)
 
@@ -105,7 +111,7 @@ class FileEngine(ABC):
     def prepare(
         self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
     ) -> Any:
-        """The written model, loaded on this machine."""
+        """The written model, loaded on this host."""
         model = self.write(blocks, batch, weights)
         return self.runner.load(model.files, model.shape)
 

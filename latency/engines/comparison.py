@@ -14,6 +14,7 @@ from latency.engines.registry import ENGINES, get_engine
 from latency.ondevice import host
 from latency.ondevice.timing import time_rounds
 from space.network.block import Block
+from space.zoo.catalog import published_network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +60,9 @@ def compare_engines(config: ComparisonConfig) -> EngineComparison:
         raise ValueError("the engine null makes its latencies up: leave it out of --engines")
     if config.network and host.emulated():
         raise ValueError("this machine is emulated: its wall time is not latency")
+    blocks = published_network(config.network).network().blocks if config.network else ()
     engines, rows = open_engines(names, config.threads)
-    if config.network:
-        from space.zoo.catalog import published_network
-
-        blocks = published_network(config.network).network().blocks
+    if blocks:
         timed = time_network(blocks, engines, batch=config.batch, rounds=config.rounds)
         here = [row for row in rows if "version" in row]
         for row, more in zip(here, timed, strict=True):

@@ -1,4 +1,4 @@
-"""An engine whose latencies are computed here from the ops, exact and deterministic: for tests."""
+"""An engine for tests that computes latencies from the ops, exactly and deterministically."""
 
 from __future__ import annotations
 

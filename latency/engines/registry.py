@@ -1,4 +1,4 @@
-"""The engines by name, each loaded on use."""
+"""The registry of engines; each is loaded when it is used."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from latency.engines.base import Engine, FileEngine
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """A registered engine: its module, what to install for it, the dtypes it can run, and the
-    wheels that its runner needs on another device (all of them: dependencies are not followed)."""
+    """A registered engine.
+
+    `module`: has `open_engine(threads, dtype)`. `packages`: what `pip install` needs, with spaces
+    between. `dtypes`: those it can run. `wheels`: all that its runner needs on another device, as
+    dependencies are not followed.
+
+    Example:
+        >>> ENGINES["ncnn"].dtypes
+        ('float32', 'float16', 'int8')
+    """
 
     module: str
     packages: str
@@ -49,11 +57,24 @@ ENGINES = {
 def get_engine(
     name: str, *, threads: int = 1, dtype: str = "float32", here: bool = True
 ) -> Engine:
-    """The engine of that name; with `here` it is ready to run on this machine.
+    """Open a registered engine.
+
+    Args:
+        threads: processor threads of one run.
+        here: False: to write models only, which may need fewer packages.
 
     Raises:
-        ValueError: unknown name, or a dtype it has not; the message lists the known ones.
+        ValueError: unknown name, or not one of its dtypes; the message lists the known ones.
         ImportError: its package is not installed; the message says what to install.
+        OSError: it needs a compiler or a GPU that is missing.
+
+    Example:
+        >>> from space.network.block import Block
+        >>> engine = get_engine("null", threads=2)
+        >>> run = engine.prepare([Block("conv", 28, 28, c_in=64, c_out=64)])
+        >>> run.run()
+        >>> engine.clock() > 0  # seconds
+        True
     """
     if name not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {name!r}")

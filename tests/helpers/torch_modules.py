@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
+def randomise_norms(module: nn.Module, seed: int = 0) -> nn.Module:
     """In eval mode, with batch norms that do something."""
     generator = torch.Generator().manual_seed(seed)
     for part in module.modules():

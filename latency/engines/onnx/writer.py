@@ -1,13 +1,14 @@
 """ONNX models of chains of blocks, written straight from `block.steps`.
 
-What is measured and what is exported come from this one writer. Batch norm is folded: every
-convolution has a weight and a bias.
+This writer serves measurement and export. Batch norm is folded: every convolution has a weight and
+a bias.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,41 @@ from onnx import TensorProto, helper, numpy_helper
 
 from latency.engines.lowering import input_shape, walk_block
 from latency.engines.weights import Weights, checked_weights, random_weights
+from space.common.files import write_atomic
 from space.graph.op import Op
 from space.network.block import Block
+from space.network.network import Network
 
 OPSET = 18
 IR_VERSION = 10
+
+
+def write_onnx(
+    network: Network, path: Path, *, batch: int | str = "batch", weights: Weights | None = None
+) -> None:
+    """Write a network as an ONNX file with input `input` and output `output`, float32, batch norm
+    folded.
+
+    Args:
+        batch: images per run, or a name for a size that is chosen at run time.
+        weights: weight and bias of each convolution, linear layer and lone batch norm; None:
+            random ones.
+
+    Raises:
+        ValueError: weights of other shapes.
+        OSError: `path` cannot be written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from space.zoo.families import shufflenet_v2
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "network.onnx"
+        ...     write_onnx(shufflenet_v2("0.5"), path, batch=1)
+        ...     path.stat().st_size // 10**6  # 1.4 million float32 parameters
+        5
+    """
+    model = build_model(network.blocks, batch=batch, weights=weights, name=network.name)
+    write_atomic(path, model.SerializeToString())
 
 
 def build_model(
@@ -34,9 +65,7 @@ def build_model(
     """The chain `blocks` as one model with input `input` and output `output`, float32.
 
     Args:
-        batch: images at once, or a name for a size chosen at run time.
-        weights: gives every convolution's, linear layer's and lone batch norm's weight and
-            bias; random if None.
+        batch, weights: see `write_onnx`.
 
     Raises:
         ValueError: no blocks, or an op this writer does not know.
@@ -91,7 +120,7 @@ class _Writer:
         return self.shared("ints", values, np.int64)
 
     def rename(self, old: str, new: str) -> None:
-        """Give the last value its public name."""
+        """Rename a value in every node."""
         for node in self.nodes:
             node.output[:] = [new if name == old else name for name in node.output]
             node.input[:] = [new if name == old else name for name in node.input]

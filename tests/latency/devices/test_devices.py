@@ -1,10 +1,10 @@
-"""What every session keeps, wherever its engine runs."""
+"""Every session keeps the contract, wherever its engine runs."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,94 +17,73 @@ from latency.devices.open import open_session
 from latency.devices.remote import RemoteSession
 from latency.devices.session import Session
 from latency.devices.ssh import SshTransport
+from latency.devices.testing import UNIT, SessionContract
 from latency.devices.transport import ProcessTransport, Transport
-from latency.engines.null import RUN_S, block_s
 from latency.engines.registry import get_engine
 from latency.ondevice import host
 from space.network.block import Block
-from space.zoo.families import shufflenet_v2
 from tests.helpers import device_servers, fake_adb
 
-X = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)
-BIG = shufflenet_v2("0.5", 64, 64).blocks
 WAYS = ("local", "process", "ssh", "adb", pytest.param("sshd", marks=pytest.mark.slow))
 
 
-@pytest.fixture(params=WAYS)
-def opened(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    downloads: Path,
-) -> Iterator[Callable[..., Session]]:
-    """opened(engine name, ...): a session, ended with the test."""
-    with ExitStack() as stack:
+class TestSessions(SessionContract):
+    """Every way to reach a device; the device is this machine."""
 
-        def transport() -> Transport:
-            if request.param == "process":
-                return ProcessTransport(tmp_path / "device")
-            if request.param == "adb":
-                phone = stack.enter_context(fake_adb.fake_adb(tmp_path / "adb", monkeypatch))
-                phone.tool("python3", f'exec {sys.executable} "$@"')
-                return AdbTransport(fake_adb.SERIAL)
-            if request.param == "ssh":
-                server = stack.enter_context(device_servers.ssh_server(tmp_path))
-            else:
-                try:
-                    server = stack.enter_context(device_servers.sshd(tmp_path, downloads))
-                except OSError as error:
-                    pytest.skip(f"no sshd here: {error}")
-            monkeypatch.setenv("HOME", str(server.keys.home))
-            return SshTransport(server.address)
+    @pytest.fixture(autouse=True, params=WAYS)
+    def way(
+        self,
+        request: pytest.FixtureRequest,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        downloads: Path,
+    ) -> Iterator[None]:
+        self.kind: str = request.param
+        self.folder, self.patch, self.downloads = tmp_path, monkeypatch, downloads
+        with ExitStack() as self.stack:
+            yield
 
-        def opened(engine: str = "null", **options: int) -> Session:
-            if request.param == "local":
-                return stack.enter_context(LocalSession(get_engine(engine, **options)))
-            writer = get_engine(engine, here=False, **options)
-            return stack.enter_context(RemoteSession(transport(), writer))
+    def transport(self) -> Transport:
+        if self.kind == "process":
+            return ProcessTransport(self.folder / "device")
+        if self.kind == "adb":
+            server = fake_adb.fake_adb(self.folder / "adb", self.patch)
+            phone = self.stack.enter_context(server)
+            phone.tool("python3", f'exec {sys.executable} "$@"')
+            return AdbTransport(fake_adb.SERIAL)
+        found: device_servers.SshServer | device_servers.Sshd
+        if self.kind == "ssh":
+            found = self.stack.enter_context(device_servers.ssh_server(self.folder))
+        else:
+            try:
+                found = self.stack.enter_context(device_servers.sshd(self.folder, self.downloads))
+            except OSError as error:
+                pytest.skip(f"no sshd here: {error}")
+        self.patch.setenv("HOME", str(found.keys.home))
+        return SshTransport(found.address)
 
-        yield opened
+    def open_session(self, threads: int = 1, engine: str = "null") -> Session:
+        if self.kind == "local":
+            return LocalSession(get_engine(engine, threads=threads))
+        return RemoteSession(self.transport(), get_engine(engine, threads=threads, here=False))
 
-
-class TestSession:
-    def test_says_what_it_is(self, opened: Callable[..., Session]) -> None:
-        session = opened(threads=2)
-        assert (session.engine, session.engine_version) == ("null", "1")
-        assert (session.threads, session.dtype) == (2, "float32")
-        assert session.chip == host.chip()
-        known_by_serial_number = session.where.startswith("adb://")
-        assert known_by_serial_number or session.host == host.host_id()
-        assert session.host_info["machine"] == os.uname().machine
-        assert session.emulation == host.emulation()
-        assert session.where
-
-    def test_times_are_the_engines(self, opened: Callable[..., Session]) -> None:
-        session = opened(threads=2)
-        timed = session.time([(X,), (X, X), BIG], batch=3, rounds=4)
-        works = [3 * sum(map(block_s, chain)) / 2 for chain in ((X,), (X, X), BIG)]
-        expected = [[RUN_S + work] * 4 for work in works]
-        np.testing.assert_allclose(timed.times, expected)
-        assert timed.wall_s >= timed.prepare_s >= 0 and timed.processor_s >= 0
-
-    def test_job_after_job(self, opened: Callable[..., Session]) -> None:
-        session = opened()
-        for chain in ((X,), (X, X), (X,)):
-            (times,) = session.time([chain], rounds=1, steady=True).times
-            assert times == pytest.approx(RUN_S + len(chain) * block_s(X))
-
-    def test_one_chain_twice_in_a_job(self, opened: Callable[..., Session]) -> None:
-        first, second = opened().time([(X,), (X,)], rounds=1).times
-        assert first == pytest.approx(second)
+    def test_the_device_is_this_machine(self) -> None:
+        with self.open_session() as session:
+            assert session.chip == host.chip()
+            assert session.host == host.host_id() or session.where.startswith("adb://")
+            assert session.host_info["machine"] == os.uname().machine
+            assert session.emulation == host.emulation()
 
     @pytest.mark.slow
-    def test_a_real_engine(self, opened: Callable[..., Session]) -> None:
+    def test_a_real_engine(self) -> None:
         """Longer chains take longer, and the outputs are those of the engine in this process."""
-        session = opened("onnxruntime")
         unit = Block("shufflenet_v2", 28, 28, c_in=64, c_out=64, branch=32)
-        short, long = np.median(session.time([(unit,), (unit,) * 8], rounds=5).times, axis=1)
+        with self.open_session(engine="onnxruntime") as session:
+            times = session.time([(unit,), (unit,) * 8], rounds=5).times
+            (found,) = session.outputs((UNIT, UNIT))
+        short, long = np.median(times, axis=1)
         assert 0 < 2 * short < long
-        (found,) = session.outputs((X, X))  # type: ignore[attr-defined]
-        (expected,) = LocalSession(get_engine("onnxruntime")).outputs((X, X))
+        (expected,) = LocalSession(get_engine("onnxruntime")).outputs((UNIT, UNIT))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 

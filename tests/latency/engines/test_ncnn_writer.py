@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from latency.engines.ncnn.writer import build_model, build_param, ncnn_layers
+from latency.engines.testing import EXAMPLES
 from latency.engines.weights import random_weights
 from space.common.errors import MissingOpError
 from space.graph.builder import GraphBuilder
 from space.network.block import Block, unit_kinds
 from space.zoo.catalog import published_network
-from tests.helpers.unit_examples import UNITS
 
 
 def lines(*blocks: Block) -> list[str]:
@@ -62,7 +62,7 @@ def test_as_many_layers_as_ncnns_own_graph_of_shufflenet_v2() -> None:
     assert kinds["Convolution"] + kinds["ConvolutionDepthWise"] == 56
 
 
-@pytest.mark.parametrize("text", UNITS)
+@pytest.mark.parametrize("text", EXAMPLES)
 def test_each_value_is_written_before_it_is_read_and_read_once(text: str) -> None:
     written: set[str] = set()
     read: list[str] = []
@@ -115,10 +115,10 @@ def test_no_blocks() -> None:
 
 
 def test_every_unit_is_tried() -> None:
-    assert {Block.parse(text).kind for text in UNITS} == set(unit_kinds())
+    assert {Block.parse(text).kind for text in EXAMPLES} == set(unit_kinds())
 
 
 def test_same_seed_same_bytes() -> None:
-    block = Block.parse(UNITS[0])
+    block = Block.parse(EXAMPLES[0])
     first, again, other = (build_model([block], weights=random_weights(s)) for s in (1, 1, 2))
     assert first == again and first[1] != other[1] and first[0] == other[0]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from latency.engines.testing import EXAMPLES
 from latency.engines.tflite import file as tflite_file
 from latency.engines.tflite.writer import build_model
 from latency.engines.weights import random_weights
@@ -16,7 +17,6 @@ from space.common.errors import MissingOpError
 from space.graph.builder import GraphBuilder
 from space.network.block import Block
 from space.zoo.families import shufflenet_v2
-from tests.helpers.unit_examples import UNITS
 
 UNIT = Block("shufflenet_v2", 6, 5, c_in=8, c_out=8, branch=4)
 
@@ -87,7 +87,7 @@ def test_a_unit_by_hand(schema: Any) -> None:
     assert filters == [[4, 1, 1, 4], [1, 3, 3, 4]]
 
 
-@pytest.mark.parametrize("text", UNITS)
+@pytest.mark.parametrize("text", EXAMPLES)
 def test_options_are_of_the_operator_they_stand_at(schema: Any, text: str) -> None:
     """The union's type belongs to the operator: CONV_2D has Conv2DOptions ..."""
     model = read(schema, build_model([Block.parse(text)]))

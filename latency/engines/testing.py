@@ -1,0 +1,205 @@
+"""Contracts of engines and runners, for the tests of whoever adds one.
+
+    class TestMyEngine(EngineContract):
+        name = "mine"  # in latency.engines.registry.ENGINES
+
+Run it with pytest, which collects the inherited tests. An engine whose models are files has a
+runner too: inherit `RunnerContract` the same way.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from latency.engines.base import Engine, FileEngine
+from latency.engines.registry import get_engine
+from space.graph.op import Op
+from space.network.block import Block
+
+UNIT = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)
+# A small block of every unit kind, odd sizes and widths among them.
+EXAMPLES = (
+    "conv@6x6 c_in=4 c_out=8 kernel=3 stride=2 groups=2",
+    "conv@5x6 c_in=12 c_out=48 kernel=3 groups=3",
+    "conv@7x9 c_in=5 c_out=6 kernel=5",
+    "pointwise_fragments@5x4 c_in=4 c_out=6 fragments=3",
+    "stem@9x11 c_out=6",
+    "stem@8x8 c_out=4 pool=0 relu6=1",
+    "head@4x3 c_in=6 c_out=8 classes=5",
+    "classifier@4x4 c_in=6 classes=5",
+    "shufflenet_v2@7x5 c_in=8 c_out=8 branch=4",
+    "shufflenet_v2@6x6 c_in=12 c_out=12 branch=8 kernel=5",
+    "shufflenet_v2@7x7 c_in=6 c_out=14 branch=6 stride=2 kernel=7",
+    "shufflenet_v2@6x6 c_in=8 c_out=8 branch=4 residual=1 extra_relu=1",
+    "shufflenet_v2@6x6 c_in=8 c_out=8 branch=4 groups=2 fragments=2",
+    "shufflenet_v2@6x6 c_in=8 c_out=8 branch=4 fragments=2 serial=1 mid=8",
+    "shufflenet_v1@6x6 c_in=12 c_out=12 groups=3",
+    "shufflenet_v1@7x6 c_in=12 c_out=24 groups=3 stride=2",
+    "separable@5x5 c_in=4 c_out=6 stride=2",
+    "inverted_residual@5x5 c_in=4 c_out=4 residual=1",
+    "inverted_residual@5x5 c_in=8 c_out=6 expansion=1",
+    "shufflenet_v2_variant@16x16 c_in=16 c_out=16 branch=8 receptive=1 se=5",
+    "shufflenet_v2_variant@9x7 c_in=16 c_out=16 branch=8 se_branch=5 residual=1",
+    "shufflenet_v1_wide@9x7 c_in=8 c_out=24 mid=12",
+    "resnet_stem@19x30 c_out=8",
+    "deep_stem@19x30 mid=4 c_out=8",
+    "bottleneck@9x7 c_in=8 c_out=16 mid=4 inner=8 groups=4 stride=2 shortcut_kernel=3 se=2",
+    "bottleneck@16x16 c_in=16 c_out=16 mid=16",
+    "dense_layer@9x7 c_in=8 growth=3",
+    "dense_transition@9x7 c_in=8 c_out=4",
+    "dense_classifier@9x7 c_in=8 classes=5",
+    "inception@9x7 c_in=8 c1=2 reduce3=3 c3=4 reduce5=2 c5=3 pool=2",
+    "repvgg@9x7 c_in=8 c_out=8",
+    "repvgg_deployed@9x7 c_in=8 c_out=8 stride=2",
+)
+# Largest error, as a share of the largest output: rounding of the factors of one product (unit
+# roundoff: float32 2^-24, float16 and tf32 2^-11), summed over the products.
+TOLERANCE = {"float32": 1e-4, "tf32": 2e-2, "float16": 2e-2, "int8": 0.5}
+INT8_CORRELATION = 0.99  # the least of int8 outputs with torch's
+
+
+class EngineContract:
+    """What every engine does. A subclass sets `name`.
+
+    `dtype`: one of the engine's. `computes`: False for an engine without outputs. `examples`:
+    blocks whose outputs are compared with torch's, as text.
+    """
+
+    name: str
+    dtype: str = "float32"
+    computes: bool = True
+    examples: ClassVar[tuple[str, ...]] = EXAMPLES
+
+    def open_engine(self, threads: int = 1) -> Engine:
+        """The engine; the test is skipped where its package or its device is missing."""
+        import pytest
+
+        try:
+            return get_engine(self.name, threads=threads, dtype=self.dtype)
+        except (ImportError, OSError) as error:
+            pytest.skip(str(error))
+
+    def test_identifies_itself(self) -> None:
+        engine = self.open_engine(threads=2)
+        assert engine.name == self.name and engine.version
+        assert engine.threads == 2 and engine.dtype == self.dtype
+        assert all(isinstance(version, str) for version in engine.versions.values())
+
+    def test_runs_take_time_on_its_clock(self) -> None:
+        engine = self.open_engine()
+        run = engine.prepare([UNIT])
+        before = engine.clock()
+        engine.evict()
+        run.run()
+        assert engine.clock() > before
+
+    def test_batch_and_chain(self) -> None:
+        self.open_engine().prepare([UNIT, UNIT], batch=3).run()
+
+    def test_a_longer_chain_takes_longer(self) -> None:
+        engine = self.open_engine()
+        large = Block("shufflenet_v2", 28, 28, c_in=64, c_out=64, branch=32)
+        least = []
+        for run in [engine.prepare([large] * n) for n in (1, 8)]:
+            samples = []
+            for _ in range(5):
+                start = engine.clock()
+                run.run()
+                samples.append(engine.clock() - start)
+            least.append(min(samples))
+        assert least[1] > 2 * least[0]
+
+    def test_outputs_agree_with_torch(self) -> None:
+        """Each example with two images, the second of two runs."""
+        import pytest
+
+        engine = self.open_engine()
+        if not self.computes:
+            pytest.skip(f"engine {self.name} computes no outputs")
+        wrong = {}
+        for block in map(Block.parse, self.examples):
+            module, expected = torch_outputs(block)
+            run: Any = engine.prepare([block], 2, partial(weights_of, module))
+            run.run()
+            run.run()
+            (got,) = run.outputs()
+            assert got.shape == expected.shape
+            error = np.abs(got - expected).max() / np.abs(expected).max()
+            correlation = np.corrcoef(got.ravel(), expected.ravel())[0, 1]
+            exact = self.dtype != "int8" or correlation > INT8_CORRELATION
+            if not (exact and error < TOLERANCE[self.dtype]):
+                wrong[str(block)] = error, correlation
+        assert not wrong
+
+
+class RunnerContract(EngineContract):
+    """What every runner of files in `latency/ondevice/runners` does, besides its engine. A
+    subclass sets what `EngineContract` needs."""
+
+    def open_runner(self) -> tuple[FileEngine, Any]:
+        engine = self.open_engine()
+        assert isinstance(engine, FileEngine)
+        return engine, engine.runner
+
+    def test_its_versions_are_text(self) -> None:
+        _, runner = self.open_runner()
+        assert isinstance(runner.version, str) and runner.version
+        assert all(isinstance(version, str) for version in runner.versions.values())
+
+    def test_each_model_has_its_own_state(self) -> None:
+        """Runs of one model do not change the outputs of another, and the input is fixed."""
+        engine, runner = self.open_runner()
+        model = engine.write([UNIT, UNIT], 2)
+        first, second = (runner.load(model.files, model.shape) for _ in range(2))
+        for run in (first, second, first):
+            run.run()
+        if self.computes:
+            (one,), (two,) = first.outputs(), second.outputs()
+            assert one.shape == two.shape == (2, 8, 6, 6)
+            np.testing.assert_array_equal(one, two)
+
+    def test_time_passes_in_runs(self) -> None:
+        engine, runner = self.open_runner()
+        model = engine.write([UNIT])
+        run = runner.load(model.files, model.shape)
+        before = runner.clock()
+        runner.evict()
+        run.run()
+        assert runner.clock() > before
+
+
+def torch_outputs(block: Block, batch: int = 2) -> tuple[Any, Any]:
+    """(torch module of a block with random batch norms, its outputs for the engines' input)."""
+    import torch
+
+    from latency.engines.torch.chain import random_input
+    from space.network.network import Network
+    from space.network.torch_module import build_module
+
+    module = randomise_norms(build_module(Network("one", (block,))))
+    with torch.inference_mode():
+        return module, module(random_input((batch, block.c_in, block.height, block.width))).numpy()
+
+
+def randomise_norms(module: Any, seed: int = 0) -> Any:
+    """Give a torch module's batch norms random statistics and scales; return it in eval mode."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    for part in module.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            for name in ("running_mean", "running_var", "weight", "bias"):
+                low, high = (0.5, 1.5) if name in ("running_var", "weight") else (-0.2, 0.2)
+                getattr(part, name).data.uniform_(low, high, generator=generator)
+    return module.eval()
+
+
+def weights_of(module: Any, block: int, step: int, op: Op) -> tuple[Any, Any]:
+    """Weight and bias of a torch module's op with its batch norm folded, as engines take them."""
+    from space.network.torch_module import folded_weights
+
+    weight, bias = folded_weights(module, block, step)
+    return weight.numpy(), bias.numpy()
