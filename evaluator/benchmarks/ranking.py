@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,27 +50,18 @@ def agreement(score: Floats, accuracy: Floats, flops: Floats) -> Agreement:
         raise ValueError(f"at least {3 * DECILES} networks are needed for deciles; got {n}.")
     if not np.isfinite(score).all():
         raise ValueError("every score must be finite; some are NaN or infinite.")
-    within = correlations_within(deciles(flops), spearman, score, accuracy)
+    groups = deciles(flops)
+    within = [spearman(score[rows], accuracy[rows]) for rows in groups]
     defined = [value for value in within if value is not None]
     return Agreement(
         n=n,
         spearman=spearman(score, accuracy),
         kendall=kendall(score, accuracy),
         spearman_equal_flops=mean_of(within),
-        kendall_equal_flops=mean_of(correlations_within(deciles(flops), kendall, score, accuracy)),
+        kendall_equal_flops=mean_of(kendall(score[rows], accuracy[rows]) for rows in groups),
         worst_decile=min(defined, default=None),
         negative_deciles=sum(value < 0 for value in defined),
     )
-
-
-def correlations_within(
-    groups: list[NDArray[np.intp]],
-    correlation: Callable[[Floats, Floats], float | None],
-    score: Floats,
-    accuracy: Floats,
-) -> list[float | None]:
-    """The correlation of `score` with `accuracy`, [n], inside each group of indices."""
-    return [correlation(score[index], accuracy[index]) for index in groups]
 
 
 def deciles(flops: Floats) -> list[NDArray[np.intp]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from evaluator.benchmarks.candidate_scores import closed_form
 from evaluator.benchmarks.public_tables import BenchmarkTable, halves, read_table
-from evaluator.benchmarks.ranking import DECILES, correlations_within, deciles
+from evaluator.benchmarks.ranking import DECILES, deciles
 from evaluator.benchmarks.run import print_tables
 from evaluator.predictor.encoding import Encoding, Floats, Scores
 from evaluator.predictor.model import LEAST_LABELS, Predictor
@@ -144,8 +144,8 @@ def _compare_methods(networks: _Networks, count: int, seed: int) -> dict[str, Re
     groups, true = deciles(networks.flops[rest]), networks.accuracy[rest]
 
     def ranks(values: Floats) -> Results:
-        within = correlations_within(groups, spearman, values, true)
-        return {"spearman": spearman(values, true), "spearman_equal_flops": mean_of(within)}
+        equal = mean_of(spearman(values[group], true[group]) for group in groups)
+        return {"spearman": spearman(values, true), "spearman_equal_flops": equal}
 
     found = {
         NO_LABELS: ranks(networks.scores["closed form"][rest]),

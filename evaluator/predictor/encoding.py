@@ -102,16 +102,12 @@ class Encoding:
 
     def trend(self, genes: NDArray[np.integer], scores: Scores) -> Floats:
         """[n, trends]: slots with a trend, then scores."""
-        columns = []
+        columns = [np.zeros((len(genes), 0))]
         for column in self.open_columns:
             values = self.trend_values(column)
             if values is not None:
                 columns.append(values[genes[:, column]])
-        return (
-            np.column_stack([*columns, *self.standard(scores)])
-            if self.width
-            else _no_columns(genes)
-        )
+        return np.column_stack([*columns, *self.standard(scores)])
 
     @property
     def width(self) -> int:
@@ -133,7 +129,7 @@ class Encoding:
             (genes[:, column, None] == np.arange(self.slots[column].open_choices)).astype(float)
             for column in self.open_columns
         ]
-        return np.concatenate(blocks, axis=1) if blocks else _no_columns(genes)
+        return np.concatenate([np.zeros((len(genes), 0)), *blocks], axis=1)
 
     def to_json(self) -> dict[str, Any]:
         """The encoding as JSON data."""
@@ -163,10 +159,6 @@ class Encoding:
             tuple(float(row[1]) for row in rows),
             tuple(float(row[2]) for row in rows),
         )
-
-
-def _no_columns(genes: NDArray[np.integer]) -> Floats:
-    return np.zeros((len(genes), 0))
 
 
 def _numbers(choices: Sequence[Choice]) -> Floats | None:

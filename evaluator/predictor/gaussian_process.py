@@ -103,7 +103,7 @@ class GaussianProcess:
     def fit(
         cls, constants: tuple[float, ...], trend: Floats, hot: Floats, y: Floats
     ) -> GaussianProcess:
-        """Factor the covariance of `trend` [n, trends] and `hot` [n, choices], targets `y` [n]."""
+        """Fit `trend` [n, trends] and `hot` [n, choices] to `y` [n]."""
         centre, scale = float(y.mean()), float(y.std()) or 1.0
         noise = np.exp(constants[4]) + JITTER
         own = _covariance(constants, trend, hot, trend, hot) + noise * np.eye(len(y))

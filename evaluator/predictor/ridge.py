@@ -61,7 +61,7 @@ class Ridge:
 
     @classmethod
     def fit(cls, constants: tuple[float, ...], trend: Floats, hot: Floats, y: Floats) -> Ridge:
-        """Solve for the weights of `trend` [n, trends] and `hot` [n, choices] with targets `y` [n]."""
+        """Fit `trend` [n, trends] and `hot` [n, choices] to `y` [n]."""
         penalty, weight = constants
         x = np.concatenate([trend, hot * weight], axis=1)
         centre, mean = x.mean(axis=0), float(y.mean())
