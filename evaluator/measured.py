@@ -1,7 +1,7 @@
 """Train the networks of the measured benchmark: `python -m evaluator.measured --data DIR`.
 
 Every row is on disk before the next training begins; the same command goes on where it stopped.
-`python -m evaluator.measured_report` says what the rows tell.
+`python -m evaluator.measured_report` prints what follows from the rows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluator.measured_benchmark.train import _measure
 from space.common.cli import Parser, run_command
 
 
@@ -38,32 +37,26 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    args = parser().parse_args(argv)
+    args = parser().parse_args(arguments)
     return run_command("evaluator.measured", lambda: _run(args), extra="train")
 
 
 def _run(args: argparse.Namespace) -> int:
-    from evaluator.measured_benchmark.plan import PER_BAND, plan
+    from evaluator.measured_benchmark.config import BenchmarkConfig
 
-    if args.threads < 1:
-        raise ValueError(f"--threads must be at least 1; got {args.threads}")
-    if args.jobs < 1:
-        raise ValueError(f"--jobs must be at least 1; got {args.jobs}")
-    if args.per_band is not None and not 1 <= args.per_band <= PER_BAND:
-        raise ValueError(f"--per-band must be in 1..{PER_BAND}; got {args.per_band}")
-    runs = list(plan(args.per_band or PER_BAND))
-    runs = runs[: args.runs]
-    if args.dry_run:
-        for run in runs:
+    values = {name: value for name, value in vars(args).items() if value is not None}
+    dry_run = values.pop("dry_run")
+    config = BenchmarkConfig(**values)
+    if dry_run:
+        for run in config.planned():
             print(f"{run.recipe:5}  {run.seed}  {run.entry.name:26}  {run.entry.architecture}")
         return 0
-    from space.common.files import locked
+    from evaluator.measured_benchmark.train import train_benchmark
 
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with locked(args.out.parent, "benchmark"):
-        return _measure(args, runs)
+    train_benchmark(config)
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What does the measured benchmark tell? `python -m evaluator.measured_report [FILE.csv]`"""
+"""What follows from the measured benchmark: `python -m evaluator.measured_report [FILE.csv]`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluator.measured_benchmark.report import as_text, benchmark_report
-from space.common.cli import Parser, run_command
+from space.common.cli import Parser, add_format, run_command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,19 +22,21 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "file", type=Path, nargs="?", help="rows of evaluator.measured; default: the shipped ones"
     )
-    result.add_argument("--format", choices=("table", "json"), default="table")
+    add_format(result)
     return result
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    args = parser().parse_args(argv)
+    args = parser().parse_args(arguments)
     return run_command("evaluator.measured_report", lambda: _run(args), extra="train")
 
 
 def _run(args: argparse.Namespace) -> int:
-    told = benchmark_report(args.file)
-    print(json.dumps(told, indent=1) if args.format == "json" else as_text(told))
+    from evaluator.measured_benchmark.report import benchmark_report, format_report
+
+    report = benchmark_report(args.file)
+    print(json.dumps(report, indent=1) if args.format == "json" else format_report(report))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What the measured benchmark tells: noise, scores at equal FLOPs, the paper's own choices."""
+"""What follows from the rows of the measured benchmark: noise, axes, the paper's own choices."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from evaluator.measured_benchmark.plan import USUAL_DEPTHS, USUAL_GROWTH, USUAL_
 from evaluator.measured_benchmark.rows import TrainingRow
 from space.architectures.search_space import Architecture
 from space.architectures.shufflenet_v2 import STAGES, ShuffleNetV2Space
+from space.common.stats import mean_of, spearman
 
 Floats = NDArray[np.float64]
-FEWEST = 5  # networks of a band whose ranking is worth a number
+Values = Sequence[float] | Floats
+FEWEST = 5  # values for a rank correlation
 BASELINE = "ShuffleNet v2 0.5x"
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A network of the benchmark: its accuracies on the test images by seed, and the mean one on
-    those set aside."""
+class MeasuredNetwork:
+    """A network of the benchmark: accuracies in percent on the test images, by seed, and the mean
+    accuracy on the validation images."""
 
     row: TrainingRow
     accuracies: tuple[float, ...]
@@ -33,14 +35,14 @@ class Measured:
         return float(np.mean(self.accuracies))
 
 
-def networks(rows: Iterable[TrainingRow], recipe: str = "short") -> dict[str, Measured]:
-    """name -> its trainings by one recipe, together."""
+def by_network(rows: Iterable[TrainingRow], recipe: str = "short") -> dict[str, MeasuredNetwork]:
+    """The trainings by one recipe, by name of the network."""
     found: dict[str, list[TrainingRow]] = {}
     for row in rows:
         if row.recipe == recipe:
             found.setdefault(row.name, []).append(row)
     return {
-        name: Measured(
+        name: MeasuredNetwork(
             each[0],
             tuple(r.accuracy for r in sorted(each, key=lambda r: r.seed)),
             float(np.mean([r.validation for r in each])),
@@ -49,40 +51,30 @@ def networks(rows: Iterable[TrainingRow], recipe: str = "short") -> dict[str, Me
     }
 
 
-def bands(found: dict[str, Measured]) -> dict[str, list[Measured]]:
+def random_bands(found: dict[str, MeasuredNetwork]) -> dict[str, list[MeasuredNetwork]]:
     """The random networks, by band of FLOPs."""
-    result: dict[str, list[Measured]] = {}
+    result: dict[str, list[MeasuredNetwork]] = {}
     for each in found.values():
         if each.row.group.startswith("band"):
             result.setdefault(each.row.group, []).append(each)
     return dict(sorted(result.items()))
 
 
-def spearman(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """Rank correlation; None for fewer than `FEWEST` values or a constant."""
-    from scipy import stats
-
-    if len(a) < FEWEST or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return None
-    return float(stats.spearmanr(a, b).statistic)
+def rank_correlation(a: Values, b: Values) -> float | None:
+    """Spearman's rank correlation; None for fewer than `FEWEST` values or a constant column."""
+    return spearman(a, b) if len(a) >= FEWEST else None
 
 
-def mean_of(values: Iterable[float | None]) -> float | None:
-    """The mean of the numbers there are; None if there are none."""
-    numbers = [value for value in values if value is not None]
-    return float(np.mean(numbers)) if numbers else None
-
-
-def noise(found: dict[str, Measured]) -> dict[str, Any]:
+def noise(found: dict[str, MeasuredNetwork]) -> dict[str, Any]:
     """One seed against another: how well a perfect score could rank single trainings.
 
-    `deviation`: of one training, in points, from the differences of pairs.
+    "deviation": of one training, in points of accuracy, from the differences of pairs.
     """
     by_band: dict[str, float | None] = {}
     pairs: list[tuple[float, float]] = []
-    for name, members in bands(found).items():
+    for name, members in random_bands(found).items():
         two = [m.accuracies[:2] for m in members if len(m.accuracies) > 1]
-        by_band[name] = spearman([a for a, _ in two], [b for _, b in two])
+        by_band[name] = rank_correlation([a for a, _ in two], [b for _, b in two])
     for each in found.values():
         if len(each.accuracies) > 1:
             pairs.append((each.accuracies[0], each.accuracies[1]))
@@ -92,33 +84,33 @@ def noise(found: dict[str, Measured]) -> dict[str, Any]:
         "deviation": float(np.sqrt(np.mean(gaps**2) / 2)) if len(gaps) else None,
         "spearman_by_band": by_band,
         "spearman_equal_flops": mean_of(by_band.values()),
-        "spearman": spearman([a for a, _ in pairs], [b for _, b in pairs]),
+        "spearman": rank_correlation([a for a, _ in pairs], [b for _, b in pairs]),
     }
 
 
 def short_and_long(rows: Sequence[TrainingRow]) -> dict[str, Any]:
-    """How well the short recipe ranks what the long one does, on one band, by the same seed."""
+    """How well the short recipe ranks networks as the long one does, on one band, by one seed."""
     short = {row.name: row.accuracy for row in rows if row.recipe == "short" and row.seed == 0}
     long = {row.name: row.accuracy for row in rows if row.recipe == "long" and row.seed == 0}
     both = [(short[name], accuracy) for name, accuracy in long.items() if name in short]
     return {
         "networks": len(both),
-        "spearman": spearman([a for a, _ in both], [b for _, b in both]),
+        "spearman": rank_correlation([a for a, _ in both], [b for _, b in both]),
         "gain": float(np.mean([b - a for a, b in both])) if both else None,
     }
 
 
-def axes(
-    found: dict[str, Measured], long: Mapping[str, Measured] | None = None
+def axis_correlations(
+    found: dict[str, MeasuredNetwork], long: Mapping[str, MeasuredNetwork] | None = None
 ) -> list[dict[str, Any]]:
-    """Rank correlation of single axes with accuracy within bands: what pays at equal FLOPs; as
-    "long" that after the long trainings, of which there is one band."""
+    """Rank correlation of single axes with accuracy, as the mean over bands of equal FLOPs; and
+    with accuracy after the long trainings, of one band, as "long"."""
     space = ShuffleNetV2Space()
 
     def value(arch: Architecture, name: str, stage: int) -> float:
         return float(space.value(arch, f"{name}{stage}"))
 
-    def every(arch: Architecture) -> dict[str, float]:
+    def axes(arch: Architecture) -> dict[str, float]:
         split = [value(arch, "split", stage) for stage in STAGES]
         width = [value(arch, "width", stage) for stage in STAGES]
         return {
@@ -134,26 +126,26 @@ def axes(
         }
 
     correlations: dict[str, list[float | None]] = {}
-    for members in bands(found).values():
-        facts = [every(space.parse(each.row.architecture)) for each in members]
+    for members in random_bands(found).values():
+        values_of = [axes(space.parse(each.row.architecture)) for each in members]
         accuracy = [each.accuracy for each in members]
-        for name in facts[0]:
-            there = spearman([fact[name] for fact in facts], accuracy)
-            correlations.setdefault(name, []).append(there)
+        for name in values_of[0]:
+            values = [each[name] for each in values_of]
+            correlations.setdefault(name, []).append(rank_correlation(values, accuracy))
     longer = list((long or {}).values())
-    facts = [every(space.parse(each.row.architecture)) for each in longer]
+    values_of = [axes(space.parse(each.row.architecture)) for each in longer]
     accuracy = [each.accuracy for each in longer]
     return [
         {
             "axis": name,
-            "equal_flops": mean_of(each),
-            "long": spearman([fact[name] for fact in facts], accuracy),
+            "equal_flops": mean_of(found_by_band),
+            "long": rank_correlation([each[name] for each in values_of], accuracy),
         }
-        for name, each in correlations.items()
+        for name, found_by_band in correlations.items()
     ]
 
 
-def patterns(found: dict[str, Measured]) -> dict[str, list[dict[str, Any]]]:
+def pattern_results(found: dict[str, MeasuredNetwork]) -> dict[str, list[dict[str, Any]]]:
     """ShuffleNet v2 0.5x and its changes at equal FLOPs, best first: split, depths, growth."""
     if BASELINE not in found:
         return {}
@@ -183,15 +175,15 @@ def patterns(found: dict[str, Measured]) -> dict[str, list[dict[str, Any]]]:
     return result
 
 
-def standing(found: dict[str, Measured]) -> list[dict[str, Any]]:
-    """The paper's networks: accuracy, and the share of the nearest band's random networks that
-    they beat if their FLOPs are within a tenth of it."""
+def paper_networks(found: dict[str, MeasuredNetwork]) -> list[dict[str, Any]]:
+    """The paper's networks: accuracy, and which share of a band's random networks they beat, if
+    their FLOPs are within a tenth of the band's."""
     rows = []
     for each in found.values():
         if each.row.group != "paper":
             continue
         beaten = None
-        for members in bands(found).values():
+        for members in random_bands(found).values():
             flops = float(np.mean([m.row.flops_224 for m in members]))
             if abs(each.row.flops_224 / flops - 1) <= 0.1:
                 beaten = float(np.mean([m.accuracy < each.accuracy for m in members]))

@@ -25,11 +25,11 @@ from space.zoo.families import shufflenet_v2
 TOLERANCE = 0.03
 PER_BAND = 32
 SECOND_SEED_EVERY = 3
-LONG = 8  # networks that are trained long too within the rounds; the others of their band after
+LONG = 8  # networks of band 1 with a long training within the rounds; the others follow them
 DRAWN, MOST_DRAWN = 50_000, 20_000_000
 SEED = 2018
 
-# Cheapest first, so that a benchmark that is stopped early has most of them.
+# Cheapest first: a benchmark that stops early has most of them.
 PAPER = (
     "ShuffleNet v2 0.5x",
     "ShuffleNet v2 1.0x",
@@ -70,8 +70,8 @@ class PlannedNetwork:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One training: a network, a seed, and whether by the long recipe."""
+class PlannedRun:
+    """One training. `recipe`: "short" or "long"."""
 
     entry: PlannedNetwork
     seed: int
@@ -82,8 +82,8 @@ class Run:
         return self.entry.name, self.recipe, self.seed
 
 
-def bands() -> tuple[int, int, int]:
-    """The FLOPs of the three bands."""
+def band_flops() -> tuple[int, int, int]:
+    """The FLOPs of the three bands at 224x224."""
     small, large = shufflenet_v2("0.5").flops, shufflenet_v2("1.0").flops
     return small, round((small * large) ** 0.5), large
 
@@ -92,10 +92,10 @@ def bands() -> tuple[int, int, int]:
 def random_candidates(
     per_band: int = PER_BAND, seed: int = SEED
 ) -> tuple[tuple[PlannedNetwork, ...], ...]:
-    """`per_band` different networks of each band, drawn uniformly from the open choices."""
+    """`per_band` different networks of each band, drawn uniformly from the space."""
     space = ShuffleNetV2Space()
     model, rng = CostModel(space), np.random.default_rng(seed)
-    found: list[dict[str, None]] = [{} for _ in bands()]
+    found: list[dict[str, None]] = [{} for _ in band_flops()]
     drawn = 0
     while min(map(len, found)) < per_band:
         if drawn >= MOST_DRAWN:
@@ -103,7 +103,7 @@ def random_candidates(
         genes = space.sample(DRAWN, rng)
         drawn += DRAWN
         flops = model.costs(genes).flops
-        for texts, target in zip(found, bands(), strict=True):
+        for texts, target in zip(found, band_flops(), strict=True):
             for row in np.flatnonzero(np.abs(flops / target - 1) <= TOLERANCE):
                 texts.setdefault(space.text(space.architecture(genes[row])))
     return tuple(
@@ -115,7 +115,7 @@ def random_candidates(
     )
 
 
-def patterns() -> tuple[PlannedNetwork, ...]:
+def pattern_networks() -> tuple[PlannedNetwork, ...]:
     """ShuffleNet v2 0.5x with another split, other depths or another growth, widths refitted so
     that FLOPs are the same."""
     splits = (split for split in SPLITS if split != USUAL_SPLIT)
@@ -130,7 +130,7 @@ def patterns() -> tuple[PlannedNetwork, ...]:
 
 def _refitted(split: Fraction, depths: tuple[int, ...], growth: float) -> str:
     """The architecture whose widths grow by `growth`, with FLOPs nearest to ShuffleNet v2 0.5x."""
-    space, target = ShuffleNetV2Space(), bands()[0]
+    space, target = ShuffleNetV2Space(), band_flops()[0]
 
     def widths(first: int) -> list[int]:
         return [round(first * growth**stage / 4) * 4 for stage in range(3)]
@@ -150,24 +150,24 @@ def _refitted(split: Fraction, depths: tuple[int, ...], growth: float) -> str:
     return text(min(firsts[max(0, above - 1) : above + 1], key=lambda f: abs(flops(f) - target)))
 
 
-def plan(per_band: int = PER_BAND) -> Iterator[Run]:
+def planned_runs(per_band: int = PER_BAND) -> Iterator[PlannedRun]:
     """Every training of the benchmark, in order.
 
-    A round has a network of each band, with a second seed in every third round; the first rounds
-    have the long training of band 1's network too, one of the paper's and one of the patterns.
-    After the rounds the other networks of band 1 are trained long.
+    A round has a network of each band, with a second seed in every third round. The first rounds
+    also have the long training of band 1's network, a network of the paper and a pattern. The
+    long trainings of band 1's other networks follow the rounds.
     """
-    randoms, varied = random_candidates(per_band), patterns()
+    randoms, varied = random_candidates(per_band), pattern_networks()
     papers = [PlannedNetwork(name, "paper", name) for name in PAPER]
     for index in range(per_band):
         trio = [band[index] for band in randoms]
         for seed in range(2 if index % SECOND_SEED_EVERY == 0 else 1):
-            yield from (Run(entry, seed) for entry in trio)
+            yield from (PlannedRun(entry, seed) for entry in trio)
         if index < len(papers):
             seeds = 2 if papers[index].architecture in PAPER[:4] else 1
-            yield from (Run(papers[index], seed) for seed in range(seeds))
+            yield from (PlannedRun(papers[index], seed) for seed in range(seeds))
         if index < len(varied):
-            yield from (Run(varied[index], seed) for seed in range(2))
+            yield from (PlannedRun(varied[index], seed) for seed in range(2))
         if index < LONG:
-            yield Run(trio[0], 0, "long")
-    yield from (Run(entry, 0, "long") for entry in randoms[0][LONG:])
+            yield PlannedRun(trio[0], 0, "long")
+    yield from (PlannedRun(entry, 0, "long") for entry in randoms[0][LONG:])

@@ -18,11 +18,16 @@ SHIPPED = Path(__file__).parent / "cifar10.csv"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRow:
-    """One training. `flops` and `params` are of the trained network (its input, its classes),
-    `flops_224` of the architecture at 224x224. `accuracy` in percent and `loss` on the test part
-    after the last step; `validation`, in percent too, on images that were set aside (NaN if none
-    were): what chooses a network is to look at that one, so that the other can judge it.
-    `cpu_s`: processor time of training and test; `seconds`: by the clock."""
+    """One training, a row of the file.
+
+    Args:
+        accuracy: in percent on the test part after the last step; `loss`: there too.
+        validation: accuracy on images that were set aside; NaN if none were. What selects
+            networks may look at this one only, so that the other can judge it.
+        flops: of the trained network (its input, its classes), as `params`.
+        flops_224: of the architecture at 224x224.
+        cpu_s: processor time of training and tests; `seconds`: wall time.
+    """
 
     name: str
     group: str
@@ -57,7 +62,7 @@ def read_rows(path: Path) -> list[TrainingRow]:
     """The rows of a benchmark.
 
     Raises:
-        ValueError: the file is none or is damaged; names the line.
+        ValueError: the file is no benchmark or is damaged; names the line.
     """
     names = [field.name for field in fields(TrainingRow)]
     kinds = {field.name: TYPES[str(field.type)] for field in fields(TrainingRow)}

@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluator.benchmarks.candidate_scores import formulas
 from evaluator.benchmarks.public_tables import BenchmarkTable
-from evaluator.measured_benchmark.analysis import Measured, bands, mean_of, spearman
+from evaluator.measured_benchmark.analysis import MeasuredNetwork, random_bands, rank_correlation
+from evaluator.predictor.model import LEAST_LABELS, Predictor
 from evaluator.predictor.ridge import folds
+from evaluator.score.genes import free_scores, score_genes
 from space.architectures.shufflenet_v2 import STAGES, ShuffleNetV2Space
+from space.common.stats import mean_of
 from space.network.network import Network
 
 Floats = NDArray[np.float64]
 PREDICTOR = "predictor, networks left out"
 
 
-def as_table(space: ShuffleNetV2Space, members: Sequence[Measured]) -> BenchmarkTable:
+def measured_table(space: ShuffleNetV2Space, members: Sequence[MeasuredNetwork]) -> BenchmarkTable:
     """The random networks in the shape that the scores of `evaluator.benchmarks.candidate_scores`
     take."""
     archs = [space.parse(each.row.architecture) for each in members]
@@ -59,52 +63,49 @@ def _layers(network: Network) -> tuple[float, Floats]:
     return widths, fan_in
 
 
-def scores(
-    found: dict[str, Measured],
-    long: Mapping[str, Measured] | None = None,
+def score_correlations(
+    found: dict[str, MeasuredNetwork],
+    long: Mapping[str, MeasuredNetwork] | None = None,
 ) -> list[dict[str, Any]]:
-    """Rank correlation of each score with accuracy, in each band and over all, best first; as
-    "long" that with the accuracy after the long trainings, of which there is one band."""
-    from evaluator.benchmarks import candidate_scores as candidates
-    from evaluator.score.genes import score_genes
-
-    space, by_band = ShuffleNetV2Space(), bands(found)
+    """Rank correlation of each score with accuracy, in each band and over all, best first; and
+    with accuracy after the long trainings, of one band, as "long"."""
+    space, by_band = ShuffleNetV2Space(), random_bands(found)
     members = [each for group in by_band.values() for each in group]
     if not members:
         return []
-    table = as_table(space, members)
+    table = measured_table(space, members)
     genes = np.array([space.parse(each.row.architecture).genes for each in members])
-    every = dict(candidates.formulas(table))
+    every = dict(formulas(table))
     every["closed form with stem and head"] = score_genes(space, genes)
-    told = predicted(space, genes, members)
-    if told is not None:
-        every[PREDICTOR] = told
+    predictions = predicted(space, genes, members)
+    if predictions is not None:
+        every[PREDICTOR] = predictions
     accuracy, groups = table.accuracy["CIFAR-10"], np.array([m.row.group for m in members])
     longer = [i for i, each in enumerate(members) if each.row.name in (long or {})]
     after = [(long or {})[members[i].row.name].accuracy for i in longer]
     rows = []
     for name, score in every.items():
         each = {
-            band: spearman(score[groups == band].tolist(), accuracy[groups == band].tolist())
+            band: rank_correlation(score[groups == band], accuracy[groups == band])
             for band in by_band
         }
-        equal, overall = mean_of(each.values()), spearman(score.tolist(), accuracy.tolist())
+        equal, overall = (
+            mean_of(each.values()),
+            rank_correlation(score, accuracy),
+        )
         row = {"score": name, **each, "equal_flops": equal, "overall": overall}
-        rows.append({**row, "long": spearman(score[longer].tolist(), after)})
+        rows.append({**row, "long": rank_correlation(score[longer], after)})
     return sorted(rows, key=lambda row: -(row["equal_flops"] or -2.0))
 
 
 def predicted(
     space: ShuffleNetV2Space,
     genes: NDArray[np.integer],
-    members: Sequence[Measured],
+    members: Sequence[MeasuredNetwork],
     seed: int = 0,
 ) -> Floats | None:
-    """[n]: each network's accuracy in % by a predictor fitted on the validation accuracies of the
-    four fifths of the networks that it is not in; None where there are too few."""
-    from evaluator.predictor.model import LEAST_LABELS, Predictor
-    from evaluator.score.genes import free_scores
-
+    """[n]: each network's accuracy in percent, by a predictor fitted on the validation accuracies
+    of four fifths of the networks, the other ones; None if there are too few."""
     known = np.array([each.validation for each in members])
     if len(members) * 4 // 5 < LEAST_LABELS or not np.ptp(known) > 0:  # nor NaN
         return None
@@ -115,7 +116,7 @@ def predicted(
     fold = folds(len(members), np.random.default_rng(seed))
     for held in range(int(fold.max()) + 1):
         out = fold == held
-        mine, theirs = ({k: v[rows] for k, v in free.items()} for rows in (~out, out))
-        predictor = Predictor.fit(space, genes[~out], known[~out], scores=mine, validate=False)
-        found[out] = predictor.predict(genes[out], theirs)
+        fitted, tested = ({k: v[rows] for k, v in free.items()} for rows in (~out, out))
+        predictor = Predictor.fit(space, genes[~out], known[~out], scores=fitted, validate=False)
+        found[out] = predictor.predict(genes[out], tested)
     return found

@@ -2,64 +2,113 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import torch
+
+from evaluator.data.cache import decoded
+from evaluator.data.dataset import split, subset
+from evaluator.data.open import open_data
+from evaluator.measured_benchmark.config import BenchmarkConfig
+from evaluator.measured_benchmark.plan import PlannedRun
+from evaluator.measured_benchmark.rows import (
+    TrainingRow,
+    read_header,
+    read_rows,
+    write_header,
+    write_rows,
+)
+from evaluator.measured_benchmark.trainer import BenchmarkTrainer
 from space.common.cli import log
+from space.common.files import locked
+from space.common.provenance import commit, versions
 
-if TYPE_CHECKING:
-    from evaluator.measured_benchmark.plan import Run
-    from evaluator.training.recipe import Recipe
-
-HELD_OUT = 0.1  # of each class of the training images, for what chooses networks
-LONGER = 4  # how many times the long recipe's epochs are the short one's
+HELD_OUT = 0.1  # of each class of the training images, for what selects networks
 
 
-def recipes(epochs: float | None = None, images: int | None = None) -> dict[str, Recipe]:
-    """The short recipe and the long one. One halving of the network is left out of two: for the
-    same time it trains on three times the images (docs/results/training.md)."""
-    from evaluator.training.recipe import SHORT
+def train_benchmark(config: BenchmarkConfig) -> list[TrainingRow]:
+    """Train what has no row yet; each row is on disk before the next training begins.
 
-    short = SHORT.changed(
-        name="measured", skipped_strides=1, epochs=epochs or 1.0, images=images, augment="flip"
-    )
-    return {"short": short, "long": short.changed(epochs=LONGER * short.epochs)}
+    Raises:
+        ValueError: the data cannot be used, or the file has rows of other settings.
+        NoAnswerError: out of memory, or a training's process was killed.
+    """
+    runs = config.planned()
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    with locked(config.out.parent, "benchmark"):
+        return _train(config, runs)
 
 
-def _measure(args: argparse.Namespace, runs: Sequence[Run]) -> int:
-    import torch
-
-    from evaluator.data.cache import decoded
-    from evaluator.data.dataset import split, subset
-    from evaluator.data.open import open_data
-    from evaluator.measured_benchmark.trainer import read_back, train_missing
-
-    torch.set_num_threads(args.threads)
-    both = recipes(args.epochs, args.images)
-    data = open_data(args.data)
-    side = both["short"].input
+def _train(config: BenchmarkConfig, runs: list[PlannedRun]) -> list[TrainingRow]:
+    torch.set_num_threads(config.threads)
+    recipes = config.recipes()
+    short = recipes["short"]
+    data = open_data(config.data)
     train, held, _ = split(data.train, len(data.classes), seed=0, held_out=HELD_OUT)
-    parts = (subset(train, both["short"].images, seed=0), data.test, held)
+    parts = (subset(train, short.images, seed=0), data.test, held)
     sizes = [len(part) for part in parts]
     log(f"{data.name}: {sizes[0]} images to train on, {sizes[1]} to test on, {sizes[2]} set aside")
     header: dict[str, Any] = {
-        "recipes": {name: recipe.record() for name, recipe in both.items()},
+        "recipes": {name: recipe.record() for name, recipe in recipes.items()},
         "images": sizes,
         "classes": list(data.classes),
-        "device": args.device,
-        "threads": args.threads,
+        "device": config.device,
+        "threads": config.threads,
     }
-    rows = read_back(args.out, header, what="a benchmark", option="--out")
+    rows = _stored_rows(config.out, header)
     if rows:
-        log(f"{args.out} holds {len(rows)} rows; going on from there")
-    arrays = [(decoded(part, side), torch.from_numpy(part.labels.copy())) for part in parts]
-    command = f"python -m evaluator.measured --data DIR --out {args.out.name}"
-    for number, row in train_missing(
-        args.out, rows, runs, both, arrays, {"command": command}, header, args.jobs
-    ):
+        log(f"{config.out} holds {len(rows)} rows; going on from there")
+    trainer = BenchmarkTrainer(
+        recipes=recipes,
+        parts=[(decoded(p, short.input), torch.from_numpy(p.labels.copy())) for p in parts],
+        data=" ".join(part.key for part in parts),
+        classes=data.classes,
+        device=config.device,
+        threads=config.threads,
+        checkpoint=config.out,
+    )
+    for number, row in _train_missing(config, trainer, runs, rows, header):
         log(
             f"{number} of {len(runs)}: {row.name}, {row.recipe}, seed {row.seed}: "
             f"{row.accuracy:.2f} % in {row.cpu_s:.0f} s of processor, {row.seconds:.0f} s"
         )
-    return 0
+    return rows
+
+
+def _stored_rows(path: Path, header: dict[str, Any]) -> list[TrainingRow]:
+    if not path.exists():
+        return []
+    rows, stored = read_rows(path), read_header(path)
+    different = [name for name in header if stored.get(name) != header[name]]
+    if different:
+        raise ValueError(
+            f"{path} holds a benchmark with other {', '.join(different)}. Choose another --out"
+        )
+    return rows
+
+
+def _train_missing(
+    config: BenchmarkConfig,
+    trainer: BenchmarkTrainer,
+    runs: list[PlannedRun],
+    rows: list[TrainingRow],
+    header: dict[str, Any],
+) -> Iterator[tuple[int, TrainingRow]]:
+    """Each run's number, from 1, and its row, once it is in `rows` and in the file."""
+    numbers = {run.key: number for number, run in enumerate(runs, start=1)}
+    done = {row.key for row in rows}
+    for run in runs:
+        if run.key in done:
+            trainer.forget(run.key)
+    command = f"python -m evaluator.measured --data DIR --out {config.out.name}"
+    packages = versions("torch", "torchvision", "numpy", "pillow")
+    for row in trainer.rows([run for run in runs if run.key not in done], config.jobs):
+        rows.append(row)
+        rows.sort(key=lambda row: numbers.get(row.key, 0))  # the same file in any order of ends
+        write_rows(config.out, rows)
+        now = {"rows": len(rows), "planned": len(runs), "date": row.date, "commit": commit()}
+        write_header(config.out, {**now, "command": command, "versions": packages, **header})
+        trainer.forget(row.key)
+        yield numbers[row.key], row

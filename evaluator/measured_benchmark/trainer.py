@@ -1,8 +1,7 @@
-"""Networks trained one after the other, or some at a time; each row is on disk at once."""
+"""Trainings of the measured benchmark, one after the other or some at a time."""
 
 from __future__ import annotations
 
-import datetime
 import os
 import signal
 import threading
@@ -13,141 +12,107 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import active_children, parent_process
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.multiprocessing import get_context
 
-from evaluator.measured_benchmark.plan import Run
-from evaluator.measured_benchmark.rows import (
-    TrainingRow,
-    read_header,
-    read_rows,
-    write_header,
-    write_rows,
-)
+from evaluator.data.cache import Pixels
+from evaluator.data.dataset import digest
+from evaluator.measured_benchmark.plan import PlannedRun
+from evaluator.measured_benchmark.rows import TrainingRow
 from evaluator.training.batches import ArrayBatches
+from evaluator.training.checkpoint import identity
 from evaluator.training.loop import Training
 from evaluator.training.recipe import Recipe
+from evaluator.training.session import CheckpointWriter, run_to_end
 from space.common.cli import log
-from space.common.errors import DivergedError, InfeasibleError
-from space.common.provenance import commit, versions
+from space.common.errors import DivergedError, NoAnswerError
+from space.common.provenance import commit, now_utc
 from space.network.resize import on_input
 
-
-def read_back(
-    path: Path, header: Mapping[str, Any], *, what: str, option: str
-) -> list[TrainingRow]:
-    """The rows in `path`; none if it does not exist. `what` they are, and the `option` that named
-    the file, are for the message.
-
-    Raises:
-        ValueError: they are of trainings with another `header`.
-    """
-    if not path.exists():
-        return []
-    rows, there = read_rows(path), read_header(path)
-    other = [name for name in header if there.get(name) != header[name]]
-    if other:
-        raise ValueError(
-            f"{path} holds {what} with other {', '.join(other)}. Choose another {option}"
-        )
-    return rows
+ADVICE = "lower --jobs. The rows that were trained are in the file"
 
 
-def train_missing(
-    path: Path,
-    rows: list[TrainingRow],
-    runs: Sequence[Run],
-    recipes: Mapping[str, Recipe],
-    parts: Sequence[tuple[Tensor, Tensor]],
-    told: Mapping[str, Any],
-    header: Mapping[str, Any],
-    jobs: int = 1,
-) -> Iterator[tuple[int, TrainingRow]]:
-    """Train the runs that have no row yet, and add theirs to `rows` and to `path`.
-
-    `parts`: pixels and labels of the training, the test and maybe a validation part; `told`:
-    more for the header, that may differ when the trainings go on; `jobs`: how many processes
-    train at a time, which changes no result. Yields each run's number, from 1, and its row.
-    """
-    done = {row.key for row in rows}
-    place = {run.key: number for number, run in enumerate(runs, start=1)}
-    missing = [run for run in runs if run.key not in done]
-    trainer = BenchmarkTrainer(
-        dict(recipes),
-        list(parts),
-        len(header["classes"]),
-        header["device"],
-        torch.get_num_threads(),
-    )
-    for row in trainer.rows(missing, jobs):
-        rows.append(row)
-        rows.sort(key=lambda row: place.get(row.key, 0))  # the same file whoever came first
-        write_rows(path, rows)
-        now = {"rows": len(rows), "planned": len(runs), "date": row.date, "commit": commit()}
-        packages = versions("torch", "torchvision", "numpy", "pillow")
-        write_header(path, {**now, **told, "versions": packages, **header})
-        yield place[row.key], row
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkTrainer:
-    """What every training has in common."""
+    """What all trainings have in common; other processes get a copy.
+
+    Args:
+        recipes: by name.
+        parts: pixels and labels of the training, the test and the validation part.
+        data: the key of these images.
+        checkpoint: a path whose folder and stem the checkpoints get; each training has its own.
+    """
 
     recipes: Mapping[str, Recipe]
-    parts: Sequence[tuple[Tensor, Tensor]]
-    classes: int
+    parts: Sequence[tuple[Pixels, Tensor]]
+    data: str
+    classes: Sequence[str]
     device: str
     threads: int
+    checkpoint: Path
 
-    def rows(self, runs: Sequence[Run], jobs: int) -> Iterator[TrainingRow]:
-        """The rows of runs, in their order from one process, as they come from several.
+    def rows(self, runs: Sequence[PlannedRun], jobs: int) -> Iterator[TrainingRow]:
+        """The rows of runs, in their order from one process, as they end from several.
 
         Raises:
-            InfeasibleError: one of several processes was killed.
+            NoAnswerError: out of memory, or one of several processes was killed.
         """
-        if min(jobs, len(runs)) <= 1:
+        jobs = min(jobs, len(runs))
+        if jobs <= 1:
             yield from map(self.row, runs)
             return
         pool = ProcessPoolExecutor(
-            min(jobs, len(runs)), get_context("spawn"), initializer=_serve, initargs=(self,)
+            jobs, get_context("spawn"), initializer=_serve, initargs=(self,)
         )
         try:
             for ready in as_completed([pool.submit(_row, run) for run in runs]):
                 yield ready.result()
         except BrokenProcessPool:
-            raise InfeasibleError(
-                "a training's process was killed, most often for want of memory: lower --jobs. "
-                "The rows that were trained are kept"
+            raise NoAnswerError(
+                f"a training's process was killed, most often for want of memory: {ADVICE}"
             ) from None
-        finally:  # also on Ctrl-C: the pool would wait for trainings that nobody wants any more
+        finally:  # on Ctrl-C too: the pool would wait for its trainings
             pool.shutdown(wait=False, cancel_futures=True)
             for process in active_children():
                 process.terminate()
 
-    def row(self, run: Run) -> TrainingRow:
-        """One training."""
-        recipe, classes = self.recipes[run.recipe], self.classes
-        train, test, *held = (
-            ArrayBatches(*part, recipe, run.seed, device=self.device) for part in self.parts
+    def row(self, run: PlannedRun) -> TrainingRow:
+        """Train one network, or resume from its checkpoint. A training that diverges has a row
+        too, with the accuracy of guessing.
+
+        Raises:
+            NoAnswerError: out of memory.
+        """
+        recipe = self.recipes[run.recipe]
+        train, test, held = (
+            ArrayBatches(pixels, labels, recipe, run.seed, device=self.device)
+            for pixels, labels in self.parts
         )
-        whole = run.entry.network()
-        network = on_input(
-            whole, recipe.input, recipe.input, classes=classes, drop=recipe.skipped_strides
-        )
-        started, cpu = time.perf_counter(), time.process_time()
-        images = len(self.parts[0][1])
+        published, side, classes = run.entry.network(), recipe.input, len(self.classes)
+        network = on_input(published, side, side, classes=classes, drop=recipe.skipped_strides)
+        images = len(train.labels)
         training = Training(
             network, recipe, images, train, test, seed=run.seed, device=self.device
         )
+        expected = identity(
+            published.name,
+            recipe,
+            seed=run.seed,
+            classes=self.classes,
+            data=self.data,
+            amp=False,
+        )
+        writer = CheckpointWriter(training, self._path(run.key), expected)
+        writer.resume(replace=True)
+        started = time.perf_counter() - training.seconds
+        cpu_started = time.process_time() - training.cpu_s
         try:
-            for _ in training.run():
-                pass
+            run_to_end(training, writer, advice=ADVICE)
             accuracy, loss = training.history[-1].test_accuracy, training.history[-1].test_loss
-            validation = training.evaluate(held[0])[1] if held else float("nan")
-        except DivergedError as error:  # a result too: such a network trains badly
+            validation = training.evaluate(held)[1]
+        except DivergedError as error:
             log(f"{run.entry.name}: {error}")
             accuracy = validation = 100 / classes
             loss = float("nan")
@@ -162,23 +127,30 @@ class BenchmarkTrainer:
             loss=round(loss, 6),
             flops=network.flops,
             params=network.params,
-            flops_224=whole.flops,
-            cpu_s=round(time.process_time() - cpu, 2),
+            flops_224=published.flops,
+            cpu_s=round(time.process_time() - cpu_started, 2),
             seconds=round(time.perf_counter() - started, 2),
             torch=torch.__version__,
             commit=commit(),
-            date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            date=now_utc(),
         )
+
+    def forget(self, key: tuple[str, str, int]) -> None:
+        """Remove the checkpoint of a run, once its row is on disk."""
+        self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: tuple[str, str, int]) -> Path:
+        return self.checkpoint.with_name(f".{self.checkpoint.stem}-{digest(list(key))}.pt")
 
 
 _trainer: BenchmarkTrainer | None = None  # of this process, if it is one of several
 
 
 def _serve(trainer: BenchmarkTrainer) -> None:
-    """Make this process ready to train; it ends with the one that began it, however that ends."""
+    """Make this process ready to train; it ends with its parent, however that ends."""
     global _trainer
     _trainer = trainer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that began it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     torch.set_num_threads(trainer.threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -190,6 +162,6 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _row(run: Run) -> TrainingRow:
+def _row(run: PlannedRun) -> TrainingRow:
     assert _trainer is not None
     return _trainer.row(run)

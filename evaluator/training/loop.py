@@ -23,7 +23,7 @@ from space.network.torch_module import build_module
 
 
 class Batches(Protocol):
-    """Where the loop gets its data."""
+    """Where the loop gets its data. `train`: of steps first .. last - 1; `test`: all once."""
 
     def train(self, first: int, last: int) -> Iterator[Batch]: ...
 
@@ -32,7 +32,7 @@ class Batches(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
-    """What an epoch came to; accuracies in percent, `seconds` of wall time since the start."""
+    """The results of an epoch: accuracy in percent, `seconds` of wall time since the start."""
 
     epoch: int
     step: int
@@ -45,10 +45,13 @@ class Epoch:
 
 @dataclass(eq=False)
 class Training:
-    """A network in training. `run` goes on from `step`; `state` and `load` carry it over.
+    """A network in training. `run` continues from `step`; `state` and `load` move it from one
+    process to another. One seed gives one result on one CPU with one number of threads.
 
-    `images`: how many there are to train on. One seed gives one result on one CPU with one number
-    of threads.
+    Args:
+        images: how many there are to train on.
+        data: batches to train on. `tests`: batches to test on.
+        check_every: steps from one look at the loss to the next; a GPU waits for each.
     """
 
     network: Network
@@ -64,6 +67,7 @@ class Training:
     step: int = 0
     losses: tuple[float, int] = (0.0, 0)
     seconds: float = 0.0
+    cpu_s: float = 0.0
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
 
@@ -97,13 +101,14 @@ class Training:
         epoch or the training.
 
         Raises:
-            DivergedError: the loss or a weight is not a number any more.
+            DivergedError: the loss is not a finite number.
             DataError: an image is damaged.
         """
         last = self.total if steps is None else min(self.total, self.step + steps)
         if self.device == "cpu":
             keep_freed_memory()
         started = time.perf_counter() - self.seconds
+        cpu_started = time.process_time() - self.cpu_s
         total_loss = torch.tensor(self.losses[0], dtype=torch.float64)
         self.module.train()
         for x, labels in self.data.train(self.step, last):
@@ -113,6 +118,7 @@ class Training:
             total_loss += loss.detach().double().cpu() if self.check_every == 1 else 0.0
             self.step += 1
             self.seconds = time.perf_counter() - started
+            self.cpu_s = time.process_time() - cpu_started
             self.losses = (float(total_loss), self.losses[1] + 1)
             if self.step % self.epoch_steps == 0 or self.step == self.total:
                 self._check(loss)
@@ -142,7 +148,7 @@ class Training:
 
     @torch.no_grad()
     def _average(self) -> None:
-        # Short runs would keep their first weights: average over a tenth of what was done.
+        # Averages of short runs would be their first weights: average over a tenth of the steps.
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         for name, value in self.module.state_dict().items():
             if value.is_floating_point():
@@ -154,8 +160,8 @@ class Training:
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError(
-                f"the loss is {value} at step {self.step + 1} of {self.total}, learning "
-                f"rate {self.optimizer.param_groups[0]['lr']:.3g}: lower --lr"
+                f"training diverged: the loss is {value} at step {self.step + 1} of {self.total}, "
+                f"learning rate {self.optimizer.param_groups[0]['lr']:.3g}: lower --lr"
             )
 
     def _finish_epoch(self, loss: Tensor) -> None:
@@ -181,13 +187,13 @@ class Training:
         return bool(self.history) and self.history[-1].step == self.step
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights that are evaluated and kept: the averaged ones if there are any."""
+        """The weights that are evaluated and stored: the averaged ones if there are any."""
         return self.averaged or self.module.state_dict()
 
     @torch.no_grad()
     def evaluate(self, on: Batches | None = None) -> tuple[float, float]:
-        """(mean cross-entropy, accuracy in percent) on the test part, or `on` another one, over
-        all processes."""
+        """(mean cross-entropy, accuracy in percent) over all processes, on the test part or on
+        another one."""
         own = {k: v.clone() for k, v in self.module.state_dict().items()} if self.averaged else {}
         if self.averaged:
             self.module.load_state_dict(self.averaged)
@@ -209,11 +215,12 @@ class Training:
         return loss_sum / count, 100 * right_sum / count
 
     def state(self) -> dict[str, Any]:
-        """Everything that `load` needs to go on to the same result."""
+        """Everything that `load` needs to continue to the same result."""
         return {
             "step": self.step,
             "losses": list(self.losses),
             "seconds": self.seconds,
+            "cpu_s": self.cpu_s,
             "history": [{n: getattr(e, n) for n in e.__slots__} for e in self.history],
             "module": self.module.state_dict(),
             "averaged": self.averaged,
@@ -223,18 +230,19 @@ class Training:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Continue from a `state`."""
         self.module.load_state_dict(state["module"])
         self.averaged = {k: v.to(self.device) for k, v in state["averaged"].items()}
         self.best = dict(state["best"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds = state["step"], state["seconds"]
+        self.cpu_s = state.get("cpu_s", 0.0)  # older checkpoints have none
         self.losses = (state["losses"][0], state["losses"][1])
         self.history = [Epoch(**entry) for entry in state["history"]]
 
     def finite(self) -> bool:
-        """Whether every weight is a number; a state with others is not worth keeping."""
+        """Whether every weight is a finite number."""
         values = [v for v in self.module.state_dict().values() if v.is_floating_point()]
         return all(bool(torch.isfinite(value).all()) for value in values)
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from evaluator import measured, measured_report
-from evaluator.measured_benchmark import plan as measured_plan
-from evaluator.measured_benchmark import trainer as measured_run
+from evaluator.measured_benchmark import config as benchmark_config
+from evaluator.measured_benchmark import trainer
 from evaluator.measured_benchmark.plan import (
     PlannedNetwork,
-    Run,
-    bands,
-    patterns,
-    plan,
+    PlannedRun,
+    band_flops,
+    pattern_networks,
+    planned_runs,
     random_candidates,
 )
 from evaluator.measured_benchmark.rows import (
@@ -28,8 +30,9 @@ from evaluator.measured_benchmark.rows import (
     write_header,
     write_rows,
 )
+from evaluator.training.loop import Training
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
-from space.common.errors import InfeasibleError
+from space.common.errors import NoAnswerError
 from space.network.resize import on_input
 from tests.helpers.images import image_folder
 from tests.helpers.measured_rows import ROW
@@ -38,12 +41,12 @@ PLAN_SIZES = {"band 1": 32, "band 2": 32, "band 3": 32, "paper": 14, "pattern": 
 
 
 @pytest.fixture(scope="module")
-def runs() -> list[Run]:
-    return list(plan())
+def runs() -> list[PlannedRun]:
+    return list(planned_runs())
 
 
 @pytest.mark.slow
-def test_plan(runs: list[Run]) -> None:
+def test_plan(runs: list[PlannedRun]) -> None:
     """At least 100 networks in three bands, two seeds for a third, none twice."""
     assert len({run.key for run in runs}) == len(runs)
     groups = Counter(run.entry.group for run in {r.entry.name: r for r in runs}.values())
@@ -56,15 +59,15 @@ def test_plan(runs: list[Run]) -> None:
 
 
 @pytest.mark.slow
-def test_bands_hold(runs: list[Run]) -> None:
+def test_bands_hold(runs: list[PlannedRun]) -> None:
     for run in runs:
         if run.entry.group.startswith("band"):
-            target = bands()[int(run.entry.group[-1]) - 1]
+            target = band_flops()[int(run.entry.group[-1]) - 1]
             assert abs(run.entry.network().flops / target - 1) <= 0.03
 
 
 @pytest.mark.slow
-def test_every_part_of_the_plan_is_balanced(runs: list[Run]) -> None:
+def test_every_part_of_the_plan_is_balanced(runs: list[PlannedRun]) -> None:
     rounds = [run for run in runs if run.recipe == "short"]
     assert all(run.recipe == "long" for run in runs[-24:])  # after the rounds
     for stop in range(10, len(rounds)):
@@ -80,7 +83,7 @@ def test_fewer_networks_are_the_first_ones() -> None:
 
 
 def test_bands_are_the_papers() -> None:
-    small, middle, large = bands()
+    small, middle, large = band_flops()
     assert (small, large) == (40_476_448, 144_907_992)
     assert middle / small == pytest.approx(large / middle)
 
@@ -91,7 +94,7 @@ def test_patterns_change_one_thing_at_equal_flops() -> None:
         "shufflenet_v2 stem=24 width=48,96,192 depth=4,8,4 split=1/2,1/2,1/2 "
         "kernel=3,3,3 head=1024"
     )
-    for entry in patterns():
+    for entry in pattern_networks():
         arch = space.parse(entry.architecture)
         changed = {
             slot.name.rstrip("234")
@@ -101,8 +104,8 @@ def test_patterns_change_one_thing_at_equal_flops() -> None:
         own = {"split": "split", "depths": "depth", "growth": "width"}[entry.name.split()[0]]
         assert own in changed
         assert changed <= {own, "width"}
-        assert entry.network().flops == pytest.approx(bands()[0], rel=0.04)
-    splits = [e.name for e in patterns() if e.name.startswith("split")]
+        assert entry.network().flops == pytest.approx(band_flops()[0], rel=0.04)
+    splits = [e.name for e in pattern_networks() if e.name.startswith("split")]
     assert splits == ["split 1/4", "split 3/8", "split 5/8", "split 3/4"]
 
 
@@ -144,8 +147,13 @@ def tiny_plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         PlannedNetwork("one", "band 1", text),
         PlannedNetwork("two", "band 2", text.replace("8 w", "12 w")),
     ]
-    runs = [Run(entries[0], 0), Run(entries[1], 0), Run(entries[0], 1), Run(entries[0], 0, "long")]
-    monkeypatch.setattr(measured_plan, "plan", lambda _: iter(runs))
+    runs = [
+        PlannedRun(entries[0], 0),
+        PlannedRun(entries[1], 0),
+        PlannedRun(entries[0], 1),
+        PlannedRun(entries[0], 0, "long"),
+    ]
+    monkeypatch.setattr(benchmark_config, "planned_runs", lambda _: iter(runs))
     monkeypatch.setenv("G4NAS_CACHE", str(tmp_path / "cache"))
 
 
@@ -190,6 +198,48 @@ def test_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "holds a benchmark with other recipes. Choose another --out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.usefixtures("tiny_plan")
+def test_a_killed_training_resumes_from_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: str
+) -> None:
+    """Stopped in the middle of the second training; the rows of a benchmark that never stopped,
+    and only the missing steps are trained."""
+    data = str(image_folder(tmp_path / "images", each=64))
+    words = ["--data", data, "--threads", "1", "--epochs", "3"]
+    assert measured.main([*words, "--out", str(tmp_path / "a" / "m.csv")]) == 0
+    steps: list[int] = []
+    run = Training.run
+
+    def interrupted(self: Training) -> Iterator[int]:
+        for step in run(self):
+            yield step
+            if "stem=12" in self.network.name and step == 2:
+                raise KeyboardInterrupt
+
+    def counted(self: Training) -> Iterator[int]:
+        for step in run(self):
+            steps.append(step)
+            yield step
+
+    out = tmp_path / "b" / "m.csv"
+    monkeypatch.setattr(Training, "run", interrupted)
+    assert measured.main([*words, "--out", str(out)]) == 130
+    assert len(read_rows(out)) == 1
+    (checkpoint,) = out.parent.glob(".m-*.pt")
+    assert torch.load(checkpoint, weights_only=True)["step"] == 2
+    monkeypatch.setattr(Training, "run", counted)
+    assert measured.main([*words, "--out", str(out), "--jobs", jobs]) == 0
+    resumed, whole = read_rows(out), read_rows(tmp_path / "a" / "m.csv")
+    assert [(r.key, r.accuracy, r.loss, r.validation) for r in resumed] == [
+        (r.key, r.accuracy, r.loss, r.validation) for r in whole
+    ]
+    if jobs == "1":
+        assert steps[0] == 3
+    assert not list(out.parent.glob(".m-*.pt"))
+
+
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--data", str(tmp_path), "--out", str(tmp_path / "m.csv")]
     assert measured.main([*words, "--threads", "0"]) == 2
@@ -216,8 +266,16 @@ def test_a_killed_process_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def shutdown(self, **_: object) -> None: ...
 
-    monkeypatch.setattr(measured_run, "ProcessPoolExecutor", Killed)
-    runs = [Run(PlannedNetwork("one", "band 1", "x"), seed) for seed in range(2)]
-    trainer = measured_run.BenchmarkTrainer({}, [], 10, "cpu", 1)
-    with pytest.raises(InfeasibleError, match="lower --jobs"):
-        list(trainer.rows(runs, jobs=2))
+    monkeypatch.setattr(trainer, "ProcessPoolExecutor", Killed)
+    runs = [PlannedRun(PlannedNetwork("one", "band 1", "x"), seed) for seed in range(2)]
+    each = trainer.BenchmarkTrainer(
+        recipes={},
+        parts=[],
+        data="",
+        classes=(),
+        device="cpu",
+        threads=1,
+        checkpoint=Path("m.csv"),
+    )
+    with pytest.raises(NoAnswerError, match="lower --jobs"):
+        list(each.rows(runs, jobs=2))

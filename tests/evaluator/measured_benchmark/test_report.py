@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from evaluator import measured_report
-from evaluator.measured_benchmark import analysis as measured_tell
+from evaluator.measured_benchmark import analysis
 from evaluator.measured_benchmark import scores as measured_scores
-from evaluator.measured_benchmark.plan import PlannedNetwork, Run, plan
+from evaluator.measured_benchmark.config import BenchmarkConfig
+from evaluator.measured_benchmark.plan import PlannedNetwork
+from evaluator.measured_benchmark.report import format_verdict
 from evaluator.measured_benchmark.rows import (
     SHIPPED,
     TrainingRow,
@@ -22,15 +24,11 @@ from evaluator.measured_benchmark.rows import (
     write_header,
     write_rows,
 )
-from evaluator.measured_benchmark.train import recipes as measured_recipes
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.resize import on_input
 from tests.helpers.measured_rows import ROW
 
-
-@pytest.fixture(scope="module")
-def runs() -> list[Run]:
-    return list(plan())
+RECIPES = BenchmarkConfig(data="", out=Path("m.csv")).recipes()
 
 
 def made(seed: int = 0, noise: float = 0.0) -> list[TrainingRow]:
@@ -60,8 +58,8 @@ def made(seed: int = 0, noise: float = 0.0) -> list[TrainingRow]:
 
 @pytest.mark.slow
 def test_scores_find_what_was_put_in() -> None:
-    found = measured_tell.networks(made())
-    scores = {row["score"]: row for row in measured_scores.scores(found)}
+    found = analysis.by_network(made())
+    scores = {row["score"]: row for row in measured_scores.score_correlations(found)}
     assert scores["params"]["equal_flops"] == pytest.approx(1)
     assert scores["params"]["overall"] == pytest.approx(1)
     assert scores["closed form"]["equal_flops"] < 1
@@ -74,15 +72,15 @@ def test_scores_and_axes_are_told_after_long_trainings_too() -> None:
     rows, space = made(), ShuffleNetV2Space()
     short = [r for r in rows if r.group == "band 1" and r.seed == 0]
     stems = {r.name: float(space.value(space.parse(r.architecture), "stem")) for r in short}
-    found = measured_tell.networks(rows)
+    found = analysis.by_network(rows)
     for value, score in ((lambda r: -r.flops, -1.0), (lambda r: r.flops, 1.0)):
         long = [replace(r, recipe="long", accuracy=float(value(r))) for r in short]
-        told = measured_scores.scores(found, long=measured_tell.networks(long, "long"))
+        told = measured_scores.score_correlations(found, long=analysis.by_network(long, "long"))
         assert next(r for r in told if r["score"] == "FLOPs")["long"] == pytest.approx(score)
     long = [replace(r, recipe="long", accuracy=stems[r.name]) for r in short]
-    axes = measured_tell.axes(found, measured_tell.networks(long, "long"))
+    axes = analysis.axis_correlations(found, analysis.by_network(long, "long"))
     assert next(r for r in axes if r["axis"] == "stem")["long"] == pytest.approx(1)
-    assert all(r["long"] is None for r in measured_tell.axes(found))
+    assert all(r["long"] is None for r in analysis.axis_correlations(found))
 
 
 @pytest.mark.slow
@@ -95,11 +93,11 @@ def test_the_predictor_is_judged_on_what_it_has_not_seen() -> None:
         (rng.uniform(20, 60, len(known)).tolist(), None),
     ):
         rows = [replace(r, validation=v) for r, v in zip(known, values, strict=True)]
-        told = measured_scores.scores(measured_tell.networks(rows))
+        told = measured_scores.score_correlations(analysis.by_network(rows))
         found = next(r for r in told if r["score"] == measured_scores.PREDICTOR)
         assert found["overall"] > least if least else abs(found["overall"]) < 0.6
     blind = [replace(r, validation=float("nan")) for r in known]
-    told = measured_scores.scores(measured_tell.networks(blind))
+    told = measured_scores.score_correlations(analysis.by_network(blind))
     assert measured_scores.PREDICTOR not in {row["score"] for row in told}
 
 
@@ -110,8 +108,8 @@ def test_scores_of_layers_by_hand() -> None:
         "kernel=3,5,3 head=1024"
     )
     rows = [replace(ROW, architecture=text)]
-    table = measured_scores.as_table(
-        ShuffleNetV2Space(), list(measured_tell.networks(rows).values())
+    table = measured_scores.measured_table(
+        ShuffleNetV2Space(), list(analysis.by_network(rows).values())
     )
     widths, fan_in, c_in = 0.0, [], 24
     for c_out, branch, k in ((48, 24, 3), (96, 24, 5), (192, 96, 3)):
@@ -128,10 +126,10 @@ def test_scores_of_layers_by_hand() -> None:
 
 
 def test_noise() -> None:
-    quiet = measured_tell.noise(measured_tell.networks(made()))
+    quiet = analysis.noise(analysis.by_network(made()))
     assert (quiet["pairs"], quiet["deviation"]) == (36, 0)
     assert quiet["spearman_equal_flops"] == pytest.approx(1)
-    loud = measured_tell.noise(measured_tell.networks(made(noise=3.0)))
+    loud = analysis.noise(analysis.by_network(made(noise=3.0)))
     assert loud["deviation"] == pytest.approx(3.0, rel=0.35)
     assert loud["spearman_equal_flops"] < 0.99
 
@@ -139,7 +137,7 @@ def test_noise() -> None:
 def test_short_against_long() -> None:
     rows = [replace(ROW, name=str(i), accuracy=float(i)) for i in range(6)]
     rows += [replace(ROW, name=str(i), accuracy=20.0 - i, recipe="long") for i in range(5)]
-    told = measured_tell.short_and_long(rows)
+    told = analysis.short_and_long(rows)
     assert told["networks"] == 5
     assert told["spearman"] == pytest.approx(-1)
     assert told["gain"] == pytest.approx(np.mean([20.0 - 2 * i for i in range(5)]))
@@ -147,7 +145,7 @@ def test_short_against_long() -> None:
 
 def _patterns(accuracies: dict[str, float], own: float) -> list[TrainingRow]:
     base = [
-        replace(ROW, name=measured_tell.BASELINE, group="paper", seed=s, accuracy=own + s)
+        replace(ROW, name=analysis.BASELINE, group="paper", seed=s, accuracy=own + s)
         for s in range(2)
     ]
     return base + [
@@ -157,21 +155,21 @@ def _patterns(accuracies: dict[str, float], own: float) -> list[TrainingRow]:
 
 def test_patterns_are_ranked() -> None:
     rows = _patterns({"split 1/4": 48.0, "split 3/4": 56.0, "growth 1.5": 40.0}, own=50.0)
-    told = measured_tell.patterns(measured_tell.networks(rows))
+    told = analysis.pattern_results(analysis.by_network(rows))
     assert [row["split"] for row in told["split"]] == ["3/4", "1/2", "1/4"]
     assert [row["difference"] for row in told["split"]] == [5.5, 0.0, -2.5]
     assert [row["growth"] for row in told["growth"]] == ["2.0", "1.5"]
-    verdict = measured_report._verdict
-    assert "number 2 of 3, 3/4 is the best, beyond two" in verdict("split", told["split"], 0.5)
-    assert "within two standard errors (12.25 points)" in verdict("split", told["split"], 5.0)
-    assert verdict("growth", told["growth"], 1.0) == "growth: the paper's is the best of 2"
-    assert verdict("depths", told["depths"], 1.0) == "depths: nothing to compare yet"
+    split, growth, depths = (told[axis] for axis in ("split", "growth", "depths"))
+    assert "number 2 of 3, 3/4 is the best, beyond two" in format_verdict("split", split, 0.5)
+    assert "within two standard errors (12.25 points)" in format_verdict("split", split, 5.0)
+    assert format_verdict("growth", growth, 1.0) == "growth: the paper's is the best of 2"
+    assert format_verdict("depths", depths, 1.0) == "depths: nothing to compare yet"
 
 
 def test_report_of_few_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Sections without enough rows say so; the whole is printed."""
     path = tmp_path / "m.csv"
-    recipes = {name: recipe.record() for name, recipe in measured_recipes().items()}
+    recipes = {name: recipe.record() for name, recipe in RECIPES.items()}
     for rows in (made()[:1], made() + _patterns({"split 1/4": 48.0}, own=50.0)):
         write_rows(path, rows)
         write_header(path, {"planned": 200, "recipes": recipes, "images": [50000, 10000]})
@@ -190,7 +188,7 @@ def test_shipped_rows_are_of_the_plan() -> None:
     rows, header = read_rows(SHIPPED), read_header(SHIPPED)
     assert header["rows"] == len(rows)
     recipe = header["recipes"]["short"]
-    assert header["recipes"] == {n: r.record() for n, r in measured_recipes().items()}
+    assert header["recipes"] == {n: r.record() for n, r in RECIPES.items()}
     for row in rows:
         whole = PlannedNetwork(row.name, row.group, row.architecture).network()
         network = on_input(whole, recipe["input"], recipe["input"], classes=10, drop=1)
