@@ -33,7 +33,7 @@ class Layer(NamedTuple):
 
 
 def nats_layers(widths: tuple[int, ...]) -> list[Layer]:
-    """Dong et al., Sections 3.1 and 3.2: a stem, then cells of the one genotype (nodes 0 to 3;
+    """Dong et al., Section 3.2: a stem, then cells of the one genotype (nodes 0 to 3;
     3x3 convolutions 0-1, 0-2, 1-2, 1-3, 2-3 and a skip 0-3) with a residual block of stride 2
     after the first and the second. A skip between other widths is a 1x1 convolution."""
     c1, c2, c3, c4, c5 = widths
@@ -50,7 +50,7 @@ def nats_layers(widths: tuple[int, ...]) -> list[Layer]:
 
 
 def accel_layers(row: dict[str, int]) -> list[Layer]:
-    """Ahmad et al., "Accel-NASBench", Section 3.1: the seven stages of EfficientNet-B0, without
+    """Ahmad et al., "Accel-NASBench": the seven stages of EfficientNet-B0, without
     squeeze-and-excite here, between a stem of 32 and a head of 1280."""
     layers, c_in = [Layer(None, 3, 32, 3)], 32
     for stage, c_out in enumerate((16, 24, 40, 80, 112, 192, 320)):
