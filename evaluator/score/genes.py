@@ -26,14 +26,14 @@ FREE_SCORES = ("closed form", "log FLOPs", "log params")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Term:
+class ScoreTerm:
     """What the choices in some slots add to the score: `columns` of the genes index `table`."""
 
     columns: tuple[int, ...]
     table: Floats
 
 
-def terms(space: SearchSpace, form: ClosedForm | None = None) -> tuple[Term, ...]:
+def terms(space: SearchSpace, form: ClosedForm | None = None) -> tuple[ScoreTerm, ...]:
     """The terms whose sum is the score; each depends on one slot, or on a stage's depth and split.
 
     Raises:
@@ -67,7 +67,9 @@ def terms(space: SearchSpace, form: ClosedForm | None = None) -> tuple[Term, ...
             found[(name,)] = weight * np.log(values.pop(name))
     if values:
         raise ValueError(f"the closed form knows no slot {', '.join(values)} of {space.name}.")
-    return tuple(Term(tuple(columns[n] for n in names), table) for names, table in found.items())
+    return tuple(
+        ScoreTerm(tuple(columns[n] for n in names), table) for names, table in found.items()
+    )
 
 
 def score_genes(
