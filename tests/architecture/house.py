@@ -185,10 +185,6 @@ def uses(path: Path, *names: str) -> list[int]:
     return sorted(set(found))
 
 
-def test_functions(path: Path) -> list[ast.FunctionDef]:
-    return [n for n in nodes(path) if isinstance(n, ast.FunctionDef) and n.name.startswith("test")]
-
-
 def places(found: dict[str, list[int]]) -> str:
     """The findings, one a line, for a message."""
     return "\n".join(f"{name}: line {', '.join(map(str, at))}" for name, at in found.items() if at)
