@@ -113,13 +113,13 @@ def build_table(
 
     Example:
         >>> import tempfile
-        >>> from latency.builder.grid import Grid
-        >>> few = Grid("few", stem=4, first=4, rest=4, head=4)
+        >>> grid = Grid("few", stem=8, first=9, rest=12, head=9)  # by default 400 blocks or more
+        >>> effort = Effort(min_passes=1, max_passes=1)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     config = BuildConfig(engine="null", input="32x32", networks=2, out=f"{folder}/t")
-        ...     table = build_table(config, grid=few, log=lambda line: None)
-        >>> table.header.label.startswith("measured: ")
-        True
+        ...     table = build_table(config, grid=grid, effort=effort, log=lambda line: None)
+        >>> table.header.input, table.header.noise["stopped_by"]
+        ('32x32', 'stable')
     """
     if session is None:
         engine = config.engine or ("torch-cuda" if config.device == "gpu" else "onnxruntime")

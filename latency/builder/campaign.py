@@ -14,7 +14,14 @@ import numpy as np
 from latency.builder.journal import Journal
 from latency.builder.plan import Job, Plan, Slot, slot
 from latency.devices.session import Session
-from latency.measure.block import Floats, chain_flops, measurement, settled, target_measurement
+from latency.measure.block import (
+    Floats,
+    chain_flops,
+    measurement,
+    probe,
+    settled,
+    target_measurement,
+)
 from latency.measure.drift import (
     TimedGroup,
     corrected_samples,
@@ -23,7 +30,6 @@ from latency.measure.drift import (
     time_with_reference,
     typical_reference_s,
 )
-from latency.ondevice.timing import WARM_UP
 from latency.table.latency_table import Measurement
 from space.network.block import Block, Chain
 from space.network.network import Network
@@ -54,26 +60,17 @@ def affordable(plan: Plan, session: Session, effort: Effort, batch: int) -> tupl
     chains = [chain for job in plan.jobs for chain in job.chains]
     rng = np.random.default_rng(0)
     sample = [chains[i] for i in rng.choice(len(chains), min(12, len(chains)), replace=False)]
-    started = time.monotonic()
-    timed = session.time(sample, batch=batch, rounds=1, steady=True)
-    runs_s = timed.wall_s - timed.prepare_s
-    prepare_s = (time.monotonic() - started - runs_s) / len(sample)
-    per_flop_s = runs_s / _runs(1) / sum(map(chain_flops, sample))
+    cost = probe(session, sample, batch)
     flops = sum(map(chain_flops, chains)) + len(plan.jobs) * chain_flops(plan.reference)
     count = len(chains) + len(plan.jobs)
 
     def seconds(rounds: int) -> float:
-        return effort.min_passes * (count * prepare_s + flops * per_flop_s * _runs(rounds))
+        return effort.min_passes * cost.seconds(count, flops, rounds)
 
     rounds = effort.rounds
     while rounds > MIN_ROUNDS and seconds(rounds) > effort.max_s:
         rounds -= 1
     return replace(effort, rounds=rounds), seconds(rounds)
-
-
-def _runs(rounds: int) -> int:
-    """How often a chain runs with a fine clock: once to choose its loops, then twice a round."""
-    return 1 + 2 * (WARM_UP + rounds)
 
 
 class Campaign:

@@ -91,15 +91,14 @@ def validate_table(
 
     Example:
         >>> import tempfile
-        >>> from latency.builder.build import BuildConfig, build_table
-        >>> from latency.builder.grid import Grid
-        >>> few = Grid("few", stem=8, first=16, rest=16, head=12)
+        >>> from latency.builder.build import BuildConfig, Effort, Grid, build_table
+        >>> grid, effort = Grid("few", stem=8, first=9, rest=12, head=9), Effort(max_passes=1)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     config = BuildConfig(engine="null", input="32x32", networks=2, out=f"{folder}/t")
-        ...     _ = build_table(config, grid=few, log=lambda line: None)
+        ...     _ = build_table(config, grid=grid, effort=effort, log=lambda line: None)
         ...     found = validate_table(f"{folder}/t.json", networks=2)
-        >>> found.unscaled["networks"]
-        2
+        >>> found.networks, found.drift["network"]
+        (2, 'ShuffleNet v2 1.5x')
     """
     if networks < 2 or seed < 0:
         raise ValueError(f"--networks must be at least 2 and --seed 0; got {networks} and {seed}")

@@ -17,9 +17,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from latency.engines.base import Engine
+from latency.devices.session import Session
 from latency.measure.drift import TimedGroup, corrected_samples
-from latency.ondevice.timing import Clock, time_rounds
+from latency.ondevice.timing import WARM_UP
 from latency.table.latency_table import Measurement
 from space.network.block import Block, Chain
 
@@ -45,41 +45,34 @@ class BlockTarget:
         return (self.before, self.long) if self.before else (self.long,)
 
 
-def time_chains(
-    chains: Sequence[Chain],
-    engine: Engine,
-    *,
-    batch: int = 1,
-    rounds: int = 5,
-    steady: bool = False,
-    clock: Clock | None = None,
-) -> Floats:
-    """Time chains round by round, each once a round, so that drift affects all alike.
+@dataclass(frozen=True, slots=True)
+class TimingCost:
+    """Wall seconds to prepare a chain, and to run it per multiply-add; from `probe`."""
 
-    Args:
-        steady: time each right after a run of its own, as a network in use, without overwriting
-            the caches in between.
+    prepare_s: float
+    per_flop_s: float
 
-    Returns:
-        Seconds of one run, float64 [chains, rounds].
+    def seconds(self, count: int, flops: int, rounds: int) -> float:
+        """Wall seconds to time `count` chains of `flops` multiply-adds in all once."""
+        return count * self.prepare_s + flops * self.per_flop_s * _runs(rounds)
+
+
+def probe(session: Session, chains: Sequence[Chain], batch: int) -> TimingCost:
+    """What timing costs on a session, from one round of a few chains.
+
+    Raises:
+        OSError: as `Session.time`.
     """
-    runs = [engine.prepare(chain, batch) for chain in chains]
-    found = list(time_rounds(runs, engine, clock or engine.clock, rounds, [steady] * len(runs)))
-    return np.array(found, dtype=np.float64).T
+    started = time.monotonic()
+    timed = session.time(chains, batch=batch, rounds=1, steady=True)
+    runs_s = timed.wall_s - timed.prepare_s
+    prepare_s = (time.monotonic() - started - runs_s) / len(chains)
+    return TimingCost(prepare_s, runs_s / _runs(1) / sum(map(chain_flops, chains)))
 
 
-def probe(chains: Sequence[Chain], engine: Engine, batch: int) -> tuple[float, float]:
-    """(seconds to prepare a chain, seconds per multiply-add) from two runs of each chain, to
-    estimate what a measurement takes."""
-    started = time.monotonic()
-    runs = [engine.prepare(chain, batch) for chain in chains]
-    prepare_s = (time.monotonic() - started) / len(chains)
-    for run in runs:
-        run.run()
-    started = time.monotonic()
-    for run in runs:
-        run.run()
-    return prepare_s, (time.monotonic() - started) / sum(map(chain_flops, chains))
+def _runs(rounds: int) -> int:
+    """Runs of a chain with a fine clock: one to choose its loops, then two a round."""
+    return 1 + 2 * (WARM_UP + rounds)
 
 
 def chain_flops(chain: Chain) -> int:

@@ -32,8 +32,8 @@ class Measurement:
         ValueError: the median is not positive, quartiles are out of order, or there is no sample.
 
     Example:
-        >>> Measurement(1.0e-3, 0.9e-3, 1.1e-3, n=16).spread
-        0.20000000000000007
+        >>> round(Measurement(1.0e-3, 0.9e-3, 1.1e-3, n=16).spread, 3)
+        0.2
     """
 
     median_s: float

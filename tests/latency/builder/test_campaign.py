@@ -1,4 +1,4 @@
-"""Measuring a plan with the null engine: exact results, what comes first, resuming."""
+"""Measuring a plan with the null engine: exact results, the order of jobs, resuming."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ def small_plan():
 
 
 class Counting:
-    """The null engine, counting what it prepares; `stop_at` many and it dies."""
+    """The null engine with a count of prepared chains; it dies at `stop_at` of them."""
 
     def __init__(self, stop_at=10**9):
         self.engine, self.prepared, self.stop_at = get_engine("null"), 0, stop_at
@@ -72,8 +72,8 @@ def test_campaign_measures_exactly(tmp_path):
 
 @pytest.mark.parametrize("stop_at", [0, 1, 3, 5, 8])
 def test_nothing_is_measured_twice(tmp_path, stop_at):
-    whole = Counting()
-    expected, _ = run(tmp_path / "whole.jsonl", whole)
+    complete = Counting()
+    expected, _ = run(tmp_path / "complete.jsonl", complete)
     path = tmp_path / "j.jsonl"
     first, second = Counting(stop_at), Counting()
     with pytest.raises(KeyboardInterrupt, match="stop here"):
@@ -82,25 +82,25 @@ def test_nothing_is_measured_twice(tmp_path, stop_at):
     campaign, _ = run(path, second)
     keys = list(campaign.journal.done)
     assert len(set(keys)) == len(path.read_text().splitlines()) - 1
-    assert done == 0 or second.prepared < whole.prepared
+    assert done == 0 or second.prepared < complete.prepared
     assert campaign.blocks()[0].keys() == expected.blocks()[0].keys()
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-sys.path[:0] = [{tests!r}, {root!r}]
-import test_latency_campaign as t
-from latency.builder.journal import Journal
-append, lines = Journal._append, []
+sys.path[:0] = [{root!r}]
+import tests.latency.builder.test_campaign as t
+from space.common.jsonl import JsonLines
+append, lines = JsonLines.append, []
 def dying(self, values):
     lines.append(values)
     if len(lines) == 4:
-        self._file.write(b'{{"pass": 0, "job"')  # half a line
-        self._file.flush()
+        with self.path.open("ab") as file:
+            file.write(b'{{"pass": 0, "job"')  # half a line
         os.kill(os.getpid(), signal.SIGKILL)
     append(self, values)
-Journal._append = dying
+JsonLines.append = dying
 t.run(Path(sys.argv[1]), t.Counting())
 """
 
@@ -108,23 +108,23 @@ t.run(Path(sys.argv[1]), t.Counting())
 @pytest.mark.slow
 def test_resumes_after_kill_9_in_the_middle_of_a_line(tmp_path, root):
     path = tmp_path / "j.jsonl"
-    code = KILLED.format(tests=str(root / "tests"), root=str(root))
+    code = KILLED.format(root=str(root))
     killed = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True)
     assert killed.returncode == -9, killed.stderr.decode()
     assert path.read_bytes().endswith(b'{"pass": 0, "job"')
     before = path.read_bytes().rsplit(b"\n", 1)[0]
-    whole, resumed = Counting(), Counting()
-    expected, _ = run(tmp_path / "whole.jsonl", whole)
+    complete, resumed = Counting(), Counting()
+    expected, _ = run(tmp_path / "complete.jsonl", complete)
     campaign, _ = run(path, resumed)
     assert path.read_bytes().startswith(before)
-    found, wanted = campaign.blocks()[0], expected.blocks()[0]
-    assert {b: m.n for b, m in found.items()} == {b: m.n for b, m in wanted.items()}
-    assert resumed.prepared == whole.prepared - sum(
+    counts = [{b: m.n for b, m in run.blocks()[0].items()} for run in (campaign, expected)]
+    assert counts[0] == counts[1]
+    assert resumed.prepared == complete.prepared - sum(
         len(json.loads(line)["chains"]) + 1 for line in before.decode().splitlines()[1:]
     )
 
 
-def test_what_blocks_are_worth_in_a_network():
+def test_how_often_blocks_occur_in_a_network():
     """ShuffleNet v2: a stem, units of stride 2 in three stages, 3, 7 and 3 after them, a head."""
     found = small_plan().occurrences()
     blocks = NET.blocks
@@ -134,7 +134,7 @@ def test_what_blocks_are_worth_in_a_network():
 
 
 class Noisy:
-    """A session in which blocks are noisy: their chains take half as much again in every other
+    """A session in which blocks are noisy: their chains take 1.5 times as long in every other
     round."""
 
     def __init__(self, noisy):
@@ -150,7 +150,7 @@ class Noisy:
 
 
 def test_jobs_whose_noise_weighs_most_come_first(tmp_path):
-    """From the third pass on, in seconds of a network; what is settled does not come again."""
+    """From the third pass on, in seconds of a network; settled jobs are not repeated."""
     plan = small_plan()
     found = []
     for noisy in (plan.targets[1:], plan.targets):
@@ -159,9 +159,8 @@ def test_jobs_whose_noise_weighs_most_come_first(tmp_path):
             campaign = Campaign(plan, session, journal, replace(EFFORT, rounds=4), 1, 0)
             campaign.run(lambda *_: None)
             found.append([number for index, number in journal.done if index == 2])
-            usual, often = campaign.usual_s(2), plan.occurrences()
-            weights = [campaign._weight(n, 2, usual, often) for n in range(len(plan.jobs))]
-    expected = []
+            weights = campaign.weights(range(len(plan.jobs)), 2)
+    expected, often = [], plan.occurrences()
     for target in plan.targets:  # the quartiles of eight rounds, half of them slow
         spread = 0.5 * (RUN_S + sum(block_s(b) for b in target.long)) / target.copies
         expected.append(0.93 * spread / np.sqrt(8) * often[slot(target.block)])

@@ -1,4 +1,4 @@
-"""The paper's other networks at random widths, and where the grid measures their blocks."""
+"""Random networks of every family, and how the grid measures their blocks."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,15 @@ from latency.builder.grid import (
     COPIES,
     MAX_BEFORE,
     Grid,
+    block_in_context,
     network_targets,
     other_targets,
     space_targets,
 )
-from latency.builder.random_networks import VARIANTS, bounds, variants
-from latency.builder.validation import random_networks
+from latency.builder.random_networks import SPACE, VARIANTS, bounds, random_networks
+from latency.engines.null import block_s
 from latency.table.family_fit import widths_of
-from latency.table.interpolate import family_of
+from latency.table.interpolate import Interpolator, family_of
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.block import Block, BlockBatch
 from space.zoo.families import mobilenet_v2, shufflenet_v1
@@ -22,9 +23,9 @@ from space.zoo.families import mobilenet_v2, shufflenet_v1
 SMALL = Grid("small", stem=4, first=5, rest=5, head=4, relaxed=3, variants=1)
 
 
-@pytest.mark.parametrize("family", VARIANTS)
+@pytest.mark.parametrize("family", [SPACE, *VARIANTS])
 def test_networks_are_seeded_and_differ(family):
-    one, two, other = (variants(family, 5, seed, 64, 64) for seed in (1, 1, 2))
+    one, two, other = (random_networks(family, 5, seed, (64, 64)) for seed in (1, 1, 2))
     assert [n.blocks for n in one] == [n.blocks for n in two] != [n.blocks for n in other]
     assert len({n.blocks for n in one}) == 5
     assert all(network.input_shape == (3, 64, 64) for network in one)
@@ -33,8 +34,8 @@ def test_networks_are_seeded_and_differ(family):
 @pytest.mark.parametrize("family", VARIANTS)
 def test_random_networks_lie_between_the_bounds(family):
     """Block by block and width by width, so that a table that holds the bounds covers them."""
-    low, high = bounds(family, 64, 64)
-    for network in variants(family, 30, 3, 64, 64):
+    low, high = bounds(family, (64, 64))
+    for network in random_networks(family, 30, 3, (64, 64)):
         blocks = zip(low.blocks, network.blocks, high.blocks, strict=True)
         for trio in blocks:
             a, b, c = (widths_of(BlockBatch.of(block))[0] for block in trio)
@@ -42,26 +43,24 @@ def test_random_networks_lie_between_the_bounds(family):
             assert len({family_of(block) for block in trio}) == 1
 
 
-def test_units_stand_as_in_the_papers():
+def test_units_are_as_in_the_papers():
     """Kinds and sizes, block by block, as in the networks that the papers print."""
 
     def frame(network):
         return [(b.kind, b.height, b.out_shape[1]) for b in network.blocks]
 
-    assert frame(variants("shufflenet_v1", 1, 0, 224, 224)[0]) == frame(shufflenet_v1("1.0"))
-    assert frame(variants("mobilenet_v2", 1, 0, 224, 224)[0]) == frame(mobilenet_v2(1.0))
+    assert frame(random_networks("shufflenet_v1", 1, 0)[0]) == frame(shufflenet_v1("1.0"))
+    assert frame(random_networks("mobilenet_v2", 1, 0)[0]) == frame(mobilenet_v2(1.0))
 
 
 def test_an_unknown_family_lists_the_known():
-    with pytest.raises(ValueError, match=r"must be one of shufflenet_v1, .*; got 'vgg'"):
-        variants("vgg", 1, 0, 224, 224)
-    with pytest.raises(ValueError, match="must be one of shufflenet_v2, shufflenet_v1, "):
-        random_networks("vgg", 1, 0, (224, 224))
-    with pytest.raises(ValueError, match="--relax is for the search space alone"):
-        random_networks("xception", 1, 0, (224, 224), ["g1"])
+    with pytest.raises(ValueError, match=r"of shufflenet_v2, shufflenet_v1, .*; got 'vgg'"):
+        random_networks("vgg", 1, 0)
+    with pytest.raises(ValueError, match="--relax needs --family shufflenet_v2"):
+        random_networks("xception", 1, 0, relax=["g1"])
 
 
-def test_blocks_of_networks_stand_after_their_neighbours():
+def test_blocks_of_networks_follow_their_neighbours():
     network = shufflenet_v1("1.0")
     targets = {target.block: target for target in network_targets([network, network])}
     assert set(targets) == set(network.blocks)
@@ -75,18 +74,12 @@ def test_blocks_of_networks_stand_after_their_neighbours():
     assert len(before) == MAX_BEFORE
 
 
-def test_a_heavy_block_stands_among_fewer_copies():
+def test_a_heavy_block_has_fewer_copies():
     light, heavy = (
         Block("shufflenet_v2", 28, 28, c_in=c, c_out=c, branch=c // 2) for c in (64, 512)
     )
     assert light.flops < 60e6 < heavy.flops
-    assert [t.copies for t in map(_alone, (light, heavy))] == [COPIES, 2]
-
-
-def _alone(block):
-    from latency.builder.grid import block_in_context
-
-    return block_in_context(block)
+    assert [block_in_context(block).copies for block in (light, heavy)] == [COPIES, 2]
 
 
 def test_the_small_networks_of_the_paper_are_in_the_grid():
@@ -119,9 +112,6 @@ def test_relaxed_units_are_in_the_grid(guideline, field, values):
 @pytest.mark.slow
 def test_bottlenecks_of_any_width_are_one_family():
     """`mid` is a width: g1's units are interpolated over it."""
-    from latency.engines.null import block_s
-    from latency.table.interpolate import Interpolator
-
     space = ShuffleNetV2Space().relaxed(["g1"])
     grid = Grid("g1", stem=4, first=60, rest=80, head=20, relaxed=30)
     known = {t.block: block_s(t.block) for t in space_targets(grid, space)}

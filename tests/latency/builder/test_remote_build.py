@@ -1,4 +1,4 @@
-"""Tables of devices over ssh: as if measured here, through lost connections; errors in a line."""
+"""Tables of devices over ssh: equal to local ones, through lost connections; one-line errors."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from latency import build
+from latency.builder import build as builder
+from latency.builder.build import BuildConfig, build_table
 from latency.builder.grid import Grid
 from latency.devices import remote
 from latency.devices.remote import RemoteSession
@@ -22,7 +24,7 @@ from latency.devices.ssh import SshTransport
 from latency.devices.transport import ProcessStream, ProcessTransport
 from latency.engines.null import RUN_S, block_s
 from latency.engines.registry import get_engine
-from latency.measure import network as whole
+from latency.measure.network import measure_networks
 from latency.ondevice.host import chip, host_id
 from latency.table.latency_table import LatencyTable
 from latency.table.load import load_table
@@ -37,7 +39,7 @@ X = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[device_servers.SshServer]:
-    monkeypatch.setattr("latency.builder.grid.COARSE", TINY)
+    monkeypatch.setattr(builder, "COARSE", TINY)
     monkeypatch.setattr(remote, "BACKOFF_S", 0.02)
     monkeypatch.setenv("G4NAS_CACHE", str(tmp_path / "cache"))
     with device_servers.ssh_server(tmp_path) as found:
@@ -78,8 +80,8 @@ def test_a_table_over_ssh_is_the_one_measured_here(
 ) -> None:
     assert build.main(words(server, tmp_path / "there")) == 0
     found = table(tmp_path / "there.json")
-    here = build.build_table(engine_name="null", coarse=True, networks=4, out=tmp_path / "here",
-                             say=lambda line: None)  # fmt: skip
+    config = BuildConfig(engine="null", coarse=True, networks=4, out=tmp_path / "here")
+    here = build_table(config, log=lambda line: None)
     assert found.entries == here.entries
     header = found.header
     assert (header.device, header.engine, header.dtype) == (chip(), "null", "float32")
@@ -213,11 +215,9 @@ def test_a_name_of_the_users_ssh_config(server: device_servers.SshServer) -> Non
         assert session.where == "ssh://board"
 
 
-def test_whole_networks_on_a_device(server: device_servers.SshServer) -> None:
+def test_networks_on_a_device(server: device_servers.SshServer) -> None:
     nets = [shufflenet_v2(size) for size in ("0.5", "1.0", "1.5")]
-    found = whole.measure_networks(
-        nets * 5, engine="null", rounds=2, device=f"ssh://{server.address}"
-    )
+    found = measure_networks(nets * 5, engine="null", rounds=2, device=f"ssh://{server.address}")
     expected = [RUN_S + sum(block_s(block) for block in net.blocks) for net in nets * 5]
     assert found == pytest.approx(expected)
 
@@ -289,7 +289,9 @@ def test_no_table_of_an_emulated_device(tmp_path: Path, monkeypatch: pytest.Monk
     transport = ProcessTransport(tmp_path, emulation="it was started so")
     session = RemoteSession(transport, get_engine("null"))
     session.engine = "onnxruntime"
-    monkeypatch.setattr("latency.devices.open.open_session", lambda *args, **options: session)
-    with pytest.raises(ValueError, match=r"emulated \(it was started so\): its wall time is not"):
-        build.build_table(out=tmp_path / "t")
+    with (
+        session,
+        pytest.raises(ValueError, match=r"emulated \(it was started so\): its wall time is not"),
+    ):
+        build_table(BuildConfig(out=tmp_path / "t"), session=session)
     assert not list(tmp_path.glob("t*"))

@@ -1,20 +1,22 @@
-"""Timing, with clocks that follow a script."""
+"""Timed blocks, with clocks that follow a script."""
 
 import numpy as np
 import pytest
 
 from latency.builder.grid import block_in_context
+from latency.devices.session import Timed
 from latency.engines.null import RUN_S, block_s
 from latency.engines.registry import get_engine
-from latency.measure.block import BlockTarget, measurement, settled, time_chains
+from latency.measure.block import BlockTarget, TimingCost, measurement, probe, settled
 from latency.ondevice.timing import CLOCK_SHARE, clock_step, loops_for
 from space.network.block import Block
+from tests.helpers.timed_chains import time_chains
 
 X = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)
 
 
 class Script:
-    """A clock that shows whole ticks only, and a run that takes `run_s`."""
+    """A clock with ticks of `tick_s`, and a run that takes `run_s`."""
 
     def __init__(self, tick_s, run_s, look_s=0.0):
         self.now, self.tick_s, self.run_s, self.look_s = 0.0, tick_s, run_s, look_s
@@ -66,7 +68,7 @@ def test_caches_are_overwritten_between_an_untimed_run_and_a_timed_one(steady, e
             log.append("run")
             engine.runner.now_s += 1.0
 
-    engine.prepare = lambda chain, batch: Run()
+    engine.prepare = lambda chain, batch=1: Run()
     engine.evict = lambda: log.append("evict")
     times = time_chains([(X,), (X, X)], engine, rounds=3, steady=steady)
     assert times.tolist() == [[1.0] * 3] * 2
@@ -92,6 +94,21 @@ def test_measurement_by_hand():
 def test_noise_larger_than_the_block_is_no_measurement():
     with pytest.raises(ValueError, match="`median_s` must be a positive number"):
         measurement(1, np.array([1.0, 1.0]), np.array([2.0, 2.0]))
+
+
+def test_a_probe_costs_loading_and_multiply_adds():
+    """Five runs with a clock that only runs move: one for the loops, two a round."""
+
+    class Session:
+        def time(self, chains, *, batch, rounds, steady):
+            assert (len(chains), batch, rounds, steady) == (2, 3, 1, True)
+            return Timed(np.ones((2, 1)), wall_s=8.0, processor_s=8.0, prepare_s=3.0)
+
+    cost = probe(Session(), [(X,), (X, X)], 3)
+    assert cost.per_flop_s == pytest.approx(5.0 / 5 / (3 * X.flops))
+    assert cost.prepare_s == pytest.approx(-2.5, abs=0.1)  # this session only claims its seconds
+    known = TimingCost(prepare_s=0.5, per_flop_s=1e-6)
+    assert known.seconds(4, 1000, rounds=2) == pytest.approx(4 * 0.5 + 7 * 1e-3)
 
 
 def test_settled():

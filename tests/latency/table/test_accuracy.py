@@ -1,9 +1,9 @@
-"""Errors of predictions, by hand and on lines that are told exactly."""
+"""Errors of predictions, by hand and on lines that are interpolated exactly."""
 
 import numpy as np
 import pytest
 
-from latency.table.accuracy import common_factor, error_summary, left_out_error, spearman
+from latency.table.accuracy import common_factor, error_summary, left_out_error
 from space.network.block import Block
 
 
@@ -19,10 +19,21 @@ def test_error_summary_by_hand():
         "spearman": 1.0,
     }
     assert common_factor(np.array([1.0, 1.0]), np.array([2.0, 8.0])) == pytest.approx(4.0)
-    assert spearman(np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0])) == pytest.approx(-1.0)
 
 
-def test_left_out_blocks_of_a_straight_line_are_told_exactly():
+@pytest.mark.parametrize(
+    "predicted, measured, rank",
+    [
+        ([1.0, 2.0, 3.0], [3.0, 2.0, 1.0], -1.0),
+        ([2.0, 2.0, 2.0], [1.0, 2.0, 3.0], None),  # a constant column has none
+        ([2.0], [1.0], None),
+    ],
+)
+def test_rank_correlation(predicted, measured, rank):
+    assert error_summary(np.array(predicted), np.array(measured))["spearman"] == rank
+
+
+def test_left_out_blocks_of_a_straight_line_are_predicted_exactly():
     blocks = {Block("stem", 224, 224, c_out=8 * c): float(c) for c in range(1, 60)}
     found = left_out_error(blocks)
     assert 40 < found["blocks"] < 60 and found["abs_error_95pct"] < 1e-6
@@ -30,7 +41,7 @@ def test_left_out_blocks_of_a_straight_line_are_told_exactly():
 
 
 def test_left_out_errors_are_split_by_kind_and_alignment():
-    """A straight line but for one width in three, whose noise then stands in its own row."""
+    """A straight line with noise in one width of two, which is a row of its own."""
     noise = np.random.default_rng(0).uniform(0.5, 1.5, 100)
     blocks = {
         Block("stem", 224, 224, c_out=4 * c): c * (noise[c] if c % 2 else 1.0)

@@ -1,4 +1,4 @@
-"""Two tables beside each other: ratios by hand, and what cannot be compared."""
+"""latency.diff: ratios by hand, and what cannot be compared."""
 
 import json
 from dataclasses import replace
@@ -53,7 +53,7 @@ def test_nothing_in_common_is_one_line(tmp_path, capsys):
     assert "nothing can be compared" in err and "chip a" in err and "input 160x160" in err
 
 
-def test_blocks_alone_can_be_compared(tmp_path, capsys):
+def test_tables_without_a_common_network_are_compared_by_blocks(tmp_path, capsys):
     a = one_block(tmp_path, "a", "stem@224x224 c_out=8")
     b = one_block(tmp_path, "b", "stem@224x224 c_out=8", scale={"factor": 3.0, "how": "by hand"})
     assert main([a, b, "--networks", "3"]) == 0
@@ -64,8 +64,13 @@ def test_blocks_alone_can_be_compared(tmp_path, capsys):
 
 def test_unknown_table(capsys):
     assert main(["rpi5", "nope"]) == 2
-    told = capsys.readouterr().err
-    assert "nope" in told and told.count("\n") == 1
+    err = capsys.readouterr().err
+    assert err.startswith("latency.diff: unknown target 'nope'") and err.count("\n") == 1
+
+
+def test_wrong_usage_is_one_line(capsys):
+    assert main(["arm", "rpi5", "--networks", "-1"]) == 2
+    assert capsys.readouterr().err == "latency.diff: --networks must be at least 0; got -1\n"
 
 
 def test_cost_models_of_ops_are_compared_by_networks(capsys):
@@ -74,8 +79,13 @@ def test_cost_models_of_ops_are_compared_by_networks(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["rpi5", "rpi4", "--networks", "5"]])
-def test_picture(words, tmp_path, capsys):
+def test_picture(tmp_path, capsys):
     path = tmp_path / "diff.png"
+    words = ["rpi5", "rpi4", "--networks", "5"]
     assert main([*words, "--out", str(path)]) == 0
     assert path.read_bytes().startswith(b"\x89PNG")
+    assert main([*words, "--out", str(path / "x.png")]) == 2
+    assert (
+        capsys.readouterr().err.splitlines()[1] == f"latency.diff: {path / 'x.png'}: File exists"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["diff.png"]

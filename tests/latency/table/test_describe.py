@@ -1,28 +1,28 @@
-"""python -m latency.show."""
+"""latency.show, and the errors that a build prints."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from latency import show
 from latency.engines.null import block_s
-from latency.table.describe import error_lines
+from latency.table.accuracy import error_summary
+from latency.table.describe import format_build_errors
 from latency.table.header import TableHeader
 from latency.table.latency_table import LatencyTable, Measurement
 from space.network.block import Block
 
+HEADER = TableHeader(
+    layout="blocks", target="cpu", source="measured", device="chip", engine="null",
+    date="2026-01-01",
+)  # fmt: skip
+
 
 @pytest.fixture
 def path(tmp_path):
-    header = TableHeader(
-        layout="blocks",
-        target="cpu",
-        source="measured",
-        device="chip",
-        engine="null",
-        date="2026-01-01",
-        noise={"spread": 0.01},
-    )
+    header = replace(HEADER, noise={"spread": 0.01})
     blocks = [Block("stem", 224, 224, c_out=c) for c in range(8, 48, 4)]
     entries = {b: Measurement(*[block_s(b)] * 3, 5) for b in blocks}
     return LatencyTable(header, entries).save(tmp_path / "t.json")
@@ -42,26 +42,13 @@ def test_json_is_the_header(path, capsys):
 
 @pytest.mark.parametrize(
     "spread, share, too_noisy, warnings",
-    [(0.05, 0.99, [], []), (0.2, 0.5, ["stem"], ["not quiet", "50% of its time", "left out"])],
+    [(0.05, 0.99, [], []), (0.2, 0.5, ["stem"], ["not quiet", "50% of its CPU time", "left out"])],
 )
 def test_warns_of_noise(spread, share, too_noisy, warnings):
-    errors = {
-        "networks": 4,
-        "mean_abs_error": 0.01,
-        "max_abs_error": 0.02,
-        "within_5pct": 1.0,
-        "within_3pct": 1.0,
-        "bias": 0.0,
-        "spearman": 1.0,
-    }
+    errors = error_summary(np.array([1.0, 1.0]), np.array([1.0, 1.02]))
     both = {"unscaled": errors, "scaled": errors}
-    header = TableHeader(
-        layout="blocks",
-        target="cpu",
-        source="measured",
-        device="chip",
-        engine="null",
-        date="2026-01-01",
+    header = replace(
+        HEADER,
         network_error={"held_out": both, "on_grid": both, "left_out_blocks": {}},
         noise={
             "samples": 12,
@@ -72,8 +59,10 @@ def test_warns_of_noise(spread, share, too_noisy, warnings):
             "too_noisy": too_noisy,
         },
     )
-    found = [line for line in error_lines(header) if line.startswith("warning")]
+    lines = format_build_errors(header).splitlines()
+    found = [line for line in lines if line.startswith("warning")]
     assert len(found) == len(warnings)
+    assert sum(line.endswith("Spearman -") for line in lines) == 4  # predictions are constant
     assert all(word in line for word, line in zip(warnings, found, strict=True))
 
 
@@ -82,6 +71,9 @@ def test_picture(path, tmp_path, capsys):
     out = tmp_path / "t.png"
     assert show.main([str(path), "--out", str(out)]) == 0
     assert out.read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    assert show.main([str(path), "--out", str(out / "x.png")]) == 2
+    assert capsys.readouterr() == ("", f"latency.show: {out / 'x.png'}: File exists\n")
 
 
 @pytest.mark.parametrize(
@@ -100,4 +92,6 @@ def test_wrong_usage_is_one_line(arguments, status, message, capsys):
 def test_no_host_table_is_no_answer(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("G4NAS_CACHE", str(tmp_path))
     assert show.main(["cpu"]) == 1
-    assert "run python -m latency.build" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert err.startswith("latency.show: this host has no table yet") and err.count("\n") == 1
+    assert "run python -m latency.build" in err

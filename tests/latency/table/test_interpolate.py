@@ -7,6 +7,7 @@ import pytest
 
 from latency.builder.grid import FULL, space_targets, spread
 from latency.engines.null import block_s
+from latency.table import family_fit
 from latency.table.family_fit import TRUST, alignment, widths_of
 from latency.table.interpolate import Interpolator, family_of
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
@@ -67,8 +68,8 @@ def test_kernels_may_be_mixed_in_a_batch(interpolator):
     fields = {"c_in": widths, "c_out": widths, "branch": widths // 2, "kernel": kernels}
     batch = BlockBatch("shufflenet_v2", 28, 28, fields)
     found = interpolator.predict(batch)
-    alone = [interpolator.predict(BlockBatch.of(batch.block(i)))[0] for i in range(4)]
-    np.testing.assert_allclose(found, alone, rtol=1e-12)
+    each = [interpolator.predict(BlockBatch.of(batch.block(i)))[0] for i in range(4)]
+    np.testing.assert_allclose(found, each, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -171,23 +172,21 @@ def _pairs(widths):
 def test_a_cliff_survives_only_where_alignments_are_kept_apart(monkeypatch):
     """The same widths smoothed over alignments are wrong by more than half the cliff."""
     assert worst_error() < 0.03
-    monkeypatch.setattr(
-        "latency.table.family_fit.alignment", lambda sizes: np.zeros(len(sizes), int)
-    )
+    monkeypatch.setattr(family_fit, "alignment", lambda sizes: np.zeros(len(sizes), int))
     assert worst_error() > 0.3
 
 
 def test_packs_of_16_channels_are_known(monkeypatch):
-    """As with AVX-512; with packs of 8 alone the steps between them are smoothed away."""
+    """As with AVX-512; packs of 8 only would smooth the steps between them away."""
     assert worst_error(packed, run=3) < 0.03
-    monkeypatch.setattr("latency.table.family_fit.VECTORS", (8,))
+    monkeypatch.setattr(family_fit, "VECTORS", (8,))
     assert worst_error(packed, run=3) > 0.1
 
 
 def noisy_line(noise):
     """A family of 40 blocks whose time grows with their width, of which one came out at half of
-    its time, with a standard error of `noise`: (that block, its time, what is said of it, of its
-    neighbour that was not measured)."""
+    its time, with a standard error of `noise`: (its measured time, its true time, the prediction
+    for it, and for its neighbour that was not measured)."""
     known = {Block("stem", 224, 224, c_out=c): 1e-6 * c for c in range(8, 328, 8) if c != 168}
     lucky = Block("stem", 224, 224, c_out=160)
     seconds = known | {lucky: known[lucky] / 2}
@@ -197,19 +196,17 @@ def noisy_line(noise):
     return seconds[lucky], known[lucky], own, other
 
 
-def test_a_lucky_measurement_is_drawn_towards_its_family():
+def test_a_lucky_measurement_is_shrunk_towards_its_family():
     """A search for the fastest network would find it first."""
     lucky, true, own, misled = noisy_line(0.0)
     assert own == lucky
     lucky, true, own, other = noisy_line(1.0)
     assert own == pytest.approx(true, rel=0.02)
-    assert abs(other - 1.68e-4) < 0.5 * abs(
-        misled - 1.68e-4
-    )  # its neighbour, which was not measured
+    assert abs(other - 1.68e-4) < 0.5 * abs(misled - 1.68e-4)  # the unmeasured neighbour
 
 
 def test_a_block_that_was_too_noisy_still_belongs_to_the_range():
-    """Its family tells it, and all between it and the measured ones."""
+    """Its family predicts it, and all blocks between it and the measured ones."""
     known = {Block("stem", 224, 224, c_out=c): 1e-6 * c for c in range(8, 136, 8)}
     edge = BlockBatch("stem", 224, 224, {"c_out": np.array([136, 144])})
     with pytest.raises(MissingOpError, match="c_out=136"):
@@ -218,14 +215,14 @@ def test_a_block_that_was_too_noisy_still_belongs_to_the_range():
     assert found == pytest.approx([1.36e-4, 1.44e-4], rel=0.01)
 
 
-def test_own_time_and_family_weigh_alike_where_both_are_as_sure():
+def test_own_time_and_family_weigh_alike_with_equal_errors():
     lucky, true, own, _ = noisy_line(TRUST)
     assert np.sqrt(lucky * true) == pytest.approx(own, rel=0.1)
 
 
 def test_stride_2_is_interpolated_over_both_of_its_widths():
     """A plane with an interaction and a cliff in each width; points of no measured row or column
-    are told from the others."""
+    are predicted from the others."""
 
     def seconds(c_in, c_out):
         up = -(-c_in // 8) * 8

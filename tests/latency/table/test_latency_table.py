@@ -1,16 +1,17 @@
-"""Tables on disk: round trip, and every way a file can be wrong."""
+"""Tables of blocks, in memory and on disk; every way a file can be wrong."""
 
 import json
+import os
 
-import numpy as np
 import pytest
 
 from latency.table import load as table_module
 from latency.table.header import TableHeader
 from latency.table.latency_table import LatencyTable, Measurement
 from latency.table.load import known_targets, load_table, shipped_tables
+from latency.table.testing import BlockTableContract
 from space.common.errors import MissingOpError
-from space.network.block import Block, BlockBatch
+from space.network.block import Block
 from space.zoo.families import shufflenet_v2
 
 STEM = Block("stem", 224, 224, c_out=24)
@@ -57,6 +58,17 @@ def test_loads_from_csv_and_directory(tmp_path):
         load_table(tmp_path)
 
 
+class TestContract(BlockTableContract):
+    network = shufflenet_v2("0.5")
+    networks = (network,)
+    missing = Block("head", 7, 7, c_in=8, c_out=8)
+
+    def table(self, factor=1.0):
+        header = make(scale={"factor": factor, "how": "test"}).header
+        measured = Measurement(1e-3, 0.95e-3, 1.2e-3, 9)
+        return LatencyTable(header, dict.fromkeys(self.network.blocks, measured))
+
+
 def test_predicts_sums_and_scales():
     table = make(scale={"factor": 2.0, "how": "by hand"})
     assert table.block_s(STEM) == 2e-3
@@ -65,14 +77,9 @@ def test_predicts_sums_and_scales():
     assert table.exact(STEM) and not table.exact(Block("stem", 224, 224, c_out=28))
 
 
-def test_missing_block_is_never_a_partial_sum():
+def test_a_missing_block_is_named_with_its_neighbours():
     with pytest.raises(MissingOpError, match="has no head@7x7 c_in=8 c_out=8; nearest known"):
         make().network_s([STEM, Block("head", 7, 7, c_in=8, c_out=8)])
-
-
-def test_batch_shape():
-    batch = BlockBatch("stem", 224, 224, {"c_out": np.array([24, 24, 24])})
-    assert make().predict(batch).tolist() == [1e-3] * 3
 
 
 def edit(path, old, new):
@@ -175,13 +182,13 @@ def test_shipped_tables_load_and_know_the_papers_network(name):
     assert table.header.target == name and table.header.source in table.header.label
     assert 1e-3 < table.network_s(shufflenet_v2("1.0").blocks) < 0.1
     if table.header.source == "measured":
-        judged = table.header.network_error["held_out"]["scaled"]
-        assert judged["networks"] >= 20
+        error = table.header.network_error["held_out"]["scaled"]
+        assert error["networks"] >= 20
         # Alignment matters more in int8 (docs/results/latency-tables.md).
         if table.header.dtype == "int8":
-            assert judged["mean_abs_error"] <= 0.05
+            assert error["mean_abs_error"] <= 0.05
         else:
-            assert judged["within_5pct"] >= 0.9
+            assert error["within_5pct"] >= 0.9
 
 
 def test_host_table(tmp_path, monkeypatch):
@@ -207,7 +214,7 @@ def test_a_failed_write_leaves_the_old_table(tmp_path, monkeypatch):
     def fail(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("space.common.files.os.fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
         make(date="2027-01-01").save(path)
     assert before == (path.read_bytes(), path.with_suffix(".csv").read_bytes())

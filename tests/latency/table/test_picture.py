@@ -1,4 +1,4 @@
-"""What the picture of a table shows: its axes, its slices, the alignments it tells apart."""
+"""The picture of a table: its axes, slices and alignments."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def table_of(blocks):
 
 @pytest.mark.slow
 def test_every_family_with_a_curve_has_a_panel(tmp_path):
-    """Curves of the alignments that were measured alone; families of few blocks are left out."""
+    """Curves only of measured alignments; families of few blocks are left out."""
     few = [Block("head", 7, 7, c_in=c, c_out=256) for c in (96, 128)]
     draw_table(table_of(units(range(32, 132, 8)) + few), tmp_path / "t.png")
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,94 @@
+"""Test cases that every latency table must pass. Inherit a class in a test file:
+
+class TestMyTable(TableContract):
+    networks = (shufflenet_v2("1.0"),)
+
+    def table(self, factor=1.0):
+        return MyTable(replace(HEADER, scale={"factor": factor, "how": "test"}))
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from latency.table.family_fit import SIZES
+from latency.table.header import TableHeader
+from latency.table.load import AnyTable
+from space.common.errors import MissingOpError
+from space.network.block import Block, BlockBatch
+from space.network.network import Network
+
+
+class TableContract(ABC):
+    """What a search expects of a table: positive seconds of blocks, the same every time, of which
+    a network's are the sum.
+
+    Attributes:
+        networks: some that the table predicts.
+    """
+
+    networks: Sequence[Network]
+
+    @abstractmethod
+    def table(self, factor: float = 1.0) -> AnyTable:
+        """The table, with a scale factor in its header."""
+
+    def test_a_block_has_positive_seconds(self) -> None:
+        table = self.table()
+        for network in self.networks:
+            seconds = np.array([table.block_s(block) for block in network.blocks])
+            np.testing.assert_array_equal(np.isfinite(seconds) & (seconds > 0), True)
+
+    def test_a_network_costs_the_sum_of_its_blocks(self) -> None:
+        table = self.table()
+        for network in self.networks:
+            total = sum(table.block_s(block) for block in network.blocks)
+            np.testing.assert_allclose(table.network_s(network.blocks), total, rtol=1e-12)
+
+    def test_a_batch_costs_what_its_blocks_cost(self) -> None:
+        table = self.table()
+        for block in dict.fromkeys(b for network in self.networks for b in network.blocks):
+            fields: dict[str, Any] = dict(block.fields)
+            fields |= {name: np.full(3, fields[name]) for name in SIZES if name in fields}
+            found = table.predict(BlockBatch(block.kind, block.height, block.width, fields))
+            np.testing.assert_equal((found.shape, found.dtype), ((3,), np.dtype(np.float64)))
+            np.testing.assert_allclose(found, table.block_s(block), rtol=1e-12)
+
+    def test_the_scale_factor_multiplies_every_latency(self) -> None:
+        for network in self.networks:
+            expected = 2 * self.table().network_s(network.blocks)
+            np.testing.assert_allclose(self.table(2.0).network_s(network.blocks), expected)
+
+    def test_a_latency_is_the_same_every_time(self) -> None:
+        for network in self.networks:
+            first, second = (self.table().network_s(network.blocks) for _ in range(2))
+            np.testing.assert_equal(first, second)
+
+    def test_the_header_round_trips(self) -> None:
+        header = self.table().header
+        np.testing.assert_equal(TableHeader.from_json(header.to_json()) == header, True)
+
+
+class BlockTableContract(TableContract):
+    """`TableContract` for a table that lacks some blocks.
+
+    Attributes:
+        missing: a block that it lacks.
+    """
+
+    missing: Block
+
+    def test_a_missing_block_is_an_error_that_names_it(self) -> None:
+        table, known = self.table(), self.networks[0].blocks
+        for blocks in ((self.missing,), (*known, self.missing), (self.missing, *known)):
+            try:
+                found = table.network_s(blocks)
+            except MissingOpError as error:
+                np.testing.assert_equal(str(self.missing) in str(error), True)
+            else:
+                raise AssertionError(f"a partial sum, {found} s, without {self.missing}")
+        np.testing.assert_equal(table.exact(self.missing), False)

@@ -1,0 +1,130 @@
+"""latency.validate: a table against networks that are measured now."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from latency import validate
+from latency.builder import validation
+from latency.builder.validation import Validation, format_validation, validate_table
+from latency.measure.drift import REFERENCE, TimedGroup
+from latency.measure.network import Timings
+from latency.ondevice.host import chip
+from latency.table.accuracy import error_summary
+from latency.table.latency_table import LatencyTable
+from latency.table.load import load_table
+
+
+@pytest.fixture
+def table_here(tmp_path: Path) -> Path:
+    """The shipped x86 table as if it were of this chip."""
+    table = load_table("epyc-milan-ort")
+    assert isinstance(table, LatencyTable)
+    return LatencyTable(replace(table.header, device=chip()), table.entries).save(
+        tmp_path / "here.json"
+    )
+
+
+@pytest.fixture
+def slower(table_here: Path, monkeypatch: pytest.MonkeyPatch) -> LatencyTable:
+    """The table, on a machine that takes 4 % more than the unscaled table predicts."""
+    table = load_table(table_here)
+    assert isinstance(table, LatencyTable)
+
+    def measure(session: object, networks: list, **_: object) -> Timings:
+        seconds = np.array([1.04 * table.unscaled().network_s(n.blocks) for n in networks])
+        group = TimedGroup(np.tile(seconds[:, None], 5), np.full((2, 5), 1.04e-3))
+        return Timings(len(networks), ((np.arange(len(networks)), group),))
+
+    monkeypatch.setattr(validation, "time_networks", measure)
+    return table
+
+
+def test_validate_compares_with_what_is_measured(
+    table_here: Path, slower: LatencyTable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--table", str(table_here), "--networks", "6", "--seed", "3"]
+    assert validate.main([*words, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["networks"], found["seed"]) == (6, 3)
+    assert found["mean_abs_error"] == pytest.approx(1 - 1 / 1.04, rel=1e-3)
+    assert found["within_5pct"] == 1.0
+    assert found["unscaled"]["within_3pct"] == 0.0
+    assert found["scale"] == slower.header.scale["factor"]
+    assert found["scaled"]["mean_abs_error"] == pytest.approx(1 - found["scale"] / 1.04, rel=1e-3)
+    assert found["spearman"] == 1.0
+    assert found["pace"] is None and found["at_pace"] is None  # the table has no reference time
+    assert validate.main(words) == 0
+    assert "6 random networks (shufflenet_v2), seed 3" in capsys.readouterr().out
+
+
+def test_drift_correction_separates_a_slower_machine_from_a_wrong_table(
+    table_here: Path, slower: LatencyTable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The reference takes 4 % more than when the table was built: the table is right."""
+    noise = {**slower.header.noise, "reference": REFERENCE, "reference_s": 1e-3}
+    LatencyTable(replace(slower.header, noise=noise), slower.entries).save(table_here)
+    words = ["--table", str(table_here), "--networks", "6", "--seed", "3"]
+    words += ["--out", str(tmp_path / "rows.csv")]
+    assert validate.main([*words, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    assert len(rows) == 6 and rows["network"].nunique() == 6
+    for name, factor in (("scaled", found["scale"]), ("measured", 1.04), ("measured_at_pace", 1)):
+        ratio = (rows[f"{name}_s"] / rows["predicted_s"]).to_numpy()
+        assert ratio == pytest.approx(np.full(6, factor), rel=1e-5)
+    assert found["pace"] == {"network": REFERENCE, "then_s": 1e-3, "now_s": 1.04e-3}
+    assert found["unscaled"]["within_3pct"] == 0.0
+    assert found["at_pace"]["unscaled"]["mean_abs_error"] == pytest.approx(0, abs=1e-9)
+    assert found["at_pace"]["scaled"]["bias"] == pytest.approx(found["scale"] - 1, rel=1e-3)
+    assert validate.main(words) == 0
+    assert "1.04 ms now, 1 ms when the table was built (+4.0%)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--table", "arm"], "must be a table measured on a device; it says published"),
+        (["--table", "nope"], "unknown target"),
+        (["--table", "arm", "--networks", "1"], "at least 2"),
+    ],
+)
+def test_mistakes(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate.main(words) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.startswith("latency.validate: ")
+    assert err.count("\n") == 1
+
+
+def test_an_out_that_cannot_be_written_is_found_before_measuring(
+    table_here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--table", str(table_here), "--out", str(table_here / "rows.csv")]
+    assert validate.main(words) == 2
+    assert capsys.readouterr().err == (
+        f"latency.validate: --out must be a folder, or a new one; got {table_here}\n"
+    )
+
+
+def test_a_table_of_another_device(tmp_path: Path) -> None:
+    table = load_table("epyc-milan-ort")
+    assert isinstance(table, LatencyTable)
+    other = LatencyTable(replace(table.header, device="chip", engine="null"), table.entries)
+    with pytest.raises(ValueError, match="must be a table measured on this machine; it says"):
+        validate_table(str(other.save(tmp_path / "t.json")), networks=2)
+
+
+def test_a_rank_correlation_that_is_not_defined() -> None:
+    errors = error_summary(np.array([1.0, 1.0]), np.array([1.0, 2.0]))
+    found = Validation(
+        table="t", label="chip", family="shufflenet_v2", relaxed=(), networks=2, seed=0,
+        scale=1.0, unscaled=errors, scaled=errors,
+    )  # fmt: skip
+    assert json.loads(json.dumps(found.record()))["spearman"] is None
+    assert format_validation(found).endswith("Spearman -")
