@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def body() -> int:
         if options.networks and not options.check:
             raise ValueError("--networks goes with --check")
-        from latency.emulator.check import format_comparison
+        from latency.emulator.check import format_check
         from latency.emulator.run import EstimateConfig, compare_core, estimate_table
 
         config = EstimateConfig(
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         as_json = options.format == "json"
         if options.check:
             found = compare_core(config)
-            print(json.dumps(found, indent=2) if as_json else format_comparison(found))
+            print(json.dumps(found, indent=2) if as_json else format_check(found))
         else:
             table = estimate_table(config)
             print(table.header.to_json() if as_json else "", end="")

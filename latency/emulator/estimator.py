@@ -64,7 +64,7 @@ class Estimator:
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {self.engine!r}")
-        self._sysroot: Sysroot = arm64_sysroot(ENGINES[self.engine], say=self.log)
+        self._sysroot: Sysroot = arm64_sysroot(ENGINES[self.engine], log=self.log)
         qemu, llvm = plugin_qemu(self.log), llvm_tool("llvm-mca", self.log)
         self.versions = {
             **self._sysroot.versions, "qemu": qemu.version, "llvm": llvm.version,

@@ -89,7 +89,7 @@ def _mobilenet_v2(n: NetworkText) -> Value:  # as its Caffe version: a first exp
 
 @_network
 def _mobilenet_v3(n: NetworkText) -> Value:  # Large; stride 2 in the second 160-channel unit
-    x = n.one("HardSwish", n.conv(n.input(3, 224), 16, 3, 2, act=""))
+    x = n.conv(n.input(3, 224), 16, 3, 2, act="HardSwish")
     for kernel, width, out, squeeze, swish, stride in (
         (3, 0, 16, 0, 0, 1), (3, 64, 24, 0, 0, 2), (3, 72, 24, 0, 0, 1), (5, 72, 40, 1, 0, 2),
         (5, 120, 40, 1, 0, 1), (5, 120, 40, 1, 0, 1), (3, 240, 80, 0, 1, 2), (3, 200, 80, 0, 1, 1),
@@ -97,19 +97,16 @@ def _mobilenet_v3(n: NetworkText) -> Value:  # Large; stride 2 in the second 160
         (3, 672, 112, 1, 1, 1), (5, 672, 160, 1, 1, 1), (5, 672, 160, 1, 1, 2),
         (5, 960, 160, 1, 1, 1),
     ):  # fmt: skip
-        act = "" if swish else "relu"
+        act = "HardSwish" if swish else "relu"
         y = n.conv(x, width, act=act) if width else x
-        y = n.one("HardSwish", y) if swish else y
         y = n.depthwise(y, kernel, stride, act="" if squeeze else act)
         if squeeze:
             y = n.squeeze_excite(y, y.channels // 4, "relu", "HardSigmoid")
-            y = y if swish else n.one("ReLU", y)
-        y = n.one("HardSwish", y) if swish else y
+            y = n.one("HardSwish" if swish else "ReLU", y)
         y = n.conv(y, out, act="")
         x = n.add(x, y) if stride == 1 and x.channels == out else y
-    x = n.one("HardSwish", n.conv(x, 960, act=""))
-    x = n.one("HardSwish", n.linear(n.global_pool(x), 1280))
-    return n.linear(x, 1000)
+    x = n.global_pool(n.conv(x, 960, act="HardSwish"))
+    return n.linear(n.linear(x, 1280, act="HardSwish"), 1000)
 
 
 @_network
@@ -159,13 +156,9 @@ def _proxylessnasnet(n: NetworkText) -> Value:  # ProxylessNAS, mobile
     return n.linear(n.global_pool(n.conv(x, 1280)), 1000)
 
 
-def _swish(n: NetworkText, x: Value) -> Value:
-    return n.one("Swish", x)
-
-
 def _mbconv(n: NetworkText, x: Value, width: int, out: int, kernel: int, stride: int) -> Value:
-    y = _swish(n, n.conv(x, width, act="")) if width else x
-    y = _swish(n, n.depthwise(y, kernel, stride, act=""))
+    y = n.conv(x, width, act="Swish") if width else x
+    y = n.depthwise(y, kernel, stride, act="Swish")
     y = n.squeeze_excite(y, x.channels // 4, "Swish", "sigmoid")
     y = n.conv(y, out, act="")
     return n.add(x, y) if stride == 1 and x.channels == out else y
@@ -173,31 +166,29 @@ def _mbconv(n: NetworkText, x: Value, width: int, out: int, kernel: int, stride:
 
 @_network
 def _efficientnet_b0(n: NetworkText) -> Value:
-    x = _swish(n, n.conv(n.input(3, 224), 32, 3, 2, act=""))
+    x = n.conv(n.input(3, 224), 32, 3, 2, act="Swish")
     for kernel, expand, out, count, stride in (
         (3, 0, 16, 1, 1), (3, 6, 24, 2, 2), (5, 6, 40, 2, 2), (3, 6, 80, 3, 2), (5, 6, 112, 3, 1),
         (5, 6, 192, 4, 2), (3, 6, 320, 1, 1),
     ):  # fmt: skip
         for i in range(count):
             x = _mbconv(n, x, expand * x.channels, out, kernel, stride if i == 0 else 1)
-    x = _swish(n, n.conv(x, 1280, act=""))
-    return n.linear(n.global_pool(x), 1000)
+    return n.linear(n.global_pool(n.conv(x, 1280, act="Swish")), 1000)
 
 
 @_network
 def _efficientnetv2_b0(n: NetworkText) -> Value:
-    x = _swish(n, n.conv(n.input(3, 224), 32, 3, 2, act=""))
-    x = _swish(n, n.conv(x, 16, 3, act=""))
+    x = n.conv(n.input(3, 224), 32, 3, 2, act="Swish")
+    x = n.conv(x, 16, 3, act="Swish")
     for out, count in ((32, 2), (48, 2)):  # Fused-MBConv4
         for i in range(count):
-            y = _swish(n, n.conv(x, 4 * x.channels, 3, 2 if i == 0 else 1, act=""))
+            y = n.conv(x, 4 * x.channels, 3, 2 if i == 0 else 1, act="Swish")
             y = n.conv(y, out, act="")
             x = y if i == 0 else n.add(x, y)
     for expand, out, count, stride in ((4, 96, 3, 2), (6, 112, 5, 1), (6, 192, 8, 2)):
         for i in range(count):
             x = _mbconv(n, x, expand * x.channels, out, 3, stride if i == 0 else 1)
-    x = _swish(n, n.conv(x, 1280, act=""))
-    return n.linear(n.global_pool(x), 1000)
+    return n.linear(n.global_pool(n.conv(x, 1280, act="Swish")), 1000)
 
 
 @_network
@@ -216,8 +207,7 @@ def _regnety_400m(n: NetworkText) -> Value:  # RegNetY-400MF, groups of 8 channe
 
 @_network
 def _blazeface(n: NetworkText) -> Value:  # BlazeFace's trunk
-    x = n.conv(n.pad_far(n.input(3, 128), 3), 24, 5, 2, act="", pad=0)
-    x = n.one("ReLU", x)
+    x = n.conv(n.pad_far(n.input(3, 128), 3), 24, 5, 2, act="ReLU", pad=0)
     for out, stride in (
         (24, 1), (28, 1), (32, 2), (36, 1), (42, 1), (48, 2), (56, 1), (64, 1), (72, 1), (80, 1),
         (88, 1), (96, 2), *[(96, 1)] * 4,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 MAGIC = 7767517  # first line of every .param file
 INPUT, OUTPUT = "in0", "out0"  # names as pnnx gives them
-ACTIVATIONS = {"": 0, "relu": 1, "sigmoid": 4}  # parameter 9 of layers with weights
+FUSED = {"": 0, "relu": 1, "sigmoid": 4}  # activations that are parameter 9 of layers with weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +52,21 @@ class NetworkText:
         groups: int = 1,
         pad: int | None = None,
     ) -> Value:
-        """A convolution with bias; depthwise where `groups` are all channels."""
+        """A convolution with bias, depthwise where `groups` are all channels.
+
+        Args:
+            act: of `FUSED`, or the kind of a layer of its own.
+        """
         pad = (kernel - 1) // 2 if pad is None else pad
         size = (x.size + 2 * pad - kernel) // stride + 1
         weights = x.channels // groups * channels * kernel * kernel
         self.flops += weights * size * size
-        text = f"0={channels} 1={kernel} 3={stride} 4={pad} 5=1 6={weights} 9={ACTIVATIONS[act]}"
+        text = f"0={channels} 1={kernel} 3={stride} 4={pad} 5=1 6={weights} 9={FUSED.get(act, 0)}"
         if groups == 1:
-            return self._add("Convolution", [x], channels, size, text)
-        text += f" 7={groups}"
-        return self._add("ConvolutionDepthWise", [x], channels, size, text)
+            out = self._add("Convolution", [x], channels, size, text)
+        else:
+            out = self._add("ConvolutionDepthWise", [x], channels, size, f"{text} 7={groups}")
+        return out if act in FUSED else self.one(act, out)
 
     def depthwise(self, x: Value, kernel: int, stride: int = 1, *, act: str = "relu") -> Value:
         return self.conv(x, x.channels, kernel, stride, act=act, groups=x.channels)
@@ -69,9 +74,9 @@ class NetworkText:
     def linear(self, x: Value, channels: int, *, act: str = "") -> Value:
         weights = x.channels * x.size * x.size * channels
         self.flops += weights
-        return self._add(
-            "InnerProduct", [x], channels, 1, f"0={channels} 1=1 2={weights} 9={ACTIVATIONS[act]}"
-        )
+        text = f"0={channels} 1=1 2={weights} 9={FUSED.get(act, 0)}"
+        out = self._add("InnerProduct", [x], channels, 1, text)
+        return out if act in FUSED else self.one(act, out)
 
     def pool(
         self, x: Value, kind: str, kernel: int, stride: int, *, pad: int = 0, full: bool = True
@@ -106,21 +111,13 @@ class NetworkText:
 
     def pad_far(self, x: Value, pixels: int) -> Value:
         """Zeros at the bottom and right."""
-        return self._add(
-            "Padding",
-            [x],
-            x.channels,
-            x.size + pixels,
-            f"0=0 1={pixels} 2=0 3={pixels} 4=0 5=0.0 7=0 8=0",
-        )
+        text = f"0=0 1={pixels} 2=0 3={pixels} 4=0 5=0.0 7=0 8=0"
+        return self._add("Padding", [x], x.channels, x.size + pixels, text)
 
     def squeeze_excite(self, x: Value, channels: int, act: str, gate: str) -> Value:
-        """`act` after the first layer: relu, or a layer's kind; `gate`: sigmoid or HardSigmoid."""
-        y = self.linear(self.global_pool(x), channels, act="relu" if act == "relu" else "")
-        y = y if act == "relu" else self.one(act, y)
-        y = self.linear(y, x.channels, act="sigmoid" if gate == "sigmoid" else "")
-        y = y if gate == "sigmoid" else self.one(gate, y)
-        return self.scale(x, y)
+        """`act` after the first layer, `gate` after the second; as in `conv`."""
+        y = self.linear(self.global_pool(x), channels, act=act)
+        return self.scale(x, self.linear(y, x.channels, act=gate))
 
     def text(self, *, output: str = OUTPUT) -> str:
         """The .param file; input `in0`, output `output`."""

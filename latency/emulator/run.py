@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ from typing import Any
 from latency.emulator.check import (
     chosen_networks,
     compare_with_published,
-    format_comparison,
+    format_check,
     published_path,
 )
 from latency.emulator.cores import get_core
 from latency.emulator.counter import CountRequest
 from latency.emulator.estimator import Estimator, Work
-from latency.emulator.table import GRID, chain_request, make_plan, make_table
+from latency.emulator.table import GRID, chain_request, make_table, plan_estimate
 from latency.table.latency_table import LatencyTable
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common import cli
@@ -42,6 +43,14 @@ class EstimateConfig:
     command: str = ""
 
 
+@contextmanager
+def _comparison(config: EstimateConfig, log: Log) -> Iterator[tuple[Estimator, dict[str, Any]]]:
+    core, path = get_core(config.core), published_path(config.published)
+    published = chosen_networks(core, config.networks, path)
+    with Estimator(core, config.engine, log) as estimator:
+        yield estimator, compare_with_published(estimator, published, _counter(estimator, log))
+
+
 def compare_core(config: EstimateConfig, *, log: Log = cli.log) -> dict[str, Any]:
     """Compare the estimate with the published networks: a document for JSON.
 
@@ -50,10 +59,8 @@ def compare_core(config: EstimateConfig, *, log: Log = cli.log) -> dict[str, Any
         MissingDataError: the published benchmark is missing.
         OSError: a tool, a package or the internet is missing.
     """
-    core, path = get_core(config.core), published_path(config.published)
-    published = chosen_networks(core, config.networks, path)
-    with Estimator(core, config.engine, log) as estimator:
-        return compare_with_published(estimator, published, _counter(estimator, log))
+    with _comparison(config, log) as (_, found):
+        return found
 
 
 def estimate_table(config: EstimateConfig, *, log: Log = cli.log) -> LatencyTable:
@@ -62,16 +69,14 @@ def estimate_table(config: EstimateConfig, *, log: Log = cli.log) -> LatencyTabl
     Raises:
         ValueError, MissingDataError, OSError: as `compare_core`.
     """
-    core, path = get_core(config.core), published_path(config.published)
-    published = chosen_networks(core, config.networks, path)
-    with Estimator(core, config.engine, log) as estimator:
-        count = _counter(estimator, log)
-        found = compare_with_published(estimator, published, count)
-        log(format_comparison(found))
-        plan = make_plan(GRID, ShuffleNetV2Space(), seed=0)
-        log(f"{len(plan.targets)} blocks, {len(plan.networks)} networks on {core.name}")
-        works = count([chain_request(chain) for chain in plan.chains])
-        by_chain = dict(zip(plan.chains, works, strict=True))
+    with _comparison(config, log) as (estimator, found):
+        log(format_check(found))
+        plan = plan_estimate(GRID, ShuffleNetV2Space(), seed=0)
+        blocks, networks = len(plan.targets), len(plan.networks)
+        log(f"{blocks} blocks, {networks} networks on {estimator.core.name}")
+        chains = plan.chains
+        works = _counter(estimator, log)([chain_request(chain) for chain in chains])
+        by_chain = dict(zip(chains, works, strict=True))
         table = make_table(estimator, found, plan, by_chain, config.command)
     out = config.out
     saved = table.save(out if out.suffix == ".json" else out / table.header.target)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latency.paper_model.paper_speeds import (PAPER_DEVICES, TABLE_1, TABLE_2, TABLE_3, TABLE_4)
+from latency.paper_model.paper_speeds import PAPER_DEVICES, TABLE_1, TABLE_2, TABLE_3, TABLE_4
 from space.cost.guidelines import Guidelines
 from space.network.block import Block
 

@@ -17,7 +17,12 @@ from latency.microbenchmarks.cases import ALIGNED, TITLES, Case
 from latency.microbenchmarks.config import MicrobenchmarkConfig
 from latency.microbenchmarks.limits import SCHEMA, limits_json
 from latency.microbenchmarks.rule import RULE, SuggestedLimit
-from latency.microbenchmarks.slowdown import (Slowdown, format_verdict, measured_slowdowns, of_table)
+from latency.microbenchmarks.slowdown import (
+    Slowdown,
+    guideline_verdict,
+    measured_slowdowns,
+    of_table,
+)
 from latency.microbenchmarks.text import case_rows, format_tables, slowdown_line
 from latency.microbenchmarks.timing import case_chains
 from latency.paper_model.paper_speeds import CITATION
@@ -76,13 +81,13 @@ def make_document(
         "limits": limits_json(Guidelines(*(limit.value for limit in limits))),
         "why": {limit.name: limit.why for limit in limits},
         "verdicts": {
-            f"g{table}": format_verdict(
+            f"g{table}": guideline_verdict(
                 of_table(own.slow, table), of_table(paper, table), config.columns
             )
             for table in TITLES
         },
         "aligned_verdicts": {
-            f"g{table}": format_verdict(of_table(aligned.slow, table), where=at)
+            f"g{table}": guideline_verdict(of_table(aligned.slow, table), where=at)
             for table in aligned_tables
         },
         "rule": RULE,

@@ -11,7 +11,7 @@ import numpy as np
 from latency.measure.block import Floats
 from latency.microbenchmarks.cases import TITLES, Case
 from latency.microbenchmarks.limits import SCHEMA, limits_json
-from latency.microbenchmarks.slowdown import format_verdict, of_table, paper_slowdowns
+from latency.microbenchmarks.slowdown import guideline_verdict, of_table, paper_slowdowns
 from latency.microbenchmarks.text import case_rows, format_tables, slowdown_line
 from latency.paper_model.paper_speeds import CITATION
 from latency.table.load import load_table
@@ -48,7 +48,7 @@ def paper_document(model: OpCostModel, cases: Sequence[Case]) -> tuple[dict[str,
     device = model.formula
     rows = case_rows(cases, model_seconds(model, cases))
     paper = paper_slowdowns(cases)
-    verdicts = {f"g{table}": format_verdict(of_table(paper, table)) for table in TITLES}
+    verdicts = {f"g{table}": guideline_verdict(of_table(paper, table)) for table in TITLES}
     ends = {
         table: [
             slowdown_line(cases, table, paper, "paper"),

@@ -12,7 +12,7 @@ from latency.devices.health import warnings
 from latency.devices.open import open_session
 from latency.microbenchmarks.cases import make_aligned, make_cases
 from latency.microbenchmarks.config import MicrobenchmarkConfig
-from latency.microbenchmarks.document import (Sweep, format_document, make_document, samples_text)
+from latency.microbenchmarks.document import Sweep, format_document, make_document, samples_text
 from latency.microbenchmarks.paper import load_paper_model, paper_document
 from latency.microbenchmarks.picture import draw_slowdowns
 from latency.microbenchmarks.rule import suggest_limits
@@ -21,6 +21,7 @@ from latency.microbenchmarks.timing import estimate_s, split_rounds, time_cases
 from space.common import cli
 from space.common.files import writable_folder, write_atomic
 from space.common.progress import Progress
+from space.common.text import format_duration
 
 LEAST_SHARE = 0.95  # of the processors' time; below it, other programs ran on them
 TITLE = "Slow-down when a guideline is broken"
@@ -45,7 +46,7 @@ def measure_device(
     cases = make_cases(config.columns)
     every = (*cases, *make_aligned(config.columns))
     passes, each = split_rounds(rounds)
-    with open_session(config.device, config.engine, threads=config.threads, say=log) as session:
+    with open_session(config.device, config.engine, threads=config.threads, log=log) as session:
         if session.emulation and session.engine != "null":
             raise ValueError(
                 f"{session.where} is emulated ({session.emulation}): its wall time is not latency"
@@ -54,7 +55,8 @@ def measure_device(
         log(
             f"{2 * len(every)} chains, of Tables 1-4 and at aligned widths, on {session.chip}, "
             f"{session.engine} {session.engine_version}, {threads} thread{'s' * (threads > 1)}, "
-            f"{passes} x {each} rounds: {_duration(estimate_s(every, session, batch, rounds))}"
+            f"{passes} x {each} rounds: about "
+            f"{format_duration(estimate_s(every, session, batch, rounds))}"
         )
         started = time.monotonic()
         with Progress("measuring", counted=False, log=log) as bar:
@@ -102,7 +104,3 @@ def report_published(device: str, out: Path | None = None) -> tuple[dict[str, An
         paper = paper_slowdowns(cases)
         draw_slowdowns(out / "guidelines.png", [(f"paper, {device}", paper)], TITLE)
     return paper_document(load_paper_model(device), cases)
-
-
-def _duration(seconds: float) -> str:
-    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,15 +32,22 @@ class Slowdown:
     widths: tuple[float, ...]
 
 
-def _slowdowns(cases: Sequence[Case], ratio: Floats, half: Floats) -> tuple[Slowdown, ...]:
-    """From log slow-downs [cases] and half-widths [cases] of the mean of each row's cases."""
+def _slowdowns(
+    cases: Sequence[Case], ratio: Floats, half_width: Callable[[list[int]], float]
+) -> tuple[Slowdown, ...]:
+    """The slow-down of each row.
+
+    Args:
+        ratio: log slow-downs, [cases].
+        half_width: of the interval of the mean log slow-down over the cases with these indices.
+    """
     found = []
     for table in sorted({case.table for case in cases}):
         for row in row_names(cases, table):
             at = [i for i, c in enumerate(cases) if (c.table, c.row) == (table, row)]
             number = float(np.mean([cases[i].number for i in at]))
-            mean, width = ratio[at].mean(), half[at[0]]
-            value, low, high = (float(np.exp(mean + d)) for d in (0.0, -width, width))
+            mean, half = ratio[at].mean(), half_width(at)
+            value, low, high = (float(np.exp(mean + d)) for d in (0.0, -half, half))
             widths = tuple(float(v) for v in np.exp(ratio[at]))
             found.append(Slowdown(table, row, number, value, low, high, widths))
     return tuple(found)
@@ -61,12 +68,12 @@ def measured_slowdowns(cases: Sequence[Case], times: Floats) -> tuple[Slowdown, 
     per_flop = times / np.array([case.flops for case in cases])[:, None, None]
     by_pass = np.log(np.median(per_flop / per_flop[_first(cases)], axis=2))
     passes = by_pass.shape[1]
-    half = np.zeros(len(cases))
-    for i, case in enumerate(cases):
-        same = [j for j, c in enumerate(cases) if (c.table, c.row) == (case.table, case.row)]
-        error = by_pass[same].mean(axis=0).std(ddof=1) / np.sqrt(passes)
-        half[i] = T95.get(passes - 1, 2.57) * error
-    return _slowdowns(cases, by_pass.mean(axis=1), half)
+
+    def half_width(at: list[int]) -> float:
+        error = by_pass[at].mean(axis=0).std(ddof=1) / np.sqrt(passes)
+        return float(T95.get(passes - 1, 2.57) * error)
+
+    return _slowdowns(cases, by_pass.mean(axis=1), half_width)
 
 
 def paper_slowdowns(cases: Sequence[Case]) -> tuple[Slowdown, ...]:
@@ -75,11 +82,7 @@ def paper_slowdowns(cases: Sequence[Case]) -> tuple[Slowdown, ...]:
     rounding = np.array([case.rounding for case in cases])
     first = _first(cases)
     own = np.where(np.array(first) == np.arange(len(cases)), 0.0, rounding + rounding[first])
-    half = np.zeros(len(cases))
-    for i, case in enumerate(cases):
-        same = [j for j, c in enumerate(cases) if (c.table, c.row) == (case.table, case.row)]
-        half[i] = own[same].mean()
-    return _slowdowns(cases, log - log[first], half)
+    return _slowdowns(cases, log - log[first], lambda at: float(own[at].mean()))
 
 
 def of_table(found: Iterable[Slowdown], table: int) -> list[Slowdown]:
@@ -96,7 +99,7 @@ def _against(slowdown: Slowdown) -> str:
     return f"{slowdown.row} {'are' if several else 'is'} {value:.2f}x {how}"
 
 
-def format_verdict(
+def guideline_verdict(
     found: Sequence[Slowdown],
     paper: Sequence[Slowdown] = (),
     column: str = "",

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from latency.devices.session import Session, Timed
-from latency.measure.block import Floats, chain_flops
+from latency.measure.block import Floats, chain_flops, probe
 from latency.microbenchmarks.cases import Case
-from latency.ondevice.timing import WARM_UP
 from space.network.block import Block, Chain
 
 PASSES = 6  # each prepares every chain anew, so their spread is that of repeated measurements
@@ -73,19 +71,10 @@ def estimate_s(cases: Sequence[Case], session: Session, batch: int, rounds: int)
         OSError: as `Session.time`.
     """
     sample = [case_chains(cases[group[-1]])[0] for group in group_cases(cases)[::2]]
-    started = time.monotonic()
-    timed = session.time(sample, batch=batch, rounds=1, steady=True)
-    runs_s = timed.wall_s - timed.prepare_s
-    prepare_s = (time.monotonic() - started - runs_s) / len(sample)
-    per_flop_s = runs_s / _runs(1) / sum(map(chain_flops, sample))
+    cost = probe(session, sample, batch)
     passes, each = split_rounds(rounds)
     flops = sum(chain_flops(chain) for case in cases for chain in case_chains(case))
-    return passes * (2 * len(cases) * prepare_s + flops * per_flop_s * _runs(each))
-
-
-def _runs(rounds: int) -> int:
-    """Runs of a chain where the clock is fine: one to choose its loops, then two a round."""
-    return 1 + 2 * (WARM_UP + rounds)
+    return passes * cost.seconds(2 * len(cases), flops, each)
 
 
 def time_cases(

@@ -20,7 +20,7 @@ from latency.emulator.check import (
     benchmark_request,
     chosen_networks,
     compare_with_published,
-    format_comparison,
+    format_check,
     published_path,
     published_seconds,
 )
@@ -36,7 +36,7 @@ from latency.emulator.model import (
 )
 from latency.emulator.ncnn_benchmark import NETWORKS, benchmark_network
 from latency.emulator.ncnn_text import NetworkText
-from latency.emulator.table import EXACT, block_work, chain_request, make_plan, make_table
+from latency.emulator.table import EXACT, block_work, chain_request, make_table, plan_estimate
 from latency.table.latency_table import LatencyTable
 from latency.table.load import load_table
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
@@ -194,7 +194,7 @@ def test_the_comparison_finds_what_the_rows_were_made_by(
     assert found["model"]["waits"][2] == pytest.approx(9.0)
     assert found["network_error"]["max_abs_error"] < 1e-3
     assert found["errors"]["unfitted"]["bias"] == pytest.approx(-1 / 3, abs=0.01)
-    text = format_comparison(found)
+    text = format_check(found)
     assert all(f"\n{name:20}" in text for name in NETWORKS)
 
 
@@ -212,7 +212,7 @@ def test_an_unknown_network_lists_the_known(published: Path) -> None:
 
 def test_what_a_block_adds() -> None:
     unit = Block.parse("shufflenet_v2@28x28 c_in=32 c_out=32 branch=16")
-    every = make_plan(TINY, ShuffleNetV2Space(), 0).targets
+    every = plan_estimate(TINY, ShuffleNetV2Space(), 0).targets
     target = next(t for t in every if t.block.kind == "stem")
     assert block_work([target], {target.long: Work(7, 8)}) == {target.block: Work(7, 8)}
     targets = [t for t in every if t.before == (t.block,)]
@@ -229,7 +229,7 @@ def test_caches_are_overwritten_before_a_chain_and_after_a_large_network() -> No
 
 @pytest.fixture(scope="module")
 def made() -> LatencyTable:
-    plan = make_plan(TINY, ShuffleNetV2Space(), seed=0)
+    plan = plan_estimate(TINY, ShuffleNetV2Space(), seed=0)
     works = {chain: rule(chain_request(chain)) for chain in plan.chains}
     model = {"base": "cycles", "factor": 0.9, "waits": (0.0, 0.0, 25.0), "how": "by hand"}
     comparison = {"model": model, "network_error": {"networks": 3}}

@@ -50,7 +50,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Emulator:
     made = Emulator()
     root = Path("/nowhere")
     sysroot = Sysroot(root, root, root, "3.11", {"ncnn": "1.0"})
-    monkeypatch.setattr(estimator, "arm64_sysroot", lambda packages, say: sysroot)
+    monkeypatch.setattr(estimator, "arm64_sysroot", lambda packages, log: sysroot)
     monkeypatch.setattr(estimator, "plugin_qemu", lambda say: Program(("qemu",), "7.2"))
     monkeypatch.setattr(estimator, "llvm_tool", lambda name, say: Program((name,), "19.1"))
     monkeypatch.setattr(estimator, "CycleTable", Cycles)

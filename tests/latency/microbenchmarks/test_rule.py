@@ -22,7 +22,7 @@ from latency.microbenchmarks.rule import (
 )
 from latency.microbenchmarks.slowdown import (
     Slowdown,
-    format_verdict,
+    guideline_verdict,
     measured_slowdowns,
     of_table,
     paper_slowdowns,
@@ -140,7 +140,7 @@ def test_noise_widens_the_interval() -> None:
     found = of_table(measured_slowdowns(CASES, times_of({}, noise=0.05)), 1)
     assert found[0].low == found[0].high == 1
     assert all(s.low < s.value < s.high for s in found[1:])
-    text = format_verdict(found)
+    text = guideline_verdict(found)
     assert "within noise" in text
     half = found[-1].high / found[-1].value - 1
     assert (
@@ -171,15 +171,15 @@ def test_paper_slowdowns_by_hand() -> None:
     ],
 )  # fmt: skip
 def test_verdicts(found: list[Slowdown], says: str) -> None:
-    assert format_verdict(found) == says
+    assert guideline_verdict(found) == says
 
 
 def test_verdict_names_the_paper_and_the_rows() -> None:
     found = rows(1, 1.2, 1.41, half=0.01)
-    assert format_verdict(found, rows(1, 1.1, 1.35), "arm").endswith(
+    assert guideline_verdict(found, rows(1, 1.1, 1.35), "arm").endswith(
         "(1.40 to 1.42; paper arm 1.35x)"
     )
-    assert format_verdict(found, where=" here").startswith("G1 here holds: ")
+    assert guideline_verdict(found, where=" here").startswith("G1 here holds: ")
 
 
 def test_limits_round_trip(tmp_path: Path) -> None:
