@@ -7,12 +7,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluator.training.cli import (add_device_option, add_recipe_choice, add_recipe_options, add_threads_option)
+from evaluator.training.cli import (
+    add_device_option,
+    add_recipe_choice,
+    add_recipe_options,
+    add_threads_option,
+)
 from evaluator.training.recipe import OPTIONS
-from search.labels.config import (LABELS, ORDER, SEEDS, LabelOptions)
+from search.labels.config import LABELS, ORDER, SEEDS, LabelOptions
 from search.optimizer.sampler_names import SAMPLERS
 from search.workflow.config import TRIALS, SearchConfig
-from space.common.cli import (DONE, Parser, add_format, run_command)
+from space.common.cli import DONE, Parser, add_format, run_command
 
 
 def parser() -> argparse.ArgumentParser:

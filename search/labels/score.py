@@ -153,7 +153,9 @@ def score_of(
         why = str(error).rstrip(".")
         return CLOSED_FORM, ScoreComparison(**ranks, predictor=None, why=why)
     correlation = predictor.cross_validated
-    assert correlation is not None
+    if correlation is None:
+        why = "it predicts the same accuracy for every label that it was not fitted on"
+        return CLOSED_FORM, ScoreComparison(**ranks, predictor=None, why=why)
     result = ScoreComparison(**ranks, predictor=correlation)
     if not result.better:
         return CLOSED_FORM, result

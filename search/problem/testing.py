@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from evaluator.score.testing import Floats, Genes, ScoreContract
 from search.problem.problem import Problem, Score
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 
 
 class SearchScoreContract(ScoreContract):
@@ -25,13 +28,14 @@ class SearchScoreContract(ScoreContract):
     score_of_search: Score
 
     @property
-    def space(self):  # type: ignore[no-untyped-def, override]
+    def space(self) -> ShuffleNetV2Space:
         """Where the tests draw networks."""
         return self.problem.space
 
     def score(self, genes: Genes) -> Floats:
-        costs = self.problem.model.costs(genes)
-        return self.score_of_search(self.problem.space, genes, costs)
+        rows = np.asarray(genes, dtype=np.int16)
+        costs = self.problem.model.costs(rows)
+        return self.score_of_search(self.problem.space, rows, costs)
 
     def test_words_are_one_line_each(self) -> None:
         score = self.score_of_search
