@@ -118,9 +118,9 @@ def guideline_verdict(
     if paper:
         interval += f"; paper {column} {paper[-1].value:.2f}x"
     if worst.low > 1:
-        says = "holds" if worst.value >= BARELY else "holds, barely"
+        outcome = "holds" if worst.value >= BARELY else "holds, barely"
     else:
-        says = "does not hold" if worst.high < 1 else "within noise"
+        outcome = "does not hold" if worst.high < 1 else "within noise"
     contrary = [s for s in others if (s.high < 1 <= worst.value) or (s.low > 1 > worst.value)]
     but = "".join(f", yet {_against(s)}" for s in contrary)
-    return f"G{worst.table}{where} {says}: {_against(worst)} than {first.row} ({interval}){but}"
+    return f"G{worst.table}{where} {outcome}: {_against(worst)} than {first.row} ({interval}){but}"

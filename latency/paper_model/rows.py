@@ -12,11 +12,18 @@ from functools import cache
 
 import numpy as np
 
-from latency.paper_model.paper_speeds import (APPENDIX_1A, APPENDIX_1B, PAPER_SPEEDS, TABLE_1, TABLE_2, TABLE_3)
+from latency.paper_model.paper_speeds import (
+    APPENDIX_1A,
+    APPENDIX_1B,
+    PAPER_SPEEDS,
+    TABLE_1,
+    TABLE_2,
+    TABLE_3,
+)
 from space.graph.op import Op
 from space.network.block import Block
 from space.network.network import Network
-from space.zoo.families import (PAPER_NETWORKS, mobilenet_v2, shufflenet_v1, shufflenet_v2)
+from space.zoo.families import PAPER_NETWORKS, mobilenet_v2, shufflenet_v1, shufflenet_v2
 
 HELD_OUT_BATCH = {"arm": 1, "gpu": 8}
 REPEATS = 10  # blocks in the small networks of Tables 1-3 and appendix 1b

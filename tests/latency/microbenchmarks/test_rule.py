@@ -228,7 +228,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
         load_limits(tmp_path / "bytes")
 
 
-def test_loading_limits_needs_neither_onnx_nor_torch() -> None:
+def test_loading_limits_needs_neither_onnx_nor_torch(root: Path) -> None:
     import subprocess
     import sys
 
@@ -236,7 +236,6 @@ def test_loading_limits_needs_neither_onnx_nor_torch() -> None:
         "import sys, latency.microbenchmarks.limits; "
         "print({'onnx', 'onnxruntime', 'torch'} & set(sys.modules))"
     )
-    root = Path(__file__).resolve().parents[3]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )

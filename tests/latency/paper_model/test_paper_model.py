@@ -18,8 +18,8 @@ from scipy.stats import spearmanr
 
 from latency.paper_model import build
 from latency.paper_model import paper_speeds as data
-from latency.paper_model.build import (fit_paper_model, model_csv, network_error, write_model)
-from latency.paper_model.fit import (design_matrix, deviations, left_out_errors, row_errors, solve)
+from latency.paper_model.build import fit_paper_model, model_csv, network_error, write_model
+from latency.paper_model.fit import design_matrix, deviations, left_out_errors, row_errors, solve
 from latency.paper_model.rows import fit_rows, held_out
 from latency.published import main
 from latency.table.header import TableHeader
