@@ -87,7 +87,7 @@ class Progress:
         if self._quiet:
             return
         if self._bar is not None:
-            self._bar.console.print(message, highlight=False, soft_wrap=True)
+            self._bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
         else:
             self._log(message)
 

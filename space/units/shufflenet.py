@@ -11,7 +11,7 @@ from space.units.parts import squeeze_excite
 
 
 @unit("shufflenet_v2")
-def shufflenet_v2(
+def shufflenet_v2_unit(
     g: GraphBuilder,
     *,
     c_in: Count,
@@ -114,7 +114,7 @@ def shufflenet_v2_variant(
 
 
 @unit("shufflenet_v1")
-def shufflenet_v1(
+def shufflenet_v1_unit(
     g: GraphBuilder,
     *,
     c_in: Count,

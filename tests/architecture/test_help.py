@@ -59,8 +59,9 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 def loaded(*words: str) -> set[str]:
     """The top-level names of all modules that a run of Python imports."""
+    # The module `copy` of Python looks for `org.python`, which Jython has.
     lines = [line for line in run("-X", "importtime", *words).stderr.splitlines() if "|" in line]
-    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines} - {"org"}
 
 
 def seconds(*words: str) -> float:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from space.common.files import cache_dir, locked, write_atomic
+from space.common.files import cache_dir, locked, replace_file, writable_folder, write_atomic
 from space.common.provenance import commit, versions
 
 
@@ -29,7 +31,7 @@ def test_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def fail(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("space.common.files.os.fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
         write_atomic(path, "new")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
@@ -65,3 +67,22 @@ def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert cache_dir() == tmp_path
     monkeypatch.setenv("G4NAS_CACHE", "")
     assert cache_dir() == Path.home() / ".cache" / "g4nas"
+
+
+@pytest.mark.parametrize("make", [lambda path: write_atomic(path, ""), writable_folder])
+def test_an_error_names_what_the_user_named(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    """Not the temporary file."""
+    (tmp_path / "file").touch()
+    with pytest.raises((OSError, ValueError), match=r"file/new'?$") as raised:
+        make(tmp_path / "file" / "new")
+    assert getattr(raised.value, "filename", None) in (None, str(tmp_path / "file" / "new"))
+
+
+def test_a_picture_keeps_its_suffix_while_written(tmp_path: Path) -> None:
+    with replace_file(tmp_path / "a.png") as temporary:
+        temporary.write_bytes(b"1")
+        assert temporary.suffix == ".png"
+        assert not (tmp_path / "a.png").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from latency.engines.testing import randomise_norms
 from space.architectures.search_space import Architecture
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.block import Block
@@ -22,7 +23,7 @@ from space.network.torch_module import (
     shuffle,
 )
 from space.zoo.families import PAPER_NETWORKS, mobilenet_v2, shufflenet_v1, shufflenet_v2
-from tests.helpers.torch_modules import images, randomised
+from tests.helpers.torch_modules import images
 
 Samples = Callable[[int, int], list[Architecture]]
 
@@ -125,7 +126,7 @@ def test_a_v2_unit_by_hand() -> None:
     block = Block.parse(
         "shufflenet_v2@6x5 c_in=8 c_out=8 branch=6 kernel=5 residual=1 extra_relu=1"
     )
-    module = randomised(BlockModule(block))
+    module = randomise_norms(BlockModule(block))
 
     def layer(x: Tensor, index: int, **options: Any) -> Tensor:
         part = module.get_submodule(str(index))
@@ -196,7 +197,7 @@ def test_build_initialises_as_it_says() -> None:
 def test_odd_input_and_a_batch(make: Callable[..., Network]) -> None:
     """Height and width are not swapped anywhere, and rows of a batch do not meet in eval mode."""
     network = make(0.4 if make is mobilenet_v2 else "0.5", 75, 53)
-    module = randomised(build_module(network))
+    module = randomise_norms(build_module(network))
     x = images(8, 3, 75, 53)
     with torch.no_grad():
         y = module(x)
@@ -224,7 +225,7 @@ def test_folded_weights_are_convolution_and_batch_norm_in_one() -> None:
     chain.add("shufflenet_v2", c_out=48, branch=18, kernel=5)
     chain.add("head", c_out=24, classes=5)
     network = chain.network()
-    module = randomised(build_module(network))
+    module = randomise_norms(build_module(network))
     assert isinstance(module, NetworkModule)
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):

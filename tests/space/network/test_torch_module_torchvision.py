@@ -9,6 +9,7 @@ import torch
 import torchvision.models
 from torch import Tensor, nn
 
+from latency.engines.testing import randomise_norms
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.network import NetworkBuilder
 from space.network.torch_module import (
@@ -18,7 +19,7 @@ from space.network.torch_module import (
     torchvision_keys,
 )
 from space.zoo.families import SHUFFLENET_V2, shufflenet_v1, shufflenet_v2
-from tests.helpers.torch_modules import images, randomised
+from tests.helpers.torch_modules import images
 
 
 def torchvisions(size: str, **options: Any) -> nn.Module:
@@ -39,7 +40,7 @@ def assert_same_outputs(ours: nn.Module, reference: nn.Module, x: Tensor) -> Non
     "size", [pytest.param(size, marks=pytest.mark.slow) for size in SHUFFLENET_V2]
 )
 def test_outputs_are_those_of_torchvision(size: str) -> None:
-    reference = randomised(torchvisions(size))
+    reference = randomise_norms(torchvisions(size))
     network = shufflenet_v2(size)
     ours = build_module(network)
     load_torchvision_weights(ours, reference.state_dict())
@@ -48,7 +49,7 @@ def test_outputs_are_those_of_torchvision(size: str) -> None:
 
 def test_outputs_are_those_of_torchvision_on_a_small_input() -> None:
     """Neither square nor even sides, 10 classes, a batch of 8."""
-    reference = randomised(torchvisions("0.5", num_classes=10))
+    reference = randomise_norms(torchvisions("0.5", num_classes=10))
     builder = NetworkBuilder("small", 97, 65)
     for block in shufflenet_v2("0.5").blocks[:-1]:
         fields = dict(block.fields)
