@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
+
+from tests.architecture.house import PLAN
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -26,7 +29,6 @@ DATED = {
     "a commit": re.compile(r"\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{7,40}\b"),
     "a host": re.compile(r"\bEPYC\b"),
 }
-PUBLIC = ("space", "latency", "evaluator", "search")
 
 
 def text(name: str) -> str:
@@ -91,6 +93,28 @@ def test_results_begin_with_their_runs(name: str) -> None:
         assert DATED["a date"].search(cells[1]), row
 
 
+def test_architecture_lists_the_plan() -> None:
+    """The packages and sub-packages, in import order."""
+    rows = re.findall(
+        r"^\| (?:`(\w+)`)? ?\| `(\w+)` \|", text("docs/architecture.md"), re.MULTILINE
+    )
+    found: dict[str, list[str]] = {}
+    for package, folder in rows:
+        package = package or list(found)[-1]
+        found.setdefault(package, []).append(folder)
+    assert {package: " ".join(folders) for package, folders in found.items()} == PLAN
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_and_modules_of_the_prose_exist(name: str) -> None:
+    """What is in `code` and begins with one of our packages."""
+    for words in re.findall(r"`([^`\n]+)`", FENCE.sub("", text(name))):
+        if re.fullmatch(r"(space|latency|evaluator|search|tests|docs)/[\w/.*-]+", words):
+            assert list(ROOT.glob(words.rstrip("/"))), words
+        elif re.fullmatch(r"(space|latency|evaluator|search)(\.\w+)+", words):
+            pkgutil.resolve_name(words)
+
+
 def test_readme_is_short() -> None:
     assert len(text("README.md").splitlines()) <= 120
 
@@ -107,7 +131,7 @@ def test_imports_of_examples_exist(name: str) -> None:
 def test_the_public_names_are_listed() -> None:
     """Each package's section lists `__all__`, and nothing else."""
     sections = text("docs/reference/python-api.md").split("\n## ")
-    for package in PUBLIC:
+    for package in PLAN:
         section = next(s for s in sections if s.startswith(f"{package}:"))
         cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
         listed = re.findall(r"`(\w+)`", " ".join(cells))
