@@ -150,7 +150,7 @@ def print_ablation(result: AblationResult) -> None:
         rich_table(headings, cells, right_from=len(headings), box=None, pad_edge=False),
         f"\n{latency_line(result.header)}",
         "score: training-free closed form; what it says of axes that break a guideline is "
-        "reasoned, not measured (docs/score.md)",
+        "reasoned, not measured (docs/reference/training-free-score.md)",
         width=110,
     )
 

@@ -13,6 +13,7 @@ from search.problem.baseline import Baseline
 from search.problem.problem import Evaluation, Problem, Table
 from search.result.winners import Winner
 from space.common.errors import MissingOpError
+from space.common.stats import deviation
 from space.cost.guidelines import NAMES, Guidelines
 from space.network.network import Network
 from space.zoo.families import PAPER_NETWORKS
@@ -70,11 +71,6 @@ class ResultRow:
             "score": self.score,
             **{name: getattr(self.guidelines, name) for name in NAMES},
         }
-
-
-def deviation(values: Sequence[float]) -> float | None:
-    """The standard deviation of a sample; None of a single value."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def row_of(
