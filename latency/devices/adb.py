@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from latency.devices.android import PushedPython, debian_python
 from latency.devices.archive import server_archive
-from latency.devices.session import Say
+from latency.devices.session import Log
 from latency.devices.transport import BufferedStream, Stream
 from space.common.errors import DroppedError
 
@@ -37,7 +37,7 @@ class AdbTransport:
 
     emulation = ""
 
-    def __init__(self, serial: str, *, say: Say = lambda line: None) -> None:
+    def __init__(self, serial: str, *, log: Log = lambda line: None) -> None:
         try:
             import adbutils
         except ImportError as error:
@@ -45,7 +45,7 @@ class AdbTransport:
                 "a device over adb needs adbutils, which is not here: pip install adbutils"
             ) from error
         self._adb: Any = adbutils
-        self._serial, self._say = serial, say
+        self._serial, self._log = serial, log
         self.where = f"adb://{serial}"
         self.host = hashlib.sha256(f"g4nas {serial}".encode()).hexdigest()[:12]
         self._python = ""
@@ -119,7 +119,7 @@ class AdbTransport:
             raise OSError(
                 f"{self.where} must have Python 3.9 or newer, or be aarch64; it is {machine}"
             )
-        python = debian_python(say=self._say)
+        python = debian_python(log=self._log)
         root = f"{FOLDER}/{python.name}"
         done = f"{root}/complete"
         if "complete" not in self.shell(device, f"ls {done} 2>/dev/null"):
@@ -135,7 +135,7 @@ class AdbTransport:
                 f"{self.where} is full: a Python needs {needed >> 10} MiB in {FOLDER}, "
                 f"{int(numbers[-2]) >> 10} MiB are free"
             )
-        self._say(f"pushing Python to {self.where} ({len(python.data) >> 20} MiB)")
+        self._log(f"pushing Python to {self.where} ({len(python.data) >> 20} MiB)")
         self._push(device, python.data, f"{root}.tar")
         output = self.shell(
             device, f"rm -rf {root} && mkdir {root} && tar -xf {root}.tar -C {root} && echo whole"

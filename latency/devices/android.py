@@ -14,7 +14,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from latency.devices.session import Say
+from latency.devices.session import Log
 from latency.devices.sysroot import arm64_sysroot
 
 KEPT = ("lib/", "usr/lib/", "usr/bin/python3")
@@ -38,13 +38,13 @@ class PushedPython:
         return " ".join(["env", *map(shlex.quote, words)])
 
 
-def debian_python(*, say: Say = lambda line: None) -> PushedPython:
+def debian_python(*, log: Log = lambda line: None) -> PushedPython:
     """A Python from Debian packages, which the first call fetches.
 
     Raises:
         OSError: apt-get, dpkg-deb, pip or the network is missing; one line says what to do.
     """
-    made = arm64_sysroot(["numpy"], say=say)
+    made = arm64_sysroot(["numpy"], log=log)
     data = tar_bytes(made.root)
     digest = hashlib.sha256(data).hexdigest()[:12]
     return PushedPython(f"python-{digest}", data, made.python)

@@ -61,7 +61,7 @@ def _slowdowns(states: Sequence[dict[str, Any]]) -> list[str]:
     if len(set(counts)) > 1:
         found.append("the chip throttled itself while it was measured: cool it")
     elif counts and counts[0]:
-        found.append("the chip has throttled itself since it was started: cool it, start it anew")
+        found.append("the chip has throttled itself since it was started: cool it, restart it")
     heat = [state["temperature"] for state in states if "temperature" in state]
     if heat and max(heat) >= HOT:
         found.append(f"it went from {heat[0]:.0f} to {max(heat):.0f} degrees Celsius: cool it")

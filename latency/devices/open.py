@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from latency.devices.session import Say, Session
+from latency.devices.session import Log, Session
 
 KNOWN = "a device must be cpu, gpu, ssh://user@host[:port] or adb://SERIAL"
 GPU_ENGINES = ("torch-cuda",)
@@ -14,7 +14,7 @@ def open_session(
     *,
     threads: int = 1,
     dtype: str = "float32",
-    say: Say = lambda line: None,
+    log: Log = lambda line: None,
 ) -> Session:
     """Open an engine on a device. Use the session as a context manager, or close it.
 
@@ -23,7 +23,7 @@ def open_session(
         engine: a name in `latency.engines.registry.ENGINES`.
         threads: processor threads of one run.
         dtype: one of the engine's, as float32 or int8.
-        say: called with a line about pushed packages and lost connections.
+        log: called with a line about pushed packages and lost connections.
 
     Raises:
         ValueError: unknown device, engine or dtype, or an engine that cannot run on that device.
@@ -66,7 +66,7 @@ def open_session(
     if scheme == "ssh":
         from latency.devices.ssh import SshTransport
 
-        return RemoteSession(SshTransport(address), writer, say=say)
+        return RemoteSession(SshTransport(address), writer, log=log)
     from latency.devices.adb import AdbTransport
 
-    return RemoteSession(AdbTransport(address, say=say), writer, say=say)
+    return RemoteSession(AdbTransport(address, log=log), writer, log=log)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from latency.devices.session import Say, Steady, Timed, steady_flags
+from latency.devices.session import Log, Steady, Timed, steady_flags
 from latency.devices.transport import Stream, Transport
 from latency.engines.base import Engine, FileEngine, Model
 from latency.ondevice.server import PROTOCOL, model_digest
@@ -47,7 +47,7 @@ class RemoteSession:
         transport: Transport,
         engine: Engine,
         *,
-        say: Say = lambda line: None,
+        log: Log = lambda line: None,
     ) -> None:
         self.where = transport.where
         if not isinstance(engine, FileEngine):
@@ -55,7 +55,7 @@ class RemoteSession:
                 f"engine {engine.name} runs on this machine alone: {self.where} needs one whose "
                 "models are files (onnxruntime, ncnn, ...)"
             )
-        self._transport, self._writer, self._say = transport, engine, say
+        self._transport, self._writer, self._log = transport, engine, log
         self.engine, self.threads, self.dtype = engine.name, engine.threads, engine.dtype
         self._digests: dict[tuple[Chain, int], str] = {}
         self._stream: Stream | None = None
@@ -169,7 +169,7 @@ class RemoteSession:
     def _reconnect(self, error: Exception) -> None:
         for number in range(TRIES):
             wait_s = BACKOFF_S * 2**number
-            self._say(f"{error}; try {number + 1} of {TRIES} in {wait_s:.0f} s")
+            self._log(f"{error}; try {number + 1} of {TRIES} in {wait_s:.0f} s")
             time.sleep(wait_s)
             try:
                 hello, opened = self._connect()
@@ -210,7 +210,7 @@ class RemoteSession:
         self._send(request)
         answer = next(self._answers(raw=True))
         if answer.get("kind") == "missing":
-            digest, data, size = engine_wheels(self.engine, hello, self.where, say=self._say)
+            digest, data, size = engine_wheels(self.engine, hello, self.where, log=self._log)
             self._send({**request, "wheels": digest})
             answer = next(self._answers(raw=True))
             if answer.get("kind") == "missing":
@@ -219,7 +219,7 @@ class RemoteSession:
                         f"{self.where} is full: {self.engine} needs {size >> 20} MiB there, "
                         f"{max(hello['free_bytes'], 0) >> 20} MiB are free"
                     )
-                self._say(f"pushing {self.engine} to {self.where} ({len(data) >> 20} MiB)")
+                self._log(f"pushing {self.engine} to {self.where} ({len(data) >> 20} MiB)")
                 self._ask({"do": "wheels", "digest": digest}, "stored", data)
                 self._send({**request, "wheels": digest})
                 answer = next(self._answers())

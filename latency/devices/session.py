@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from space.network.block import Chain
 
-Say = Callable[[str], None]  # called with a line for people
+Log = Callable[[str], None]  # called with a line for people
 Steady = bool | Sequence[bool]  # for all chains of a job, or per chain
 
 

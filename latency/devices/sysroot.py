@@ -97,7 +97,7 @@ class Sysroot:
 
 
 def arm64_sysroot(
-    engine_packages: Sequence[str], *, say: Callable[[str], None] = lambda line: None
+    engine_packages: Sequence[str], *, log: Callable[[str], None] = lambda line: None
 ) -> Sysroot:
     """The sysroot with these wheels. The first call makes it (about 10 s, 200 MB) in
     `cache_dir()/"sysroot-arm64"`.
@@ -105,7 +105,7 @@ def arm64_sysroot(
     Args:
         engine_packages: all pip requirements, since their dependencies are not followed
             (`["ncnn==1.0.20261020", "numpy"]`, `["onnxruntime", "numpy"]`).
-        say: called with a line whenever something is made.
+        log: called with a line whenever something is made.
 
     Raises:
         OSError: apt-get, dpkg-deb, pip or the network is missing; one line says what to do.
@@ -114,22 +114,22 @@ def arm64_sysroot(
     if not engine_packages:
         raise ValueError("an aarch64 sysroot needs the names of its engine's wheels; got none")
     folder = cache_dir() / "sysroot-arm64"
-    qemu, qemu_version = qemu_binary(say=say)
-    base = made_folder(folder / "debian", _make_root, lambda: say("unpacking an aarch64 Debian"))
+    qemu, qemu_version = qemu_binary(log=log)
+    base = made_folder(folder / "debian", _make_root, lambda: log("unpacking an aarch64 Debian"))
     facts = json.loads((base / MARK).read_text())
     packages = sorted(set(engine_packages))
     digest = hashlib.sha256("\n".join([facts["python"], *packages]).encode()).hexdigest()[:12]
     site = made_folder(
         folder / f"site-{digest}",
         lambda path: _make_site(path, packages, facts["python"]),
-        lambda: say(f"fetching aarch64 wheels of {', '.join(packages)}"),
+        lambda: log(f"fetching aarch64 wheels of {', '.join(packages)}"),
     )
     versions = {"qemu": qemu_version, **facts["versions"]}
     versions |= json.loads((site / MARK).read_text())["versions"]
     return Sysroot(base / "root", site / "site", qemu, facts["python"], versions)
 
 
-def qemu_binary(*, say: Callable[[str], None] = lambda line: None) -> tuple[Path, str]:
+def qemu_binary(*, log: Callable[[str], None] = lambda line: None) -> tuple[Path, str]:
     """qemu-aarch64-static and its version: this system's, or one unpacked from Debian's package.
 
     Raises:
@@ -140,7 +140,7 @@ def qemu_binary(*, say: Callable[[str], None] = lambda line: None) -> tuple[Path
         folder = made_folder(
             cache_dir() / "sysroot-arm64" / "qemu",
             _make_qemu,
-            lambda: say("unpacking qemu-aarch64-static"),
+            lambda: log("unpacking qemu-aarch64-static"),
         )
         found = str(folder / "qemu-aarch64-static")
     text = apt.run_tool([found, "--version"], "asking QEMU for its version")

@@ -67,7 +67,7 @@ class Transport(Protocol):
 
 
 class BufferedStream(ABC):
-    """Cuts what arrives into lines."""
+    """A stream whose input is cut into lines."""
 
     def __init__(self, where: str) -> None:
         self._where, self._buffer = where, b""
@@ -76,11 +76,11 @@ class BufferedStream(ABC):
     @property
     @abstractmethod
     def _source(self) -> Any:
-        """What `select` waits for."""
+        """The file or socket that `select` waits for."""
 
     @abstractmethod
     def _receive(self) -> bytes:
-        """The bytes that are there; empty at the end."""
+        """The bytes that have arrived; empty at the end."""
 
     @abstractmethod
     def _raise_ended(self) -> NoReturn:

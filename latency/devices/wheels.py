@@ -20,7 +20,7 @@ from typing import Any
 
 from latency.devices.apt import run_tool
 from latency.devices.archive import zip_bytes
-from latency.devices.session import Say
+from latency.devices.session import Log
 from latency.engines.registry import ENGINES
 from space.common.files import cache_dir, write_atomic
 
@@ -31,7 +31,7 @@ OLDEST_PYTHON = (3, 9)
 
 
 def engine_wheels(
-    engine: str, hello: dict[str, Any], where: str, *, say: Say = lambda line: None
+    engine: str, hello: dict[str, Any], where: str, *, log: Log = lambda line: None
 ) -> tuple[str, bytes, int]:
     """(digest, zip archive, bytes when unpacked) of an engine's wheels.
 
@@ -50,7 +50,7 @@ def engine_wheels(
     key = "\n".join([*requirements(packages), python, tags[0]])
     path = cache_dir() / "wheels" / f"{engine}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.zip"
     if not path.exists():
-        say(f"fetching {', '.join(packages)} for Python {python} on {hello['machine']}")
+        log(f"fetching {', '.join(packages)} for Python {python} on {hello['machine']}")
         _make(path, packages, python, tags, where)
     data = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
@@ -92,7 +92,7 @@ def requirements(packages: tuple[str, ...]) -> list[str]:
 
 
 def _make(path: Path, packages: tuple[str, ...], python: str, tags: list[str], where: str) -> None:
-    """Fetch wheels and pack what they unpack to; the same versions as here if there are such."""
+    """Fetch wheels, in the versions of this host if there are such, and pack their content."""
     with tempfile.TemporaryDirectory(prefix="g4nas-wheels-") as folder:
         site = Path(folder) / "site"
         try:

@@ -73,8 +73,8 @@ class Model:
 
 
 class FileEngine(ABC):
-    """An engine whose models are files. `write` does not need the runner; all else opens the runner
-    on this host."""
+    """An engine whose models are files. `write` needs no runner; all else opens the runner on this
+    host."""
 
     name: ClassVar[str]
     writer_versions: ClassVar[Mapping[str, str]] = MappingProxyType({})

@@ -1,9 +1,9 @@
 """ncnn models in int8, as ncnn's tools (ncnn2table, ncnn2int8) leave them.
 
 Dense and depthwise convolutions and linear layers have int8 weights, with a scale per output
-channel, and quantise what they read. A convolution that only such convolutions read gives int8
-itself. All else stays in floating point; so do grouped convolutions, which ncnn 1.0.20261020 gets
-wrong on x86 where a group has a multiple of 8 outputs.
+channel, and quantise their input. A convolution whose output only such convolutions read also has
+an int8 output. All other layers stay in floating point. So do grouped convolutions: ncnn
+1.0.20261020 computes wrong values on x86 where a group has a multiple of 8 outputs.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from space.network.block import Block
 INT8_TAG = (0x000D4B38).to_bytes(4, "little")  # in a .bin file: int8 weights follow
 INT8_MAX = 127
 CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
-# Parameter 8, what scales a layer has: of its weights, and of its input; above 100 also of its
-# output, which is then int8.
-SCALES, PER_CHANNEL, PER_GROUP, GIVES_INT8 = 8, 2, 1, 100
+# Parameter 8, the scales of a layer: of its weights and its input; above 100 also of its output,
+# which is then int8.
+SCALES, PER_CHANNEL, PER_GROUP, INT8_OUTPUT = 8, 2, 1, 100
 
 
 def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> tuple[str, bytes]:
@@ -46,22 +46,22 @@ def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> t
     layers = ncnn_layers(blocks)
     scales = _input_scales(blocks, weights)
     readers = {name: layer for layer in layers for name in layer.inputs}
-    given: dict[str, Array] = {}  # layer -> scale of the int8 it gives
+    output_scales: dict[str, Array] = {}  # of layers with an int8 output
     for layer in filter(_quantises, layers):
         term = PER_GROUP if layer.kind == "ConvolutionDepthWise" else PER_CHANNEL
         reader = _int8_reader(layer, readers)
         if reader is not None:
-            given[layer.name] = scales[_step(reader)]
-            term += GIVES_INT8
+            output_scales[layer.name] = scales[_step(reader)]
+            term += INT8_OUTPUT
         layer.params[SCALES] = term
 
     def pack(layer: NcnnLayer, weight: Array, bias: Array) -> bytes:
         if not _quantises(layer):
             return layer_bytes(layer, weight, bias)
-        whole, scale = _int8(weight.reshape(len(weight), -1))
-        aligned = whole.tobytes() + b"\0" * (-whole.size % 4)
+        rounded, scale = _int8(weight.reshape(len(weight), -1))
+        aligned = rounded.tobytes() + b"\0" * (-rounded.size % 4)
         floats = [bias, scale, scales[_step(layer)]]
-        floats += [given[layer.name]] if layer.name in given else []
+        floats += [output_scales[layer.name]] if layer.name in output_scales else []
         return INT8_TAG + aligned + b"".join(map(float_bytes, floats))
 
     return param_text(layers), as_bytes(layers, weights, pack)
@@ -81,7 +81,7 @@ def _step(layer: NcnnLayer) -> tuple[int, int]:
 
 
 def _input_scales(blocks: Sequence[Block], weights: Weights) -> dict[tuple[int, int], Array]:
-    """Of what each step reads, float32 [1]: 127 over its largest magnitude."""
+    """The scale of each step's input, float32 [1]: 127 over its largest magnitude."""
     ranges = value_ranges(build_onnx(blocks, weights=weights))
     found = {}
     value = "input"
@@ -95,8 +95,8 @@ def _input_scales(blocks: Sequence[Block], weights: Weights) -> dict[tuple[int, 
 
 
 def _int8_reader(layer: NcnnLayer, readers: dict[str, NcnnLayer]) -> NcnnLayer | None:
-    """The int8 convolution that reads what this one gives, or the first of them; None if another
-    layer, or nothing, reads it."""
+    """The int8 convolution that reads the output of this one, or the first of several; None if
+    another layer, or none, reads it."""
     found = readers.get(layer.outputs[0])
     if layer.kind not in CONVOLUTIONS or found is None:
         return None
@@ -106,7 +106,7 @@ def _int8_reader(layer: NcnnLayer, readers: dict[str, NcnnLayer]) -> NcnnLayer |
 
 
 def _int8(rows: Array) -> tuple[NDArray[np.int8], Array]:
-    """Weights [rows, n] in int8, and what each row was multiplied by, float32 [rows]."""
+    """Weights [rows, n] in int8, and the factor of each row, float32 [rows]."""
     largest = np.abs(rows).max(axis=1)
     largest[largest == 0] = 1
     scale = (INT8_MAX / largest).astype(np.float32)

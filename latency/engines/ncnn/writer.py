@@ -60,8 +60,8 @@ def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> t
     input blob `in0`, output blob `out0`.
 
     Args:
-        weights: gives every convolution's, linear layer's and lone batch norm's weight and
-            bias; random if None.
+        weights: weight and bias of each convolution, linear layer and lone batch norm; None:
+            random ones.
 
     Raises:
         ValueError: no blocks.
@@ -72,7 +72,7 @@ def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> t
 
 
 def build_param(blocks: Sequence[Block]) -> str:
-    """The .param text alone, for a network whose weights do not matter."""
+    """The .param text, for a network whose weights do not matter."""
     return param_text(ncnn_layers(blocks))
 
 
@@ -96,7 +96,7 @@ def param_text(layers: Sequence[NcnnLayer]) -> str:
 
 
 def as_bytes(layers: Sequence[NcnnLayer], weights: Weights, pack: Pack | None = None) -> bytes:
-    """A .bin file: what `pack` (float32 if None) makes of each layer's weight and bias."""
+    """A .bin file: the bytes that `pack` (None: float32) returns for each layer's weights."""
     pack = pack or layer_bytes
     parts: list[bytes] = []
     for layer in layers:
@@ -144,7 +144,7 @@ def _block(layers: list[NcnnLayer], index: int, block: Block, value: str) -> str
 
 
 def _op(block: int, step: int, op: Op, inputs: list[str], out: str) -> list[NcnnLayer]:
-    """The layers of an op; the last one gives `out`."""
+    """The layers of an op; `out` is the output of the last one."""
     joined, act = f"{out}_joined", f"{out}_act"
     if op.kind == "concat" and op.groups > 1:
         shuffle = NcnnLayer("ShuffleChannel", out, [joined], [out], {0: int(op.groups)})
@@ -202,14 +202,14 @@ def _layer(op: Op) -> tuple[str, dict[int, Value]]:
 
 
 def _with_splits(layers: Sequence[NcnnLayer]) -> list[NcnnLayer]:
-    """Each value that is read more than once behind a Split with an output for each reader."""
+    """Insert a Split after each value that is read more than once, with an output per reader."""
     readers = Counter(name for layer in layers for name in layer.inputs)
     taken: Counter[str] = Counter()
     result: list[NcnnLayer] = []
     for layer in layers:
-        for place, name in enumerate(layer.inputs):
+        for i, name in enumerate(layer.inputs):
             if readers[name] > 1:
-                layer.inputs[place] = f"{name}_{taken[name]}"
+                layer.inputs[i] = f"{name}_{taken[name]}"
                 taken[name] += 1
         result.append(layer)
         for name in layer.outputs:

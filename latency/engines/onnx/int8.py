@@ -54,7 +54,7 @@ def quantised(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
 
 
 def scale_and_zero(low: float, high: float) -> tuple[np.float32, np.uint8]:
-    """Of a uint8 value between `low` and `high`; zero itself is exact."""
+    """Scale and zero point of a uint8 value between `low` and `high`; zero is exact."""
     low, high = min(low, 0.0), max(high, 0.0)
     scale = np.float32((high - low) / 255 or 1.0)
     return scale, np.uint8(np.clip(np.rint(-low / scale), 0, 255))
@@ -69,7 +69,7 @@ class _Quantiser:
         self._readers = Counter(name for node in model.graph.node for name in node.input)
         self._makers = {name: node for node in model.graph.node for name in node.output}
         self._quantised: dict[str, str] = {}  # value -> its uint8 tensor
-        self._floats = {"input"}  # values that there are in float32
+        self._floats = {"input"}  # values that exist in float32
         self._scales: dict[str, str] = {}  # value -> the value whose scale it has
         self._folded = set()
         for node in model.graph.node:
@@ -77,8 +77,8 @@ class _Quantiser:
                 self._folded.add(node.output[0])
 
     def _fold(self, node: onnx.NodeProto) -> bool:
-        """Let the range of what comes before an activation do its work, where it can: what is
-        below zero saturates."""
+        """Fold an activation into the range of the node before it, if possible: values outside
+        saturate."""
         value, reached = node.input[0], self.ranges[node.output[0]]
         while self._readers[value] == 1 and value in self._makers:
             maker = self._makers[value]
@@ -99,8 +99,8 @@ class _Quantiser:
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def kept(self, name: str) -> str:
-        """A constant of the float32 model that stays as it is."""
+    def _copy(self, name: str) -> str:
+        """Take over a constant of the float32 model unchanged."""
         if name in self._weights:
             self.constants.append(self._weights.pop(name))
         return name
@@ -136,22 +136,22 @@ class _Quantiser:
         owner = self._scales[value]
         return f"{owner}_scale", f"{owner}_zero"
 
-    def whole(self, value: str) -> list[str]:
-        """A value as operators take it: tensor, scale, zero point."""
+    def _operand(self, value: str) -> list[str]:
+        """The operands of a value: tensor, scale, zero point."""
         return [self.quantised(value), *self.scale(value)]
 
     def finish(self) -> None:
         self.floating("output")
 
     def node(self, node: onnx.NodeProto) -> None:
-        """Append what a float32 node becomes."""
+        """Append the int8 form of a float32 node."""
         kind, (value, *others), out = node.op_type, node.input, node.output[0]
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        if out in self._folded:  # the node before it gives its values already
+        if out in self._folded:  # the node before it has this range already
             self._same(value, [out])
             self._quantised[out] = self._quantised[value]
         elif kind in VIEWS:
-            constants = [self.kept(name) for name in others]
+            constants = [self._copy(name) for name in others]
             self._same(value, node.output)
             tensor = self.quantised(value)
             outputs = [self._made(name) for name in node.output]
@@ -159,17 +159,17 @@ class _Quantiser:
         elif kind in ("Conv", "Gemm"):
             self._weighted(kind, value, (others[0], others[1]), out, attributes)
         elif kind == "Concat":
-            parts = [part for name in node.input for part in self.whole(name)]
+            parts = [part for name in node.input for part in self._operand(name)]
             self.emit("QLinearConcat", [*self.scale(out), *parts], [self._made(out)], CONTRIB,
                       **attributes)  # fmt: skip
         elif kind in QUANTISED:
             if kind in POOLS:
                 attributes["channels_last"] = 0
-            inputs = [part for name in node.input for part in self.whole(name)]
+            inputs = [part for name in node.input for part in self._operand(name)]
             self.emit(f"QLinear{kind}", [*inputs, *self.scale(out)], [self._made(out)], CONTRIB,
                       **attributes)  # fmt: skip
-        else:  # no operator of ONNX Runtime's takes it in uint8
-            constants = [self.kept(name) for name in others]
+        else:  # ONNX Runtime has no uint8 operator for it
+            constants = [self._copy(name) for name in others]
             self._floats.add(out)
             self.emit(kind, [self.floating(value), *constants], [out], **attributes)
 
@@ -178,7 +178,7 @@ class _Quantiser:
         return self._quantised[value]
 
     def _same(self, source: str, values: Sequence[str]) -> None:
-        """These have the scale of `source`."""
+        """Give values the scale of `source`."""
         self.scale(source)
         for value in values:
             self._scales[value] = self._scales[source]
@@ -203,11 +203,11 @@ class _Quantiser:
         c = self.constant(names[1], np.clip(whole_bias, limits.min, limits.max).astype(np.int32))
         y = self.scale(out)
         if kind == "Conv":
-            self.emit("QLinearConv", [*self.whole(value), *tensors, *y, c], [self._made(out)],
+            self.emit("QLinearConv", [*self._operand(value), *tensors, *y, c], [self._made(out)],
                       **attributes)  # fmt: skip
         else:
-            self.emit("QGemm", [*self.whole(value), *tensors, c, *y], [self._made(out)], CONTRIB,
-                      **attributes)  # fmt: skip
+            inputs = [*self._operand(value), *tensors, c, *y]
+            self.emit("QGemm", inputs, [self._made(out)], CONTRIB, **attributes)
 
     def _scale_owner(self, value: str) -> str:
         self.scale(value)

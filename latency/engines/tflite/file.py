@@ -1,7 +1,7 @@
 """Files of TensorFlow Lite models (.tflite), written table by table.
 
 Numbers of fields, operators and option tables are those of TensorFlow Lite's schema.fbs, schema
-version 3. Only `flatbuffers` is needed, not what runs the models.
+version 3. Only `flatbuffers` is needed, not the engine.
 """
 
 from __future__ import annotations
@@ -166,7 +166,8 @@ def _table(
     numbers: dict[int, tuple[str, int]] | None = None,
     offsets: dict[int, int] | None = None,
 ) -> int:
-    """Write a table: field number -> (type, number), and -> where what it refers to begins."""
+    """Write a table of `numbers`, field -> (type, value), and `offsets`, field -> where its value
+    starts."""
     taken = [*(numbers or {}), *(offsets or {})]
     builder.StartObject(max(taken, default=-1) + 1)
     for slot, offset in (offsets or {}).items():
@@ -207,7 +208,7 @@ def _tensor(builder: flatbuffers.Builder, tensor: Tensor, buffer: int) -> int:
 
 
 def _code(builder: flatbuffers.Builder, kind: Kind) -> int:
-    # Field 0 is the code in older files and must be there for older readers.
+    # Older readers need the code in field 0.
     numbers = {0: (BYTE, kind.code), 2: (INT, kind.version), 3: (INT, kind.code)}
     return _table(builder, numbers=numbers)
 

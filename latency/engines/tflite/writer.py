@@ -1,8 +1,8 @@
 """TensorFlow Lite models of chains of blocks, written straight from `block.steps`.
 
-Values are [n, h, w, c] where the blocks' are [n, c, h, w]. Batch norm is folded; ReLUs are in the
-op before them. Where torch's padding is not TensorFlow's SAME (which puts the odd row at the far
-edge), a PAD stands before the op, as converters from PyTorch write it.
+Values are [n, h, w, c], the blocks' are [n, c, h, w]. Batch norm is folded; a ReLU is part of the
+op before it. Where torch's padding is not TensorFlow's SAME (which puts the odd row at the far
+edge), a PAD precedes the op, as in the output of converters from PyTorch.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def build_model(
     """The chain `blocks` as the content of a .tflite file, float32.
 
     Args:
-        weights: gives every convolution's, linear layer's and lone batch norm's weight and
-            bias; random if None.
+        weights: weight and bias of each convolution, linear layer and lone batch norm; None:
+            random ones.
 
     Raises:
         ValueError: no blocks, or weights of another shape.
@@ -80,7 +80,7 @@ class _Writer:
 
     def _op(self, block: int, step: int, op: Op, inputs: list[int]) -> int:
         kind, x = op.kind, inputs[0]
-        act = ACTIVATIONS.get(op.act, 0)  # what the operator itself can do
+        act = ACTIVATIONS.get(op.act, 0)  # the operator's own activation
         shape = (self.shape(x)[0], int(op.out_height), int(op.out_width), int(op.c_out))
         fused = True
         if kind in ("conv", "dwconv"):
@@ -106,8 +106,16 @@ class _Writer:
             y = self.add("LOGISTIC", [y], self.shape(y))
         elif op.act and not fused:
             y = self.add(op.act.upper(), [y], self.shape(y))
-        kept = kind in ("maxpool", "avgpool", "globalpool", "slice", "shuffle", "concat", "add")
-        if op.act or kind == "relu" or (kept and self._positive >= set(inputs)):
+        monotone = kind in (
+            "maxpool",
+            "avgpool",
+            "globalpool",
+            "slice",
+            "shuffle",
+            "concat",
+            "add",
+        )
+        if op.act or kind == "relu" or (monotone and self._positive >= set(inputs)):
             self._positive.add(y)
         return y
 
@@ -179,8 +187,8 @@ class _Writer:
         return self.add(name, [x], shape, padding=padding, act=act, **window)
 
     def _padded(self, op: Op, x: int, fill: float = 0.0, always: bool = False) -> tuple[int, int]:
-        """What an op with a window reads, and the padding it then names: `x` and SAME where that
-        is what torch does, else `x` with rows and columns added and VALID."""
+        """Input and padding of an op with a window: `x` and SAME where that is torch's padding,
+        else `x` with rows and columns added, and VALID."""
         before, after = (int(op.kernel) - 1) // 2, []
         same = True
         for size, out in ((op.height, op.out_height), (op.width, op.out_width)):

@@ -15,12 +15,12 @@ from latency.engines.torch.eager import EagerModel, TorchEngine
 from latency.engines.weights import Weights
 from space.network.block import Block
 
-# It warns of each CUDA build of torch that finds no GPU, which the CPU does not need.
+# It warns where a CUDA build of torch finds no GPU, which the CPU does not need.
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 # Weights are constants: convolutions are packed for the chip once, and fused with what follows.
 OPTIONS = {"freezing": True}
-# Compiled into loops, so the cache of what was compiled must tell them apart.
+# The number of threads is compiled into loops, so it is part of the compile cache's key.
 THREADS = "cpp.threads"
 
 
@@ -38,7 +38,7 @@ class TorchCompileEngine(TorchEngine):
         """The chain as one compiled module.
 
         Raises:
-            OSError: it could not be compiled; the message has the compiler's first complaint.
+            OSError: it could not be compiled; the message has the compiler's first error.
         """
         session = super().prepare(blocks, batch, weights)
         try:
@@ -56,17 +56,17 @@ class TorchCompileEngine(TorchEngine):
 
 
 def _complaint(text: str) -> str:
-    """The line of a compiler's output that says what is wrong, or else the first."""
+    """The first line of a compiler's output with an error, or the first line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return next((line for line in lines if "error:" in line), lines[0] if lines else "no output")
 
 
 def open_engine(threads: int, dtype: str) -> TorchCompileEngine:
-    """Raises FileNotFoundError if there is no C++ compiler."""
-    wanted = os.environ.get("CXX") or "g++"
-    if shutil.which(wanted) is None:
+    """The engine; FileNotFoundError without a C++ compiler."""
+    compiler = os.environ.get("CXX") or "g++"
+    if shutil.which(compiler) is None:
         raise FileNotFoundError(
-            f"engine 'torch-compile' needs a C++ compiler; there is no {wanted} on PATH: "
+            f"engine 'torch-compile' needs a C++ compiler; there is no {compiler} on PATH: "
             f"install one (Debian: apt-get install g++) or name one in $CXX"
         )
     return TorchCompileEngine(threads, dtype)

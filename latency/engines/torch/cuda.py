@@ -2,10 +2,9 @@
 
 Not yet run on a GPU: written from the documentation of PyTorch 2.14 and CUDA 13.
 
-The time of a run is what passes on the GPU between two events that the graph itself records, the
-first before its first kernel and the second after its last. Launching the graph and waiting for
-it are not in it, so that a network's time is the sum of its blocks'; the start of a graph, some
-microseconds for its user, is told nowhere.
+The time of a run is the GPU's time between two events that the graph records, one before its first
+kernel and one after its last. It excludes the launch of the graph and the wait for its end, some
+microseconds, so that a network's time is the sum of its blocks' times.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ DTYPES = {
 }
 DEVICE = "cuda"
 WARM_UP = 3  # runs before the capture: libraries load, cuDNN times its kernels and picks
-EVICT_TIMES = 2  # what is written to overwrite the L2 cache, in sizes of that cache
+EVICT_TIMES = 2  # bytes written to overwrite the L2 cache, in sizes of that cache
 BUSY_WRITES = 50  # such writes queued at once while clocks are read
 BUSY_S = 0.05  # for how long before: the clocks of an idle GPU are low and take a while to rise
 
 
 @contextmanager
 def rounding(precision: str) -> Iterator[None]:
-    """Sets what `DTYPES` says of float32, and lets cuDNN pick kernels by timing them; restores."""
+    """Set float32's precision, and let cuDNN pick kernels by timing them; restore both."""
     settings: list[tuple[Any, str, Any]] = [
         (torch.backends.cuda.matmul, "fp32_precision", precision),
         (torch.backends.cudnn.conv, "fp32_precision", precision),  # type: ignore[attr-defined]
@@ -94,8 +93,8 @@ class GraphRun:
 
 
 class TorchCudaEngine:
-    """PyTorch on the current GPU, channels last. Its clock is moved by runs alone; `threads` says
-    nothing there."""
+    """PyTorch on the current GPU, channels last. Only runs advance its clock; `threads` has no
+    effect."""
 
     name = "torch-cuda"
 
@@ -120,10 +119,10 @@ class TorchCudaEngine:
     ) -> GraphRun:
         """The chain as one CUDA graph; random weights if None are given."""
         numbers, precision = DTYPES[self.dtype]
-        place: dict[str, Any] = {"device": DEVICE, "dtype": numbers}
-        place["memory_format"] = torch.channels_last
-        module = build_chain(blocks, weights).to(**place)
-        x = random_input(input_shape(blocks, batch)).to(**place)
+        options: dict[str, Any] = {"device": DEVICE, "dtype": numbers}
+        options["memory_format"] = torch.channels_last
+        module = build_chain(blocks, weights).to(**options)
+        x = random_input(input_shape(blocks, batch)).to(**options)
         with rounding(precision):
             return GraphRun(self, module, x)
 
@@ -135,7 +134,7 @@ class TorchCudaEngine:
         return self.now_s
 
     def accelerator_info(self) -> dict[str, Any]:
-        """What a table's header says about the GPU; clocks are those of a GPU at work."""
+        """The GPU, for a table's header; its clocks under load."""
         with self._busy():
             found = read_facts(f"GPU-{self._device.uuid}")
         about = {
@@ -149,7 +148,7 @@ class TorchCudaEngine:
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
-        """Work for the GPU, from another thread; the GPU is idle again at the end."""
+        """Load the GPU from another thread; at the end it is idle."""
         done = threading.Event()
 
         def work() -> None:
@@ -169,7 +168,7 @@ class TorchCudaEngine:
 
 
 def open_engine(threads: int, dtype: str) -> TorchCudaEngine:
-    """Raises OSError if torch finds no GPU."""
+    """The engine; OSError if torch finds no GPU."""
     if not torch.cuda.is_available():
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
         raise OSError(

@@ -1,7 +1,7 @@
-"""The state of an NVIDIA GPU that moves its latencies: clocks, temperature, power, throttling.
+"""The state of an NVIDIA GPU that affects latencies: clocks, temperature, power, throttling.
 
-Read through NVML's Python package (nvidia-ml-py) if it is installed, else through nvidia-smi;
-what neither tells is left out.
+They are read through NVML's Python package (nvidia-ml-py) if it is installed, else through
+nvidia-smi. Values that neither has are left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REASONS = {
     0x100: "display clocks",
 }
 BENIGN = {"idle", "application clocks", "display clocks"}  # set by a person, or no work to do
-CLOCK_CHANGE = 0.05  # share by which a clock may move before it is named
+CLOCK_CHANGE = 0.05  # the share by which a clock may move without a warning
 # Field of `nvidia-smi --query-gpu` -> name here. The last has an older name in older drivers.
 QUERY = {
     "driver_version": "driver",
@@ -41,7 +41,7 @@ OLD_REASONS = "clocks_throttle_reasons.active"
 
 
 def read_facts(uuid: str) -> dict[str, Any]:
-    """Facts about the GPU of that UUID ("GPU-..."), now; empty if nothing tells them."""
+    """The present state of the GPU with that UUID ("GPU-..."); empty if unknown."""
     found = _from_nvml(uuid)
     return found or _from_smi(uuid)
 
@@ -54,7 +54,7 @@ def throttle_words(mask: int) -> str:
 
 
 def slowed(states: Sequence[dict[str, Any]]) -> list[str]:
-    """What of some readings says why samples taken between them may differ; a line each."""
+    """Reasons in some readings why samples taken between them may differ, a line each."""
     found = []
     words = {word for facts in states for word in facts.get("throttle", "").split(", ")}
     if reasons := sorted(words - BENIGN - {"", "none"}):
@@ -96,7 +96,7 @@ def _from_nvml(uuid: str) -> dict[str, Any]:
             "throttle": lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(gpu),
         }
         for name, read in reads.items():
-            with suppress(nvml.NVMLError):  # not every GPU tells everything
+            with suppress(nvml.NVMLError):  # not every GPU has every value
                 found[name] = read()
         if "throttle" not in found:  # the name of drivers before 535
             with suppress(nvml.NVMLError):
@@ -121,12 +121,12 @@ def _from_smi(uuid: str) -> dict[str, Any]:
             return {}
         values = [value.strip() for value in done.stdout.strip().split(",")]
         if done.returncode == 0 and len(values) == len(names):
-            return dict(_told(QUERY.values(), values))
+            return dict(_parsed(QUERY.values(), values))
     return {}
 
 
-def _told(names: Any, values: list[str]) -> Any:
-    """The pairs that say something: nvidia-smi writes "[N/A]" and the like for the others."""
+def _parsed(names: Any, values: list[str]) -> Any:
+    """The pairs with a value; nvidia-smi writes "[N/A]" and the like for the others."""
     for name, value in zip(names, values, strict=True):
         if not value or value.startswith("["):
             continue

@@ -1,4 +1,4 @@
-"""PyTorch on the CPU, op by op (eager): chains of blocks as modules, on this machine alone."""
+"""PyTorch on the CPU, op by op (eager), on this host only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from space.network.block import Block
 
 
 class Threads:
-    """Sets torch's number of threads for a while: it is one for the whole process."""
+    """Sets torch's number of threads, which is the process's, inside a context."""
 
     def __init__(self, threads: int) -> None:
         self.threads = self._before = threads
@@ -81,7 +81,7 @@ class TorchEngine:
         return EagerModel(self.transform(module), x, self.threads)
 
     def transform(self, module: torch.nn.Module) -> Callable[[Tensor], Tensor]:
-        """What is run in place of the module."""
+        """The function that is run in place of the module."""
         return module
 
     def clock(self) -> float:

@@ -1,4 +1,5 @@
-"""What the rest of a network does to caches and page translations between two runs of a block."""
+"""Overwrites caches and page translations, as the rest of a network does between two runs of a
+block."""
 
 from __future__ import annotations
 
@@ -7,15 +8,14 @@ from contextlib import suppress
 
 import numpy as np
 
-# About what a network of the space touches in one run: float32 weights of 12 MB in the median, and
-# its activations. docs/results/latency-tables.md compares sizes on two chips.
+# About the memory that a network of the space uses in one run: 12 MB of float32 weights in the
+# median, and activations. docs/results/latency-tables.md compares sizes on two chips.
 EVICT_BYTES = 16 * 2**20
 
 
 class Eviction:
-    """Memory of that size, written over at each call. In small pages where the system lets us ask
-    for them, since a network's own memory is in small ones: the few large pages that NumPy asks
-    for would leave all translations where they are."""
+    """Overwrites EVICT_BYTES at each call. They are in small pages where the system allows it, as
+    a network's memory is: the few large pages of NumPy would evict no translations."""
 
     def __init__(self) -> None:
         memory = mmap.mmap(-1, EVICT_BYTES)

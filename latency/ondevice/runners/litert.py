@@ -19,9 +19,9 @@ class LitertModel:
         self._interpreter = Interpreter(model_content=model, num_threads=threads)
         self._interpreter.allocate_tensors()
         values = np.random.default_rng(0).random(shape, dtype=np.float32)
-        (about,) = self._interpreter.get_input_details()
+        (details,) = self._interpreter.get_input_details()
         self._interpreter.set_tensor(
-            about["index"], np.ascontiguousarray(values.transpose(0, 2, 3, 1))
+            details["index"], np.ascontiguousarray(values.transpose(0, 2, 3, 1))
         )
         self._outputs = [each["index"] for each in self._interpreter.get_output_details()]
 
@@ -29,7 +29,7 @@ class LitertModel:
         self._interpreter.invoke()
 
     def outputs(self) -> list[np.ndarray]:
-        """What the last run gave, [n, c, h, w] or [n, c]."""
+        """Outputs of the last run, [n, c, h, w] or [n, c]."""
         values = [self._interpreter.get_tensor(index) for index in self._outputs]
         return [v.transpose(0, 3, 1, 2) if v.ndim == 4 else v for v in values]
 

@@ -12,15 +12,15 @@ import numpy as np
 
 from latency.ondevice.runners.eviction import Eviction
 
-# benchncnn.cpp: how much larger than what is asked for a block may be that a pool hands out
+# benchncnn.cpp: how much larger than requested a pool's block of memory may be
 BLOB_RATIO, WORKSPACE_RATIO = 0.0, 0.5
 HALF = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic")
 INT8 = ("use_int8_inference", "use_int8_packed", "use_int8_storage", "use_int8_arithmetic")
 
 
 def options_of(dtype: str) -> dict[str, bool]:
-    """ncnn's switches for a dtype; int8 leaves the half floats to what is not quantised, as
-    ncnn's defaults do."""
+    """ncnn's switches for a dtype. With int8, layers that are not quantised use half floats, as in
+    ncnn's defaults."""
     return {
         "lightmode": True,
         "use_winograd_convolution": True,
@@ -34,7 +34,7 @@ def options_of(dtype: str) -> dict[str, bool]:
 
 
 def half_floats() -> str:
-    """What the half float switches do on this processor. Compared bit by bit with float32 on
+    """What the half float switches do on this processor. Verified bit by bit against float32 on
     x86, Cortex-A72 and A76 (the latter two under QEMU)."""
     if ncnn.cpu_support_arm_asimdhp():
         return "storage and arithmetic"
@@ -65,8 +65,8 @@ class NcnnModel:
         options.blob_allocator, options.workspace_allocator = self._blobs, self._workspace
         if self._net.load_param_mem(param.decode()) != 0:
             raise ValueError("ncnn does not read this .param file")
-        # load_model_mem of the Python package says neither how long the bytes must live nor
-        # whether they sufficed.
+        # load_model_mem of the Python package does not document how long the bytes must live, nor
+        # report whether they sufficed.
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.bin"
             path.write_bytes(weights)
@@ -83,12 +83,12 @@ class NcnnModel:
         extractor = self._net.create_extractor()
         extractor.input(self._first, self._input)
         status, self._output = extractor.extract(self._last)
-        del extractor  # before this object, whose pools it uses
+        del extractor  # before its pools
         if status != 0:
             raise RuntimeError(f"ncnn failed with status {status}: out of memory?")
 
     def outputs(self) -> list[np.ndarray]:
-        """What the last run gave, [n, c, h, w] or [n, c]."""
+        """Outputs of the last run, [n, c, h, w] or [n, c]."""
         output = self._output
         if output is None:
             raise ValueError("there is no output before a run")
@@ -96,7 +96,7 @@ class NcnnModel:
         return [np.stack([np.array(image) for image in images])]
 
     def __del__(self) -> None:
-        # Whatever lies in the pools must go before the pools do, or ncnn aborts.
+        # ncnn aborts if a pool is freed before the memory in it.
         self._output = None
         if hasattr(self, "_net"):
             self._net.clear()

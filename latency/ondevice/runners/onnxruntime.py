@@ -12,14 +12,14 @@ from latency.ondevice.runners.eviction import Eviction
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """How models run: one after the other, each with this many threads."""
+    """Options under which models run one after the other, each with this many threads."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
-    # Workers spin for their next task while a run lasts, as in an application; those of other
-    # loaded models must not, or they take the cores from the model that is timed.
+    # Threads spin for their next task during a run, as in an application; those of other loaded
+    # models must not, or they take the cores from the model that is timed.
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
@@ -42,7 +42,7 @@ class OnnxModel:
         self._session.run_with_iobinding(self._binding)
 
     def outputs(self) -> list[np.ndarray]:
-        """What the last run gave."""
+        """Outputs of the last run, [n, c, h, w] or [n, c]."""
         return self._binding.copy_outputs_to_cpu()
 
 

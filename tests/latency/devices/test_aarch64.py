@@ -1,4 +1,4 @@
-"""The worker and the engines' aarch64 code, run by QEMU: outputs as here, and no table."""
+"""The server and the engines' aarch64 code under QEMU: outputs as on this host, and no table."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latency import build
+from latency.builder.build import BuildConfig, build_table
 from latency.devices.archive import has_runner, server_archive
 from latency.devices.local import LocalSession
 from latency.devices.remote import RemoteSession
 from latency.devices.sysroot import Sysroot, arm64_sysroot
 from latency.devices.transport import ProcessTransport
 from latency.engines.registry import ENGINES, get_engine
-from latency.measure import network as whole
+from latency.measure.network import time_networks
 from space.network.block import Block
 from space.zoo.families import shufflenet_v2
 
@@ -51,7 +51,11 @@ def device(sysroot: Sysroot, tmp_path_factory: pytest.TempPathFactory) -> Proces
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "ncnn"])
 def test_an_engine_runs_there(
-    engine: str, device: ProcessTransport, downloads: Path, monkeypatch: pytest.MonkeyPatch
+    engine: str,
+    device: ProcessTransport,
+    downloads: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its wheels are pushed; its outputs are this machine's; its times come and are refused."""
     if engine not in ENGINES or not has_runner(engine):
@@ -62,7 +66,7 @@ def test_an_engine_runs_there(
         here = LocalSession(get_engine(engine))
     except ImportError as error:
         pytest.skip(f"no outputs to compare with: {error}")
-    with RemoteSession(device, get_engine(engine, here=False), say=said.append) as session:
+    with RemoteSession(device, get_engine(engine, here=False), log=said.append) as session:
         assert f"pushing {engine}" in said[-1]
         assert "Cortex-A76" in session.chip and session.host_info["machine"] == "aarch64"
         assert session.versions["python"].startswith("3.")
@@ -74,11 +78,11 @@ def test_an_engine_runs_there(
             assert found.shape == expected.shape and np.ptp(expected) > 0
             np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.ptp(expected))
         with pytest.raises(ValueError, match=r"an emulated Cortex-A76 is emulated .* not latency"):
-            whole.time_networks(session, [shufflenet_v2("0.5")])
-        monkeypatch.setattr("latency.devices.open.open_session", lambda *_, **__: session)
+            time_networks(session, [shufflenet_v2("0.5")])
+        out = tmp_path / "table.json"
         with pytest.raises(ValueError, match=r"its wall time is not latency, so no table"):
-            build.build_table(out=device.where)
-    assert not Path(device.where).with_suffix(".json").exists()
+            build_table(BuildConfig(engine=engine, out=out), session=session)
+    assert not out.exists()
 
 
 def test_every_sign_of_emulation_by_itself(sysroot: Sysroot, tmp_path: Path) -> None:
@@ -87,13 +91,13 @@ def test_every_sign_of_emulation_by_itself(sysroot: Sysroot, tmp_path: Path) -> 
     (tmp_path / name).write_bytes(data)
     (tmp_path / "signs.py").write_text(
         f"import json, sys; sys.path.insert(0, {str(tmp_path / name)!r})\n"
-        "from latency.ondevice import host as machine\n"
-        "found = [machine.emulation()]\n"
-        "machine._processors = lambda: ()\n"
-        "machine.emulation.cache_clear(); found.append(machine.emulation())\n"
-        "machine._elf_family = lambda path: ''\n"
-        "machine.emulation.cache_clear(); found.append(machine.emulation())\n"
-        "print(json.dumps([*found, machine.instruction_ratio(), machine.RATIO_LIMIT]))\n"
+        "from latency.ondevice import host\n"
+        "found = [host.emulation()]\n"
+        "host._processors = lambda: ()\n"
+        "host.emulation.cache_clear(); found.append(host.emulation())\n"
+        "host._elf_family = lambda path: ''\n"
+        "host.emulation.cache_clear(); found.append(host.emulation())\n"
+        "print(json.dumps([*found, host.instruction_ratio(), host.RATIO_LIMIT]))\n"
     )
     done = subprocess.run(
         sysroot.command(CORE, tmp_path / "signs.py"), env=sysroot.environment(),

@@ -63,7 +63,7 @@ def test_the_worker_is_pushed_once(phone: fake_adb.FakeAdb) -> None:
 @pytest.mark.slow
 def test_a_lost_connection(phone: fake_adb.FakeAdb) -> None:
     said: list[str] = []
-    with RemoteSession(AdbTransport(fake_adb.SERIAL), get_engine("null"), say=said.append) as s:
+    with RemoteSession(AdbTransport(fake_adb.SERIAL), get_engine("null"), log=said.append) as s:
         first = s.time([(X,)], rounds=2).times
         phone.unplug()
         phone.state = "offline"
@@ -73,7 +73,7 @@ def test_a_lost_connection(phone: fake_adb.FakeAdb) -> None:
             if "try 3" in line:
                 phone.state = "device"
 
-        s._say = back
+        s._log = back
         np.testing.assert_array_equal(s.time([(X,)], rounds=2).times, first)
     assert "was lost; try 1 of 6" in said[0] and f"{WHERE} is offline; try 2" in said[1]
 
@@ -139,7 +139,7 @@ PYTHON = PushedPython("python-1", b"tar", "3.11")
 
 def test_no_room_for_a_python(phone: fake_adb.FakeAdb, monkeypatch: pytest.MonkeyPatch) -> None:
     without_python(phone, free=3 * 1024)
-    monkeypatch.setattr(adb, "debian_python", lambda say: PYTHON)
+    monkeypatch.setattr(adb, "debian_python", lambda log: PYTHON)
     assert "is full: a Python needs 64 MiB in /data/local/tmp/g4nas, 3 MiB" in refusal()
 
 
@@ -152,7 +152,7 @@ def test_a_python_that_is_cut_off(
     phone: fake_adb.FakeAdb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_python(phone)
-    monkeypatch.setattr(adb, "debian_python", lambda say: PYTHON)
+    monkeypatch.setattr(adb, "debian_python", lambda log: PYTHON)
     assert "Python cannot be unpacked there: tar: " in refusal()
     assert not list((phone.folder / "g4nas").iterdir())
 
@@ -198,7 +198,7 @@ def test_debians_python_starts_by_its_own_linker(
     linker = f"{root}/lib/ld-linux-aarch64.so.1 "
     phone.replace = {f"C.UTF-8 {linker}": f"C.UTF-8 {qemu} -cpu cortex-a76 {linker}"}
     said: list[str] = []
-    with open_session(WHERE, "ncnn", say=said.append) as session:
+    with open_session(WHERE, "ncnn", log=said.append) as session:
         assert [line.split(" to ")[0] for line in said if "pushing" in line] == [
             "pushing Python", "pushing ncnn",
         ]  # fmt: skip
@@ -206,5 +206,5 @@ def test_debians_python_starts_by_its_own_linker(
         times = session.time([(X,), (X, X)], rounds=1).times
         assert times.shape == (2, 1) and (times > 0).all()
     said.clear()
-    with open_session(WHERE, "ncnn", say=said.append):
+    with open_session(WHERE, "ncnn", log=said.append):
         assert not said  # all of it is there

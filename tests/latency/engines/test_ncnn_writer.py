@@ -11,6 +11,7 @@ from latency.engines.ncnn.writer import build_model, build_param, ncnn_layers
 from latency.engines.testing import EXAMPLES
 from latency.engines.weights import random_weights
 from space.common.errors import MissingOpError
+from space.graph import op
 from space.graph.builder import GraphBuilder
 from space.network.block import Block, unit_kinds
 from space.zoo.catalog import published_network
@@ -101,7 +102,7 @@ def test_a_slice_that_leaves_channels_out_is_a_crop(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_op_that_ncnn_has_not_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("space.graph.op.KINDS", ("fold", "conv"))
+    monkeypatch.setattr(op, "KINDS", ("fold", "conv"))
     g = GraphBuilder(8, 4, 4)
     g.op("fold", (0,), 8)
     monkeypatch.setattr(Block, "steps", property(lambda _: tuple(g.steps)))

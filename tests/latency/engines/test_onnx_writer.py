@@ -5,7 +5,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from latency.engines.onnx.writer import build_model
+from latency.engines.onnx.writer import build_model, write_onnx
 from latency.engines.weights import random_weights
 from space.network.block import Block
 from space.zoo.families import mobilenet_v2, shufflenet_v1, shufflenet_v2
@@ -157,6 +157,17 @@ def test_refuses_weights_of_another_shape():
 
     with pytest.raises(ValueError, match=r"must have shapes \(8, 4, 1, 1\)"):
         build_model([Block("conv", 4, 4, c_in=4, c_out=8)], weights=weights)
+
+
+def test_a_file_of_a_network(tmp_path):
+    network = shufflenet_v2("0.5", 32, 32)
+    path = tmp_path / "new" / "network.onnx"
+    write_onnx(network, path, weights=random_weights(3))
+    model = onnx.load(path)
+    assert model.graph.name == network.name and list(path.parent.iterdir()) == [path]
+    x = np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(np.float32)
+    expected = build_model(network.blocks, batch=2, weights=random_weights(3))
+    np.testing.assert_allclose(run_model(model, x), run_model(expected, x), rtol=1e-5, atol=1e-6)
 
 
 def test_refuses_no_blocks():

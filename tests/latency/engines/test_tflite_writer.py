@@ -14,6 +14,7 @@ from latency.engines.tflite import file as tflite_file
 from latency.engines.tflite.writer import build_model
 from latency.engines.weights import random_weights
 from space.common.errors import MissingOpError
+from space.graph import op
 from space.graph.builder import GraphBuilder
 from space.network.block import Block
 from space.zoo.families import shufflenet_v2
@@ -46,15 +47,12 @@ class Stand:
 
 
 def torch_outputs(stand: Stand, x: np.ndarray) -> np.ndarray:
-    """The steps without weights, as the torch module computes them."""
+    """The outputs of steps without weights in torch, without their activations."""
     import torch
 
-    from space.network.torch_module import _function
+    from space.network.torch_module import BlockModule
 
-    values = [torch.from_numpy(x)]
-    for step in stand.steps:
-        values.append(_function(step.op)(*(values[i] for i in step.inputs)))
-    return values[-1].numpy()
+    return BlockModule(stand)(torch.from_numpy(x)).numpy()
 
 
 def run(stand: Stand, shape: tuple[int, ...], x: np.ndarray) -> np.ndarray:
@@ -202,7 +200,7 @@ def test_a_network_is_one_piece_for_xnnpack() -> None:
 
 
 def test_an_op_without_a_form_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("space.graph.op.KINDS", ("fold",))
+    monkeypatch.setattr(op, "KINDS", ("fold",))
     g = GraphBuilder(8, 4, 4)
     g.op("fold", (0,), 8)
     with pytest.raises(MissingOpError, match="no form for op kind 'fold'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def test_pinned_to_the_fastest_where_cores_differ(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(host, "_number", number)
     asked: list[Any] = []
-    monkeypatch.setattr("os.sched_setaffinity", lambda pid, cpus: asked.append(cpus))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: asked.append(cpus))
     host.pin(1)
     host.pin(3)
     assert asked == [[3], [3, 2, 1]]
