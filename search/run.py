@@ -20,7 +20,7 @@ from search.workflow.config import TRIALS, SearchConfig
 from space.common.cli import DONE, Parser, add_format, run_command
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
     result = Parser(
         prog="python -m search.run",

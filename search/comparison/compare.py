@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.comparison.order import speed_orders
-from search.comparison.rows import PaperRow, paper_networks, paper_rows
+from search.comparison.rows import PaperRow, paper_rows, select_networks_to_compare
 from search.comparison.source import LatencySource, open_source
 from search.result.record import provenance
 
@@ -60,6 +60,6 @@ def compare_networks(config: CompareConfig) -> Comparison:
             or an input or batch that does not fit.
     """
     only = config.features_only
-    networks = paper_networks(config.names, config.budget, config.size, only)
+    networks = select_networks_to_compare(config.names, config.budget, config.size, only)
     source = open_source(config.target, config.batch)
     return Comparison(config, source, paper_rows(networks, source, config.target, only))

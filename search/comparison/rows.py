@@ -70,7 +70,7 @@ class PaperRow:
         return {**dataclasses.asdict(self), "latency_source": source, "error": self.error}
 
 
-def paper_networks(
+def select_networks_to_compare(
     names: Sequence[str], budget: str | None, size: tuple[int, int] | None, features_only: bool
 ) -> list[tuple[PublishedNetwork, Network]]:
     """The networks to compare, at `size` (height, width) or at their published input.

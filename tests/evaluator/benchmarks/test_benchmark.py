@@ -14,7 +14,7 @@ from evaluator.benchmarks.candidate_scores import formulas
 from evaluator.benchmarks.public_tables import read_table
 from evaluator.benchmarks.run import benchmark_scores, print_scores
 from evaluator.calibrate import main as calibrate
-from tests.evaluator.benchmarks.small_tables import write_table
+from tests.helpers.small_tables import write_table
 
 
 def slow_spearman(x, y):

@@ -9,7 +9,7 @@ import pytest
 from evaluator.benchmarks import DATASETS
 from evaluator.benchmarks.public_tables import halves, read_table
 from space.common.errors import MissingDataError
-from tests.evaluator.benchmarks.small_tables import write_table
+from tests.helpers.small_tables import write_table
 
 
 class Layer(NamedTuple):
