@@ -124,7 +124,7 @@ def build_table(
     if session is None:
         engine = config.engine or ("torch-cuda" if config.device == "gpu" else "onnxruntime")
         with open_session(
-            config.device, engine, threads=config.threads, dtype=config.dtype, say=log
+            config.device, engine, threads=config.threads, dtype=config.dtype, log=log
         ) as opened:
             return build_table(config, session=opened, grid=grid, effort=effort, log=log)
     if session.emulation and session.engine != "null":

@@ -267,7 +267,7 @@ def test_an_idle_client_gives_signs_of_life(
 def test_the_same_device_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "BACKOFF_S", 0.0)
     said: list[str] = []
-    with RemoteSession(Changing(tmp_path), get_engine("null"), say=said.append) as session:
+    with RemoteSession(Changing(tmp_path), get_engine("null"), log=said.append) as session:
         times = session.time([(X,)], rounds=2).times
     np.testing.assert_allclose(times, RUN_S + block_s(X))
     assert said == ["a process was lost; try 1 of 6 in 0 s"]
