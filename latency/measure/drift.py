@@ -87,8 +87,8 @@ def drift_factor(
     """Drift factor of each round [rounds]: the reference's time over its typical `reference_s`.
 
     The median over the chains not in `exclude` estimates how the rounds of a group differ, since
-    many chains are less noisy than two samples of the reference. The reference gives the level,
-    and everything where no chain is left.
+    many chains are less noisy than two samples of the reference. The reference determines the
+    level. If no chain is left, the factor is the mean over the reference's samples.
 
     Args:
         typical: seconds of the chains [chains] at the typical speed, where other groups have

@@ -20,7 +20,7 @@ AnyTable: TypeAlias = LatencyTable | OpCostModel
 SHIPPED = Path(__file__).parent / "shipped"
 HOST_TARGET = "cpu"
 # Other names of shipped tables: name -> file. They take precedence over files of the same name and
-# are looked up once: `arm` can mean another table while each chip keeps its own name.
+# are looked up once: `arm` can mean another table, and each chip still has its own name.
 ALIASES = {"snapdragon-810": "arm", "gtx-1080-ti": "gpu"}
 
 
@@ -141,7 +141,7 @@ def _entries(path: Path, text: str) -> dict[Block, Measurement]:
         try:
             block, measurement = _entry(row)
             if block in entries:
-                raise ValueError(f"{block} stands twice")
+                raise ValueError(f"{block} appears twice")
         except ValueError as error:
             raise ValueError(
                 f"{path}, line {rows.line_num}: {error}; build the table again"

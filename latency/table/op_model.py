@@ -121,7 +121,7 @@ class OpCostModel:
             if set(row) != set(COLUMNS):
                 raise ValueError(f"line {line}: columns must be {','.join(COLUMNS)}; got {row}")
             if row["term"] in coefficients:
-                raise ValueError(f"line {line}: {row['term']} stands twice")
+                raise ValueError(f"line {line}: {row['term']} appears twice")
             try:
                 coefficients[row["term"]] = float(row["coefficient_s"])
             except (TypeError, ValueError):

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from latency.builder.campaign import MIN_ROUNDS, Campaign, Effort, affordable
-from latency.builder.grid import block_in_context
+from latency.builder.grid import COARSE, FULL, block_in_context
 from latency.builder.journal import Journal, chain_text
-from latency.builder.plan import Job, Plan, slot
+from latency.builder.plan import Job, Plan, make_plan, slot
 from latency.devices.local import LocalSession
 from latency.devices.session import Timed
 from latency.engines.null import RUN_S, block_s
 from latency.engines.registry import get_engine
 from latency.measure.drift import reference_chain
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.block import Block
 from space.zoo.families import shufflenet_v2
 
@@ -124,6 +125,16 @@ def test_resumes_after_kill_9_in_the_middle_of_a_line(tmp_path, root):
     )
 
 
+@pytest.mark.parametrize(
+    "grid, networks, jobs, digest",
+    [(COARSE, 2, 36, "f1e73b1c4b6e6129"), (FULL, 20, 250, "8d44eec62a103329")],
+)
+def test_the_digest_of_a_plan_is_that_of_stored_journals(grid, networks, jobs, digest):
+    """Another digest means that no unfinished build goes on. Change it only with what is timed."""
+    plan = make_plan(grid, ShuffleNetV2Space(), networks, 0)
+    assert (len(plan.jobs), plan.digest) == (jobs, digest)
+
+
 def test_how_often_blocks_occur_in_a_network():
     """ShuffleNet v2: a stem, units of stride 2 in three stages, 3, 7 and 3 after them, a head."""
     found = small_plan().occurrences()
@@ -194,6 +205,20 @@ class TestJournal:
         path.write_text("\n".join(lines) + "\n")
         with pytest.raises(ValueError, match=r"j\.jsonl, line 3: not a line of the builder's"):
             Journal(path, IDENTITY)
+
+    def test_reads_lines_of_every_version(self, tmp_path):
+        """The first had neither the device's seconds nor its state."""
+        path = tmp_path / "j.jsonl"
+        job = {"pass": 0, "job": 3, "wall_s": 2.0, "times": [[1e-3, 2e-3]], "reference": [[5e-3]]}
+        more = {"device_s": 1.5, "processor_s": 1.0, "state": {"load": 2.0}, "chains": ["stem"]}
+        rows = [IDENTITY, job, {**job, "pass": 1, **more}]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        with Journal(path, IDENTITY) as journal:
+            assert list(journal.done) == [(0, 3), (1, 3)]
+            assert journal.done[0, 3].times.tolist() == [[1e-3, 2e-3]]
+            assert journal.done[0, 3].reference.tolist() == [[5e-3]]
+            assert (journal.spent_s, journal.device_s, journal.processor_s) == (4.0, 3.5, 3.0)
+            assert journal.states == [{}, {"load": 2.0}]
 
     def test_chain_text(self):
         a, b = Block("stem", 8, 8, c_out=4), Block("conv", 2, 2, c_in=4, c_out=4)

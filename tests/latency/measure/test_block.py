@@ -8,11 +8,17 @@ from latency.devices.session import Timed
 from latency.engines.null import RUN_S, block_s
 from latency.engines.registry import get_engine
 from latency.measure.block import BlockTarget, TimingCost, measurement, probe, settled
-from latency.ondevice.timing import CLOCK_SHARE, clock_step, loops_for
+from latency.ondevice.timing import CLOCK_SHARE, clock_step, loops_for, time_rounds
 from space.network.block import Block
-from tests.helpers.timed_chains import time_chains
 
 X = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)
+
+
+def time_chains(chains, engine, *, rounds, steady=False):
+    """Seconds of one run, float64 [chains, rounds]."""
+    runs = [engine.prepare(chain) for chain in chains]
+    found = list(time_rounds(runs, engine, engine.clock, rounds, [steady] * len(runs)))
+    return np.array(found).T
 
 
 class Script:

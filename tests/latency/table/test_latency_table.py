@@ -98,7 +98,7 @@ def edit(path, old, new):
         ("0.001,", "-1,", r"t\.csv, line 3: `median_s` must be a positive number"),
         ("0.001,", "nan,", r"t\.csv, line 3: `median_s` must be a positive number"),
         ("block,median_s", "block,mean_s", r"t\.csv, line 1: columns must be block,median_s"),
-        ("stem@224x224 c_out=24", "head@7x7 c_in=464 c_out=1024", r"line 3: .*stands twice"),
+        ("stem@224x224 c_out=24", "head@7x7 c_in=464 c_out=1024", r"line 3: .*appears twice"),
     ],
 )
 def test_edited_rows(tmp_path, old, new, message):

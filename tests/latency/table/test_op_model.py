@@ -192,7 +192,7 @@ def test_rows_round_trip_bit_for_bit(model: OpCostModel) -> None:
     ("change", "message"),
     [
         (lambda rows: rows[1:], r"unknown: -, missing: \['op'\]"),
-        (lambda rows: [*rows, rows[0]], "line 13: op stands twice"),
+        (lambda rows: [*rows, rows[0]], "line 13: op appears twice"),
         (lambda rows: [{**rows[0], "term": "opp"}, *rows[1:]], r"unknown: \['opp'\]"),
         (lambda rows: [{**rows[0], "coefficient_s": "x"}, *rows[1:]], "line 2: `coeff.*got 'x'"),
         (lambda rows: [{**rows[0], "coefficient_s": "-1"}, *rows[1:]], "`op` must be a finite"),
