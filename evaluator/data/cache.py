@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.data.dataset import Part, digest
-from space.common.files import cache_dir
+from space.common.files import cache_dir, replace_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Pixels = NDArray[np.uint8]
-LARGEST_BYTES = 4 << 30  # of one part; more is decoded on the fly
+LARGEST_BYTES = 4 << 30  # of one part; larger ones are decoded on the fly
 LAYOUT = 1  # changes when the same images would be stored differently
 CHUNK = 1000
 
@@ -50,8 +50,12 @@ def decoded(
 ) -> Pixels:
     """The images of a part as uint8 [n, side, side, 3], read from the cache or written to it.
 
-    The file is named after the content of the part, so a changed folder gets another one, and is
-    renamed into place when it is whole. `progress` is called with the number of images done.
+    The name of the file follows from the content of the part: a changed folder has another one.
+
+    Args:
+        workers: threads that decode; 0: one.
+        folder: the cache; None: below `$G4NAS_CACHE`.
+        progress: called with the number of images done.
 
     Raises:
         DataError: an image is damaged; names the file.
@@ -60,35 +64,23 @@ def decoded(
     path = (folder or cache_dir() / "images") / name
     if path.exists():
         return _mapped(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     shape = (len(part), side, side, 3)
-    temporary = path.with_name(f".{path.name}.{_unique()}")
-    try:
+    with replace_file(path) as temporary, ThreadPoolExecutor(max(1, workers)) as pool:
         pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
 
-        def read(index: int, pixels: Pixels = pixels) -> None:
+        def read(index: int) -> None:
             pixels[index] = np.asarray(squared(part.image(index), side))
 
-        with ThreadPoolExecutor(max(1, workers)) as pool:
-            for start in range(0, len(part), CHUNK):
-                chosen = range(start, min(start + CHUNK, len(part)))
-                for _ in pool.map(read, chosen):
-                    pass
-                if progress is not None:
-                    progress(chosen.stop)
+        for start in range(0, len(part), CHUNK):
+            chosen = range(start, min(start + CHUNK, len(part)))
+            for _ in pool.map(read, chosen):
+                pass
+            if progress is not None:
+                progress(chosen.stop)
         pixels.flush()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return _mapped(path)
 
 
 def _mapped(path: Path) -> Pixels:
     found: Pixels = np.load(path, mmap_mode="r")
     return found
-
-
-def _unique() -> str:
-    import os
-
-    return str(os.getpid())

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Ints = NDArray[np.int64]
-# What Pillow turns into RGB without a loss that anyone would miss; I;16, F and others are not.
+# Modes of Pillow that RGB can hold; I;16, F and others lose too much.
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Labelled images. `labels`: int64 [n], indices of the data set's classes. `load(i)` decodes
-    image i; `name(i)` says which it is. `key` changes when the content does."""
+    """Labelled images. `labels`: int64 [n], indices of the data set's classes. `load(i)` opens
+    image i; `name(i)` is its name in messages. `key` changes when the content does."""
 
     labels: Ints
     load: Callable[[int], Image]
@@ -44,9 +44,9 @@ class Part:
             with self.load(index) as image:
                 image.load()
                 if image.mode in MODES:
-                    # A palette may have transparency, which is dropped from RGBA alone.
-                    whole = image.convert("RGBA") if image.mode == "P" else image
-                    return whole.convert("RGB")
+                    # A palette may have transparency, which RGB drops from RGBA only.
+                    opaque = image.convert("RGBA") if image.mode == "P" else image
+                    return opaque.convert("RGB")
                 mode = image.mode
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             raise DataError(
@@ -70,8 +70,12 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set: `name` as the user gave it, classes in the order of their labels, two parts, and
-    in `split` how the parts were told apart."""
+    """A data set to train and test on. `name`: as the user typed it; `classes`: by label;
+    `split`: where the test part comes from.
+
+    Raises:
+        DataError: it has fewer than 2 classes, an empty part, or a label without a class.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -98,23 +102,49 @@ class Dataset:
         return digest([list(self.classes), self.train.key, self.test.key, self.split])
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ReadParts:
+    """The parts that a reader finds. `test`: None if the source has none; `split`: how the source
+    separates them."""
+
+    classes: tuple[str, ...]
+    train: Part
+    test: Part | None = None
+    split: str = ""
+
+
 def digest(value: Any) -> str:
     """A short hash of something that JSON holds."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
-def class_names(labels: Sequence[Any]) -> tuple[tuple[str, ...], Ints]:
-    """Names and integer labels of what a column holds: integers stay what they are."""
-    values = np.asarray(labels)
+def encode_labels(
+    train: Sequence[Any], test: Sequence[Any], names: Sequence[str] | None
+) -> tuple[tuple[str, ...], Ints, Ints]:
+    """(names of the classes, int64 labels of each part) of two columns. Integers are labels
+    already; other values are names, in sorted order.
+
+    Args:
+        names: of the classes, if the source has them; used if there are enough.
+    """
+    values = np.asarray([*train, *test])
     if values.dtype.kind in "iu":
-        top = int(values.max()) if values.size else -1
-        return tuple(str(i) for i in range(top + 1)), values.astype(np.int64)
-    names, found = np.unique(values.astype(str), return_inverse=True)
-    return tuple(str(name) for name in names), found.astype(np.int64)
+        labels = values.astype(np.int64)
+        classes = tuple(str(i) for i in range(int(values.max()) + 1 if values.size else 0))
+    else:
+        found, labels = np.unique(values.astype(str), return_inverse=True)
+        classes = tuple(str(name) for name in found)
+    if names and len(names) >= len(classes):
+        classes = tuple(str(name) for name in names)
+    return classes, labels[: len(train)].astype(np.int64), labels[len(train) :].astype(np.int64)
 
 
 def split(part: Part, classes: int, *, seed: int, held_out: float) -> tuple[Part, Part, str]:
-    """(training part, test part, what was done): a seeded share of each class is set aside."""
+    """(the rest, the part held out, a description): a seeded share of each class is held out.
+
+    Raises:
+        ValueError: the share is not in 0..1.
+    """
     if not 0 < held_out < 1:
         raise ValueError(f"the share held out must be in 0..1; got {held_out}")
     rng = np.random.default_rng(seed)
@@ -126,8 +156,8 @@ def split(part: Part, classes: int, *, seed: int, held_out: float) -> tuple[Part
             away.append(rng.permutation(members)[:count])
     chosen = np.sort(np.concatenate(away)) if away else np.zeros(0, dtype=np.int64)
     rest = np.setdiff1d(np.arange(len(part)), chosen)
-    told = f"{held_out:.0%} of each class held out, seed {seed}"
-    return part.subset(rest), part.subset(chosen), told
+    how = f"{held_out:.0%} of each class held out, seed {seed}"
+    return part.subset(rest), part.subset(chosen), how
 
 
 def subset(part: Part, images: int, *, seed: int) -> Part:
@@ -137,9 +167,9 @@ def subset(part: Part, images: int, *, seed: int) -> Part:
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(part))
     labels = part.labels[order]
-    rank = np.empty(len(part), dtype=np.int64)  # the how-manieth of its class, in `order`
+    rank = np.empty(len(part), dtype=np.int64)  # position within its class, in `order`
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         rank[members] = np.arange(len(members))
-    kept = order[np.argsort(rank, kind="stable")[:images]]
-    return part.subset(np.sort(kept))
+    chosen = order[np.argsort(rank, kind="stable")[:images]]
+    return part.subset(np.sort(chosen))

@@ -8,31 +8,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluator.data.dataset import Dataset, Part, digest, split
+from evaluator.data.dataset import Part, ReadParts, digest
 from space.common.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 # The extensions of torchvision's ImageFolder.
-EXTENSIONS = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".ppm",
-    ".bmp",
-    ".pgm",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 TRAIN = ("train", "training")
 TEST = ("test", "val", "valid", "validation")
 
 
-def open_folder(path: Path, *, seed: int, held_out: float) -> Dataset:
-    """The data set in a folder. With train/, the test part is the first there is of test/, val/,
-    valid/ and validation/; without any, a seeded share of each class.
+def read_folder(path: Path) -> ReadParts:
+    """The parts in a folder. With train/, the test part is the first of test/, val/, valid/ and
+    validation/.
 
     Raises:
         DataError: a class has no images or cannot be read, or the parts' classes differ.
@@ -45,16 +35,19 @@ def open_folder(path: Path, *, seed: int, held_out: float) -> Dataset:
     part = _part(top, classes)
     test = _first(path, TEST) if train else None
     if test is None:
-        kept, away, told = split(part, len(classes), seed=seed, held_out=held_out)
-        return Dataset(str(path), classes, kept, away, told)
-    there = _class_folders(test)
-    if there != classes:
-        extra, missing = sorted(set(there) - set(classes)), sorted(set(classes) - set(there))
-        told = f"only in {test.name}/: {', '.join(extra)}" if extra else ""
-        told += "; " if extra and missing else ""
-        told += f"only in {top.name}/: {', '.join(missing)}" if missing else ""
-        raise DataError(f"{path} must have the same class folders in both parts; {told}")
-    return Dataset(str(path), classes, part, _part(test, classes), f"{top.name}/ and {test.name}/")
+        return ReadParts(classes=classes, train=part)
+    others = _class_folders(test)
+    if others != classes:
+        only = [
+            f"only in {folder.name}/: {', '.join(sorted(names))}"
+            for folder, names in ((test, {*others} - {*classes}), (top, {*classes} - {*others}))
+            if names
+        ]
+        raise DataError(
+            f"{path} must have the same class folders in both parts; {'; '.join(only)}"
+        )
+    how = f"{top.name}/ and {test.name}/"
+    return ReadParts(classes=classes, train=part, test=_part(test, classes), split=how)
 
 
 def _first(path: Path, names: tuple[str, ...]) -> Path | None:

@@ -1,13 +1,14 @@
-"""Open the images of a user: a folder, parquet files, or a torchvision data set."""
+"""Open labelled images: a folder, parquet files, or a data set of torchvision."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from evaluator.data.dataset import Dataset
+from evaluator.data.dataset import Dataset, ReadParts, split
+from evaluator.data.folder import read_folder
+from evaluator.data.parquet import read_parquet
+from evaluator.data.torchvision import TORCHVISION, read_torchvision
 from space.common.errors import DataError
-
-TORCHVISION = "torchvision:"
 
 
 def open_data(
@@ -19,29 +20,48 @@ def open_data(
     label_column: str | None = None,
     download: bool = False,
 ) -> Dataset:
-    """The data set at `where`: a folder, a .parquet file, or torchvision:NAME[:FOLDER].
+    """The data set at `where`: a folder with a folder of images a class (below train/ and test/ or
+    val/ if it has a test part), a .parquet file or a folder of them, or torchvision:NAME[:FOLDER].
 
-    Where there is no test part, a share `held_out` of each class is set aside, chosen by `seed`.
+    Args:
+        held_out: share of each class that becomes the test part if there is none, selected by
+            `seed`.
+        image_column: of parquet files, as `label_column`; None: by its usual names.
+        download: whether torchvision may fetch the data set.
 
     Raises:
-        DataError: it cannot be trained on; says why and names the file.
-    """
-    text = str(where)
-    if text.startswith(TORCHVISION):
-        from evaluator.data.torchvision import open_torchvision
+        DataError: nothing can be trained on it; the message names the file and the fault.
+        NoAnswerError: the package that reads it is not installed.
 
-        return open_torchvision(text, seed=seed, held_out=held_out, download=download)
-    path = Path(where)
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for index in range(20):
+        ...     image = folder / ("red" if index % 2 else "blue") / f"{index}.png"
+        ...     image.parent.mkdir(exist_ok=True)
+        ...     Image.new("RGB", (8, 8), image.parent.name).save(image)
+        >>> data = open_data(folder, held_out=0.2)
+        >>> data.classes, len(data.train), len(data.test)
+        (('blue', 'red'), 16, 4)
+        >>> data.train.image(0).size
+        (8, 8)
+    """
+    if str(where).startswith(TORCHVISION):
+        parts = read_torchvision(str(where), download=download)
+    else:
+        parts = _read_path(Path(where), image_column, label_column)
+    if parts.test is not None:
+        return Dataset(str(where), parts.classes, parts.train, parts.test, parts.split)
+    train, test, how = split(parts.train, len(parts.classes), seed=seed, held_out=held_out)
+    return Dataset(str(where), parts.classes, train, test, how)
+
+
+def _read_path(path: Path, image: str | None, label: str | None) -> ReadParts:
     if not path.exists():
         raise DataError(
             f"--data must be a folder, a .parquet file or torchvision:NAME; {path} does not exist"
         )
     if path.suffix == ".parquet" or (path.is_dir() and next(path.glob("*.parquet"), None)):
-        from evaluator.data.parquet import open_parquet
-
-        return open_parquet(
-            path, seed=seed, held_out=held_out, image=image_column, label=label_column
-        )
-    from evaluator.data.folder import open_folder
-
-    return open_folder(path, seed=seed, held_out=held_out)
+        return read_parquet(path, image=image, label=label)
+    return read_folder(path)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.data.dataset import Dataset, Part, class_names, digest, split
-from space.common.errors import DataError
+from evaluator.data.dataset import Part, ReadParts, digest, encode_labels
+from space.common.errors import DataError, NoAnswerError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,42 +20,42 @@ LABELS = ("label", "labels", "fine_label", "class", "target", "y")
 TEST = ("test", "val", "valid")
 
 
-def open_parquet(
-    path: Path, *, seed: int, held_out: float, image: str | None, label: str | None
-) -> Dataset:
-    """The data set of a file, or of a folder of files. Files whose names begin with test or val
-    are the test part; without any, a seeded share of each class is.
+def read_parquet(path: Path, *, image: str | None, label: str | None) -> ReadParts:
+    """The parts in a file, or in a folder of files; files whose names begin with test or val are
+    the test part.
+
+    Args:
+        image: the column of the images; None: by its usual names. `label`: of the labels.
 
     Raises:
         DataError: a column is missing, or holds something else.
+        NoAnswerError: pyarrow is not installed.
     """
     files = [path] if path.is_file() else sorted(path.glob("*.parquet"))
     test = [file for file in files if file.name.lower().startswith(TEST)]
     train = [file for file in files if file not in test]
     if not train:
         raise DataError(f"{path} has no training files, only {', '.join(f.name for f in test)}")
-    images, labels, features = _read(train, image, label)
-    others, other_labels, _ = _read(test, image, label) if test else ([], [], None)
-    names, found = class_names(labels + other_labels)
-    if features and len(features) >= len(names):
-        names = features
-    part = _part(train, images, found[: len(labels)])
-    if test:
-        away = _part(test, others, found[len(labels) :])
-        return Dataset(str(path), names, part, away, f"{len(train)} and {len(test)} files")
-    kept, away, told = split(part, len(names), seed=seed, held_out=held_out)
-    return Dataset(str(path), names, kept, away, told)
+    images, labels, names = _read(train, image, label)
+    other_images, other_labels, _ = _read(test, image, label) if test else ([], [], None)
+    classes, encoded, other_encoded = encode_labels(labels, other_labels, names)
+    part = _part(train, images, encoded)
+    if not test:
+        return ReadParts(classes=classes, train=part)
+    other = _part(test, other_images, other_encoded)
+    how = f"{len(train)} and {len(test)} files"
+    return ReadParts(classes=classes, train=part, test=other, split=how)
 
 
 def _read(
     files: list[Path], image: str | None, label: str | None
 ) -> tuple[list[Any], list[Any], tuple[str, ...] | None]:
-    """(encoded images, labels, class names if the file states them) of some files."""
+    """(encoded images, labels, class names if a file has them) of some files."""
     try:
         import pyarrow
         import pyarrow.parquet as parquet
     except ModuleNotFoundError:
-        raise DataError(
+        raise NoAnswerError(
             f"{files[0]}: parquet needs pyarrow, which is not installed: pip install pyarrow"
         ) from None
     images: list[Any] = []
@@ -63,24 +64,24 @@ def _read(
     for file in files:
         try:
             names = parquet.read_schema(file).names
-            wanted = [_column(file, names, *each) for each in _choices(image, label)]
-            table = parquet.read_table(file, columns=sorted(set(wanted)))
+            chosen = [_column(file, names, *each) for each in _choices(image, label)]
+            table = parquet.read_table(file, columns=sorted(set(chosen)))
         except (pyarrow.ArrowException, OSError) as error:
             first = str(error).splitlines()[0]
             raise DataError(f"{file} cannot be read as parquet: {first}") from None
-        column = table.column(wanted[0])
+        column = table.column(chosen[0])
         if pyarrow.types.is_struct(column.type):
             column = pyarrow.compute.struct_field(column, "bytes")
         if not (
             pyarrow.types.is_binary(column.type) or pyarrow.types.is_large_binary(column.type)
         ):
             raise DataError(
-                f"column {wanted[0]} of {file} must hold encoded images (bytes, or a struct with "
+                f"column {chosen[0]} of {file} must hold encoded images (bytes, or a struct with "
                 f"bytes); got {column.type}"
             )
         images += list(column)
-        labels += table.column(wanted[1]).to_pylist()
-        stated = stated or _stated_names(table.schema.metadata, wanted[1])
+        labels += table.column(chosen[1]).to_pylist()
+        stated = stated or _class_names(table.schema.metadata, chosen[1])
     if any(value is None for value in labels):
         raise DataError(f"{files[0]}: row {labels.index(None)} has no label")
     return images, labels, stated
@@ -93,19 +94,17 @@ def _choices(
 
 
 def _column(
-    file: Path, names: list[str], option: str, given: str | None, usual: tuple[str, ...]
+    file: Path, names: list[str], option: str, named: str | None, usual: tuple[str, ...]
 ) -> str:
-    found = [name for name in ((given,) if given else usual) if name in names]
+    found = [name for name in ((named,) if named else usual) if name in names]
     if not found:
-        wanted = given or f"one of {', '.join(usual)}"
-        raise DataError(f"{file} has no column {wanted}; name it with {option}: {names}")
+        missing = named or f"one of {', '.join(usual)}"
+        raise DataError(f"{file} has no column {missing}; name it with {option}: {names}")
     return found[0]
 
 
-def _stated_names(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...] | None:
+def _class_names(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...] | None:
     """The class names in the metadata that the datasets library writes, if it did."""
-    import json
-
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
         return tuple(features[label]["names"])

@@ -8,46 +8,44 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.data.dataset import Dataset, Part, class_names, digest, split
-from evaluator.data.open import TORCHVISION
-from space.common.errors import DataError
+from evaluator.data.dataset import Part, ReadParts, digest, encode_labels
+from space.common.errors import DataError, NoAnswerError
 from space.common.files import cache_dir
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+TORCHVISION = "torchvision:"
 SPLITS = (("train", "test"), ("train", "val"), ("trainval", "test"))
 
 
-def open_torchvision(text: str, *, seed: int, held_out: float, download: bool) -> Dataset:
-    """The data set torchvision:NAME[:FOLDER]; the folder is `$G4NAS_CACHE`/torchvision by default.
+def read_torchvision(text: str, *, download: bool) -> ReadParts:
+    """The parts of torchvision:NAME[:FOLDER]; the folder is `$G4NAS_CACHE`/torchvision by default.
 
     Raises:
-        DataError: torchvision has none of this name, or it is not in the folder.
+        DataError: torchvision has no data set of this name, or the folder does not hold it.
+        NoAnswerError: torchvision is not installed.
     """
     name, _, folder = text.removeprefix(TORCHVISION).partition(":")
     root = Path(folder) if folder else cache_dir() / "torchvision"
     try:
         from torchvision import datasets
     except ModuleNotFoundError:
-        raise DataError(
+        raise NoAnswerError(
             f"{text} needs torchvision, which is not installed: pip install torchvision"
         ) from None
     if name not in datasets.__all__:
         raise DataError(f"torchvision has no data set {name!r}; some are CIFAR10, MNIST, Food101")
     train, test = _both(getattr(datasets, name), root, download, text)
     labels = _labels(train, text)
-    away = _labels(test, text) if test is not None else []
-    names, found = class_names(labels + away)
-    stated = getattr(train, "classes", None)
-    if stated and len(stated) >= len(names):
-        names = tuple(str(n) for n in stated)
-    part = _part(train, found[: len(labels)], f"{name} train")
-    if test is not None:
-        away_part = _part(test, found[len(labels) :], f"{name} test")
-        return Dataset(text, names, part, away_part, "torchvision's own")
-    kept, held, told = split(part, len(names), seed=seed, held_out=held_out)
-    return Dataset(text, names, kept, held, told)
+    other_labels = _labels(test, text) if test is not None else []
+    names = getattr(train, "classes", None)
+    classes, encoded, other_encoded = encode_labels(labels, other_labels, names)
+    part = _part(train, encoded, f"{name} train")
+    if test is None:
+        return ReadParts(classes=classes, train=part)
+    other = _part(test, other_encoded, f"{name} test")
+    return ReadParts(classes=classes, train=part, test=other, split="torchvision's own")
 
 
 def _both(kind: Any, root: Path, download: bool, text: str) -> tuple[Any, Any]:
@@ -64,7 +62,7 @@ def _both(kind: Any, root: Path, download: bool, text: str) -> tuple[Any, Any]:
         for first, second in SPLITS:
             try:
                 return kind(split=first, **options), kind(split=second, **options)
-            except ValueError:  # torchvision's word for a split that it does not have
+            except ValueError:  # it has no such split
                 continue
         raise DataError(f"{text}: its splits are none of train, trainval, val, test")
     except (RuntimeError, OSError, TypeError) as error:
@@ -82,7 +80,7 @@ def _labels(data: Any, text: str) -> list[Any]:
     samples = getattr(data, "samples", None) or getattr(data, "_samples", None)
     if samples is not None and len(samples) == len(data):
         return [label for _, label in samples]
-    raise DataError(f"{text} tells no labels without decoding every image: use a folder instead")
+    raise DataError(f"{text} has no labels but in its images: use a folder of images instead")
 
 
 def _part(data: Any, labels: np.ndarray, what: str) -> Part:

@@ -20,7 +20,7 @@ from evaluator.training.recipe import SHORT, Recipe
 from evaluator.training.reporter import TrainingReporter, format_start
 from evaluator.training.session import SAVE_S, CheckpointWriter, run_to_end
 from space.common.cli import log
-from space.common.errors import DataError, DivergedError
+from space.common.errors import DataError, DivergedError, NoAnswerError
 from space.common.files import make_folder
 from space.network.network import Network
 from space.network.resize import on_input, total_stride
@@ -86,7 +86,7 @@ def train_network(config: TrainConfig) -> dict[str, Any] | None:
     Raises:
         ValueError: data, checkpoint or settings cannot be used.
         DivergedError: the loss or a weight is not a finite number.
-        NoAnswerError: out of memory, or a process that decodes images died.
+        NoAnswerError: out of memory, a process that decodes images died, or a package is missing.
 
     Example:
         >>> import tempfile
@@ -217,12 +217,12 @@ def event_writer(folder: Path, step: int) -> Any:
     """A writer of tensorboard's event files, from `step` on.
 
     Raises:
-        ValueError: tensorboard is not installed.
+        NoAnswerError: tensorboard is not installed.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError:
-        raise ValueError(
+        raise NoAnswerError(
             "--tensorboard needs tensorboard, which is not installed: pip install tensorboard"
         ) from None
     return SummaryWriter(str(folder), purge_step=step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from evaluator.data.dataset import class_names, split, subset
+from evaluator.data.dataset import encode_labels, split, subset
 from evaluator.data.open import open_data
-from space.common.errors import DataError
+from space.common.errors import DataError, NoAnswerError
 from tests.helpers.images import image_folder, picture
 
 
@@ -129,7 +130,7 @@ def test_unreadable_class_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             raise PermissionError(13, "Permission denied", str(path))
         return scan(path)
 
-    monkeypatch.setattr("os.scandir", denied)
+    monkeypatch.setattr(os, "scandir", denied)
     with pytest.raises(DataError, match="class1 cannot be read: Permission denied"):
         open_data(tmp_path)
 
@@ -225,7 +226,7 @@ def test_torchvision_refused(tmp_path: Path) -> None:
         open_data("torchvision:NOPE")
 
 
-def test_few_is_balanced_and_seeded(tmp_path: Path) -> None:
+def test_subset_is_balanced_and_seeded(tmp_path: Path) -> None:
     part = open_data(image_folder(tmp_path, each=9)).train
     chosen = subset(part, 12, seed=1)
     assert np.bincount(chosen.labels).tolist() == [4, 4, 4]
@@ -245,7 +246,18 @@ def test_split_keeps_one_of_each_class(tmp_path: Path) -> None:
         split(part, 3, seed=0, held_out=1)
 
 
-def test_class_names() -> None:
-    assert class_names([2, 0, 2])[0] == ("0", "1", "2")
-    names, labels = class_names(["b", "a", "b"])
-    assert (names, labels.tolist()) == (("a", "b"), [1, 0, 1])
+def test_encoded_labels() -> None:
+    assert encode_labels([2, 0], [2], None)[0] == ("0", "1", "2")
+    classes, train, test = encode_labels(["b", "a"], ["b"], None)
+    assert (classes, train.tolist(), test.tolist()) == (("a", "b"), [1, 0], [1])
+    assert encode_labels([1, 0], [], ["x", "y", "z"])[0] == ("x", "y", "z")
+    assert encode_labels([1, 0], [], ["x"])[0] == ("0", "1")
+
+
+@pytest.mark.parametrize("package", ["pyarrow", "torchvision"])
+def test_missing_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    parquet(tmp_path / "a.parquet", [0, 1])
+    monkeypatch.setitem(sys.modules, package, None)
+    where = tmp_path if package == "pyarrow" else "torchvision:MNIST"
+    with pytest.raises(NoAnswerError, match=f"{package}, which is not installed: pip install"):
+        open_data(where)

@@ -13,7 +13,15 @@ from PIL import Image
 from evaluator.data.cache import decoded, squared
 from evaluator.data.dataset import Dataset
 from evaluator.data.open import open_data
-from evaluator.training.batches import (MEAN, STD, ArrayBatches, DecodedBatches, Order, normalised, shifted)
+from evaluator.training.batches import (
+    MEAN,
+    STD,
+    ArrayBatches,
+    DecodedBatches,
+    Order,
+    normalised,
+    shifted,
+)
 from evaluator.training.process import ProcessShare
 from evaluator.training.recipe import PAPER, SHORT, Recipe
 from space.common.errors import DataError
