@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from space.common.cli import (DONE, Parser, add_format, check_least, run_command)
+from space.common.cli import DONE, Parser, add_format, check_least, run_command
 
 
 def parser() -> Parser:
@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import json
 
         from latency.audit.analysis import audit_model
-        from latency.audit.report import audit_record, print_audit
         from latency.audit.graph import parse_input
+        from latency.audit.report import audit_record, print_audit
 
         check_least(vars(options), {"top": 1})
         shape = parse_input(options.input) if options.input else None

@@ -8,7 +8,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from latency.audit.graph import (Shape, Source, format_shape, quiet)
+from latency.audit.graph import Shape, Source, format_shape, quiet
 from space.common.errors import AuditError
 
 DEFAULT_INPUT = (3, 224, 224)

@@ -66,12 +66,12 @@ def _uses(nodes: tuple[Node, ...], outputs: tuple[int, ...]) -> Counter[int]:
 
 def _without_dead_views(nodes: tuple[Node, ...], outputs: tuple[int, ...]) -> tuple[Node, ...]:
     """The nodes, where views without a reader (other outputs of a batch norm) read nothing."""
-    kept, uses = list(nodes), _uses(nodes, outputs)
-    for index in range(len(kept) - 1, -1, -1):
-        if kept[index].kind in ("pass", "slice", "reshape", "transpose") and not uses[index]:
-            uses.subtract(kept[index].inputs)
-            kept[index] = replace(kept[index], kind="pass", inputs=())
-    return tuple(kept)
+    live, uses = list(nodes), _uses(nodes, outputs)
+    for index in range(len(live) - 1, -1, -1):
+        if live[index].kind in ("pass", "slice", "reshape", "transpose") and not uses[index]:
+            uses.subtract(live[index].inputs)
+            live[index] = replace(live[index], kind="pass", inputs=())
+    return tuple(live)
 
 
 def _gates(source: tuple[Node, ...], outputs: tuple[int, ...]) -> tuple[Node, ...]:

@@ -62,22 +62,22 @@ def _fix_input(model: Any, path: Path, requested: Shape | None) -> Shape:
         raise ValueError(f"{path} must have one input, a batch of images; it has {names}")
     dims = inputs[0].type.tensor_type.shape.dim
     sizes = [d.dim_value if d.dim_value > 0 else d.dim_param or "?" for d in dims]
-    shown = "x".join(map(str, sizes)) or "unknown"
+    text = "x".join(map(str, sizes)) or "unknown"
     if len(dims) != 4:
         raise ValueError(
             f"input {inputs[0].name} of {path} must be a batch of images, [n, channels, h, w]; "
-            f"it is {shown}"
+            f"it is {text}"
         )
     fixed = [size for size in sizes[1:] if isinstance(size, int)]
     if requested is None and len(fixed) < 3:
         raise ValueError(
-            f"input {inputs[0].name} of {path} has no fixed size ({shown}): give it with --input "
+            f"input {inputs[0].name} of {path} has no fixed size ({text}): give it with --input "
             "CHANNELSxHEIGHTxWIDTH"
         )
     shape = requested or tuple(fixed)
     if any(isinstance(g, int) and g != w for g, w in zip(sizes[1:], shape, strict=True)):
         raise ValueError(
-            f"input {inputs[0].name} of {path} is {shown}; got --input {format_shape(shape)}"
+            f"input {inputs[0].name} of {path} is {text}; got --input {format_shape(shape)}"
         )
     for dim, size in zip(dims, (dims[0].dim_value or 1, *shape), strict=True):
         dim.dim_value = size
@@ -248,10 +248,10 @@ class _Reader:
 
 def _modules(node: Any) -> tuple[tuple[str, str], ...]:
     """The module path that torch's exporter stores with a node, without the node."""
-    kept = {p.key.rpartition(".")[2]: p.value for p in node.metadata_props}
+    stored = {p.key.rpartition(".")[2]: p.value for p in node.metadata_props}
     try:
-        paths = ast.literal_eval(kept["name_scopes"])
-        kinds = ast.literal_eval(kept["class_hierarchy"])
+        paths = ast.literal_eval(stored["name_scopes"])
+        kinds = ast.literal_eval(stored["class_hierarchy"])
     except (KeyError, SyntaxError, ValueError):
         return ()
     return tuple(

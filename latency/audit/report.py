@@ -103,7 +103,12 @@ def _parts(audit: Audit, top: int) -> Iterator[Any]:
     def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[Any]:
         names = [head.lstrip("<") for head in heads]
         left = [index for index, head in enumerate(heads) if head.startswith("<")]
-        style: dict[str, Any] = {"title": title, "title_justify": "left", "title_style": "bold", "box": None}
+        style: dict[str, Any] = {
+            "title": title,
+            "title_justify": "left",
+            "title_style": "bold",
+            "box": None,
+        }
         yield rich_table(names, rows, right_from=0, left=left, fold=True, **style)
         yield ""
 
@@ -248,5 +253,5 @@ def _count(rows: Sequence[AuditRow], top: int) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:4])
-    return f"{shown}, ... {len(names) - 4} more" if len(names) > 4 else shown
+    first = ", ".join(names[:4])
+    return f"{first}, ... {len(names) - 4} more" if len(names) > 4 else first

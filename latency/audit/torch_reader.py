@@ -6,8 +6,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from latency.audit.aten import (SPLITS, Call, arguments, base_name, kind_of)
-from latency.audit.graph import (Node, Shape, Source, format_shape, quiet, without_batch)
+from latency.audit.aten import SPLITS, Call, arguments, base_name, kind_of
+from latency.audit.graph import Node, Shape, Source, format_shape, quiet, without_batch
 from space.common.errors import AuditError
 
 
@@ -120,7 +120,7 @@ class _Reader:
         return tuple(dict.fromkeys(found))
 
     def _count(self, names: tuple[str, ...]) -> int:
-        """Elements of parameters; those shared with a node before count there."""
+        """Elements of parameters; a shared parameter counts in the first node only."""
         new = [name for name in names if name not in self.counted]
         self.counted.update(new)
         return sum(self._get(name).numel() for name in new)
@@ -170,6 +170,6 @@ def _source_name(node: Any) -> str:
 
 
 def _modules(node: Any) -> tuple[tuple[str, str], ...]:
-    """(path, class) from the root inwards; a module called again is the same module."""
+    """(path, class) from the root inwards; the second call of a module is the same module."""
     stack = node.meta.get("nn_module_stack") or {}
     return tuple((path.partition("@")[0], str(kind)) for path, kind in stack.values())

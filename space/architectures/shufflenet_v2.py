@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from space.architectures.search_space import Architecture, Choice, Parameter, SearchSpace
+from space.architectures.search_space import (Architecture, Choice, Parameter, SearchSpace)
 from space.graph.op import Count
 from space.network.block import BlockBatch
 from space.network.network import Network, NetworkBuilder

@@ -45,10 +45,10 @@ def add_format(parser: argparse.ArgumentParser) -> None:
 
 
 def check_least(values: Mapping[str, float | None], least: Mapping[str, float]) -> None:
-    """ValueError where an option that was given is below its least value.
+    """ValueError if an option is below its least value.
 
     Args:
-        values: by the option's name, with underscores; None: not given.
+        values: name of the option, with underscores -> its value; None: the option is absent.
     """
     for name, limit in least.items():
         value = values[name]
@@ -61,8 +61,8 @@ def command_line(module: str, words: Sequence[str] | None) -> str:
     """The command as a user types it, for a record; `words` None: those of this process."""
     import shlex
 
-    given = sys.argv[1:] if words is None else words
-    return shlex.join(["python", "-m", module, *given])
+    used = sys.argv[1:] if words is None else words
+    return shlex.join(["python", "-m", module, *used])
 
 
 def run_command(
@@ -75,7 +75,7 @@ def run_command(
     reader of stdout is gone.
 
     Args:
-        extra: the optional part of the package that has what the command may lack.
+        extra: the optional dependencies (as `g4nas[extra]`) that the command may lack.
         stopped: what Ctrl-C prints where the work does not say what is on disk.
     """
     try:

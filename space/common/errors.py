@@ -23,8 +23,8 @@ class NoAnswerError(G4nasError):
 
 
 class InfeasibleError(G4nasError):
-    """No architecture meets the budget. The message says how many were tried and how near the
-    best came."""
+    """No architecture meets the budget. The message has the number of trials and the distance of
+    the best one."""
 
 
 class MissingOpError(G4nasError, LookupError):

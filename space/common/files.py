@@ -1,4 +1,4 @@
-"""Files: replaced whole or not at all, one process at a time in a folder."""
+"""Files: replaced completely or not at all, one process at a time in a folder."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Replace the content of `path`, whole or not at all.
+    """Replace the content of `path`, completely or not at all.
 
     Raises:
         OSError: about `path`.
@@ -54,7 +54,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def make_folder(folder: Path, option: str = "--out") -> Path:
-    """Make `folder` if it is not there.
+    """Make `folder` if it is missing.
 
     Raises:
         ValueError: the path, or one above it, is a file; the message names the `option`.
@@ -83,7 +83,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     """Hold `folder`/.lock; the system lets go of it when the process ends, however it ends.
 
     Raises:
-        ValueError: another process holds it; `what` says in the message what it is.
+        ValueError: another process holds it; `what` names that process in the message.
     """
     try:
         import fcntl

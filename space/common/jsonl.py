@@ -12,8 +12,8 @@ from typing import Any
 class JsonLines:
     """A file of JSON objects, open for appending. `rows` are those it held when it was opened.
 
-    A last line without its end was torn by a kill: it is cut off, and what it stood for is done
-    again. Use as a context manager, or call `close`.
+    A last line without its end comes from a killed process and is cut off; the caller repeats its
+    work. Use as a context manager, or call `close`.
 
     Args:
         what: of what a line is, for the message.
@@ -37,11 +37,11 @@ class JsonLines:
     def _read(self) -> list[dict[str, Any]]:
         self._file.seek(0)
         data = self._file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            self._file.truncate(len(whole))
+        lines = data[: data.rfind(b"\n") + 1]
+        if len(lines) < len(data):
+            self._file.truncate(len(lines))
         rows = []
-        for number, line in enumerate(whole.decode("utf-8", errors="replace").splitlines(), 1):
+        for number, line in enumerate(lines.decode("utf-8", errors="replace").splitlines(), 1):
             try:
                 row = json.loads(line)
                 if not isinstance(row, dict):

@@ -9,7 +9,7 @@ from typing import Any
 from space.common.cli import log
 
 Report = Callable[[int, int], object]
-"""Told (done, total)."""
+"""Called with (done, total)."""
 
 
 class Progress:
@@ -17,12 +17,12 @@ class Progress:
 
     Args:
         title: what is done; `update` may change it.
-        total: how many steps; None if `update` says it later.
-        done: how many are done already.
-        counted: show done and total beside the bar.
+        total: the number of steps; None: an `update` sets it.
+        done: the steps done before.
+        counted: print done and total beside the bar.
         lines: without a terminal, log a line each quarter of the way, as "{title}: 3 of 12
             {lines}"; None: nothing.
-        quiet: show nothing at all, as all processes but the first should.
+        quiet: print nothing, for all processes but the first.
 
     Example:
         >>> with Progress("searching", total=3) as bar:
@@ -48,7 +48,7 @@ class Progress:
 
     @property
     def shown(self) -> bool:
-        """Whether there is a bar on a terminal now."""
+        """Whether a bar is on a terminal now."""
         return self._bar is not None
 
     def __enter__(self) -> Progress:
@@ -71,7 +71,7 @@ class Progress:
         return self
 
     def update(self, done: float, total: float | None = None, *, title: str | None = None) -> None:
-        """Move the bar to `done`, of `total` if that is given."""
+        """Move the bar to `done`; None: `total` and `title` stay."""
         self.title = self.title if title is None else title
         self.total = self.total if total is None else total
         self.done = done
@@ -83,7 +83,7 @@ class Progress:
                 self._log(f"{self.title}: {done} of {total} {self._lines}")
 
     def log(self, message: str) -> None:
-        """Print a line on stderr, above the bar if there is one."""
+        """Print a line on stderr, above the bar."""
         if self._quiet:
             return
         if self._bar is not None:

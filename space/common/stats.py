@@ -40,6 +40,6 @@ def deviation(values: Sequence[float]) -> float | None:
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
-    """The mean of the numbers there are; None if there are none."""
+    """The mean of the values that are not None; None if all are."""
     found = [value for value in values if value is not None]
     return float(np.mean(found)) if found else None

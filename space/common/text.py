@@ -21,7 +21,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_number(value: float | None, form: str = ".2f") -> str:
-    """A number in the given format; "-" for None."""
+    """A number in the format `form`; "-" for None."""
     return "-" if value is None else format(value, form)
 
 

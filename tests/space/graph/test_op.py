@@ -186,7 +186,7 @@ def test_frozen() -> None:
         ("conv@\u00b25x5 c_in=3 c_out=3", "must look like"),
         ("conv@5x5 c_in c_out=3", "must look like"),
         ("conv@5x5 c_in= c_out=3", "must look like"),
-        ("conv@5x5 c_in=3 c_in=4 c_out=3", "a name stands twice"),
+        ("conv@5x5 c_in=3 c_in=4 c_out=3", "a name occurs twice"),
         ("conv@5x5 c_in=3 c_out=x", "malformed op .*invalid literal.*'x'"),
         ("conv@5x5 c_in=3 c_out=2.5", "malformed op .*invalid literal.*'2.5'"),
         ("conv@5x5 c_in=3", "malformed op .*c_out"),

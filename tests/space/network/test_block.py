@@ -161,7 +161,7 @@ def test_costs_by_hand() -> None:
         ("stem", "malformed block 'stem': must look like"),
         ("stem@8 c_out=4", "malformed block .*must look like"),
         ("stem@8x8 c_out=", "malformed block .*must look like"),
-        ("stem@8x8 c_out=4 c_out=5", "a name stands twice"),
+        ("stem@8x8 c_out=4 c_out=5", "a name occurs twice"),
         ("stem@8x8 c_out=four", "malformed block .*invalid literal.*'four'"),
         ("stem@8x8", r"stem takes c_in, c_out, .*stride; unknown: -, missing: \['c_out'\]"),
         ("stem@8x8 c_out=4 x=1", r"unknown: \['x'\], missing: -"),

@@ -276,23 +276,6 @@ def test_table_and_the_documentation(root: Path) -> None:
     assert done.stdout.strip() in text, "docs/reference/zoo.md must show what the command prints"
 
 
-def test_help_is_quick_and_wrong_usage_is_one(root: Path) -> None:
-    code = (
-        "import sys\n"
-        "from space.zoo.__main__ import main\n"
-        "try: main(['--help'])\n"
-        "except SystemExit: pass\n"
-        "print(sorted({'numpy', 'torch', 'onnx', 'rich'} & set(sys.modules)))"
-    )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert "usage: python -m space.zoo" in done.stdout
-    assert done.stdout.splitlines()[-1] == "[]"
-    wrong = run(root, "--format", "xml")
-    assert wrong.returncode == 2
-    assert "invalid choice: 'xml'" in wrong.stderr
-
-
 def test_entries_are_frozen_and_complete() -> None:
     for entry in zoo.published_networks().values():
         assert isinstance(entry, PublishedNetwork)
