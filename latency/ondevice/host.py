@@ -43,7 +43,7 @@ def read(path: str) -> str:
 
 
 @cache
-def _processors() -> tuple[dict[str, str], ...]:
+def cpuinfo() -> tuple[dict[str, str], ...]:
     """The fields of /proc/cpuinfo, one dict per processor; () where there is none."""
     found = []
     for part in read("/proc/cpuinfo").split("\n\n"):
@@ -55,7 +55,7 @@ def _processors() -> tuple[dict[str, str], ...]:
 
 
 def _first() -> dict[str, str]:
-    return _processors()[0] if _processors() else {}
+    return cpuinfo()[0] if cpuinfo() else {}
 
 
 def chip() -> str:
@@ -74,7 +74,7 @@ def _arm_chip() -> str:
         ARM_CORES.get(p.get("CPU part", ""), "")
         if p.get("CPU implementer") == "0x41" and p.get("CPU part") in ARM_CORES
         else f"core {p.get('CPU implementer', '?')}/{p.get('CPU part', '?')}"
-        for p in _processors()
+        for p in cpuinfo()
     )
     text = " + ".join(f"{count} x {name}" for name, count in cores.items())
     board = read("/proc/device-tree/model") or _android_name()
@@ -116,7 +116,7 @@ def emulation() -> str:
     kernel's own architecture (Linux 6.1); and the time ratio of vector to integer instructions,
     which separates a translated processor from a virtual one.
     """
-    if "qemu" in " ".join(" ".join(p.values()) for p in _processors()).lower():
+    if "qemu" in " ".join(" ".join(p.values()) for p in cpuinfo()).lower():
         return "its processor is called QEMU"
     ours = family(platform.machine())
     running = _elf_family("/proc/thread-self/exe")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from types import MappingProxyType
 
 from latency.engines.base import FileEngine
 from latency.engines.tflite.writer import build_model
 from latency.engines.weights import Weights
+from space.common.provenance import package_version
 from space.network.block import Block
 
 
 class LiteRTEngine(FileEngine):
     name = "litert"
-    writer_versions = MappingProxyType({"flatbuffers": version("flatbuffers")})
+    writer_versions = MappingProxyType({"flatbuffers": package_version("flatbuffers")})
 
     def files(
         self, blocks: Sequence[Block], batch: int, weights: Weights | None

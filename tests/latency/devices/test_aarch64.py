@@ -93,7 +93,7 @@ def test_every_sign_of_emulation_by_itself(sysroot: Sysroot, tmp_path: Path) -> 
         f"import json, sys; sys.path.insert(0, {str(tmp_path / name)!r})\n"
         "from latency.ondevice import host\n"
         "found = [host.emulation()]\n"
-        "host._processors = lambda: ()\n"
+        "host.cpuinfo = lambda: ()\n"
         "host.emulation.cache_clear(); found.append(host.emulation())\n"
         "host._elf_family = lambda path: ''\n"
         "host.emulation.cache_clear(); found.append(host.emulation())\n"

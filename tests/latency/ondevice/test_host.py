@@ -17,7 +17,7 @@ def processors(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """This machine has that /proc/cpuinfo, and no name of a board."""
     read = {"/proc/cpuinfo": text}
     monkeypatch.setattr(host, "read", lambda path: read.get(path, ""))
-    monkeypatch.setattr(host, "_processors", host._processors.__wrapped__)
+    monkeypatch.setattr(host, "cpuinfo", host.cpuinfo.__wrapped__)
     monkeypatch.setattr(host, "_property", lambda name: "")
 
 
@@ -52,7 +52,7 @@ class TestEmulation:
     @pytest.fixture(autouse=True)
     def fresh(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(host, "emulation", host.emulation.__wrapped__)
-        monkeypatch.setattr(host, "_processors", lambda: ())
+        monkeypatch.setattr(host, "cpuinfo", lambda: ())
 
     def test_the_program_that_really_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(platform, "machine", lambda: "riscv64")
@@ -90,11 +90,11 @@ def test_ratio_of_instructions_here() -> None:
 def test_code_by_an_assembler() -> None:
     """Bytes as GNU as writes them: `add x2, x2, x1` is 42 00 01 8b, `fadd v0.4s, v0.4s, v1.4s`
     00 d4 21 4e, `subs x0, x0, #1` 00 04 00 f1, `ret` c0 03 5f d6; `addps xmm0, xmm1` 0f 58 c1."""
-    arm64 = emulation._aarch64(False)
+    arm64 = emulation.CODE["aarch64"](False)
     assert bytes.fromhex("4200018b") * emulation.LENGTH in arm64
     assert bytes.fromhex("000400f1") in arm64 and arm64.endswith(bytes.fromhex("c0035fd6"))
-    assert bytes.fromhex("00d4214e") * emulation.LENGTH in emulation._aarch64(True)
-    assert bytes.fromhex("0f58c1") * emulation.LENGTH in emulation._x86_64(True)
+    assert bytes.fromhex("00d4214e") * emulation.LENGTH in emulation.CODE["aarch64"](True)
+    assert bytes.fromhex("0f58c1") * emulation.LENGTH in emulation.CODE["x86_64"](True)
 
 
 def test_files_of_the_kernel(tmp_path: Path) -> None:
