@@ -18,7 +18,11 @@ SLOW = ("torch-compile",)  # seconds a block
 def cases(with_runner):
     """Name and dtype of every engine with or without a runner of files."""
     return [
-        pytest.param((name, dtype), marks=[pytest.mark.slow] if name in SLOW else [])
+        pytest.param(
+            (name, dtype),
+            id=f"{name}-{dtype}",
+            marks=[pytest.mark.slow] if name in SLOW else [],
+        )
         for name, spec in ENGINES.items()
         for dtype in spec.dtypes
         if has_runner(name) == with_runner
