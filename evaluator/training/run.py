@@ -99,8 +99,9 @@ def train_network(config: TrainConfig) -> dict[str, Any] | None:
         ...     image = folder / "images" / ("red" if index % 2 else "blue") / f"{index}.png"
         ...     image.parent.mkdir(parents=True, exist_ok=True)
         ...     Image.new("RGB", (16, 16), "red" if index % 2 else "blue").save(image)
+        >>> line = "shufflenet_v2 stem=8 width=24,48,96 depth=2,2,2 split=1/2,1/2,1/2"
         >>> config = TrainConfig(
-        ...     network=read_network("ShuffleNet v2 0.5x"),
+        ...     network=read_network(f"{line} kernel=3,3,3 head=256"),
         ...     data=folder / "images",
         ...     out=folder / "out",
         ...     recipe=SHORT.changed(input=16, batch=8, steps=2),

@@ -7,7 +7,7 @@ import pytest
 from evaluator.train import main
 from tests.helpers.images import TINY
 
-WORDS = [*TINY.split(), "--input", "16", "--batch", "8", "--epochs", "2", "--workers", "0"]
+WORDS = [*TINY.split(), *"--input 16 --batch 8 --epochs 2 --workers 0 --threads 1".split()]
 
 
 def failed(capsys: pytest.CaptureFixture[str], status: int, *words: str) -> str:
