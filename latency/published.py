@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from latency.paper_model.paper_speeds import PAPER_DEVICES
-from space.common.cli import (DONE, Parser, add_format, log, run_command)
+from space.common.cli import DONE, Parser, add_format, log, run_command
 
 
 def parser() -> Parser:
@@ -28,8 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
 
     def body() -> int:
-        from latency.paper_model.build import fit_paper_model, write_model
-        from latency.paper_model.report import format_model, models_json
+        from latency.paper_model.build import (
+            fit_paper_model,
+            format_model,
+            models_json,
+            write_model,
+        )
 
         targets = [options.target] if options.target else PAPER_DEVICES
         models = [fit_paper_model(target) for target in targets]

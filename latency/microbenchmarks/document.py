@@ -13,7 +13,6 @@ import numpy as np
 from latency.builder.journal import chain_text
 from latency.devices.session import Session
 from latency.measure.block import Floats
-from latency.microbenchmarks.cases import ALIGNED, TITLES, Case
 from latency.microbenchmarks.config import MicrobenchmarkConfig
 from latency.microbenchmarks.limits import SCHEMA, limits_json
 from latency.microbenchmarks.rule import RULE, SuggestedLimit
@@ -25,6 +24,7 @@ from latency.microbenchmarks.slowdown import (
 )
 from latency.microbenchmarks.text import case_rows, format_tables, slowdown_line
 from latency.microbenchmarks.timing import case_chains
+from latency.paper_model.cases import ALIGNED, TITLES, Case
 from latency.paper_model.paper_speeds import CITATION
 from space.common.provenance import commit, today_utc, versions
 from space.cost.guidelines import Guidelines

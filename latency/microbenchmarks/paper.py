@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from latency.measure.block import Floats
-from latency.microbenchmarks.cases import TITLES, Case
 from latency.microbenchmarks.limits import SCHEMA, limits_json
 from latency.microbenchmarks.slowdown import guideline_verdict, of_table, paper_slowdowns
 from latency.microbenchmarks.text import case_rows, format_tables, slowdown_line
+from latency.paper_model.cases import TITLES, Case
 from latency.paper_model.paper_speeds import CITATION
 from latency.table.load import load_table
 from latency.table.op_model import OpCostModel

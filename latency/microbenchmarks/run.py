@@ -10,7 +10,6 @@ from typing import Any
 
 from latency.devices.health import warnings
 from latency.devices.open import open_session
-from latency.microbenchmarks.cases import make_aligned, make_cases
 from latency.microbenchmarks.config import MicrobenchmarkConfig
 from latency.microbenchmarks.document import Sweep, format_document, make_document, samples_text
 from latency.microbenchmarks.paper import load_paper_model, paper_document
@@ -18,6 +17,7 @@ from latency.microbenchmarks.picture import draw_slowdowns
 from latency.microbenchmarks.rule import suggest_limits
 from latency.microbenchmarks.slowdown import paper_slowdowns
 from latency.microbenchmarks.timing import estimate_s, split_rounds, time_cases
+from latency.paper_model.cases import make_aligned, make_cases
 from space.common import cli
 from space.common.files import writable_folder, write_atomic
 from space.common.progress import Progress

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from latency.measure.block import Floats
-from latency.microbenchmarks.cases import Case, row_names
+from latency.paper_model.cases import Case, row_names
 
 # Two-sided 95 % quantiles of Student's t by degrees of freedom.
 T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57}

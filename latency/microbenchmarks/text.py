@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from latency.measure.block import Floats
-from latency.microbenchmarks.cases import ALIGNED, TITLES, Case, row_names
 from latency.microbenchmarks.slowdown import Slowdown, of_table
+from latency.paper_model.cases import ALIGNED, TITLES, Case, row_names
 
 
 def relative_to_best(cases: Sequence[Case], seconds: Floats, flops: Floats) -> Floats:

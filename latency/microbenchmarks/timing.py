@@ -10,7 +10,7 @@ import numpy as np
 
 from latency.devices.session import Session, Timed
 from latency.measure.block import Floats, chain_flops, probe
-from latency.microbenchmarks.cases import Case
+from latency.paper_model.cases import Case
 from space.network.block import Block, Chain
 
 PASSES = 6  # each prepares every chain anew, so their spread is that of repeated measurements

@@ -1,10 +1,13 @@
-"""The op cost model of a device of the paper, and its error on the networks of Table 8."""
+"""The op cost model of a device of the paper, and its error on the networks of Table 8: fitted,
+written, and as text or JSON."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from latency.paper_model.fit import fit_coefficients, left_out_errors, row_errors
-from latency.paper_model.paper_speeds import CITATION
+from latency.paper_model.paper_speeds import CITATION, PAPER_SPEEDS
 from latency.paper_model.rows import HELD_OUT_BATCH, fit_rows, held_out
+from latency.table.accuracy import predictions
 from latency.table.header import TableHeader
 from latency.table.load import SHIPPED
 from latency.table.op_model import COLUMNS, OpCostModel
+from latency.table.op_terms import TERMS
 from space.common.files import write_atomic
 from space.common.provenance import commit, today_utc, versions
 from space.common.stats import spearman
@@ -36,9 +41,8 @@ FITTED_TO = {
 
 def network_error(model: OpCostModel) -> dict[str, Any]:
     """The header's `network_error`: each held-out network of Table 8, and a summary."""
-    networks = held_out(model.formula)
-    measured = np.array([measured_s for _, _, measured_s in networks])
-    predicted = np.array([model.network_s(network.blocks) for network, _, _ in networks])
+    networks, names, seconds = zip(*held_out(model.formula), strict=True)
+    measured, predicted = np.array(seconds), predictions(model, networks)
     error = np.abs(predicted / measured - 1.0)
     return {
         "networks": len(networks),
@@ -50,30 +54,25 @@ def network_error(model: OpCostModel) -> dict[str, Any]:
         "spearman": spearman(measured, predicted),
         "rows": [
             {"network": name, "measured_s": float(m), "predicted_s": float(p)}
-            for (_, name, _), m, p in zip(networks, measured, predicted, strict=True)
+            for name, m, p in zip(names, measured, predicted, strict=True)
         ],
     }
 
 
 def fit_error(target: str, coefficients: dict[str, float]) -> dict[str, Any]:
-    """Mean absolute relative error per table: of the fit, and of a fit without the row's family.
-
-    Args:
-        target: "arm" or "gpu".
-        coefficients: term -> seconds per unit of the term.
-    """
+    """Mean absolute relative error per table, of the fit and of fits without the row's family."""
     rows = fit_rows(target)
     fitted = np.abs(row_errors(target, rows, coefficients))
     left_out = np.abs(left_out_errors(target, rows))
-    tables = np.array([row.table for row in rows])
-    return {
-        str(table): {
-            "rows": int((tables == table).sum()),
-            "fitted": round(float(fitted[tables == table].mean()), 4),
-            "family_left_out": round(float(left_out[tables == table].mean()), 4),
+    found = {}
+    for table in dict.fromkeys(row.table for row in rows):
+        at = [row.table == table for row in rows]
+        found[table] = {
+            "rows": sum(at),
+            "fitted": round(float(fitted[at].mean()), 4),
+            "family_left_out": round(float(left_out[at].mean()), 4),
         }
-        for table in dict.fromkeys(tables)
-    }
+    return found
 
 
 def fit_paper_model(target: str) -> OpCostModel:
@@ -98,17 +97,8 @@ def fit_paper_model(target: str) -> OpCostModel:
     return replace(model, header=replace(header, network_error=network_error(model)))
 
 
-def model_csv(model: OpCostModel) -> str:
-    """The model's rows as the text of a CSV file."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(model.to_rows())
-    return out.getvalue()
-
-
 def write_model(model: OpCostModel, folder: Path = SHIPPED) -> Path:
-    """Replace the model's .csv and .json in `folder`, each whole or not at all.
+    """Replace the model's .csv and .json in `folder`, each completely or not at all.
 
     Returns:
         The path of the header.
@@ -117,8 +107,48 @@ def write_model(model: OpCostModel, folder: Path = SHIPPED) -> Path:
         OSError: a file cannot be written.
     """
     path = folder / f"{model.header.target}.json"
-    text = model_csv(model)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(model.to_rows())
+    text = out.getvalue()
     header = replace(model.header, csv_sha256=hashlib.sha256(text.encode()).hexdigest())
     write_atomic(path.with_suffix(".csv"), text)
     write_atomic(path, header.to_json())
     return path
+
+
+def models_json(models: Sequence[OpCostModel]) -> str:
+    """What `--format json` prints: each model's target and its error on Table 8."""
+    found = []
+    for model in models:
+        error = model.header.network_error
+        kept = {name: error[name] for name in ("rows", "mean_abs_error", "spearman")}
+        found.append({"target": model.header.target, **kept})
+    return json.dumps(found, indent=2)
+
+
+def format_model(model: OpCostModel) -> str:
+    """What `--format table` prints of one model."""
+    header = model.header
+    lines = [f"{header.target}  ({header.label})", "", "  coefficient, seconds per unit"]
+    for name, term in TERMS[model.formula].items():
+        value = f"{model.coefficients[name]:.4g}"
+        lines.append(f"    {name:20} {value:>11} / {term.unit:12} {term.why}")
+    lines += ["", "  mean error of the fit     rows  fitted  family left out"]
+    for table, found in header.extra["model"]["fit_error"].items():
+        fitted, left_out = found["fitted"], found["family_left_out"]
+        lines.append(f"    Table {table:18} {found['rows']:4}  {fitted:6.1%}  {left_out:15.1%}")
+    error = header.network_error
+    lines += ["", f"  {'held out: Table 8':28} MFLOPs counted/printed  measured  predicted  error"]
+    flops = {name: network.flops for network, name, _ in held_out(model.formula)}
+    for row in error["rows"]:
+        name, measured, predicted = row["network"], row["measured_s"], row["predicted_s"]
+        counts = f"{flops[name] / 1e6:.1f} / {PAPER_SPEEDS[name][0]}"
+        times = f"{measured * 1e3:6.2f} ms  {predicted * 1e3:6.2f} ms"
+        lines.append(f"    {name:26} {counts:>22}  {times}  {predicted / measured - 1:+6.1%}")
+    lines.append(
+        f"    mean {error['mean_abs_error']:.1%}, largest {error['max_abs_error']:.1%}, "
+        f"within 10 %: {error['within_10pct']:.0%}, Spearman {error['spearman']:.3f}"
+    )
+    return "\n".join(lines)

@@ -11,7 +11,7 @@ from latency import guidelines
 from latency.devices.open import open_session
 from latency.engines.null import block_s
 from latency.microbenchmarks import paper
-from latency.microbenchmarks.cases import make_cases
+from latency.paper_model.cases import make_cases
 from latency.microbenchmarks.config import MicrobenchmarkConfig
 from latency.microbenchmarks.limits import load_limits
 from latency.microbenchmarks.run import measure_device

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from latency.microbenchmarks.cases import make_aligned, make_cases
+from latency.paper_model.cases import make_aligned, make_cases
 from latency.microbenchmarks.limits import limits_json, load_limits
 from latency.microbenchmarks.rule import (
     Point,
