@@ -8,7 +8,7 @@ from typing import Any
 from search.comparison.order import speed_orders
 from search.comparison.rows import PaperRow, paper_rows, select_networks_to_compare
 from search.comparison.source import LatencySource, open_source
-from search.result.record import provenance
+from search.result.write import provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

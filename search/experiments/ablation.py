@@ -11,10 +11,9 @@ from latency.table.header import TableHeader, latency_line
 from search.optimizer.study import finished_study
 from search.problem.baseline import Baseline, baseline
 from search.problem.budget import Budget
-from search.problem.problem import Evaluation, Problem, Table
-from search.problem.target import target_table
-from search.result.record import provenance
+from search.problem.problem import Evaluation, Problem, Table, target_table
 from search.result.winners import front
+from search.result.write import provenance
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common.cli import log
 from space.common.stats import mean_of

@@ -11,10 +11,9 @@ from latency.table.header import TableHeader, latency_line
 from search.optimizer.study import finished_study
 from search.problem.baseline import baseline, paper_axes
 from search.problem.budget import parse_budgets
-from search.problem.problem import Evaluation, Problem, Table
-from search.problem.target import target_table
-from search.result.record import provenance
+from search.problem.problem import Evaluation, Problem, Table, target_table
 from search.result.winners import front, require_feasible
+from search.result.write import provenance
 from space.architectures.shufflenet_v2 import STAGES, ShuffleNetV2Space
 from space.common.cli import log
 from space.common.text import print_rich, rich_table

@@ -11,8 +11,7 @@ from search.optimizer.sampler_names import SAMPLERS
 from search.optimizer.study import finished_study
 from search.problem.baseline import Baseline, baseline
 from search.problem.budget import parse_budgets
-from search.problem.problem import Problem
-from search.problem.target import target_table
+from search.problem.problem import Problem, target_table
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 
 

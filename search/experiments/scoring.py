@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from search.problem.target import target_table
+from search.problem.problem import target_table
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.cost.lookup import CostModel
 

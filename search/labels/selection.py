@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from search.optimizer.proposals import children
 from search.optimizer.study import Study
 from search.problem.baseline import Baseline
-from search.problem.pareto import concatenate, nondominated
-from search.problem.problem import Evaluation, Problem
+from search.problem.problem import Evaluation, Problem, concatenate, nondominated
 from space.architectures.search_space import Genes
 
 DRAWN, DRAWS, POOL = 50_000, 40, 2000  # rows a draw, draws at most, feasible rows that are enough

@@ -13,15 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from evaluator.score.genes import terms
-from search.problem.problem import Problem
+from search.problem.problem import Floats, Problem
 from space.architectures.shufflenet_v2 import STAGES
-from space.cost.lookup import COLUMNS, Lookup
-
-Floats = NDArray[np.float64]
+from space.cost.lookup import COLUMNS
 
 
 class Bounds:
@@ -49,7 +46,7 @@ class Bounds:
             raise ValueError("a bound needs the guideline-breaking axes closed; got open ones")
         self._limits = {budget.cost: budget.limit for budget in problem.budgets}
         lookups, _ = problem.model.tables(variant)
-        self._costs = [_shaped(lookup) for lookup in lookups]
+        self._costs = [each.table.reshape(*each.sizes, len(COLUMNS)) for each in lookups]
         self._scores = {
             tuple(space.slots[c].name for c in term.columns): term.table for term in terms(space)
         }
@@ -61,8 +58,7 @@ class Bounds:
             prices: score per unit of a cost ("flops", "params", "latency_s"); 0 where absent.
         """
         weights = np.array([prices.get(name, 0.0) for name in COLUMNS])
-        priced = [table @ weights for table in self._costs]
-        score = self._scores
+        priced, score = [table @ weights for table in self._costs], self._scores
         reached = score[("stem",)]
         for number, stage in enumerate(STAGES):
             entry, units = priced[2 * number], priced[2 * number + 1]
@@ -76,8 +72,8 @@ class Bounds:
 
     def score_at(self, latency_s: float) -> float:
         """No architecture within the budgets and `latency_s` has a higher score."""
-        limits = {**self._limits}
-        limits["latency_s"] = min(latency_s, limits.get("latency_s", latency_s))
+        most_s = min(latency_s, self._limits.get("latency_s", latency_s))
+        limits = {**self._limits, "latency_s": most_s}
 
         def value(prices: Mapping[str, float]) -> float:
             return -(self.best_priced(prices) + _paid(prices, limits))
@@ -94,10 +90,6 @@ class Bounds:
         typical = float(np.median(self._costs[1][..., -1])) * 20
         start = {name: 0.3 / limit for name, limit in limits.items()}
         return max(0.0, _tightest(value, {"latency_s": 3 / typical, **start}))
-
-
-def _shaped(lookup: Lookup) -> Floats:
-    return lookup.table.reshape(*lookup.sizes, len(COLUMNS))
 
 
 def _paid(prices: Mapping[str, float], limits: Mapping[str, float]) -> float:

@@ -55,14 +55,13 @@ class PrescreenedNSGAII(NSGAIISampler):
         generation = self.get_trial_generation(study, trial)
         elite = self.get_parent_population(study, generation)
         names = list(search_space)
-        parents = np.array([[t.params[name] for name in names] for t in elite], dtype=np.int64)
-        parents = parents.reshape(-1, len(names))
+        rows = [[t.params[name] for name in names] for t in elite]
+        parents = np.array(rows, dtype=np.int64).reshape(-1, len(names))
         rng = np.random.default_rng([self._seed, trial.number])
         # The square root draws directions near the score more often than those near latency:
         # budgets are upper limits, and people want networks that use them up.
-        direction = float(np.sqrt(rng.random()))
-        row = self._propose(parents, direction, rng)
-        return dict(zip(names, (int(value) for value in row), strict=True))
+        row = self._propose(parents, float(np.sqrt(rng.random())), rng)
+        return dict(zip(names, row.tolist(), strict=True))
 
     def _propose(self, parents: Choices, direction: float, rng: np.random.Generator) -> Choices:
         """The best unseen row for `direction`, int64 [axes].

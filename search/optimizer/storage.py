@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -15,15 +14,12 @@ from sqlalchemy.exc import DatabaseError
 STUDY = "g4nas"
 
 
-def _connect(path: Path) -> Callable[[], sqlite3.Connection]:
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(path, check_same_thread=False)
-        # A killed process loses no trial; a power cut may lose the last ones, never half of one.
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        return connection
-
-    return connect
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, check_same_thread=False)
+    # A killed process loses no trial; a power cut may lose the last ones, never half of one.
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
 
 
 def open_study(path: Path) -> optuna.Study:
@@ -34,9 +30,8 @@ def open_study(path: Path) -> optuna.Study:
     """
     try:
         _check_study(path)
-        storage = optuna.storages.RDBStorage(
-            f"sqlite:///{path}", engine_kwargs={"creator": _connect(path)}
-        )
+        options = {"creator": lambda: _connect(path)}
+        storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs=options)
         return optuna.create_study(
             storage=storage,
             study_name=STUDY,
@@ -62,12 +57,12 @@ def _check_study(path: Path) -> None:
         if "studies" not in names or "study_user_attributes" not in names:
             raise RuntimeError("a database of another program")
         studies = [name for (name,) in connection.execute("SELECT study_name FROM studies")]
-        (trials,) = connection.execute("SELECT COUNT(*) FROM trials").fetchone()
-        (identities,) = connection.execute(
-            "SELECT COUNT(*) FROM study_user_attributes WHERE key = 'identity'"
+        trials = connection.execute("SELECT 1 FROM trials").fetchone()
+        identity = connection.execute(
+            "SELECT 1 FROM study_user_attributes WHERE key = 'identity'"
         ).fetchone()
-    # A study of this program that was killed before its first trial may lack all of it.
-    if set(studies) - {STUDY} or (trials and not identities):
+    # A study of this program that was killed before its first trial may have no identity.
+    if set(studies) - {STUDY} or (trials and not identity):
         raise RuntimeError(f"studies of another program ({', '.join(studies)})")
 
 

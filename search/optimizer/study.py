@@ -19,8 +19,7 @@ from optuna.trial import FrozenTrial
 
 from search.optimizer.sampler import distributions, make_sampler
 from search.optimizer.storage import finished_trials, open_study, store
-from search.problem.pareto import concatenate
-from search.problem.problem import Evaluation, Problem
+from search.problem.problem import Evaluation, Problem, concatenate
 from space.architectures.search_space import Genes
 from space.common.errors import ExhaustedError
 
@@ -34,7 +33,7 @@ class Study:
     Args:
         live, disk: Optuna's study in memory, and the one in a file or None.
         seen: the genes of every trial, as bytes.
-        evaluations: one row each, a trial each, in order.
+        evaluations: of each trial, one row each.
         duplicates: the number of trials whose genes an earlier trial had.
 
     Example:
@@ -74,10 +73,8 @@ class Study:
                 and the message says which; or a stored trial no longer has its stored values.
         """
         seen: set[bytes] = set()
-        disk, trials = None, []
-        if path is not None:
-            disk = open_study(path)
-            trials = finished_trials(disk, path)
+        disk = None if path is None else open_study(path)
+        trials = [] if disk is None or path is None else finished_trials(disk, path)
         own = make_sampler(sampler, problem, _resumed_seed(seed, len(trials), sampler), seen)
         live = optuna.create_study(directions=["maximize", "minimize"], sampler=own)
         study = cls(problem, seed, sampler, live, disk, seen)
@@ -154,12 +151,10 @@ class Study:
                 return
             genes = self._genes(trial.params)
             found = self._evaluate(genes)
-            for (name, _), value in zip(
-                self.problem.constraints, found.violations[0], strict=True
-            ):
-                trial.set_constraint(name, float(value))
-            architecture = self.problem.space.architecture(genes[0])
-            trial.set_user_attr("architecture", self.problem.space.text(architecture))
+            names = [name for name, _ in self.problem.constraints]
+            for name, value in zip(names, found.violations[0].tolist(), strict=True):
+                trial.set_constraint(name, value)
+            trial.set_user_attr("architecture", self.problem.text(genes[0]))
             values = [float(found.score[0]), float(found.costs.latency_s[0])]
             finished = self.live.tell(trial, values)
             if self.disk is not None:

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.problem.axes import Axes, Axis
-from search.problem.problem import Evaluation, Problem
-from space.architectures.search_space import Genes
+from search.problem.problem import Axes, Axis, Evaluation, Problem
 from space.architectures.shufflenet_v2 import STAGES, WIDTHS, ShuffleNetV2Space
 from space.zoo.families import SHUFFLENET_V2, STAGE_DEPTHS
 
@@ -30,19 +28,24 @@ def paper_axes(space: ShuffleNetV2Space, head: int | None = None) -> Axes:
         space.point((w, 2 * w, 4 * w), STAGE_DEPTHS, head=head or head_of(w)).genes for w in widths
     ]
     table = np.array(rows, dtype=np.int16)
-
-    def genes(choices: np.ndarray) -> Genes:
-        return table[choices[:, 0]]
-
-    return Axes((Axis("width2", len(widths)),), genes)
+    return Axes((Axis("width2", len(widths)),), lambda choices: table[choices[:, 0]])
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The widest ShuffleNet v2 that meets the budgets, evaluated; `name` as the paper has it."""
+    """The widest ShuffleNet v2 that meets the budgets; `name` as the paper has it, `found` its
+    evaluation, one row."""
 
     name: str
     found: Evaluation
+
+    @property
+    def score(self) -> float:
+        return float(self.found.score[0])
+
+    @property
+    def latency_s(self) -> float:
+        return float(self.found.costs.latency_s[0])
 
 
 def baseline(problem: Problem) -> Baseline | None:
@@ -57,15 +60,13 @@ def baseline(problem: Problem) -> Baseline | None:
         >>> baseline(problem).name
         'ShuffleNet v2 1x'
     """
-    axes = paper_axes(problem.space)
-    found = problem.evaluate(axes.genes(np.arange(axes.sizes[0])[:, None]))
-    budgets = [name for name, _ in problem.constraints]
-    columns = [i for i, name in enumerate(budgets) if name in ("flops", "params", "latency_s")]
-    fitting = np.flatnonzero((found.violations[:, columns] <= 0).all(axis=1))
+    widths = WIDTHS[STAGES[0]]
+    found = problem.evaluate(paper_axes(problem.space).genes(np.arange(len(widths))[:, None]))
+    over = found.violations[:, : len(problem.budgets)] > 0  # the budgets are the first constraints
+    fitting = np.flatnonzero(~over.any(axis=1))
     if not len(fitting):
         return None
-    row = int(fitting[-1])
-    width = WIDTHS[STAGES[0]][row]
-    sizes = {widths[0]: size for size, (widths, _) in SHUFFLENET_V2.items()}
+    width = widths[fitting[-1]]
+    sizes = {first: size for size, ((first, *_), _) in SHUFFLENET_V2.items()}
     name = f"{sizes[width].removesuffix('.0')}x" if width in sizes else f"width {width}"
-    return Baseline(f"ShuffleNet v2 {name}", problem.evaluate(found.genes[row : row + 1]))
+    return Baseline(f"ShuffleNet v2 {name}", problem.evaluate(found.genes[fitting[-1:]]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -11,13 +12,12 @@ FORMS = (
     "FLOPs such as 146M or 1.2G, parameters such as 2.3Mparams or 900Kparams, "
     "latency such as 30ms, 500us or 1.2s"
 )
+_COUNTS = {"G": 1e9, "M": 1e6, "K": 1e3}
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 _UNITS = {
-    **{unit: ("flops", scale) for unit, scale in (("K", 1e3), ("M", 1e6), ("G", 1e9))},
-    **{
-        f"{unit}params": ("params", scale)
-        for unit, scale in (("", 1.0), ("K", 1e3), ("M", 1e6), ("G", 1e9))
-    },
-    **{unit: ("latency_s", scale) for unit, scale in (("us", 1e-6), ("ms", 1e-3), ("s", 1.0))},
+    **{unit: ("flops", scale) for unit, scale in _COUNTS.items()},
+    **{f"{unit}params": ("params", scale) for unit, scale in {**_COUNTS, "": 1.0}.items()},
+    **{unit: ("latency_s", scale) for unit, scale in _SECONDS.items()},
 }
 _PATTERN = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([A-Za-z]*)", re.ASCII)
 
@@ -68,21 +68,20 @@ def parse_budgets(texts: Sequence[str]) -> tuple[Budget, ...]:
     budgets = tuple(Budget.parse(text) for text in texts)
     if not budgets:
         raise ValueError(f"at least one budget is needed: {FORMS}")
-    for index, budget in enumerate(budgets):
-        for other in budgets[:index]:
-            if other.cost == budget.cost:
-                raise ValueError(f"each cost takes one budget; got {other} and {budget}")
+    for first, second in itertools.combinations(budgets, 2):
+        if first.cost == second.cost:
+            raise ValueError(f"each cost takes one budget; got {first} and {second}")
     return budgets
 
 
 def scaled(value: float, cost: str) -> str:
     """A cost for people: 144.9M, 2.28M, 28.3 ms."""
     if cost == "latency_s":
-        for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        for unit, scale in _SECONDS.items():
             if value >= scale:
                 return f"{value / scale:.3g} {unit}"
         return f"{value * 1e6:.2g} us"
-    for unit, scale in (("G", 1e9), ("M", 1e6), ("K", 1e3)):
+    for unit, scale in _COUNTS.items():
         if value >= scale:
             return f"{value / scale:.4g}{unit}"
     return f"{value:.4g}"

@@ -1,10 +1,10 @@
-"""What is searched: a space, the costs of its architectures, their score, and the constraints."""
+"""What is searched: axes of a space, costs and score of its architectures, and constraints."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from evaluator.score.closed_form import STUDY_IDENTITY
 from evaluator.score.genes import score_genes
 from latency.table.header import TableHeader
-from search.problem.axes import Axes, open_axes
 from search.problem.budget import Budget
 from space.architectures.search_space import Genes
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.cost.guidelines import NAMES, PAPER_LIMITS, Guidelines
 from space.cost.lookup import CostModel, Costs
 from space.network.block import Block, BlockBatch
+from space.network.network import Network
 
 Floats = NDArray[np.float64]
 
 
 class Table(Protocol):
-    """A latency table of either layout: seconds of blocks and of networks."""
+    """A latency table of either layout: seconds of a batch of blocks, [n], and of a network."""
 
     @property
     def header(self) -> TableHeader: ...
@@ -70,6 +70,39 @@ CLOSED_FORM = ClosedFormScore()
 
 
 @dataclass(frozen=True, slots=True)
+class Axis:
+    """A number that the search chooses: 0 .. size - 1."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """What the search chooses. `genes` maps choices int [n, axes] to genes int16 [n, slots]."""
+
+    axes: tuple[Axis, ...]
+    genes: Callable[[NDArray[np.integer]], Genes]
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        return np.array([axis.size for axis in self.axes])
+
+
+def open_axes(space: ShuffleNetV2Space) -> Axes:
+    """Every slot of the space with more than one open choice."""
+    columns = np.flatnonzero(space.open_sizes > 1)
+
+    def genes(chosen: NDArray[np.integer]) -> Genes:
+        rows = np.zeros((len(chosen), len(space.slots)), dtype=np.int16)
+        rows[:, columns] = chosen
+        return rows
+
+    slots = [space.slots[column] for column in columns]
+    return Axes(tuple(Axis(slot.name, slot.open_choices) for slot in slots), genes)
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """n evaluated architectures. `violations` float64 [n, constraints]: value / limit - 1,
     feasible when <= 0; relative, so that a sampler may add them up."""
@@ -86,17 +119,41 @@ class Evaluation:
     def __len__(self) -> int:
         return len(self.genes)
 
+    def take(self, rows: NDArray[np.integer]) -> Evaluation:
+        """The evaluation of some rows, int [m]."""
+        costs = Costs(*(getattr(self.costs, name)[rows] for name in Costs.__slots__))
+        return Evaluation(self.genes[rows], costs, self.score[rows], self.violations[rows])
+
+
+def concatenate(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """One evaluation with the rows of several, in order."""
+    columns = [[getattr(e.costs, name) for e in evaluations] for name in Costs.__slots__]
+    return Evaluation(
+        np.concatenate([e.genes for e in evaluations]),
+        Costs(*map(np.concatenate, columns)),
+        np.concatenate([e.score for e in evaluations]),
+        np.concatenate([e.violations for e in evaluations]),
+    )
+
+
+def nondominated(score: Floats, latency: Floats) -> NDArray[np.intp]:
+    """Rows that no other row beats in score (up) and latency (down), fastest first."""
+    order = np.lexsort((-score, latency))
+    best = np.maximum.accumulate(np.concatenate(([-np.inf], score[order][:-1])))
+    return order[score[order] > best]
+
 
 @dataclass(frozen=True)
 class Problem:
     """What is searched: maximise the score, minimise the latency, under budgets and guidelines.
 
     Args:
-        space: the networks. `table`: the latency of their blocks, in seconds.
+        space: the networks.
+        table: the latency of their blocks, in seconds.
         budgets: one for each limited cost.
         relax: guidelines ("g1" ... "g4") whose axes are open and whose limits do not bind.
         limits: of G1-G4; an infinite one does not bind.
-        only: the axes to search in place of every open slot of the space.
+        only: the axes to search, instead of every open slot of the space.
         score: the closed form, or one from labels (`search.labels`).
 
     Raises:
@@ -132,10 +189,17 @@ class Problem:
     @property
     def constraints(self) -> tuple[tuple[str, float], ...]:
         """(cost, limit) of every constraint."""
-        kept = [(name, float(getattr(self.limits, name))) for name in NAMES]
+        limits = {n: float(getattr(self.limits, n)) for n in NAMES if n not in self.relax}
         budgets = [(budget.cost, budget.limit) for budget in self.budgets]
-        bind = (item for item in kept if item[0] not in self.relax and item[1] < np.inf)
-        return (*budgets, *bind)
+        return (*budgets, *(item for item in limits.items() if item[1] < np.inf))
+
+    def text(self, genes: NDArray[np.integer]) -> str:
+        """The architecture of genes int [slots], on one line."""
+        return self.space.text(self.space.architecture(genes))
+
+    def network(self, genes: NDArray[np.integer]) -> Network:
+        """The network of genes int [slots]."""
+        return self.space.lower(self.space.architecture(genes))
 
     def evaluate(self, genes: Genes) -> Evaluation:
         """Costs, score and constraints of genes int16 [n, slots].
@@ -157,17 +221,36 @@ class Problem:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What makes two studies one and the same, but for the seed and the sampler."""
+        """What two runs of one study have in common, besides the seed and the sampler."""
         slots = [
             [slot.name, [str(choice) for choice in slot.choices], slot.open_choices]
             for slot in self.space.slots
         ]
         header = self.table.header
-        table = [header.target, header.source, header.csv_sha256 or header.date]
         return {
             "space": self.space.name,
             "slots": hashlib.sha256(json.dumps(slots).encode()).hexdigest()[:12],
-            "target": table,
+            "target": [header.target, header.source, header.csv_sha256 or header.date],
             "constraints": [list(item) for item in self.constraints],
             "score": self.score.identity,
         }
+
+
+def target_table(target: str) -> Table:
+    """The latency table of a target. `cpu` without a table of this host builds a coarse one first.
+
+    Raises:
+        ValueError: an unknown target, or a file that is no table.
+    """
+    from latency.table.load import load_table
+
+    try:
+        return load_table(target)
+    except FileNotFoundError:
+        if target != "cpu":
+            raise
+    from latency.builder.build import ensure_host_table
+
+    ensure_host_table()
+    # As the next run reads it: the file identifies the table of a study.
+    return load_table(target)

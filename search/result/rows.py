@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from latency.devices.open import open_session
+from latency.measure.network import is_of_this_machine, time_networks
 from latency.table.header import TableHeader, mean_error
 from search.problem.baseline import Baseline
 from search.problem.problem import Evaluation, Problem, Table
@@ -18,18 +20,20 @@ from space.cost.guidelines import NAMES, Guidelines
 from space.network.network import Network
 from space.zoo.families import PAPER_NETWORKS
 
-OTHERS = ("ShuffleNet v1", "MobileNet v2")
-
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """One network of a result.
+    """One network of a result. Latencies are in seconds.
 
-    `score` is None for a network that is not in the searched space, `latency_s` None where the
-    table lacks a block of it. `measured_s` is the end-to-end latency measured on this machine, if
-    the table is of this machine; `pace` is then the drift factor against the time of the table's
-    build, if the table has a reference time (`latency.measure.drift`). `accuracy` is measured:
-    (seed, percent) of each training. Latencies are in seconds."""
+    Args:
+        latency_s: None where the table lacks a block.
+        score: None for a network that is not in the searched space.
+        speed_up: the baseline's latency / this latency; None without either.
+        measured_s: end-to-end latency measured on this machine, if the table is of this machine;
+            `pace` is then the drift factor against the time of the table's build, if the table
+            has a reference time (`latency.measure.drift`).
+        accuracy: measured: (seed, percent) of each training.
+    """
 
     name: str
     role: str
@@ -73,54 +77,59 @@ class ResultRow:
         }
 
 
-def row_of(
-    problem: Problem, found: Evaluation, index: int, name: str, role: str, base: Baseline | None
-) -> ResultRow:
-    """The row of an evaluated architecture."""
+def result_rows(
+    problem: Problem, found: Evaluation, chosen: Sequence[Winner], base: Baseline | None
+) -> list[ResultRow]:
+    """Winners, the baseline, and the other families, in this order."""
+    rows = [row_of(problem, found, w.row, w.name, w.role) for w in chosen]
+    reference = max(row.flops for row in rows)
+    if base is not None:
+        rows.append(row_of(problem, base.found, 0, base.name, "baseline"))
+        reference = rows[-1].flops
+    rows += other_rows(problem.table, reference)
+    if base is None:
+        return rows
+    return [replace(r, speed_up=r.latency_s and base.latency_s / r.latency_s) for r in rows]
+
+
+def row_of(problem: Problem, found: Evaluation, index: int, name: str, role: str) -> ResultRow:
+    """The row of an evaluated architecture, without speed-up."""
     costs = found.costs.row(index)
     architecture = problem.space.architecture(found.genes[index])
-    latency = costs["latency_s"]
     return ResultRow(
         name=name,
         role=role,
         flops=costs["flops"],
         params=costs["params"],
-        latency_s=latency,
+        latency_s=costs["latency_s"],
         guidelines=Guidelines(*(costs[n] for n in NAMES)),
         score=float(found.score[index]),
-        speed_up=None if base is None else float(base.found.costs.latency_s[0]) / latency,
         architecture=problem.space.text(architecture),
         genes=architecture.genes,
         network=problem.space.lower(architecture),
     )
 
 
-def other_rows(table: Table, flops: float, base: Baseline | None) -> list[ResultRow]:
-    """The ShuffleNet v1 and the MobileNet v2 of the paper's Table 8 nearest to `flops`."""
+def other_rows(table: Table, flops: float) -> list[ResultRow]:
+    """The ShuffleNet v1 and the MobileNet v2 of the paper's Table 8 nearest to `flops`, without
+    speed-up."""
     rows = []
-    for family in OTHERS:
+    for family in ("ShuffleNet v1", "MobileNet v2"):
         networks = [make() for name, make in PAPER_NETWORKS.items() if name.startswith(family)]
         network = min(networks, key=lambda n: abs(n.flops - flops))
-        latency = network_latency(table, network)
-        known = base is not None and latency is not None
+        _, height, width = network.input_shape
         rows.append(
             ResultRow(
-                name=network.name + _size(network),
+                name=network.name + ("" if height == 224 else f" at {height}x{width}"),
                 role="for comparison",
                 flops=network.flops,
                 params=network.params,
-                latency_s=latency,
+                latency_s=network_latency(table, network),
                 guidelines=Guidelines.of(network.blocks),
                 network=network,
-                speed_up=float(base.found.costs.latency_s[0]) / latency if known else None,  # type: ignore[union-attr,operator]
             )
         )
     return rows
-
-
-def _size(network: Network) -> str:
-    _, height, width = network.input_shape
-    return "" if height == 224 else f" at {height}x{width}"
 
 
 def network_latency(table: Table, network: Network) -> float | None:
@@ -131,13 +140,20 @@ def network_latency(table: Table, network: Network) -> float | None:
         return None
 
 
-def result_rows(
-    problem: Problem, found: Evaluation, chosen: Sequence[Winner], base: Baseline | None
-) -> list[ResultRow]:
-    """Winners, the baseline, and the other families, in this order."""
-    rows = [row_of(problem, found, w.row, w.name, w.role, base) for w in chosen]
-    reference = max(row.flops for row in rows)
-    if base is not None:
-        rows.append(row_of(problem, base.found, 0, base.name, "baseline", base))
-        reference = rows[-1].flops
-    return rows + other_rows(problem.table, reference, base)
+def with_measurements(rows: Sequence[ResultRow], header: TableHeader) -> list[ResultRow]:
+    """The rows with end-to-end latencies measured now, if the table is of this machine; else the
+    same rows.
+
+    Raises:
+        ImportError: the engine of the table is not installed.
+    """
+    if not is_of_this_machine(header):
+        return list(rows)
+    with open_session("cpu", header.engine, threads=header.threads, dtype=header.dtype) as session:
+        timings = time_networks(session, [row.network for row in rows], batch=header.batch)
+    then_s = header.noise.get("reference_s")
+    pace = None if then_s is None else timings.reference_s / then_s
+    return [
+        replace(row, measured_s=float(value), pace=pace)
+        for row, value in zip(rows, timings.seconds(), strict=True)
+    ]

@@ -10,9 +10,8 @@ from typing import Any
 from latency.table.header import TableHeader
 from search.problem.baseline import Baseline
 from search.problem.problem import Evaluation, Problem
-from search.result.limit import Limit
 from search.result.rows import ResultRow
-from search.result.winners import Winner
+from search.result.winners import Limit, Winner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +19,13 @@ class SearchResult:
     """The result of a search. Each step of `search.search` fills one more field.
 
     Args:
-        target: as the user named it. `command`: the command that gives this result.
-        seed: of the search. `folder`: where its files are. `study`: the file of its trials.
+        target: as the user named it.
+        command: the command that gives this result.
+        seed: of the search.
+        folder: of the files.
+        study: the file of the trials.
         problem: what was searched, with the score that ranked it.
-        found: every evaluated architecture; `duplicates` of them came up again and were not paid
-            for twice.
+        found: every evaluated architecture; `duplicates` is the number of repeated ones.
         baseline: ShuffleNet v2 at the same budgets; None if none fits them.
         winners: rows of `found` that answer the question, at most three.
         limit: how far the best found is from the best possible; None where it is not known.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from search.result.rows import ResultRow
 from search.result.search_result import SearchResult
 from space.common.stats import deviation
 from space.common.text import format_number, print_rich, rich_table
-from space.cost.guidelines import NAMES
 
 DRIFT_NOTED = 0.02  # a drift since the table's build that is larger is printed
 WIDTH = 150  # as wide as the rows: a narrower terminal wraps them, where rich would cut them
@@ -48,18 +47,22 @@ def print_rows(
     measured = any(row.measured_s is not None for row in rows)
     trained = any(row.accuracy for row in rows)
     per = "" if header.batch == 1 else f" of {header.batch}"
-    headings = [
-        "network",
-        *(["accuracy"] if trained else []),
-        "FLOPs",
-        "params",
-        f"latency{per}",
-        *(["run whole"] if measured else []),
-        "speed-up",
-        "score",
-        *(name.upper() for name in NAMES),
+    columns: list[tuple[str, Callable[[ResultRow], str]]] = [
+        ("network", lambda row: row.name),
+        *([("accuracy", _accuracy)] if trained else []),
+        ("FLOPs", lambda row: scaled(row.flops, "flops")),
+        ("params", lambda row: scaled(row.params, "params")),
+        (f"latency{per}", lambda row: _latency(row.latency_s)),
+        *([("run whole", lambda row: _latency(row.measured_s))] if measured else []),
+        ("speed-up", lambda row: "-" if row.speed_up is None else f"{row.speed_up:.2f}x"),
+        ("score", lambda row: format_number(row.score)),
+        ("G1", lambda row: f"{row.guidelines.g1:.3f}"),
+        ("G2", lambda row: f"{row.guidelines.g2:.3f}"),
+        ("G3", lambda row: f"{row.guidelines.g3:.0f}"),
+        ("G4", lambda row: f"{row.guidelines.g4:.3f}"),
     ]
-    cells = [_cells(row, trained, measured) for row in rows]
+    headings = [heading for heading, _ in columns]
+    cells = [[cell(row) for _, cell in columns] for row in rows]
     table = rich_table(headings, cells, wrap=False, box=None, pad_edge=False, header_style="bold")
     lines: list[Any] = [table, "", latency_line(header)]
     if any(row.latency_s is None for row in rows):
@@ -71,24 +74,6 @@ def print_rows(
         if row.architecture and row.role != "baseline":
             lines += [f"{row.name}: {row.role}", f"  {row.architecture}"]
     print_rich(*lines, width=WIDTH)
-
-
-def _cells(row: ResultRow, trained: bool, measured: bool) -> list[str]:
-    g = row.guidelines
-    return [
-        row.name,
-        *([_accuracy(row)] if trained else []),
-        scaled(row.flops, "flops"),
-        scaled(row.params, "params"),
-        _latency(row.latency_s),
-        *([_latency(row.measured_s)] if measured else []),
-        "-" if row.speed_up is None else f"{row.speed_up:.2f}x",
-        format_number(row.score),
-        f"{g.g1:.3f}",
-        f"{g.g2:.3f}",
-        f"{g.g3:.0f}",
-        f"{g.g4:.3f}",
-    ]
 
 
 def _latency(seconds: float | None) -> str:
@@ -107,8 +92,6 @@ def _measured_line(drift: float | None) -> str:
     line = "run whole: measured on this machine just now, interleaved"
     if drift is None or abs(drift - 1) < DRIFT_NOTED:
         return line
-    change = f"{abs(drift - 1):.0%} {'more' if drift > 1 else 'less'} time"
-    return (
-        f"{line}; it takes {change} now than when the table was built, by {REFERENCE} in the same "
-        "rounds"
-    )
+    change = f"{abs(drift - 1):.0%} {'more' if drift > 1 else 'less'} time now"
+    since = f"than when the table was built, by {REFERENCE} in the same rounds"
+    return f"{line}; it takes {change} {since}"

@@ -1,19 +1,31 @@
-"""Write the files of a result."""
+"""The files of a result: winners.json and front.csv for programs, the front as a picture, and the
+exported winners."""
 
 from __future__ import annotations
 
+import csv
+import dataclasses
+import io
 import json
 import re
-from collections.abc import Set
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from search.problem.problem import Evaluation, Problem
 from search.result.export import export_network
 from search.result.picture import draw_front
-from search.result.record import front_csv, result_record
 from search.result.search_result import SearchResult
+from search.result.winners import front
 from space.common.files import write_atomic
+from space.common.provenance import commit, now_utc, versions
+from space.cost.lookup import Costs
+
+PACKAGES = ("torch", "optuna", "numpy", "onnx", "onnxruntime", "safetensors")
+
+
+def provenance() -> dict[str, Any]:
+    """The commit and the versions of a search, for every record a command prints."""
+    return {"commit": commit(), "versions": versions(*PACKAGES)}
 
 
 def export_winners(result: SearchResult) -> SearchResult:
@@ -27,7 +39,7 @@ def export_winners(result: SearchResult) -> SearchResult:
     for winner, row in zip(result.winners, result.rows, strict=False):
         stem = result.folder / winner.name.replace(" ", "-")
         difference = export_network(row.network, stem, result.seed)
-        names = [stem.with_suffix(suffix).name for suffix in (".safetensors", ".onnx")]
+        names = [f"{stem.name}{suffix}" for suffix in (".safetensors", ".onnx")]
         files[row.name] = {"files": names, "onnx_max_relative_difference": difference}
     for name, trained in result.files.items():
         files.setdefault(name, {}).update(trained)
@@ -44,14 +56,51 @@ def write(result: SearchResult) -> SearchResult:
     folder, problem, found = result.folder, result.problem, result.found
     budget = " and ".join(map(str, problem.budgets))
     title = f"{result.target}, {budget}: {len(found)} trials, seed {result.seed}"
-    header, label = result.header, problem.score.label
-    draw_front(folder / "front.png", found, result.rows, title, header, label)
+    draw_front(folder / "front.png", problem, found, result.rows, title)
     write_atomic(folder / "front.csv", front_csv(problem, found))
     result = replace(result, record=result_record(result))
     write_atomic(folder / "winners.json", json_text(result))
     names = {name for entry in result.files.values() for name in entry.get("files", ())}
-    _remove_others(folder, names)
+    for path in folder.iterdir():
+        if re.fullmatch(r"winner-\d+\.(safetensors|onnx)", path.name) and path.name not in names:
+            path.unlink()
     return result
+
+
+def result_record(result: SearchResult) -> dict[str, Any]:
+    """The content of winners.json: every latency with its source and the table's own error."""
+    header, problem = result.header, result.problem
+    entries = [{**row.record(header), **result.files.get(row.name, {})} for row in result.rows]
+    return {
+        "command": result.command,
+        "date": now_utc(),
+        **provenance(),
+        "seed": result.seed,
+        "trials": len(result.found),
+        "duplicates": result.duplicates,
+        "space": problem.space.name,
+        "input": [3, problem.space.height, problem.space.width],
+        "budgets": [str(budget) for budget in problem.budgets],
+        "relaxed": list(problem.relax),
+        "limits": {name: limit for name, limit in problem.constraints if name.startswith("g")},
+        "latency": {
+            "target": header.target,
+            "source": header.source,
+            "device": header.device,
+            "engine": f"{header.engine} {header.engine_version}".strip(),
+            "threads": header.threads,
+            "batch": header.batch,
+            "dtype": header.dtype,
+            "date": header.date,
+            "network_error": {k: v for k, v in header.network_error.items() if k != "rows"},
+        },
+        "winners": [e for e in entries if "files" in e],
+        "baseline": next((e for e in entries if e["role"] == "baseline"), None),
+        "others": [e for e in entries if e["role"] == "for comparison"],
+        **({} if result.accuracy is None else {"accuracy": dict(result.accuracy)}),
+        "score": problem.score.line,
+        "bound": None if result.limit is None else dataclasses.asdict(result.limit),
+    }
 
 
 def json_text(result: SearchResult) -> str:
@@ -59,8 +108,12 @@ def json_text(result: SearchResult) -> str:
     return json.dumps(result.record, indent=2) + "\n"
 
 
-def _remove_others(folder: Path, names: Set[str]) -> None:
-    """Remove winners of an earlier result in `folder` that are not among `names`."""
-    for path in folder.iterdir():
-        if re.fullmatch(r"winner-\d+\.(safetensors|onnx)", path.name) and path.name not in names:
-            path.unlink()
+def front_csv(problem: Problem, found: Evaluation) -> str:
+    """The Pareto front, fastest first, one architecture per row."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["architecture", "score", *Costs.__slots__])
+    for row in front(found):
+        numbers = (float(found.score[row]), *found.costs.row(int(row)).values())
+        writer.writerow([problem.text(found.genes[row]), *map(repr, numbers)])
+    return out.getvalue()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from latency.microbenchmarks.limits import load_limits
 from search.labels.config import LabelConfig, label_config
@@ -18,12 +17,12 @@ from search.labels.report import accuracy_lines, predicted_record, trained_recor
 from search.labels.score import ScoreComparison, study_file
 from search.labels.store import FILE
 from search.optimizer.study import Study
+from search.problem.baseline import baseline
 from search.problem.budget import parse_budgets
-from search.problem.problem import Problem
-from search.problem.target import target_table
-from search.result.measurements import with_measurements
+from search.problem.problem import Problem, target_table
+from search.result.rows import result_rows, with_measurements
 from search.result.search_result import SearchResult
-from search.result.summarize import summarize
+from search.result.winners import limit_of, require_feasible, winners
 from search.result.write import export_winners, write
 from search.workflow.config import SearchConfig
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
@@ -64,24 +63,16 @@ def search(config: SearchConfig) -> SearchResult:
     _log_tabulation(problem)
     with locked(folder, "search"):
         try:
-            pipeline = None
-            comparison = None
+            pipeline = comparison = None
             if labels is not None:
                 pipeline = LabelPipeline.open(labels, problem, config.seed, folder)
                 problem, comparison = pipeline.score()
             elif config.labels.labels_from is not None:
                 source = config.labels.labels_from
                 problem, comparison = score_from_benchmark(problem, source, folder)
-            for line in comparison.lines() if comparison is not None else ():
+            for line in comparison.lines() if comparison else ():
                 log(line)
-            study = run_study(problem, config)
-            result = summarize(
-                study,
-                target=config.target,
-                command=config.command,
-                folder=folder,
-                study_path=folder / study_file(problem.score),
-            )
+            result = summarize(run_study(problem, config), config)
             result = replace(result, rows=tuple(with_measurements(result.rows, result.header)))
             if pipeline is not None:
                 result = train(result, pipeline, comparison)
@@ -133,6 +124,32 @@ def run_study(problem: Problem, config: SearchConfig) -> Study:
     return study
 
 
+def summarize(study: Study, config: SearchConfig) -> SearchResult:
+    """From the trials of a study to winners, baseline and the bound; no file is written.
+
+    Raises:
+        InfeasibleError: no trial meets the budgets.
+    """
+    problem, found = study.problem, study.evaluated()
+    require_feasible(problem, found)
+    base = baseline(problem)
+    best = tuple(winners(found, base))
+    return SearchResult(
+        target=config.target,
+        command=config.command,
+        seed=study.seed,
+        folder=config.folder,
+        study=config.folder / study_file(problem.score),
+        problem=problem,
+        found=found,
+        duplicates=study.duplicates,
+        baseline=base,
+        winners=best,
+        limit=limit_of(problem, found, base),
+        rows=tuple(result_rows(problem, found, best, base)),
+    )
+
+
 def train(
     result: SearchResult, pipeline: LabelPipeline, comparison: ScoreComparison | None
 ) -> SearchResult:
@@ -152,11 +169,11 @@ def train(
 
 def _check_resume(config: SearchConfig, labels: LabelConfig | None) -> None:
     # A study whose score comes from labels is named after them; until they are known, any study
-    # shows that the search was begun.
+    # will do.
     begun = "study.db" if config.labels.labels_from is None else "study*.db"
     if labels is not None and labels.labels:
         begun = FILE
-    folder: Path = config.folder
+    folder = config.folder
     if config.resume and not any(folder.glob(begun)):
         raise ValueError(f"--resume needs a study in {folder}; there is no {folder / begun}")
 

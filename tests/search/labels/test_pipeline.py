@@ -21,8 +21,7 @@ from search.labels import trainer as labels_train
 from search.labels.config import label_config
 from search.problem.baseline import baseline
 from search.problem.budget import parse_budgets
-from search.problem.problem import Problem
-from search.problem.target import target_table
+from search.problem.problem import Problem, target_table
 from search.result.rows import row_of
 from search.result.text import print_rows
 from search.run import config_of, main, parser
@@ -91,7 +90,7 @@ def test_accuracies_fit_in_the_table(problem: Problem, capsys) -> None:
     """The widest rows there are: accuracies beside networks run whole."""
     base = baseline(problem)
     assert base is not None
-    row = row_of(problem, base.found, 0, base.name, "baseline", None)
+    row = row_of(problem, base.found, 0, base.name, "baseline")
     wide = replace(row, name="MobileNet v2 0.4 at 160x160", accuracy=((1, 100.0), (2, 85.86)))
     print_rows([replace(wide, measured_s=1.2345e-3)], problem.table.header)
     text = capsys.readouterr().out

@@ -16,10 +16,9 @@ import pytest
 from latency.table.op_model import OpCostModel
 from search.optimizer.sampler_names import SAMPLERS
 from search.optimizer.study import Study, finished_study
-from search.problem.axes import Axes, Axis
 from search.problem.baseline import paper_axes
 from search.problem.budget import parse_budgets
-from search.problem.problem import Problem
+from search.problem.problem import Axes, Axis, Problem
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.cost.guidelines import Guidelines
 

@@ -7,8 +7,7 @@ import pytest
 
 from latency.table.op_model import OpCostModel
 from search.problem.budget import parse_budgets
-from search.problem.pareto import concatenate, nondominated
-from search.problem.problem import Problem
+from search.problem.problem import Problem, concatenate, nondominated
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.cost.guidelines import PAPER_LIMITS, Guidelines
 from space.network.block import BlockBatch

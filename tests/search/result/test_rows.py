@@ -16,13 +16,11 @@ from latency.table.op_model import OpCostModel
 from search.problem.baseline import Baseline, baseline
 from search.problem.budget import parse_budgets
 from search.problem.problem import Evaluation, Problem
-from search.result.limit import limit_of
-from search.result.measurements import with_measurements
 from search.result.picture import draw_front
-from search.result.record import front_csv
-from search.result.rows import ResultRow, other_rows, result_rows
+from search.result.rows import ResultRow, other_rows, result_rows, with_measurements
 from search.result.text import print_rows
-from search.result.winners import Winner, front, winners
+from search.result.winners import Winner, front, limit_of, winners
+from search.result.write import front_csv
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common.errors import MissingOpError
 from space.cost.guidelines import Guidelines
@@ -77,7 +75,7 @@ def test_order_of_rows(rows: list[ResultRow]) -> None:
 
 def test_others_are_the_nearest_in_flops(arm: OpCostModel) -> None:
     for flops in (40e6, 146e6, 300e6, 9e9):
-        for row in other_rows(arm, flops, None):
+        for row in other_rows(arm, flops):
             family = " ".join(row.name.split()[:2])
             every = [m().flops for name, m in PAPER_NETWORKS.items() if name.startswith(family)]
             assert abs(row.flops - flops) == min(abs(f - flops) for f in every)
@@ -203,7 +201,7 @@ def test_picture(
     rows = result_rows(problem, some, chosen, base if trials != "one" else None)
     path = tmp_path / "front.png"
     path.write_text("old")
-    draw_front(path, some, rows, "title", problem.table.header)
+    draw_front(path, problem, some, rows, "title")
     image = imread(path)
     assert image.shape[:2] == (676, 1040)
     assert image[..., :3].std() > 0.05  # something is drawn
@@ -223,10 +221,10 @@ def test_rows_are_run_whole_where_the_table_is_of_this_machine(
     rows: list[ResultRow], arm: OpCostModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine's seconds land in the rows of their networks; elsewhere rows stay as they are."""
-    from search.result import measurements
+    from search.result import rows as rows_module
 
     assert with_measurements(rows, arm.header) == rows
-    monkeypatch.setattr(measurements, "is_of_this_machine", lambda header: True)
+    monkeypatch.setattr(rows_module, "is_of_this_machine", lambda header: True)
     got = with_measurements(rows, replace(arm.header, engine="null"))
     assert got == [
         replace(row, measured_s=new.measured_s) for row, new in zip(rows, got, strict=True)
@@ -243,10 +241,10 @@ def test_a_machine_that_is_slower_than_at_the_build_is_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from latency.measure.drift import reference_chain
-    from search.result import measurements
+    from search.result import rows as rows_module
 
     now_s = RUN_S + sum(block_s(block) for block in reference_chain(224, 224))
-    monkeypatch.setattr(measurements, "is_of_this_machine", lambda header: True)
+    monkeypatch.setattr(rows_module, "is_of_this_machine", lambda header: True)
     told = []
     for pace in (1.12, 1.0, 0.9):
         header = replace(arm.header, engine="null", noise={"reference_s": now_s / pace})
