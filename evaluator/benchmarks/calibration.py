@@ -10,29 +10,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evaluator.benchmarks.public_tables import halves, read_table
+from evaluator.score.closed_form import ClosedForm, Floats
 
 BEST_DEPTH = 5
 """Units per stage: 20 blocks in four stages (Radosavovic et al., "Designing Network Design
 Spaces", Section 5 and Figure 11)."""
 
 
-def depth_cost(*, depth: float, passthrough: float, best_depth: float = BEST_DEPTH) -> float:
-    """The cost per unit that makes `best_depth` units best where FLOPs are units * width^2.
+def depth_cost(depth: float) -> float:
+    """The cost per unit that makes BEST_DEPTH units best where FLOPs are units * width^2.
 
     At equal FLOPs width falls as units^-1/2, so per log unit a stage's score changes by
     depth - depth_cost * units - (1 + passthrough) / 2, which is zero at the best depth.
     """
-    return (depth - (1 + passthrough) / 2) / best_depth
+    return (depth - (1 + ClosedForm().passthrough) / 2) / BEST_DEPTH
 
 
-def fit_constants(
-    data: str | Path | None = None, *, half: int = 0, passthrough: float = 0.25
-) -> dict[str, float]:
-    """Fitted `growth`, `depth`, `kernel_cost`, the `depth_cost` that follows, and `rms_error` in %
-    accuracy.
+def fit_constants(data: str | Path | None = None, *, half: int = 0) -> dict[str, float]:
+    """The fitted `growth`, `depth`, `depth_cost` and `kernel_cost`, with the `rms_error` in %.
 
     Args:
         data: the folder of tables; None: $G4NAS_DATA.
@@ -49,10 +46,9 @@ def fit_constants(
     log_units, inverse = np.log(units), 1 / table.kernels[rows] ** 2
     accuracy, se = table.accuracy["ImageNet"][rows], table.se[rows]
 
-    def residuals(free: NDArray[np.float64]) -> NDArray[np.float64]:
+    def residuals(free: Floats) -> Floats:
         offset, slope, growth, depth, kernel_cost = free[:5]
-        cost = depth_cost(depth=depth, passthrough=passthrough)
-        term = log_split + depth * log_units - cost * units - kernel_cost * inverse
+        term = log_split + depth * log_units - depth_cost(depth) * units - kernel_cost * inverse
         return offset + slope * (term @ growth**table.levels) + se @ free[5:] - accuracy
 
     found = least_squares(residuals, np.r_[50.0, 0.5, 1.5, 0.8, 1.0, np.zeros(se.shape[1])])
@@ -60,7 +56,7 @@ def fit_constants(
     return {
         "growth": growth,
         "depth": depth,
-        "depth_cost": depth_cost(depth=depth, passthrough=passthrough),
+        "depth_cost": depth_cost(depth),
         "kernel_cost": kernel_cost,
         "rms_error": float(np.sqrt(2 * found.cost / len(rows))),
     }

@@ -1,9 +1,5 @@
 """Public tables of trained networks, read into one shape so that any score can be compared with
-them.
-
-The files are not part of this project. The user names the folder that holds them: an argument, or
-the variable G4NAS_DATA.
-"""
+them. The files are not part of this project: the user names their folder."""
 
 from __future__ import annotations
 
@@ -15,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.benchmarks import DATASETS
+from evaluator.score.closed_form import Floats
 from space.common.errors import MissingDataError
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-HALVES_SEED = 0
 ACCEL_WIDTHS = (16, 24, 40, 80, 112, 192, 320)
 ACCEL_STRIDES = (1, 2, 2, 2, 1, 2, 1)
 
@@ -54,9 +49,10 @@ class BenchmarkTable:
 
 
 def read_table(name: str, data: str | Path | None = None) -> BenchmarkTable:
-    """The public table of this name, one of DATASETS.
+    """The public table of this name.
 
     Args:
+        name: one of DATASETS.
         data: the folder of tables; None: $G4NAS_DATA.
 
     Raises:
@@ -81,7 +77,7 @@ def read_table(name: str, data: str | Path | None = None) -> BenchmarkTable:
 
 def halves(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """A fixed random half of n rows to fit constants on, and the other half to report on."""
-    order = np.random.default_rng(HALVES_SEED).permutation(n)
+    order = np.random.default_rng(0).permutation(n)
     return np.sort(order[: n // 2]), np.sort(order[n // 2 :])
 
 
@@ -99,11 +95,6 @@ def _nats_sss(table: dict[str, Floats]) -> BenchmarkTable:
     convolutions = np.array([5, 2, 5, 2, 5])
     from_input = np.array([2, 1, 2, 1, 2])
     fan_in = before * from_input + log * (convolutions - from_input) + convolutions * np.log(9)
-    accuracies = {
-        "CIFAR-10": "cifar10_top1",
-        "CIFAR-100": "cifar100_top1",
-        "ImageNet16-120": "imagenet16_top1",
-    }
     return BenchmarkTable(
         name="nats-sss",
         widths=widths,
@@ -114,7 +105,11 @@ def _nats_sss(table: dict[str, Floats]) -> BenchmarkTable:
         levels=np.array([0.0, 1.0, 1.0, 2.0, 2.0]),
         flops=table["flops"],
         params=table["params"],
-        accuracy={name: table[column] for name, column in accuracies.items()},
+        accuracy={
+            "CIFAR-10": table["cifar10_top1"],
+            "CIFAR-100": table["cifar100_top1"],
+            "ImageNet16-120": table["imagenet16_top1"],
+        },
         log_width_layers=log @ convolutions,
         fan_in_layers=fan_in,
     )

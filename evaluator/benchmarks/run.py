@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evaluator.benchmarks.candidate_scores import formulas
 from evaluator.benchmarks.public_tables import halves, read_table
-from evaluator.benchmarks.ranking import agreement
+from evaluator.benchmarks.ranking import agreement, formulas
 from space.common.provenance import versions
-from space.common.text import print_rich, rich_table
+from space.common.text import format_number, print_rich, rich_table
 
 COLUMNS = {
     "score": "score",
@@ -38,8 +36,8 @@ def benchmark_scores(dataset: str, *, data: str | Path | None = None) -> dict[st
         data: the folder of tables; None: $G4NAS_DATA.
 
     Returns:
-        dataset, versions, and rows: for each score, accuracy and set of networks the fields of
-        `evaluator.benchmarks.ranking.Agreement`.
+        dataset, versions, and rows: what `evaluator.benchmarks.ranking.agreement` returns, for
+        each score, accuracy and set of networks.
 
     Raises:
         ValueError: no table has this name.
@@ -63,42 +61,35 @@ def benchmark_scores(dataset: str, *, data: str | Path | None = None) -> dict[st
     for subset, index in subsets.items():
         for target, accuracy in table.accuracy.items():
             for name, score in scores.items():
-                found = agreement(score[index], accuracy[index], table.flops[index])
                 key = {"score": name, "accuracy": target, "networks": subset}
-                rows.append({**key, **asdict(found)})
+                found = agreement(score[index], accuracy[index], table.flops[index])
+                rows.append({**key, **found})
     return {"dataset": dataset, "versions": versions("numpy", "scipy", "pandas"), "rows": rows}
 
 
 def print_scores(report: Mapping[str, Any]) -> None:
     """Print what `benchmark_scores` returns: a table for each accuracy and set of networks."""
-
-    def title(row: Mapping[str, Any]) -> str:
-        name = f"{report['dataset']}, {row['accuracy']}, {row['networks']}"
-        return f"{name}: {row['n']:,} networks"
-
-    print_tables(report["rows"], title, COLUMNS, CAPTION)
+    print_tables(report, "{dataset}, {accuracy}, {networks}: {n:,} networks", COLUMNS, CAPTION)
 
 
 def print_tables(
-    rows: Sequence[Mapping[str, Any]],
-    title: Callable[[Mapping[str, Any]], str],
-    columns: Mapping[str, str],
-    caption: str,
+    report: Mapping[str, Any], title: str, columns: Mapping[str, str], caption: str
 ) -> None:
-    """Print rows as a table for each title, with a caption below.
+    """Print the rows of a report as one table for each title, with a caption below.
 
     Args:
-        columns: key of a row -> heading. A float is printed to three digits, None as "-".
+        title: a format string of keys of the report and its rows.
+        columns: key of a row -> heading. A float has three digits, None is "-", and a key that
+            the row lacks is empty.
     """
     tables: dict[str, list[list[str]]] = {}
-    for row in rows:
-        tables.setdefault(title(row), []).append([_cell(row[key]) for key in columns])
+    for row in report["rows"]:
+        cells = [_cell(row.get(key, "")) for key in columns]
+        tables.setdefault(title.format_map({**report, **row}), []).append(cells)
     headings = list(columns.values())
     print_rich(*(rich_table(headings, cells, title=name) for name, cells in tables.items()))
     print(caption)
 
 
 def _cell(value: str | float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return str(value) if isinstance(value, str | int) else format_number(value, ".3f")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.benchmarks.candidate_scores import formulas
 from evaluator.benchmarks.public_tables import BenchmarkTable
+from evaluator.benchmarks.ranking import formulas
 from evaluator.measured_benchmark.analysis import MeasuredNetwork, random_bands, rank_correlation
 from evaluator.predictor.model import LEAST_LABELS, Predictor
 from evaluator.predictor.ridge import folds
@@ -23,7 +23,7 @@ PREDICTOR = "predictor, networks left out"
 
 
 def measured_table(space: ShuffleNetV2Space, members: Sequence[MeasuredNetwork]) -> BenchmarkTable:
-    """The random networks in the shape that the scores of `evaluator.benchmarks.candidate_scores`
+    """The random networks in the shape that the scores of `evaluator.benchmarks.ranking`
     take."""
     archs = [space.parse(each.row.architecture) for each in members]
 

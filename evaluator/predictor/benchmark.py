@@ -7,6 +7,7 @@ takes its labels from it and compares predictions with accuracies on the rest of
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,24 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.benchmarks.candidate_scores import closed_form
 from evaluator.benchmarks.public_tables import BenchmarkTable, halves, read_table
-from evaluator.benchmarks.ranking import DECILES, deciles
+from evaluator.benchmarks.ranking import DECILES, closed_form, deciles
 from evaluator.benchmarks.run import print_tables
-from evaluator.predictor.encoding import Encoding, Floats, Scores
+from evaluator.predictor.encoding import Encoding, Scores
 from evaluator.predictor.model import LEAST_LABELS, Predictor
 from evaluator.predictor.ridge import Ridge
-from evaluator.score.genes import FREE_SCORES, name_free_scores
+from evaluator.score.closed_form import ClosedForm, Floats
 from space.architectures.search_space import Parameter, SearchSpace
 from space.common.provenance import versions
 from space.common.stats import mean_of, spearman
 
-METHODS = {
-    "ridge, genes": ("ridge", ()),
-    "ridge, genes + scores": ("ridge", FREE_SCORES),
-    "gp, genes": ("gp", ()),
-    "gp, genes + scores": ("gp", FREE_SCORES),
-}
 NO_LABELS, ONE_HOT = "closed form, no labels", "ridge, one-hot alone"
 NINE_IN_TEN = 1.6449  # deviations either side that hold 90 % of a normal distribution
 TEST_HALF = 1
@@ -45,32 +39,38 @@ COLUMNS = {
     "cross_validated": "cv",
     "within_90": "in 90 %",
 }
+CAPTION = """\
+rho: Spearman on the networks not labelled, +- its deviation over draws {seed} to {last};
+eq: mean over ten deciles of FLOPs; cv: cross-validated on the labels alone;
+in 90 %: true accuracies inside the 90 % interval. Of half the table:
+{networks:,} networks that nothing was designed or fitted on"""
 Results = dict[str, float | None]
 """Of one method in one draw, or on average: correlation or share by its key."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Networks:
-    """The n networks of a benchmark: genes int [n, slots], scores name -> [n], accuracy in % and
-    FLOPs [n]."""
+    """n networks: genes int [n, slots], scores name -> [n], accuracy in % [n], FLOPs [n]."""
 
-    space: SearchSpace
     genes: NDArray[np.int64]
     scores: Scores
     accuracy: Floats
     flops: Floats
 
+    def take(self, rows: NDArray[np.intp]) -> _Networks:
+        scores = {name: values[rows] for name, values in self.scores.items()}
+        return _Networks(self.genes[rows], scores, self.accuracy[rows], self.flops[rows])
+
 
 def as_space(table: BenchmarkTable) -> tuple[SearchSpace, NDArray[np.int64]]:
     """What a table varies as a space, and its networks as genes int [n, slots]."""
     slots, genes = [], []
-    varied = (("width", table.widths), ("depth", table.depths), ("expansion", table.splits))
-    for name, values in (*varied, ("kernel", table.kernels), ("se", table.se)):
-        for stage in range(values.shape[1]):
-            choices, index = np.unique(values[:, stage], return_inverse=True)
+    varied = {"width": table.widths, "depth": table.depths, "expansion": table.splits}
+    for name, values in {**varied, "kernel": table.kernels, "se": table.se}.items():
+        for stage, column in enumerate(values.T, 1):
+            choices, index = np.unique(column, return_inverse=True)
             if len(choices) > 1:
-                numbers = tuple(int(choice) for choice in choices)
-                slots.append(Parameter(f"{name}{stage + 1}", numbers, len(numbers)))
+                slots.append(Parameter(f"{name}{stage}", tuple(choices.tolist()), len(choices)))
                 genes.append(index)
     return SearchSpace(table.name, tuple(slots)), np.column_stack(genes)
 
@@ -82,7 +82,6 @@ def benchmark_predictor(
     draws: int = 20,
     seed: int = 0,
     data: str | Path | None = None,
-    half: int = TEST_HALF,
 ) -> dict[str, Any]:
     """Every method on every accuracy of a public table.
 
@@ -102,78 +101,76 @@ def benchmark_predictor(
         MissingDataError: the folder or the table is missing.
     """
     table = read_table(dataset, data)
-    rows = halves(len(table.flops))[half]
-    most = len(rows) - 3 * DECILES
+    half = halves(len(table.flops))[TEST_HALF]
+    most = len(half) - 3 * DECILES
     if not labels or min(labels) < LEAST_LABELS or max(labels) > most or draws < 1:
         raise ValueError(
             f"--labels takes {LEAST_LABELS} to {most} and --draws at least 1; "
             f"got {','.join(map(str, labels))} and {draws}"
         )
     space, genes = as_space(table)
-    scores = name_free_scores(closed_form(table), table.flops, table.params)
-    found = []
-    for target, accuracy in table.accuracy.items():
-        networks = _Networks(
-            space=space,
-            genes=genes[rows],
-            scores=_rows(scores, rows),
-            accuracy=accuracy[rows],
-            flops=table.flops[rows],
-        )
-        for count in labels:
-            each = [_compare_methods(networks, count, draw) for draw in range(seed, seed + draws)]
-            for method in each[0]:
-                means = mean_results([results[method] for results in each])
-                found.append({"accuracy": target, "labels": count, "method": method, **means})
+    scores = {
+        "closed form": closed_form(table, ClosedForm()),
+        "log FLOPs": np.log(table.flops),
+        "log params": np.log(table.params),
+    }
+    rows = []
+    for (target, accuracy), count in itertools.product(table.accuracy.items(), labels):
+        networks = _Networks(genes, scores, accuracy, table.flops).take(half)
+        seeds = range(seed, seed + draws)
+        results = [_compare_methods(space, networks, count, draw) for draw in seeds]
+        for method in results[0]:
+            means = mean_results([result[method] for result in results])
+            rows.append({"accuracy": target, "labels": count, "method": method, **means})
     return {
         "dataset": dataset,
-        "half": half,
-        "networks": len(rows),
+        "half": TEST_HALF,
+        "networks": len(half),
         "draws": draws,
         "seed": seed,
         "versions": versions("numpy", "scipy", "pandas"),
-        "rows": found,
+        "rows": rows,
     }
 
 
-def _compare_methods(networks: _Networks, count: int, seed: int) -> dict[str, Results]:
+def _compare_methods(
+    space: SearchSpace, networks: _Networks, count: int, seed: int
+) -> dict[str, Results]:
     """Method -> its results in one draw of `count` labels."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(networks.genes))
-    labelled, rest = order[:count], np.sort(order[count:])
-    groups, true = deciles(networks.flops[rest]), networks.accuracy[rest]
+    labelled, unseen = networks.take(order[:count]), networks.take(np.sort(order[count:]))
+    groups, true = deciles(unseen.flops), unseen.accuracy
 
     def ranks(values: Floats) -> Results:
         equal = mean_of(spearman(values[group], true[group]) for group in groups)
         return {"spearman": spearman(values, true), "spearman_equal_flops": equal}
 
     found = {
-        NO_LABELS: ranks(networks.scores["closed form"][rest]),
-        ONE_HOT: ranks(_one_hot_ridge(networks, labelled, rest, rng)),
+        NO_LABELS: ranks(unseen.scores["closed form"]),
+        ONE_HOT: ranks(_one_hot_ridge(space, labelled, unseen, rng)),
     }
-    for method, (regressor, names) in METHODS.items():
-        scores = {name: networks.scores[name] for name in names}
+    for regressor, with_scores in itertools.product(("ridge", "gp"), (False, True)):
         predictor = Predictor.fit(
-            networks.space,
-            networks.genes[labelled],
-            networks.accuracy[labelled],
-            scores=_rows(scores, labelled),
+            space,
+            labelled.genes,
+            labelled.accuracy,
+            scores=labelled.scores if with_scores else {},
             regressor=regressor,
             seed=seed,
         )
-        unseen = networks.genes[rest], _rows(scores, rest)
-        validated: Results = {"cross_validated": predictor.cross_validated}
+        inputs = unseen.genes, unseen.scores if with_scores else {}
         if regressor == "gp":
-            mean, low, high = predictor.predict_interval(*unseen, deviations=NINE_IN_TEN)
-            inside = float(((low <= true) & (true <= high)).mean())
-            found[method] = {**ranks(mean), **validated, "within_90": inside}
+            mean, low, high = predictor.predict_interval(*inputs, deviations=NINE_IN_TEN)
+            inside = {"within_90": float(((low <= true) & (true <= high)).mean())}
         else:
-            found[method] = {**ranks(predictor.predict(*unseen)), **validated}
+            mean, inside = predictor.predict(*inputs), {}
+        found[f"{regressor}, genes{' + scores' if with_scores else ''}"] = {
+            **ranks(mean),
+            "cross_validated": predictor.cross_validated,
+            **inside,
+        }
     return found
-
-
-def _rows(scores: Scores, rows: NDArray[np.intp]) -> Scores:
-    return {name: values[rows] for name, values in scores.items()}
 
 
 def mean_results(draws: Sequence[Results]) -> Results:
@@ -189,37 +186,22 @@ def mean_results(draws: Sequence[Results]) -> Results:
 
 
 def _one_hot_ridge(
-    networks: _Networks,
-    labelled: NDArray[np.intp],
-    rest: NDArray[np.intp],
-    rng: np.random.Generator,
+    space: SearchSpace, labelled: _Networks, unseen: _Networks, rng: np.random.Generator
 ) -> Floats:
     """The plain reference: no order among choices, no score, accuracy itself."""
-    hot = Encoding.of(networks.space, {}).hot(networks.genes)
-    trend = np.zeros((len(hot), 0))
-    labels = trend[labelled], hot[labelled], networks.accuracy[labelled]
+    encoding = Encoding.of(space, {})
+    labels = np.zeros((len(labelled.genes), 0)), encoding.hot(labelled.genes), labelled.accuracy
     model = Ridge.fit(Ridge.choose(*labels, rng), *labels)
-    return model.mean(trend[rest], hot[rest])
+    return model.mean(np.zeros((len(unseen.genes), 0)), encoding.hot(unseen.genes))
 
 
 def print_report(report: Mapping[str, Any]) -> None:
     """Print what `benchmark_predictor` returns: a table for each accuracy and count of labels."""
     rows = [
-        {
-            **dict.fromkeys(COLUMNS, ""),
-            **row,
-            "within_90": f"{row['within_90']:.0%}" if "within_90" in row else "",
-        }
+        {**row, "within_90": f"{row['within_90']:.0%}"} if "within_90" in row else row
         for row in report["rows"]
     ]
-    last = report["seed"] + report["draws"] - 1
+    caption = CAPTION.format(**report, last=report["seed"] + report["draws"] - 1)
     print_tables(
-        rows,
-        lambda row: f"{report['dataset']}, {row['accuracy']}, {row['labels']} labels",
-        COLUMNS,
-        "rho: Spearman on the networks not labelled, +- its deviation over draws "
-        f"{report['seed']} to {last};\n"
-        "eq: mean over ten deciles of FLOPs; cv: cross-validated on the labels alone;\n"
-        "in 90 %: true accuracies inside the 90 % interval. Of half the table:\n"
-        f"{report['networks']:,} networks that nothing was designed or fitted on",
+        {**report, "rows": rows}, "{dataset}, {accuracy}, {labels} labels", COLUMNS, caption
     )

@@ -15,9 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from evaluator.score.closed_form import Floats
+
 MEDIAN = np.array([-2.0, -2.0, 1.0, -4.0, -4.0])
 SPREAD = np.array([2.0, 2.0, 1.0, 2.0, 2.0])
 BOUNDS = ((-9.0, 4.0), (-9.0, 4.0), (-1.0, 4.0), (-12.0, 3.0), (-9.0, 1.0))
@@ -79,13 +79,7 @@ class GaussianProcess:
             """Negative log posterior and its gradient."""
             linear, bend, length, choices, noise = np.exp(logs)
             near = bend * np.exp(-0.5 * apart / length**2)
-            parts = (
-                linear * inner,
-                near,
-                near * apart / length**2,
-                choices * shared,
-                noise * eye,
-            )
+            parts = linear * inner, near, near * apart / length**2, choices * shared, noise * eye
             total = 1 + parts[0] + near + parts[3] + parts[4] + JITTER * eye
             factor = np.linalg.cholesky(total)
             inverse = cho_solve((factor, True), eye)
@@ -123,16 +117,13 @@ class GaussianProcess:
         linear, bend, _, choices, noise = np.exp(self.constants)
         for start in range(0, len(trend), CHUNK):
             rows = slice(start, start + CHUNK)
-            across = self._across(trend[rows], hot[rows])
+            across = _covariance(self.constants, trend[rows], hot[rows], self.trend, self.hot)
             explained = np.square(np.linalg.solve(self.factor, across.T)).sum(axis=0)
             own = 1 + linear * np.square(trend[rows]).sum(axis=1) + bend
             own += choices * np.square(hot[rows]).sum(axis=1) + noise
             mean[rows] = across @ self.dual
             deviation[rows] = np.sqrt(np.maximum(own - explained, JITTER))
         return self.centre + self.scale * mean, self.scale * deviation
-
-    def _across(self, trend: Floats, hot: Floats) -> Floats:
-        return _covariance(self.constants, trend, hot, self.trend, self.hot)
 
 
 def _squared(a: Floats, b: Floats) -> Floats:

@@ -10,22 +10,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.predictor.encoding import Encoding, Floats, Scores
+from evaluator.predictor.encoding import Encoding, Scores
 from evaluator.predictor.gaussian_process import GaussianProcess
-from evaluator.predictor.ridge import Ridge, folds
+from evaluator.predictor.ridge import FOLDS, Ridge, folds
+from evaluator.score.closed_form import Floats
 from space.architectures.search_space import SearchSpace
 from space.common.stats import spearman
 
 Regressor = Ridge | GaussianProcess
-REGRESSORS: dict[str, type[Ridge] | type[GaussianProcess]] = {
-    "ridge": Ridge,
-    "gp": GaussianProcess,
-}
+REGRESSORS: dict[str, type[Regressor]] = {"ridge": Ridge, "gp": GaussianProcess}
 LEAST_LABELS = 10
 LEAST_ERROR = 0.01
 """%: an accuracy of 100 counts as 99.99, because the logarithm of 0 is not finite."""
@@ -68,10 +66,8 @@ class Predictor:
     model: Regressor = field(init=False, repr=False)
     tables: tuple[tuple[int, Floats], ...] = field(init=False, repr=False)
 
-    DEFAULT: ClassVar[str] = "gp"
-
     def __post_init__(self) -> None:
-        trend, hot = self._columns(self.genes, self.scores)
+        trend, hot = self.encoding.columns(self.genes, self.scores)
         model = REGRESSORS[self.regressor].fit(self.constants, trend, hot, to_log(self.accuracy))
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "tables", _tables(self.encoding, model))
@@ -84,7 +80,7 @@ class Predictor:
         accuracy: Floats,
         *,
         scores: Scores | None = None,
-        regressor: str = DEFAULT,
+        regressor: str = "gp",
         seed: int = 0,
         validate: bool = True,
     ) -> Predictor:
@@ -105,21 +101,18 @@ class Predictor:
         if regressor not in REGRESSORS:
             names = ", ".join(REGRESSORS)
             raise ValueError(f"`regressor` must be one of {names}; got {regressor!r}.")
-        genes, accuracy = np.asarray(genes), np.asarray(accuracy, dtype=float)
+        accuracy = np.asarray(accuracy, dtype=float)
         _check_labels(genes, accuracy)
         scores = {name: np.asarray(v, dtype=float) for name, v in (scores or {}).items()}
         encoding = Encoding.of(space, scores)
         encoding.check(genes, scores)
-        trend, hot, y = encoding.trend(genes, scores), encoding.hot(genes), to_log(accuracy)
+        labels = *encoding.columns(genes, scores), to_log(accuracy)
         rng, kind = np.random.default_rng(seed), REGRESSORS[regressor]
-        constants = kind.choose(trend, hot, y, rng)
-        validated = _cross_validate(kind, trend, hot, y, rng) if validate else None
+        constants = kind.choose(*labels, rng)
+        validated = _cross_validate(kind, *labels, rng) if validate else None
         return cls(
             regressor, encoding, genes.astype(np.int64), scores, accuracy, constants, validated
         )
-
-    def _columns(self, genes: NDArray[np.integer], scores: Scores) -> tuple[Floats, Floats]:
-        return self.encoding.trend(genes, scores), self.encoding.hot(genes)
 
     def predict(self, genes: NDArray[np.integer], scores: Scores | None = None) -> Floats:
         """Accuracy in %, [n], of genes int [n, slots]; `scores` of the names it was fitted on.
@@ -128,13 +121,12 @@ class Predictor:
             ValueError: genes or scores do not fit.
         """
         scores = scores or {}
-        genes = np.asarray(genes)
         self.encoding.check(genes, scores)
         total = np.full(len(genes), self.model.offset)
         for column, table in self.tables:
             total += table.take(genes[:, column])
-        weights = self.model.trend_weights[self.encoding.width - len(self.encoding.scores) :]
-        for weight, values in zip(weights, self.encoding.standard(scores), strict=True):
+        standard, weights = self.encoding.standard(scores), self.model.trend_weights
+        for weight, values in zip(weights[len(weights) - len(standard) :], standard, strict=True):
             total += weight * values
         if isinstance(self.model, GaussianProcess):
             total += self.model.bent(self.encoding.trend(genes, scores))
@@ -154,9 +146,8 @@ class Predictor:
         if not isinstance(self.model, GaussianProcess):
             raise ValueError(f"only regressor gp has intervals; got {self.regressor}.")
         scores = scores or {}
-        genes = np.asarray(genes)
         self.encoding.check(genes, scores)
-        mean, deviation = self.model.mean_and_deviation(*self._columns(genes, scores))
+        mean, deviation = self.model.mean_and_deviation(*self.encoding.columns(genes, scores))
         reach = deviations * deviation
         return from_log(mean), from_log(mean - reach), from_log(mean + reach)
 
@@ -225,15 +216,11 @@ def _check_labels(genes: NDArray[np.integer], accuracy: Floats) -> None:
 
 
 def _cross_validate(
-    kind: type[Ridge] | type[GaussianProcess],
-    trend: Floats,
-    hot: Floats,
-    y: Floats,
-    rng: np.random.Generator,
+    kind: type[Regressor], trend: Floats, hot: Floats, y: Floats, rng: np.random.Generator
 ) -> float | None:
     """Rank correlation of `y` with predictions for held-out labels."""
     predicted, fold = np.empty(len(y)), folds(len(y), rng)
-    for held in range(int(fold.max()) + 1):
+    for held in range(FOLDS):
         out = fold == held
         rest = trend[~out], hot[~out], y[~out]
         model = kind.fit(kind.choose(*rest, rng), *rest)

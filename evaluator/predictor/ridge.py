@@ -15,15 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from evaluator.score.closed_form import Floats
+
 PENALTIES = tuple(float(value) for value in 10.0 ** np.arange(-3, 4, 0.5))
 WEIGHTS = (0.0, 0.1, 0.3, 1.0)
 FOLDS = 5
 
 
-def folds(n: int, rng: np.random.Generator, count: int = FOLDS) -> NDArray[np.int64]:
+def folds(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """[n]: the fold of each label; sizes of folds differ by at most one."""
-    return rng.permutation(n) % min(count, n)
+    return rng.permutation(n) % FOLDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Ridge:
         for weight in WEIGHTS if hot.shape[1] else (0.0,):
             x = np.concatenate([trend, hot * weight], axis=1)
             error = np.zeros(len(PENALTIES))
-            for held in range(int(fold.max()) + 1):
+            for held in range(FOLDS):
                 out = fold == held
                 centre, mean = x[~out].mean(axis=0), y[~out].mean()
                 fitted, tested = x[~out] - centre, x[out] - centre

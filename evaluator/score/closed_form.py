@@ -1,4 +1,4 @@
-"""A score from widths, depths, splits and kernels, for millions of architectures at once.
+"""A score from the widths, depths, splits and kernels of n architectures.
 
     score = sum over stages s of  growth^level_s * (log(width_s) + mean over units of log(split)
                                   + passthrough * log(width_s)
@@ -33,7 +33,6 @@ Scores compare networks of one family of units and one number of stages, nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +75,7 @@ class ClosedForm:
         head: ArrayLike | None = None,
         levels: ArrayLike | None = None,
     ) -> Floats:
-        """Score n architectures. Integer arrays are looked up in tables and cost least.
+        """Score n architectures.
 
         Args:
             widths: [n, stages], channels that leave each stage.
@@ -101,23 +100,21 @@ class ClosedForm:
         width = _positive("widths", widths)
         if width.ndim != 2 or not width.shape[1]:
             raise ValueError(f"`widths` must be [n, stages]; got shape {width.shape}.")
-        n, stages = width.shape
-        depth = _per_stage("depths", depths, n, stages)
-        split = _per_stage("splits", splits, n, stages)
-        kernel = _per_stage("kernels", kernels, n, stages)
-        scale = self.scale(stages, levels)
-        total = _evaluate(self.width_term, width) @ scale
-        total += _stage_sum(_evaluate(self.depth_term, depth), scale)
-        total += _stage_sum(_evaluate(self.kernel_term, kernel), scale)
-        log_split = _evaluate(np.log, split)
+        depth = _broadcast("depths", depths, width.shape)
+        kernel = _broadcast("kernels", kernels, width.shape)
+        log_split = np.log(_broadcast("splits", splits, width.shape))
         if first_splits is not None:
-            first = _per_stage("first_splits", first_splits, n, stages)
-            log_split = mean_log_split(log_split, _evaluate(np.log, first), depth)
-        total += _stage_sum(log_split, scale)
-        if stem is not None:
-            total += self.passthrough / self.growth * _log_width("stem", stem, n)
-        if head is not None:
-            total += self.passthrough * scale[-1] * _log_width("head", head, n)
+            first = _broadcast("first_splits", first_splits, width.shape)
+            log_split = mean_log_split(log_split, np.log(first), depth)
+        scale = self.scale(width.shape[1], levels)
+        total = np.asarray(self.width_term(width) @ scale)  # in one sum, or equal widths lose ties
+        for term in (self.depth_term(depth), self.kernel_term(kernel), log_split):
+            total += term @ scale
+        ends = (("stem", stem, 1 / self.growth), ("head", head, scale[-1]))
+        for name, array, weight in ends:
+            if array is not None:
+                channels = _broadcast(name, array, width.shape[:1])
+                total += self.passthrough * weight * np.log(channels)
         return total
 
     def scale(self, stages: int, levels: ArrayLike | None = None) -> Floats:
@@ -141,37 +138,13 @@ class ClosedForm:
         return -self.kernel_cost / np.square(kernel)
 
 
-def mean_log_split(log_split: Floats, log_first: Floats, depth: NDArray[np.generic]) -> Floats:
+def mean_log_split(log_split: Floats, log_first: Floats, depth: Floats) -> Floats:
     """The mean log split of a stage's units, of which the first has a split of its own."""
-    return log_split + (log_first - log_split) / depth.astype(float)
+    return log_split + (log_first - log_split) / depth
 
 
-def _stage_sum(terms: Floats, scale: Floats) -> Floats:
-    """[n or 1]: the sum over stages of `terms`, [n or 1, stages or 1], times `scale`."""
-    return terms @ scale if terms.shape[1] == len(scale) else terms[:, 0] * scale.sum()
-
-
-def _per_stage(name: str, array: ArrayLike, n: int, stages: int) -> NDArray[np.generic]:
-    """`array` as [n or 1, stages or 1], every value a positive number."""
-    values = np.atleast_2d(_positive(name, array))
-    if values.ndim != 2 or values.shape[0] not in (1, n) or values.shape[1] not in (1, stages):
-        raise ValueError(
-            f"`{name}` must be [n, stages] = [{n}, {stages}] or broadcast to it; "
-            f"got shape {np.shape(array)}."
-        )
-    return values
-
-
-def _log_width(name: str, array: ArrayLike, n: int) -> Floats:
-    """[n] or a scalar: the logarithm of one width per architecture, or of one for all."""
-    values = _positive(name, array)
-    if values.shape not in ((), (1,), (n,)):
-        raise ValueError(f"`{name}` must be [n] = [{n}]; got shape {values.shape}.")
-    return _evaluate(np.log, values)
-
-
-def _positive(name: str, array: ArrayLike) -> NDArray[np.generic]:
-    """The array, every value of it a positive number."""
+def _positive(name: str, array: ArrayLike) -> Floats:
+    """The array as floats, every value positive and finite."""
     values = np.asarray(array)
     if values.dtype.kind not in "iuf":
         raise TypeError(f"`{name}` must hold numbers; got dtype {values.dtype}.")
@@ -179,13 +152,17 @@ def _positive(name: str, array: ArrayLike) -> NDArray[np.generic]:
         raise ValueError(
             f"`{name}` must be positive and finite; got {values.min()} to {values.max()}."
         )
-    return values
+    return values.astype(float)
 
 
-def _evaluate(term: Callable[[Floats], Floats], values: NDArray[np.generic]) -> Floats:
-    """`term(values)`, computed once per distinct integer where that is cheaper."""
-    if values.dtype.kind in "iu" and values.size and int(values.max()) < values.size:
-        table = np.zeros(int(values.max()) + 1)
-        table[1:] = term(np.arange(1, len(table), dtype=float))
-        return table[values]
-    return np.asarray(term(values.astype(float)))
+def _broadcast(name: str, array: ArrayLike, shape: tuple[int, ...]) -> Floats:
+    """`array` in a shape, [n, stages] or [n], every value positive and finite."""
+    values = _positive(name, array)
+    try:
+        return np.broadcast_to(values, shape)
+    except ValueError:
+        axes = "[n, stages]" if len(shape) == 2 else "[n]"
+        raise ValueError(
+            f"`{name}` must be {axes} = {list(shape)} or broadcast to it; "
+            f"got shape {values.shape}."
+        ) from None

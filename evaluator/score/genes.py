@@ -13,16 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.score.closed_form import ClosedForm, mean_log_split
+from evaluator.score.closed_form import ClosedForm, Floats, mean_log_split
 from space.architectures.search_space import SearchSpace
 
-Floats = NDArray[np.float64]
 CHUNK = 8192  # rows that stay in the cache
 FIRST_SPLIT = 0.5  # of a stage's first unit, the one of stride 2
 STAGE_SLOTS = ("width", "depth", "split", "kernel")
 NEUTRAL = ("fragments", "residual", "extra_relu")
-FREE_SCORES = ("closed form", "log FLOPs", "log params")
-"""Names of the training-free scores that a predictor reads beside the genes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,13 +30,13 @@ class ScoreTerm:
     table: Floats
 
 
-def terms(space: SearchSpace, form: ClosedForm | None = None) -> tuple[ScoreTerm, ...]:
+def terms(space: SearchSpace) -> tuple[ScoreTerm, ...]:
     """The terms whose sum is the score; each depends on one slot, or on a stage's depth and split.
 
     Raises:
         ValueError: the space has a slot that the score does not know.
     """
-    form = form or ClosedForm()
+    form = ClosedForm()
     columns = {slot.name: column for column, slot in enumerate(space.slots)}
     values = {
         slot.name: np.array([float(choice) for choice in slot.choices])
@@ -52,11 +49,10 @@ def terms(space: SearchSpace, form: ClosedForm | None = None) -> tuple[ScoreTerm
     for stage, weight in zip(stages, scale, strict=True):
         width, depth, split, kernel = (values.pop(f"{name}{stage}") for name in STAGE_SLOTS)
         shares = mean_log_split(np.log(split), np.log(FIRST_SPLIT), depth[:, None])
+        units = form.depth_term(depth)[:, None] + shares
         found[(f"width{stage}",)] = weight * form.width_term(width)
         found[(f"kernel{stage}",)] = weight * form.kernel_term(kernel)
-        found[f"depth{stage}", f"split{stage}"] = weight * (
-            form.depth_term(depth)[:, None] + shares
-        )
+        found[f"depth{stage}", f"split{stage}"] = weight * units
     for name, weight in (
         ("stem", form.passthrough / form.growth),
         ("head", form.passthrough * scale[-1]),
@@ -72,17 +68,8 @@ def terms(space: SearchSpace, form: ClosedForm | None = None) -> tuple[ScoreTerm
     )
 
 
-def score_genes(
-    space: SearchSpace, genes: NDArray[np.integer], form: ClosedForm | None = None
-) -> Floats:
-    """The closed-form score of genes; higher is better, and it has no unit.
-
-    Args:
-        genes: int [n, slots], as `space.check` accepts them.
-        form: the constants; None: the defaults.
-
-    Returns:
-        float64 [n].
+def score_genes(space: SearchSpace, genes: NDArray[np.integer]) -> Floats:
+    """The closed-form score [n] of genes int [n, slots]; higher is better, and it has no unit.
 
     Raises:
         ValueError: genes of another number of slots, or a slot that the score does not know.
@@ -95,30 +82,26 @@ def score_genes(
         >>> score_genes(space, genes).round(2)
         array([39.28, 38.38, 39.04])
     """
-    n, slots = genes.shape
-    if slots != len(space.slots):
+    if genes.shape[1] != len(space.slots):
         raise ValueError(f"genes must be [n, {len(space.slots)}]; got shape {genes.shape}.")
-    total = np.zeros(n)
-    parts = terms(space, form)
-    for start in range(0, n, CHUNK):
-        rows = genes[start : start + CHUNK]
-        by_slot = np.ascontiguousarray(rows.T).astype(np.intp)
+    total = np.zeros(len(genes))
+    parts = terms(space)
+    for start in range(0, len(genes), CHUNK):
+        rows = slice(start, start + CHUNK)
+        by_slot = np.ascontiguousarray(genes[rows].T).astype(np.intp)
         for part in parts:
-            index = by_slot[part.columns[0]]
-            for column, size in zip(part.columns[1:], part.table.shape[1:], strict=True):
-                index = index * size + by_slot[column]
-            total[start : start + CHUNK] += part.table.take(index)
+            total[rows] += part.table[tuple(by_slot[column] for column in part.columns)]
     return total
 
 
 def free_scores(
     space: SearchSpace, genes: NDArray[np.integer], flops: Floats, params: Floats
 ) -> dict[str, Floats]:
-    """The scores of FREE_SCORES, name -> [n], of genes int [n, slots]; their `flops` and `params`
-    are [n]."""
-    return name_free_scores(score_genes(space, genes), flops, params)
+    """The training-free scores that a predictor reads beside the genes, name -> [n].
 
-
-def name_free_scores(closed_form: Floats, flops: Floats, params: Floats) -> dict[str, Floats]:
-    """The scores of FREE_SCORES, name -> [n], from the closed form, FLOPs and parameters, [n]."""
-    return dict(zip(FREE_SCORES, (closed_form, np.log(flops), np.log(params)), strict=True))
+    Args:
+        genes: int [n, slots].
+        flops, params: of the networks, [n].
+    """
+    closed_form = score_genes(space, genes)
+    return {"closed form": closed_form, "log FLOPs": np.log(flops), "log params": np.log(params)}

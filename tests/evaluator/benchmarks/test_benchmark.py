@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from evaluator.benchmark import main
-from evaluator.benchmarks import DATASETS, ranking
-from evaluator.benchmarks.candidate_scores import formulas
+from evaluator.benchmarks import DATASETS
 from evaluator.benchmarks.public_tables import read_table
+from evaluator.benchmarks.ranking import agreement, formulas
 from evaluator.benchmarks.run import benchmark_scores, print_scores
 from evaluator.calibrate import main as calibrate
 from tests.helpers.small_tables import write_table
@@ -38,27 +38,27 @@ def test_agreement_equals_slow_loops():
     flops = rng.permutation(60).astype(float)
     accuracy = flops + rng.normal(0, 8, 60)
     score = accuracy + rng.normal(0, 8, 60)
-    found = ranking.agreement(score, accuracy, flops)
-    assert found.n == 60
-    assert found.spearman == pytest.approx(slow_spearman(score, accuracy))
-    assert found.kendall == pytest.approx(slow_kendall(score, accuracy))
+    found = agreement(score, accuracy, flops)
+    assert found["n"] == 60
+    assert found["spearman"] == pytest.approx(slow_spearman(score, accuracy))
+    assert found["kendall"] == pytest.approx(slow_kendall(score, accuracy))
     groups = [[i for i in range(60) if 6 * d <= flops[i] < 6 * d + 6] for d in range(10)]
     within = [slow_spearman(score[g], accuracy[g]) for g in groups]
-    assert found.spearman_equal_flops == pytest.approx(np.mean(within))
+    assert found["spearman_equal_flops"] == pytest.approx(np.mean(within))
     taus = [slow_kendall(score[g], accuracy[g]) for g in groups]
-    assert found.kendall_equal_flops == pytest.approx(np.mean(taus))
-    assert found.worst_decile == pytest.approx(min(within))
-    assert found.negative_deciles == sum(w < 0 for w in within)
+    assert found["kendall_equal_flops"] == pytest.approx(np.mean(taus))
+    assert found["worst_decile"] == pytest.approx(min(within))
+    assert found["negative_deciles"] == sum(w < 0 for w in within)
 
 
 def test_size_alone_agrees_with_nothing_at_equal_size():
     """Accuracy is FLOPs plus noise: FLOPs rank well overall, and are constant in each decile."""
     flops = np.repeat(np.arange(10.0), 30)
     accuracy = flops + np.random.default_rng(0).normal(0, 0.5, 300)
-    found = ranking.agreement(flops, accuracy, flops)
-    assert found.spearman > 0.9 and found.kendall > 0.8
-    assert found.spearman_equal_flops is None and found.kendall_equal_flops is None
-    assert found.worst_decile is None and found.negative_deciles == 0
+    found = agreement(flops, accuracy, flops)
+    assert found["spearman"] > 0.9 and found["kendall"] > 0.8
+    assert found["spearman_equal_flops"] is None and found["kendall_equal_flops"] is None
+    assert found["worst_decile"] is None and found["negative_deciles"] == 0
 
 
 def test_deciles_where_the_score_is_constant_do_not_count():
@@ -67,17 +67,17 @@ def test_deciles_where_the_score_is_constant_do_not_count():
     score = flops.copy()
     score[:30] = 0
     score[30:40] = score[30:40][::-1]
-    found = ranking.agreement(score, flops, flops)
-    assert found.spearman_equal_flops == pytest.approx((6 - 1) / 7)
-    assert found.kendall_equal_flops == pytest.approx((6 - 1) / 7)
-    assert found.worst_decile == pytest.approx(-1) and found.negative_deciles == 1
+    found = agreement(score, flops, flops)
+    assert found["spearman_equal_flops"] == pytest.approx((6 - 1) / 7)
+    assert found["kendall_equal_flops"] == pytest.approx((6 - 1) / 7)
+    assert found["worst_decile"] == pytest.approx(-1) and found["negative_deciles"] == 1
 
 
 @pytest.mark.parametrize("constant", ["score", "accuracy"])
 def test_a_constant_column_has_no_rank_correlation(constant):
     columns = {"score": np.arange(30.0), "accuracy": np.arange(30.0)} | {constant: np.ones(30)}
-    found = ranking.agreement(columns["score"], columns["accuracy"], np.arange(30.0))
-    assert (found.spearman, found.kendall, found.spearman_equal_flops) == (None, None, None)
+    found = agreement(columns["score"], columns["accuracy"], np.arange(30.0))
+    assert {found[key] for key in ("spearman", "kendall", "spearman_equal_flops")} == {None}
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_a_constant_column_has_no_rank_correlation(constant):
 )
 def test_scores_that_cannot_be_compared_are_refused(score, message):
     with pytest.raises(ValueError, match=message):
-        ranking.agreement(score, np.arange(30.0), np.arange(30.0))
+        agreement(score, np.arange(30.0), np.arange(30.0))
 
 
 def test_too_few_networks_are_refused():
     with pytest.raises(ValueError, match="at least 30 networks"):
-        ranking.agreement(np.arange(9.0), np.arange(9.0), np.arange(9.0))
+        agreement(np.arange(9.0), np.arange(9.0), np.arange(9.0))
 
 
 @pytest.mark.slow
@@ -109,8 +109,8 @@ def test_baselines_meet_their_reference_values(public_data, name, accuracy, refe
     table = read_table(name)
     scores = formulas(table)
     for score, expected in reference.items():
-        found = ranking.agreement(scores[score], table.accuracy[accuracy], table.flops)
-        assert found.spearman == pytest.approx(expected, abs=1e-3)
+        found = agreement(scores[score], table.accuracy[accuracy], table.flops)
+        assert found["spearman"] == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_closed_form_beats_size_at_equal_flops_as_documented(public_data):
         scores = formulas(table)
         for target, accuracy in table.accuracy.items():
             ours, params, flops = (
-                ranking.agreement(scores[score], accuracy, table.flops).spearman_equal_flops
+                agreement(scores[score], accuracy, table.flops)["spearman_equal_flops"]
                 for score in ("closed form", "params", "FLOPs")
             )
             assert ours > params + 0.05 and ours > flops + 0.5

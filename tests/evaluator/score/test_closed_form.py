@@ -146,11 +146,9 @@ def test_best_depth_at_equal_flops_is_inside_the_space(budget, kernel):
 def test_depth_cost_puts_the_best_depth_where_it_says():
     """Without the stride-2 unit, equal FLOPs means units * width^2 is constant."""
     units = np.linspace(1, 12, 1101)[:, None]
-    score = ClosedForm(depth_cost=depth_cost(depth=0.85, passthrough=0.25))(
-        100 / np.sqrt(units), units
-    )
+    score = ClosedForm(depth_cost=depth_cost(0.85))(100 / np.sqrt(units), units)
     assert units[score.argmax(), 0] == pytest.approx(BEST_DEPTH, abs=0.02)
-    assert ClosedForm().depth_cost == pytest.approx(depth_cost(depth=0.85, passthrough=0.25))
+    assert ClosedForm().depth_cost == pytest.approx(depth_cost(0.85))
 
 
 def test_best_split_and_kernel_at_equal_flops_are_inside_the_space():
