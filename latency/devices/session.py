@@ -78,3 +78,16 @@ class Session(Protocol):
 def steady_flags(steady: Steady, chains: Sequence[Chain]) -> list[bool]:
     """`steady` as one value per chain."""
     return [steady] * len(chains) if isinstance(steady, bool) else list(steady)
+
+
+def require_real_time(session: Session) -> None:
+    """Refuse a session whose wall time is no latency; the null engine has a clock of its own.
+
+    Raises:
+        ValueError: the device is emulated.
+    """
+    if session.emulation and session.engine != "null":
+        raise ValueError(
+            f"{session.where} is emulated ({session.emulation}): its wall time is not latency, so "
+            "no table or measurement follows from it; latency.estimate makes tables of ARM boards"
+        )
