@@ -38,16 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     check_least(vars(args), {"trials": 1, "seeds": 1})
-    from search.experiments.ablation import AblationConfig, print_ablation, run_ablation
-    from search.problem.budget import parse_budgets
+    from search.experiments.ablation import print_ablation, run_ablation
 
-    config = AblationConfig(
-        target=args.target,
-        budgets=parse_budgets(args.budget or ["146M"]),
-        trials=args.trials,
-        seeds=args.seeds,
+    budgets = tuple(args.budget or ["146M"])
+    result = run_ablation(
+        target=args.target, budgets=budgets, trials=args.trials, seeds=args.seeds
     )
-    result = run_ablation(config)
     if args.format == "json":
         print(json.dumps(result.record(), indent=2))
     else:

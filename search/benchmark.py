@@ -39,28 +39,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _scoring(args: argparse.Namespace) -> int:
     check_least(vars(args), {"architectures": 1, "repeats": 1, "seed": 0})
-    from search.experiments.scoring import ScoringConfig, format_scoring, measure_scoring
+    from search.experiments.benchmark import format_scoring, measure_scoring
 
-    config = ScoringConfig(
+    found = measure_scoring(
         target=args.target,
         architectures=args.architectures,
         repeats=args.repeats,
         seed=args.seed,
     )
-    speed = measure_scoring(config)
-    as_json = args.format == "json"
-    print(json.dumps(speed.record(), indent=2) if as_json else format_scoring(speed))
+    print(json.dumps(found, indent=2) if args.format == "json" else format_scoring(found))
     return DONE
 
 
 def _samplers(args: argparse.Namespace) -> int:
     check_least(vars(args), {"trials": 1, "seeds": 1})
-    from search.experiments.samplers import SamplersConfig, compare_samplers, format_samplers
+    from search.experiments.benchmark import compare_samplers, format_samplers
 
-    config = SamplersConfig(
+    found = compare_samplers(
         target=args.target, budget=args.budget, trials=args.trials, seeds=args.seeds
     )
-    found = compare_samplers(config)
     as_json = args.format == "json"
     print(json.dumps(found.record(), indent=2) if as_json else format_samplers(found))
     return DONE

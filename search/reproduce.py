@@ -28,12 +28,8 @@ def parser() -> Parser:
     result.add_argument("--seeds", type=int, default=10, help="for the paper's axis; default 10")
     result.add_argument("--full-seeds", type=int, default=3, help="for the whole space; default 3")
     result.add_argument("--trials", type=int, default=500, help="for the whole space; default 500")
-    result.add_argument(
-        "--sampler",
-        default="prescreened",
-        choices=SAMPLERS,
-        help="default: %(default)s",
-    )
+    add = result.add_argument
+    add("--sampler", default="prescreened", choices=SAMPLERS, help="default: %(default)s")
     add_format(result)
     return result
 
@@ -46,16 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     check_least(vars(args), {"seeds": 1, "trials": 1, "full_seeds": 0})
-    from search.experiments.reproduction import ReproductionConfig, print_reproduction, reproduce
+    from search.experiments.reproduction import print_reproduction, reproduce
 
-    config = ReproductionConfig(
+    result = reproduce(
         target=args.target,
         seeds=args.seeds,
         full_seeds=args.full_seeds,
         trials=args.trials,
         sampler=args.sampler,
     )
-    result = reproduce(config)
     if args.format == "json":
         print(json.dumps(result.record(), indent=2))
     else:

@@ -1,14 +1,22 @@
-"""The comparison of the paper's networks on a target, and its record."""
+"""The comparison of the networks of the paper on a target, and where its latencies come from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from latency.engines.registry import get_engine
+from latency.measure.network import ROUNDS, measure_networks
+from latency.ondevice.host import chip
+from latency.table.header import latency_line
+from latency.table.load import load_table
+from latency.table.op_model import OpCostModel
 from search.comparison.order import speed_orders
 from search.comparison.rows import PaperRow, paper_rows, select_networks_to_compare
-from search.comparison.source import LatencySource, open_source
+from search.result.rows import network_latency
 from search.result.write import provenance
+from space.network.network import Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +38,16 @@ class CompareConfig:
     size: tuple[int, int] | None = None
     batch: int | None = None
     features_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySource:
+    """Where latencies at `batch` images come from. `kind` is "measured", "published" or
+    "estimated"; `line` describes the source to people."""
+
+    kind: str
+    line: str
+    batch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +79,32 @@ def compare_networks(config: CompareConfig) -> Comparison:
     """
     only = config.features_only
     networks = select_networks_to_compare(config.names, config.budget, config.size, only)
-    source = open_source(config.target, config.batch)
-    return Comparison(config, source, paper_rows(networks, source, config.target, only))
+    source, seconds = _latencies(config, [network for _, network in networks])
+    rows = paper_rows(networks, seconds, config.target, source.batch, only)
+    return Comparison(config, source, rows)
+
+
+def _latencies(
+    config: CompareConfig, networks: Sequence[Network]
+) -> tuple[LatencySource, list[float | None]]:
+    """The source, and the seconds of each network: measured here for `cpu`, else from the table of
+    the target, None where it lacks a block."""
+    if config.target == "cpu":
+        engine, batch = get_engine("onnxruntime"), config.batch or 1
+        line = (
+            f"latency: measured: {chip()}, {engine.name} {engine.version}, 1 thread, "
+            f"batch {batch}; whole networks, median of {ROUNDS}"
+        )
+        times = measure_networks(networks, engine=engine.name, batch=batch)
+        return LatencySource("measured", line, batch), times.tolist()
+    table = load_table(config.target)
+    batch, line = config.batch or table.header.batch, latency_line(table.header)
+    if batch != table.header.batch:
+        if not isinstance(table, OpCostModel):
+            raise ValueError(
+                f"{config.target} was measured at batch {table.header.batch}; got --batch {batch}"
+            )
+        table = replace(table, header=replace(table.header, batch=batch))
+        line = f"{latency_line(table.header)}; batch {batch} is an extrapolation"
+    source = LatencySource(table.header.source, line, batch)
+    return source, [network_latency(table, network) for network in networks]

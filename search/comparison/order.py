@@ -35,13 +35,8 @@ class SpeedOrder:
 
     def record(self) -> dict[str, Any]:
         """The level for JSON."""
-        return {
-            "mflops": self.group,
-            "order": ORDER,
-            "holds": self.holds,
-            "gaps": self.gaps,
-            "paper_gaps": self.paper_gaps,
-        }
+        level = {"mflops": self.group, "order": ORDER, "holds": self.holds}
+        return {**level, "gaps": self.gaps, "paper_gaps": self.paper_gaps}
 
 
 def speed_orders(rows: Sequence[PaperRow]) -> list[SpeedOrder]:
@@ -49,36 +44,34 @@ def speed_orders(rows: Sequence[PaperRow]) -> list[SpeedOrder]:
     by_name = {row.name: row for row in rows}
     found = []
     for index, group in enumerate(GROUPS):
-        known = [by_name.get(MEMBERS[family][index]) for family in ORDER]
-        seconds = [row.latency_s for row in known if row is not None and row.latency_s]
-        paper = [row.paper_s for row in known if row is not None and row.paper_s]
-        if len(seconds) == len(ORDER):
-            complete = len(paper) == len(ORDER)
-            found.append(SpeedOrder(group, _gaps(seconds), _gaps(paper) if complete else None))
+        known = [by_name[n] for f in ORDER if (n := MEMBERS[f][index]) in by_name]
+        gaps = _gaps([row.latency_s for row in known])
+        if gaps is not None:
+            found.append(SpeedOrder(group, gaps, _gaps([row.paper_s for row in known])))
     return found
 
 
-def _gaps(seconds: Sequence[float]) -> tuple[float, ...]:
-    return tuple(after / before - 1 for before, after in pairwise(seconds))
+def _gaps(seconds: Sequence[float | None]) -> tuple[float, ...] | None:
+    """None if one of the three is missing."""
+    known = [value for value in seconds if value is not None]
+    if len(known) < len(ORDER):
+        return None
+    return tuple(after / before - 1 for before, after in pairwise(known))
 
 
 def format_orders(found: Sequence[SpeedOrder]) -> list[str]:
     """Lines for people: at which levels the order holds, and by how much it fails elsewhere."""
     if not found:
         return []
-    holds = [f"{order.group}M" for order in found if order.holds]
-    lines = [f"order of speed {' > '.join(ORDER)}: holds at {', '.join(holds) or 'no level'}"]
+    holds = ", ".join(f"{order.group}M" for order in found if order.holds)
+    lines = [f"order of speed {' > '.join(ORDER)}: holds at {holds or 'no level'}"]
     for order in found:
         for i, gap in enumerate(order.gaps):
-            if gap > 0:
-                continue
-            paper = ""
-            if order.paper_gaps is not None:
-                paper = f"; the paper measured {_words(order.paper_gaps[i])}"
-            lines.append(
-                f"  not at {order.group}M: {ORDER[i + 1]} takes {_words(gap)} time than "
-                f"{ORDER[i]}{paper}"
-            )
+            if gap <= 0:
+                line = f"{ORDER[i + 1]} takes {_words(gap)} time than {ORDER[i]}"
+                if order.paper_gaps is not None:
+                    line += f"; the paper measured {_words(order.paper_gaps[i])}"
+                lines.append(f"  not at {order.group}M: {line}")
     return lines
 
 

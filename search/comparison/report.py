@@ -29,7 +29,10 @@ WIDTH = 118
 
 def print_comparison(comparison: Comparison) -> None:
     """Print a row per network, and what follows from the rows."""
-    (_print_backbones if comparison.config.features_only else _print_networks)(comparison)
+    if comparison.config.features_only:
+        _print_backbones(comparison)
+    else:
+        _print_networks(comparison)
 
 
 def _latency(row: PaperRow) -> str:
@@ -45,22 +48,18 @@ def _print_networks(comparison: Comparison) -> None:
     for row in rows:
         speed = "-" if row.latency_s is None else f"{source.batch / row.latency_s:.1f}"
         error = "-" if row.published_error is None else f"{row.published_error:g} %"
-        line = [row.name, scaled(row.flops, "flops"), error, _latency(row), speed]
+        cells.append([row.name, scaled(row.flops, "flops"), error, _latency(row), speed])
         if measured:
             paper = "-" if row.paper_s is None else scaled(row.paper_s, "latency_s")
-            line += [paper, format_number(row.error, "+.1%")]
-        cells.append(line)
-    lines = []
+            cells[-1] += [paper, format_number(row.error, "+.1%")]
+    lines = format_orders(speed_orders(rows))
     if measured:
         headings += ["the paper measured", "error"]
         errors = [abs(row.error) for row in rows if row.error is not None]
         mean = f"{sum(errors) / len(errors):.1%}"
-        lines.append(f"\nmean error {mean} on {len(errors)} networks")
-    lines += format_orders(speed_orders(rows))
-    lines += [
-        f"\n{source.line}",
-        "top-1 error: ImageNet, as published; sources: python -m space.zoo",
-    ]
+        lines.insert(0, f"\nmean error {mean} on {len(errors)} networks")
+    lines.append(f"\n{source.line}")
+    lines.append("top-1 error: ImageNet, as published; sources: python -m space.zoo")
     print_rich(rich_table(headings, cells, wrap=False, **TABLE_OPTIONS), *lines, width=WIDTH)
 
 
@@ -113,13 +112,11 @@ def _draw_panels(axes: Any, points: Sequence[tuple[PaperRow, float]], title: str
     """Two panels of (row, images per second), a line per family."""
     for family, color in COLORS.items():
         own = [(row, speed) for row, speed in points if _family(row.name) == family]
-        own.sort(key=lambda item: item[0].flops)
         if not own:
             continue
-        speeds = [speed for _, speed in own]
-        flops = [row.flops / 1e6 for row, _ in own]
-        axes[0].plot(speeds, [r.published_error for r, _ in own], "o-", c=color, label=family)
-        axes[1].plot(flops, speeds, "o-", c=color, label=family)
+        rows, speeds = zip(*sorted(own, key=lambda item: item[0].flops), strict=True)
+        axes[0].plot(speeds, [r.published_error for r in rows], "o-", c=color, label=family)
+        axes[1].plot([r.flops / 1e6 for r in rows], speeds, "o-", c=color, label=family)
     axes[0].set(xlabel="images/s", ylabel="published top-1 error in %", title=title)
     axes[1].set(xlabel="MFLOPs", ylabel="images/s", title=title, yscale="log")
     axes[1].yaxis.set_major_formatter("{x:g}")

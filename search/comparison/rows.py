@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from latency.paper_model.paper_speeds import PAPER_SPEEDS, TABLE_7, TABLE_8_OTHERS
 from latency.table.load import shipped_name
-from search.comparison.source import LatencySource
 from search.problem.budget import Budget
 from space.network.network import Network
 from space.zoo.catalog import published_network, published_networks
@@ -67,7 +65,7 @@ class PaperRow:
 
     def record(self, source: str) -> dict[str, Any]:
         """The row for JSON."""
-        return {**dataclasses.asdict(self), "latency_source": source, "error": self.error}
+        return {**asdict(self), "latency_source": source, "error": self.error}
 
 
 def select_networks_to_compare(
@@ -106,21 +104,22 @@ def select_networks_to_compare(
 
 def paper_rows(
     chosen: Sequence[tuple[PublishedNetwork, Network]],
-    source: LatencySource,
+    seconds: Sequence[float | None],
     target: str,
+    batch: int,
     features_only: bool,
 ) -> list[PaperRow]:
-    """The rows, fastest first; by complexity group with `features_only`."""
-    latencies = source.seconds([network for _, network in chosen])
+    """The rows, fastest first; by complexity group with `features_only`. `seconds`: of each
+    network on the target."""
     rows = [
         PaperRow(
             name=entry.name,
             flops=network.flops,
             published_error=entry.published_top1_error,
-            latency_s=latency,
-            paper_s=None if features_only else _paper_s(entry, network, target, source.batch),
+            latency_s=latency_s,
+            paper_s=None if features_only else _paper_s(entry, network, target, batch),
         )
-        for (entry, network), latency in zip(chosen, latencies, strict=True)
+        for (entry, network), latency_s in zip(chosen, seconds, strict=True)
     ]
     if features_only:
         return _by_group(rows)
@@ -139,12 +138,12 @@ def _paper_s(entry: PublishedNetwork, network: Network, target: str, batch: int)
 
 def _by_group(rows: Sequence[PaperRow]) -> list[PaperRow]:
     """Rows with their group and relative speeds; those of no group come last."""
-    by_name = {row.name: row for row in rows}
+    left = {row.name: row for row in rows}
     found = []
     for index, group in enumerate(GROUPS):
-        base = by_name.get(MEMBERS["ShuffleNet v2"][index])
+        base = left.get(MEMBERS["ShuffleNet v2"][index])
         for family, members in MEMBERS.items():
-            row = by_name.get(members[index])
+            row = left.pop(members[index], None)
             if row is None:
                 continue
             relative = None
@@ -152,9 +151,6 @@ def _by_group(rows: Sequence[PaperRow]) -> list[PaperRow]:
                 relative = base.latency_s / row.latency_s
             printed = TABLE_7[family][index] / TABLE_7["ShuffleNet v2"][index]
             found.append(
-                dataclasses.replace(
-                    row, group=group, relative_speed=relative, paper_relative=printed
-                )
+                replace(row, group=group, relative_speed=relative, paper_relative=printed)
             )
-    grouped = {row.name for row in found}
-    return found + [row for row in rows if row.name not in grouped]
+    return [*found, *left.values()]

@@ -10,25 +10,15 @@ import numpy as np
 from latency.table.header import TableHeader, latency_line
 from search.optimizer.study import finished_study
 from search.problem.baseline import Baseline, baseline
-from search.problem.budget import Budget
-from search.problem.problem import Evaluation, Problem, Table, target_table
-from search.result.winners import front
+from search.problem.budget import parse_budgets
+from search.problem.problem import Evaluation, Problem, target_table
+from search.result.winners import front, rivals
 from search.result.write import provenance
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common.cli import log
 from space.common.stats import mean_of
 from space.common.text import print_rich, rich_table
 from space.cost.guidelines import NAMES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AblationConfig:
-    """For each guideline, and for none, `seeds` searches of `trials` trials each."""
-
-    target: str = "arm"
-    budgets: tuple[Budget, ...]
-    trials: int = 500
-    seeds: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +59,10 @@ class AblationRow:
 
 @dataclass(frozen=True, slots=True)
 class AblationResult:
-    """A row with all guidelines, then one without each."""
+    """A row with all guidelines, then one without each, of `seeds` searches of `trials` trials."""
 
-    config: AblationConfig
+    trials: int
+    seeds: int
     header: TableHeader
     rows: tuple[AblationRow, ...]
 
@@ -80,38 +71,36 @@ class AblationResult:
         rows = [{**asdict(row), "runs": [r.record() for r in row.runs]} for row in self.rows]
         return {
             "rows": rows,
-            "trials": self.config.trials,
-            "seeds": self.config.seeds,
+            "trials": self.trials,
+            "seeds": self.seeds,
             "latency": {"target": self.header.target, "source": self.header.source},
             **provenance(),
         }
 
 
-def run_ablation(config: AblationConfig) -> AblationResult:
+def run_ablation(
+    *, target: str, budgets: tuple[str, ...], trials: int, seeds: int
+) -> AblationResult:
     """Search with all guidelines, then without each; logs what is next.
 
     Raises:
         ValueError: an unknown target, or no ShuffleNet v2 is within the budgets.
     """
-    table = target_table(config.target)
+    limits, table = parse_budgets(budgets), target_table(target)
     rows = []
     for dropped in (None, *NAMES):
-        log(f"{dropped or 'all guidelines kept'}: {config.seeds} seeds of {config.trials} trials")
-        rows.append(_without(dropped, table, config))
-    return AblationResult(config, table.header, tuple(rows))
-
-
-def _without(dropped: str | None, table: Table, config: AblationConfig) -> AblationRow:
-    relaxed = () if dropped is None else (dropped,)
-    problem = Problem(ShuffleNetV2Space(), table, config.budgets, relaxed)
-    base = baseline(problem)
-    if base is None:
-        raise ValueError("no ShuffleNet v2 is within the budget; give a larger one")
-    runs = []
-    for seed in range(config.seeds):
-        found = finished_study(problem, config.trials, seed=seed).evaluated()
-        runs.append(_summarize(problem, found, base, dropped))
-    return AblationRow(dropped, base.name, tuple(runs))
+        log(f"{dropped or 'all guidelines kept'}: {seeds} seeds of {trials} trials")
+        relaxed = () if dropped is None else (dropped,)
+        problem = Problem(ShuffleNetV2Space(), table, limits, relaxed)
+        base = baseline(problem)
+        if base is None:
+            raise ValueError("no ShuffleNet v2 is within the budget; give a larger one")
+        runs = []
+        for seed in range(seeds):
+            found = finished_study(problem, trials, seed=seed).evaluated()
+            runs.append(_summarize(problem, found, base, dropped))
+        rows.append(AblationRow(dropped, base.name, tuple(runs)))
+    return AblationResult(trials, seeds, table.header, tuple(rows))
 
 
 def _summarize(
@@ -122,14 +111,14 @@ def _summarize(
     if dropped is not None:
         values, limit = getattr(found.costs, dropped), getattr(problem.limits, dropped)
         result["front_within_limit"] = float(np.mean(values[rows] <= limit)) if len(rows) else None
-    as_good = rows[found.score[rows] >= base.found.score[0]]
+    as_good, _ = rivals(found, base)
     if not len(as_good):
         return AblationRun(**result)
     best = int(as_good[0])
-    architecture = problem.space.architecture(found.genes[best])
-    result["speed_up"] = float(base.found.costs.latency_s[0] / found.costs.latency_s[best])
-    result["architecture"] = problem.space.text(architecture)
+    result["speed_up"] = float(base.latency_s / found.costs.latency_s[best])
+    result["architecture"] = problem.text(found.genes[best])
     if dropped is not None:
+        architecture = problem.space.architecture(found.genes[best])
         result["value"] = float(values[best])
         result["within_limit"] = result["value"] <= limit
         result["choices"] = {
@@ -144,14 +133,14 @@ def print_ablation(result: AblationResult) -> None:
     """Print a row per guideline."""
     headings = ("dropped", "speed-up at the baseline's score", "winners within its limit",
                 "front within it", "choices of the winners")  # fmt: skip
-    cells = [_cells(row) for row in result.rows]
     print_rich(
-        rich_table(headings, cells, right_from=len(headings), box=None, pad_edge=False),
+        rich_table(headings, [_cells(row) for row in result.rows], right_from=len(headings),
+                   box=None, pad_edge=False),
         f"\n{latency_line(result.header)}",
         "score: training-free closed form; what it says of axes that break a guideline is "
         "reasoned, not measured (docs/reference/training-free-score.md)",
         width=110,
-    )
+    )  # fmt: skip
 
 
 def _cells(row: AblationRow) -> tuple[str, ...]:

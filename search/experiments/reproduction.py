@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from search.optimizer.study import finished_study
 from search.problem.baseline import baseline, paper_axes
 from search.problem.budget import parse_budgets
 from search.problem.problem import Evaluation, Problem, Table, target_table
-from search.result.winners import front, require_feasible
+from search.result.winners import require_feasible, rivals
 from search.result.write import provenance
 from space.architectures.shufflenet_v2 import STAGES, ShuffleNetV2Space
 from space.common.cli import log
@@ -22,18 +23,6 @@ from space.zoo.families import SHUFFLENET_V2
 # The FLOPs of the networks in `SHUFFLENET_V2`, as Table 5 prints them.
 BUDGETS = ("41M", "146M", "299M", "591M")
 PAPER_TRIALS = 40
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReproductionConfig:
-    """`seeds` searches on the paper's axis for each budget, and `full_seeds` of `trials` trials in
-    the full space."""
-
-    target: str = "arm"
-    seeds: int = 10
-    full_seeds: int = 3
-    trials: int = 500
-    sampler: str = "prescreened"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +62,13 @@ class FullSpaceResult:
 
 @dataclass(frozen=True, slots=True)
 class ReproductionResult:
-    """What `reproduce` found: one element per budget."""
+    """What `reproduce` found: one element per budget. `trials`: of a search of the full space."""
 
-    config: ReproductionConfig
     header: TableHeader
-    paper_axes: tuple[PaperAxisResult, ...]
-    full_space: tuple[FullSpaceResult, ...]
+    sampler: str
+    trials: int
+    paper_axes: list[PaperAxisResult]
+    full_space: list[FullSpaceResult]
 
     @property
     def recovered(self) -> bool:
@@ -91,30 +81,31 @@ class ReproductionResult:
             "paper_axes": [asdict(row) for row in self.paper_axes],
             "full_space": [asdict(row) for row in self.full_space],
             "latency": {"target": self.header.target, "source": self.header.source},
-            "sampler": self.config.sampler,
-            "trials": {"paper_axes": PAPER_TRIALS, "full_space": self.config.trials},
+            "sampler": self.sampler,
+            "trials": {"paper_axes": PAPER_TRIALS, "full_space": self.trials},
             **provenance(),
         }
 
 
-def reproduce(config: ReproductionConfig) -> ReproductionResult:
-    """Search the paper's axis and the full space at each budget; logs what is next.
+def reproduce(
+    *, target: str, seeds: int, full_seeds: int, trials: int, sampler: str
+) -> ReproductionResult:
+    """Search the paper's axis `seeds` times at each budget, and the full space `full_seeds` times
+    with `trials` trials; logs what is next.
 
     Raises:
         ValueError: an unknown target or sampler.
         InfeasibleError: a search found no network within its budget.
     """
-    table = target_table(config.target)
-    paper, full = [], []
+    table = target_table(target)
+    result = ReproductionResult(table.header, sampler, trials, [], [])
     for budget, (widths, head) in zip(BUDGETS, SHUFFLENET_V2.values(), strict=True):
-        log(f"{budget}: the paper's axis, {config.seeds} seeds")
-        paper.append(paper_axis(table, budget, widths, head, config.seeds, config.sampler))
-        if config.full_seeds:
-            log(f"{budget}: the whole space, {config.full_seeds} seeds of {config.trials} trials")
-            full.append(
-                full_space(table, budget, config.full_seeds, config.trials, config.sampler)
-            )
-    return ReproductionResult(config, table.header, tuple(paper), tuple(full))
+        log(f"{budget}: the paper's axis, {seeds} seeds")
+        result.paper_axes.append(paper_axis(table, budget, widths, head, seeds, sampler))
+        if full_seeds:
+            log(f"{budget}: the whole space, {full_seeds} seeds of {trials} trials")
+            result.full_space.append(full_space(table, budget, full_seeds, trials, sampler))
+    return result
 
 
 def paper_axis(
@@ -123,14 +114,13 @@ def paper_axis(
     """Search the paper's own axis, with its `head`; `expected` widths are only compared with."""
     space = ShuffleNetV2Space()
     problem = Problem(space, table, parse_budgets([budget]), only=paper_axes(space, head))
-    ends = []
+    ends: Counter[tuple[int, ...]] = Counter()
     for seed in range(seeds):
         found = _search(problem, seed, PAPER_TRIALS, sampler)
-        best = int(np.argmax(np.where(found.feasible, found.score, -np.inf)))
-        architecture = problem.space.architecture(found.genes[best])
-        ends.append(tuple(int(problem.space.value(architecture, f"width{s}")) for s in STAGES))
-    most = max(set(ends), key=ends.count)
-    return PaperAxisResult(budget, seeds, ends.count(expected), most)
+        best = np.argmax(np.where(found.feasible, found.score, -np.inf))
+        architecture = space.architecture(found.genes[best])
+        ends[tuple(int(space.value(architecture, f"width{s}")) for s in STAGES)] += 1
+    return PaperAxisResult(budget, seeds, ends[expected], ends.most_common(1)[0][0])
 
 
 def full_space(
@@ -140,19 +130,18 @@ def full_space(
     problem = Problem(ShuffleNetV2Space(), table, parse_budgets([budget]))
     base = baseline(problem)
     assert base is not None  # the paper's budgets hold the paper's networks
-    score, latency = float(base.found.score[0]), float(base.found.costs.latency_s[0])
     runs = []
     for seed in range(seeds):
         found = _search(problem, seed, trials, sampler)
-        rows = front(found)
-        as_good = rows[found.score[rows] >= score]
-        as_fast = rows[found.costs.latency_s[rows] <= latency]
-        text = None
-        if len(as_good):
-            text = problem.space.text(problem.space.architecture(found.genes[as_good[0]]))
-        speed_up = _largest(latency / found.costs.latency_s[as_good])
-        runs.append(FullSpaceRun(seed, speed_up, _largest(found.score[as_fast] - score), text))
-    return FullSpaceResult(budget, base.name, latency, score, seeds, trials, tuple(runs))
+        as_good, as_fast = rivals(found, base)
+        text = problem.text(found.genes[as_good[0]]) if len(as_good) else None
+        speed_up = _largest(base.latency_s / found.costs.latency_s[as_good])
+        runs.append(
+            FullSpaceRun(seed, speed_up, _largest(found.score[as_fast] - base.score), text)
+        )
+    return FullSpaceResult(
+        budget, base.name, base.latency_s, base.score, seeds, trials, tuple(runs)
+    )
 
 
 def _search(problem: Problem, seed: int, trials: int, sampler: str) -> Evaluation:
@@ -168,24 +157,28 @@ def _largest(values: np.ndarray) -> float | None:
 def print_reproduction(result: ReproductionResult) -> None:
     """Print a table of the widths found and, if the full space was searched, one of its gains."""
     options: dict[str, Any] = {"right_from": 0, "box": None, "title_justify": "left"}
-    title = "The paper's axis: widths found"
     headings = ["budget", "recovered", "widths of stages 2-4"]
     cells = [
         (row.budget, f"{row.recovered} of {row.seeds} seeds", ", ".join(map(str, row.widths)))
         for row in result.paper_axes
     ]
+    title = "The paper's axis: widths found"
     print_rich(rich_table(headings, cells, title=title, **options), width=100)
     if not result.full_space:
         return
-    title = "\nThe whole space against ShuffleNet v2"
     headings = ["budget", "baseline", "speed-up at its score", "score gain at its latency"]
-    gained = []
-    for row in result.full_space:
-        ups = _range([run.speed_up_at_score for run in row.runs], "x")
-        gains = _range([run.score_gain_at_latency for run in row.runs], "")
-        gained.append((row.budget, row.baseline, ups, gains))
+    gains = [
+        (
+            row.budget,
+            row.baseline,
+            _range([run.speed_up_at_score for run in row.runs], "x"),
+            _range([run.score_gain_at_latency for run in row.runs], ""),
+        )
+        for row in result.full_space
+    ]
+    title = "\nThe whole space against ShuffleNet v2"
     print_rich(
-        rich_table(headings, gained, title=title, **options),
+        rich_table(headings, gains, title=title, **options),
         f"\n{latency_line(result.header)}",
         "score: training-free closed form; not an accuracy",
         width=100,

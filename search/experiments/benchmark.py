@@ -1,0 +1,130 @@
+"""How fast scoring is, and what each sampler finds in the same number of trials."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from search.optimizer.bound import Bounds
+from search.optimizer.sampler_names import SAMPLERS
+from search.optimizer.study import finished_study
+from search.problem.baseline import Baseline, baseline
+from search.problem.budget import parse_budgets
+from search.problem.problem import Problem, target_table
+from search.result.winners import rivals
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from space.cost.lookup import CostModel
+
+
+def measure_scoring(*, target: str, architectures: int, repeats: int, seed: int) -> dict[str, Any]:
+    """Time FLOPs, parameters, latency and G1-G4 of random architectures, on one thread.
+
+    Returns:
+        The record for JSON: architectures per second, the median of the `repeats`, and seconds.
+
+    Raises:
+        ValueError: an unknown target.
+    """
+    space = ShuffleNetV2Space()
+    model = CostModel(space, target_table(target).predict)
+    genes = space.sample(architectures, np.random.default_rng(seed))
+
+    def timed(rows: int) -> float:
+        start = time.perf_counter()
+        model.costs(genes[:rows])
+        return time.perf_counter() - start
+
+    tables_s = timed(1)
+    rates = sorted(architectures / timed(architectures) for _ in range(repeats))
+    return {
+        "architectures_per_s": rates[repeats // 2],
+        "slowest": rates[0],
+        "fastest": rates[-1],
+        "architectures": architectures,
+        "repeats": repeats,
+        "threads": 1,
+        "tables_built_s": tables_s,
+        "target": target,
+    }
+
+
+def format_scoring(found: Mapping[str, Any]) -> str:
+    """One line for people."""
+    return (
+        f"{found['architectures_per_s'] / 1e6:.1f} million architectures/s, one thread "
+        f"({found['slowest'] / 1e6:.1f} to {found['fastest'] / 1e6:.1f} in {found['repeats']} "
+        f"repeats of {found['architectures']:,}); tables built in {found['tables_built_s']:.2f} s"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerRow:
+    """One sampler's searches: speed-up over the baseline at its score or better, None where no
+    such network was found, and the seconds that each search took."""
+
+    sampler: str
+    speed_ups: tuple[float | None, ...]
+    seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerComparison:
+    """A row per sampler; no network has a speed-up above `bound`."""
+
+    baseline: str
+    trials: int
+    bound: float
+    rows: tuple[SamplerRow, ...]
+
+    def record(self) -> dict[str, Any]:
+        """The comparison for JSON."""
+        rows = [asdict(row) for row in self.rows]
+        return {"trials": self.trials, "bound": self.bound, "rows": rows}
+
+
+def compare_samplers(*, target: str, budget: str, trials: int, seeds: int) -> SamplerComparison:
+    """Run `seeds` searches of `trials` trials with each sampler.
+
+    Raises:
+        ValueError: an unknown target, a budget of no known form, or one below any ShuffleNet v2.
+    """
+    problem = Problem(ShuffleNetV2Space(), target_table(target), parse_budgets([budget]))
+    base = baseline(problem)
+    if base is None:
+        raise ValueError(f"samplers are compared at ShuffleNet v2's score; none fits {budget}")
+    bound = base.latency_s / Bounds(problem).latency_at(base.score)
+    rows = []
+    for sampler in SAMPLERS:
+        runs = [_search(problem, sampler, seed, trials, base) for seed in range(seeds)]
+        rows.append(SamplerRow(sampler, *zip(*runs, strict=True)))
+    return SamplerComparison(base.name, trials, bound, tuple(rows))
+
+
+def _search(
+    problem: Problem, sampler: str, seed: int, trials: int, base: Baseline
+) -> tuple[float | None, float]:
+    """(speed-up at the baseline's score or better, seconds taken)."""
+    start = time.perf_counter()
+    found = finished_study(problem, trials, seed=seed, sampler=sampler).evaluated()
+    as_good, _ = rivals(found, base)
+    taken = time.perf_counter() - start
+    if not len(as_good):
+        return None, taken
+    return float(base.latency_s / found.costs.latency_s[as_good[0]]), taken
+
+
+def format_samplers(comparison: SamplerComparison) -> str:
+    """The comparison for people, a line per sampler."""
+    lines = [
+        f"speed-up over {comparison.baseline} at its score or better, {comparison.trials} trials; "
+        f"bound {comparison.bound:.3f}x"
+    ]
+    for row in comparison.rows:
+        ups = " ".join("none " if up is None else f"{up:.3f}" for up in row.speed_ups)
+        mean_s = sum(row.seconds) / len(row.seconds)
+        lines.append(f"{row.sampler:12} {ups}   {mean_s:.1f} s a search")
+    return "\n".join(lines)
