@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latency.paper_model.paper_speeds import PAPER_DEVICES
-from space.common.cli import (DONE, Parser, add_format, command_line, run_command)
+from space.common.cli import DONE, Parser, add_format, command_line, run_command
 
 DEVICES = f"cpu, {', '.join(PAPER_DEVICES)}, ssh://user@host[:port], adb://SERIAL"
 MEASURING = ("engine", "threads", "batch", "rounds", "columns")  # options, none for the paper's
@@ -52,8 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def body() -> int:
         from latency.devices.open import GPU_ENGINES
-        from latency.microbenchmarks.config import MicrobenchmarkConfig
-        from latency.microbenchmarks.run import measure_device, report_published
+        from latency.microbenchmarks.paper import report_published
+        from latency.microbenchmarks.run import measure_device
+        from latency.microbenchmarks.timing import MicrobenchmarkConfig
 
         device, out = options.device, options.out
         if "://" not in device and device not in ("cpu", *PAPER_DEVICES):

@@ -13,7 +13,6 @@ import numpy as np
 from latency.builder.journal import chain_text
 from latency.devices.session import Session
 from latency.measure.block import Floats
-from latency.microbenchmarks.config import MicrobenchmarkConfig
 from latency.microbenchmarks.limits import SCHEMA, limits_json
 from latency.microbenchmarks.rule import RULE, SuggestedLimit
 from latency.microbenchmarks.slowdown import (
@@ -23,7 +22,7 @@ from latency.microbenchmarks.slowdown import (
     of_table,
 )
 from latency.microbenchmarks.text import case_rows, format_tables, slowdown_line
-from latency.microbenchmarks.timing import case_chains
+from latency.microbenchmarks.timing import MicrobenchmarkConfig, case_chains
 from latency.paper_model.cases import ALIGNED, TITLES, Case
 from latency.paper_model.paper_speeds import CITATION
 from space.common.provenance import commit, today_utc, versions
@@ -48,20 +47,12 @@ class Sweep:
         """The slow-down of each row."""
         return measured_slowdowns(self.cases, self.times)
 
-    @property
-    def quartiles(self) -> Floats:
-        """Seconds at 25, 50 and 75 %, [3, cases]."""
-        return np.quantile(self.times.reshape(len(self.cases), -1), (0.25, 0.5, 0.75), axis=1)
-
-    @property
-    def spread(self) -> Floats:
-        """Interquartile range over median, [cases]."""
-        q25, median, q75 = self.quartiles
-        return (q75 - q25) / median
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One dict per case, for JSON."""
-        return case_rows(self.cases, self.quartiles[1], self.spread)
+    @cached_property
+    def medians(self) -> tuple[Floats, Floats]:
+        """Median seconds, and interquartile range over median, each [cases]."""
+        samples = self.times.reshape(len(self.cases), -1)
+        q25, median, q75 = np.quantile(samples, (0.25, 0.5, 0.75), axis=1)
+        return median, (q75 - q25) / median
 
 
 def make_document(
@@ -74,7 +65,7 @@ def make_document(
 ) -> dict[str, Any]:
     """The document of guidelines.json."""
     passes, rounds = own.times.shape[1:]
-    aligned_tables = sorted({case.table for case in aligned.cases})
+    spread = own.medians[1]
     at = f" at multiples of {ALIGNED}"
     return {
         "schema": SCHEMA,
@@ -88,7 +79,7 @@ def make_document(
         },
         "aligned_verdicts": {
             f"g{table}": guideline_verdict(of_table(aligned.slow, table), where=at)
-            for table in aligned_tables
+            for table in sorted({case.table for case in aligned.cases})
         },
         "rule": RULE,
         "source": "measured",
@@ -104,8 +95,8 @@ def make_document(
         "command": config.command,
         "host": session.host_info,
         "noise": {
-            "spread": round(float(np.median(own.spread)), 4),
-            "spread_90pct": round(float(np.quantile(own.spread, 0.9)), 4),
+            "spread": round(float(np.median(spread)), 4),
+            "spread_90pct": round(float(np.quantile(spread, 0.9)), 4),
             "passes": passes,
             "rounds": rounds,
         },
@@ -114,8 +105,8 @@ def make_document(
         "columns": config.columns,
         "slowdowns": [_slowdown(s, p) for s, p in zip(own.slow, paper, strict=True)],
         "aligned_slowdowns": [_slowdown(s) for s in aligned.slow],
-        "rows": own.rows(),
-        "aligned_rows": aligned.rows(),
+        "rows": case_rows(own.cases, *own.medians),
+        "aligned_rows": case_rows(aligned.cases, *aligned.medians),
     }
 
 
@@ -129,20 +120,21 @@ def _slowdown(here: Slowdown, paper: Slowdown | None = None) -> dict[str, Any]:
 
 def samples_text(*sweeps: Sweep) -> str:
     """One JSON object a line: a case, its chains, its raw seconds [passes, rounds]."""
-    lines = []
-    for case, own in ((c, t) for s in sweeps for c, t in zip(s.cases, s.times, strict=True)):
-        long, before = case_chains(case)
-        values = {
-            "table": case.table,
-            "row": case.row,
-            "channels": case.channels,
-            "in_paper": bool(np.isfinite(case.paper_s)),
-            "long": chain_text(long),
-            "before": chain_text(before),
-            "times": [[float(f"{t:.5g}") for t in row] for row in own],
-        }
-        lines.append(json.dumps(values))
-    return "\n".join(lines) + "\n"
+    text = ""
+    for sweep in sweeps:
+        for case, times in zip(sweep.cases, sweep.times, strict=True):
+            long, before = case_chains(case)
+            values = {
+                "table": case.table,
+                "row": case.row,
+                "channels": case.channels,
+                "in_paper": bool(case.printed),
+                "long": chain_text(long),
+                "before": chain_text(before),
+                "times": [[float(f"{t:.5g}") for t in row] for row in times],
+            }
+            text += json.dumps(values) + "\n"
+    return text
 
 
 def format_document(
@@ -151,17 +143,14 @@ def format_document(
     """The four tables with their verdicts, and the limits, of a document of `make_document`."""
     column, ends = found["columns"], {}
     for table in TITLES:
-        name = f"g{table}"
         ends[table] = [
-            slowdown_line(own.cases, table, own.slow, "here"),
-            slowdown_line(own.cases, table, paper, f"paper {column}"),
+            slowdown_line(own.slow, table, "here"),
+            slowdown_line(paper, table, f"paper {column}"),
+            found["verdicts"][f"g{table}"],
         ]
-        if name in found["aligned_verdicts"]:
-            label = f"here at multiples of {ALIGNED}"
-            ends[table].append(slowdown_line(aligned.cases, table, aligned.slow, label))
-        ends[table].append(found["verdicts"][name])
-        if name in found["aligned_verdicts"]:
-            ends[table].append(found["aligned_verdicts"][name])
+        if verdict := found["aligned_verdicts"].get(f"g{table}"):
+            line = slowdown_line(aligned.slow, table, f"here at multiples of {ALIGNED}")
+            ends[table][2:] = [line, ends[table][2], verdict]
     noise, threads = found["noise"], found["threads"]
     head = (
         f"measured: {found['device']}, {found['engine']} {found['engine_version']}, {threads} "

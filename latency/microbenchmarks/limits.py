@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 from space.cost.guidelines import NAMES, Guidelines
 
@@ -47,28 +46,21 @@ def load_limits(path: str | Path) -> Guidelines:
         raise ValueError(f"{path}: byte {error.start} is not UTF-8 text; {hint}") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}; {hint}") from None
-    if not isinstance(values, dict) or not isinstance(values.get("limits"), dict):
+    limits = values.get("limits") if isinstance(values, dict) else None
+    if not isinstance(limits, dict):
         raise ValueError(f"{path}: must have `limits` with {', '.join(NAMES)}; {hint}")
-    if values.get("schema") != SCHEMA:
-        got = values.get("schema")
-        raise ValueError(f"{path}: `schema` must be {SCHEMA}; got {got!r}; {hint}")
-    limits = values["limits"]
+    if (schema := values.get("schema")) != SCHEMA:
+        raise ValueError(f"{path}: `schema` must be {SCHEMA}; got {schema!r}; {hint}")
     if set(limits) != set(NAMES):
         raise ValueError(
             f"{path}: `limits` must have {', '.join(NAMES)}; got {', '.join(limits) or 'none'}"
         )
-    return Guidelines(**{name: _limit(path, name, limits[name]) for name in NAMES})
-
-
-def _limit(path: str | Path, name: str, value: Any) -> float:
-    """One limit: a number that some network can keep, or null for no limit."""
-    least = {"g1": 1.0, "g2": 1.0, "g3": 1.0, "g4": 0.0}[name]
-    if value is None:
-        return math.inf
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    if not good or not value >= least:
-        raise ValueError(
-            f"{path}: limit `{name}` must be a number from {least:g}, or null for none; "
-            f"got {value!r}"
-        )
-    return float(value)
+    for name, value in limits.items():
+        least = 0 if name == "g4" else 1
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (number and value >= least):
+            raise ValueError(
+                f"{path}: limit `{name}` must be a number from {least}, or null for none; "
+                f"got {value!r}"
+            )
+    return Guidelines(*(math.inf if limits[n] is None else float(limits[n]) for n in NAMES))

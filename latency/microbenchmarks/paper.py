@@ -2,61 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from latency.measure.block import Floats
 from latency.microbenchmarks.limits import SCHEMA, limits_json
+from latency.microbenchmarks.picture import draw_slowdowns
 from latency.microbenchmarks.slowdown import guideline_verdict, of_table, paper_slowdowns
 from latency.microbenchmarks.text import case_rows, format_tables, slowdown_line
-from latency.paper_model.cases import TITLES, Case
+from latency.paper_model.cases import TITLES, make_cases
 from latency.paper_model.paper_speeds import CITATION
 from latency.table.load import load_table
 from latency.table.op_model import OpCostModel
 from space.cost.guidelines import PAPER_LIMITS
 
 
-def load_paper_model(device: str) -> OpCostModel:
-    """The shipped model of a published device, at the microbenchmarks' batch of 1."""
-    model = load_table(device)
-    if not isinstance(model, OpCostModel):
-        raise ValueError(f"the table of {device} must be a fitted model")
-    return replace(model, header=replace(model.header, batch=1))
+def report_published(device: str, out: Path | None = None) -> tuple[dict[str, Any], str]:
+    """The columns of a device of the paper beside the fitted model, with the paper's limits, and a
+    picture in `out`.
 
+    Args:
+        device: "arm" or "gpu".
 
-def model_seconds(model: OpCostModel, cases: Sequence[Case]) -> Floats:
-    """The model's seconds of each case's ten blocks, float64 [cases], with the cost of starting a
-    network, which the paper's column includes."""
+    Returns:
+        A document for JSON, and the same as text.
+
+    Raises:
+        OSError: the picture cannot be written.
+    """
+    cases = make_cases(device)
+    paper = paper_slowdowns(cases)
+    if out is not None:
+        draw_slowdowns(out / "guidelines.png", [(f"paper, {device}", paper)])
+    shipped = load_table(device)
+    assert isinstance(shipped, OpCostModel)
+    model = replace(shipped, header=replace(shipped.header, batch=1))
+    # The paper's columns include what it costs to start a network.
     start = model.coefficients.get("network", 0.0) * float(model.header.scale["factor"])
     seconds = [start + case.repeats * model.network_s(case.unit) for case in cases]
-    return np.array(seconds)
-
-
-def error_line(cases: Sequence[Case], rows: Sequence[dict], table: int) -> str:
-    """The model's error against the paper's column over one table."""
-    errors = [row["error"] for case, row in zip(cases, rows, strict=True) if case.table == table]
-    mean, worst = float(np.abs(errors).mean()), max(errors, key=abs)
-    unseen = "" if table < 4 else "; not fitted to this table, whose size is our reading"
-    return f"  model: mean error {mean:.1%}, worst {worst:+.1%}{unseen}"
-
-
-def paper_document(model: OpCostModel, cases: Sequence[Case]) -> tuple[dict[str, Any], str]:
-    """The paper's columns beside the model, with the paper's limits: (JSON document, text)."""
-    device = model.formula
-    rows = case_rows(cases, model_seconds(model, cases))
-    paper = paper_slowdowns(cases)
-    verdicts = {f"g{table}": guideline_verdict(of_table(paper, table)) for table in TITLES}
-    ends = {
-        table: [
-            slowdown_line(cases, table, paper, "paper"),
-            error_line(cases, rows, table),
-            verdicts[f"g{table}"],
+    rows = case_rows(cases, np.array(seconds))
+    verdicts, ends = {}, {}
+    for table in TITLES:
+        errors = [row["error"] for row in rows if row["table"] == table]
+        mean, worst = float(np.abs(errors).mean()), max(errors, key=abs)
+        unseen = "" if table < 4 else "; not fitted to this table, whose size is our reading"
+        verdict = verdicts[f"g{table}"] = guideline_verdict(of_table(paper, table))
+        ends[table] = [
+            slowdown_line(paper, table, "paper"),
+            f"  model: mean error {mean:.1%}, worst {worst:+.1%}{unseen}",
+            verdict,
         ]
-        for table in TITLES
-    }
     limits = limits_json(PAPER_LIMITS)
     found = {
         "schema": SCHEMA,

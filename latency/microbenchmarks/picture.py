@@ -17,29 +17,25 @@ NUMBERS = {
     3: "G3: fragments of a block",
     4: "G4: share of element-wise memory access",
 }
-PAPER, HERE, ALIGNED = "#8a8a8a", "#1f5a91", "#c9701a"
-COLORS = (PAPER, HERE, ALIGNED)
+COLORS = ("#8a8a8a", "#1f5a91", "#c9701a")  # of the paper, the device, and aligned widths there
+STYLES = ({"marker": "o", "ls": "-"}, {"marker": "s", "ls": "--"})
 
 
 def _lines(rows: Sequence[Slowdown]) -> list[tuple[str, list[Slowdown]]]:
     """The label and the rows of each line of a plot. Table 3 has two lines that start at one
     fragment; Table 4 has one line for the ReLU and one for the shortcut."""
-    if not rows:
-        return []
-    first, *others = rows
-    if first.table == 3:
+    if rows and rows[0].table == 3:
         kinds = ("in parallel", "in sequence")
-        return [(how, [first, *(r for r in others if how in r.row)]) for how in kinds]
-    if first.table == 4:
-        *single, both = others
+        return [(how, [rows[0], *(r for r in rows[1:] if how in r.row)]) for how in kinds]
+    if rows and rows[0].table == 4:
+        first, *single, both = rows
         return [(f"{row.row}, then both", [first, row, both]) for row in single]
-    return [("", list(rows))]
+    return [("", list(rows))] if rows else []
 
 
 def draw_slowdowns(
     path: Path,
     series: Sequence[tuple[str, Sequence[Slowdown]]],
-    title: str,
     limits: Sequence[SuggestedLimit] = (),
 ) -> None:
     """Write a PNG.
@@ -61,22 +57,14 @@ def draw_slowdowns(
         for (_, found), color in zip(series, COLORS, strict=False):
             for index, (_, rows) in enumerate(_lines(of_table(found, table))):
                 ends = [[r.value - r.low for r in rows], [r.high - r.value for r in rows]]
-                axes.errorbar(
-                    [r.number for r in rows],
-                    [r.value for r in rows],
-                    yerr=ends,
-                    c=color,
-                    lw=1.4,
-                    capsize=2.5,
-                    ms=4.5,
-                    marker="os"[index],
-                    ls=("-", "--")[index],
-                )
+                numbers, values = [r.number for r in rows], [r.value for r in rows]
+                style: Any = {"c": color, "lw": 1.4, "ms": 4.5, **STYLES[index]}
+                axes.errorbar(numbers, values, yerr=ends, capsize=2.5, **style)
         axes.axhline(1, c="black", lw=0.6)
-        for limit in limits[table - 1 : table]:
-            number = limit.value if table != 3 else (limit.value - UNIT) / FRAGMENT
-            if math.isfinite(number):
-                axes.axvline(number, c="black", ls=":", lw=1)
+        number = limits[table - 1].value if limits else math.inf
+        if math.isfinite(number):
+            fragments = (number - UNIT) / FRAGMENT
+            axes.axvline(fragments if table == 3 else number, c="black", ls=":", lw=1)
         _explain(axes, of_table(series[0][1], table))
     keys = [
         Line2D([], [], c=color, marker="o", ms=4.5, label=name)
@@ -85,7 +73,7 @@ def draw_slowdowns(
     if limits:
         keys.append(Line2D([], [], c="black", ls=":", label="limit suggested"))
     figure.legend(handles=keys, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle("Slow-down when a guideline is broken", fontsize=10)
     with replace_file(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
@@ -104,20 +92,14 @@ def _explain(axes: Any, rows: Sequence[Slowdown]) -> None:
     axes.set_ylim(low - 0.1 * (high - low), high)  # room for the names
     if table == 3:
         axes.set_xticks([1, 2, 4])
-    names = {1: [r.row for r in rows], 2: [r.row.partition(" ")[0] for r in rows]}
-    for row, name in zip(rows, names.get(table, []), strict=False):
-        axes.annotate(
-            name,
-            (row.number, 0.025),
-            xycoords=("data", "axes fraction"),
-            fontsize=6.5,
-            ha="center",
-            color="#444444",
-        )
-    kinds = [kind for kind, _ in _lines(rows) if kind]
-    keys = [
-        Line2D([], [], c="#444444", ls=("-", "--")[i], marker="os"[i], ms=4, label=kind)
-        for i, kind in enumerate(kinds)
-    ]
-    if keys:
+    at: Any = {"xycoords": ("data", "axes fraction"), "ha": "center"}
+    for row in rows if table < 3 else ():
+        name = row.row.partition(" ")[0]
+        axes.annotate(name, (row.number, 0.025), fontsize=6.5, color="#444444", **at)
+    kinds = [kind for kind, _ in _lines(rows)]
+    if any(kinds):
+        keys = [
+            Line2D([], [], c="#444444", ms=4, label=kind, **style)  # type: ignore[arg-type]
+            for kind, style in zip(kinds, STYLES, strict=True)
+        ]
         axes.legend(handles=keys, loc="best", fontsize=7, frameon=False, handlelength=3.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,42 +28,33 @@ UNIT, FRAGMENT = 2, 3  # convolutions of a ShuffleNet v2 unit: of its projection
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """A slow-down at a guideline's number, and the low end of its 95 % interval."""
-
-    number: float
-    value: float
-    low: float
-
-
-@dataclass(frozen=True, slots=True)
 class SuggestedLimit:
-    """A limit, the slow-down that it allows, and one sentence on its origin."""
+    """A limit, and one sentence on its origin."""
 
     name: str
     value: float
-    allowed: float
     why: str
 
 
-def curve(found: Sequence[Slowdown], table: int) -> list[Point]:
-    """The rows of one table by rising number; the slower of those that share one."""
-    points: list[Point] = []
-    for s in sorted(of_table(found, table), key=lambda s: (s.number, s.value)):
-        number = s.number if table != 3 else UNIT + FRAGMENT * s.number
-        point = Point(number, s.value, s.low)
-        if points and number - points[-1].number < TIE:
+def curve(found: Sequence[Slowdown], table: int) -> list[Slowdown]:
+    """The rows of one table by rising number; the slower of those that share one. G3 counts the
+    convolutions of a unit."""
+    points: list[Slowdown] = []
+    for point in sorted(of_table(found, table), key=lambda s: (s.number, s.value)):
+        if table == 3:
+            point = replace(point, number=UNIT + FRAGMENT * point.number)
+        if points and point.number - points[-1].number < TIE:
             points.pop()  # the slower one comes after it
         points.append(point)
     return points
 
 
-def slowdown_at(points: Sequence[Point], number: float) -> float:
+def slowdown_at(points: Sequence[Slowdown], number: float) -> float:
     """The slow-down at `number`, linear between points, constant outside."""
     return float(np.interp(number, [p.number for p in points], [p.value for p in points]))
 
 
-def number_at(points: Sequence[Point], allowed: float) -> float:
+def number_at(points: Sequence[Slowdown], allowed: float) -> float:
     """The number at which the curve rises above `allowed`, on its way to the first point that is
     significantly above it; inf if there is none."""
     sure = next((i for i, point in enumerate(points) if point.low > allowed), 0)
@@ -89,24 +80,21 @@ def suggest_limits(
     device: Sequence[Slowdown], paper: Sequence[Slowdown], aligned: Sequence[Slowdown] = ()
 ) -> list[SuggestedLimit]:
     """A limit for each of G1-G4 by `RULE`, from `aligned` for the tables it has, else `device`."""
-    least = shufflenet_numbers()
+    needed = shufflenet_numbers()
     limits = []
     for table, name in enumerate(NAMES, 1):
         paper_limit = float(getattr(PAPER_LIMITS, name))
         allowed = slowdown_at(curve(paper, table), paper_limit)
         value = number_at(curve(aligned, table) or curve(device, table), allowed)
-        if table == 3 and math.isfinite(value):
-            value = math.floor(value + 1e-9)
-        value = math.floor(value * 1000 + 0.5) / 1000 if math.isfinite(value) else value
-        label = name.upper()
-        read = f"the paper's {allowed:.2f}x at {paper_limit:g}"
-        floor = float(getattr(least, name))
+        label, read = name.upper(), f"the paper's {allowed:.2f}x at {paper_limit:g}"
         if math.isinf(value):
             why = f"{label} has no limit: nothing measured here exceeds {read}"
-        elif value < floor:
-            text = f"{label} limit {math.ceil(floor * 1000) / 1000:g}: {read} is here at {value:g}"
-            why, value = f"{text}, below what ShuffleNet v2 needs", math.ceil(floor * 1000) / 1000
         else:
-            why = f"{label} limit {value:g}: {read} is here at {value:g}"
-        limits.append(SuggestedLimit(name, float(value), allowed, why))
+            value = math.floor(value * 1000 + 0.5) / 1000
+            value = float(math.floor(value)) if table == 3 else value
+            least = math.ceil(float(getattr(needed, name)) * 1000) / 1000
+            why = f"{label} limit {max(value, least):g}: {read} is here at {value:g}"
+            if value < least:
+                why, value = f"{why}, below what ShuffleNet v2 needs", least
+        limits.append(SuggestedLimit(name, value, why))
     return limits

@@ -1,22 +1,24 @@
-"""Measure the paper's microbenchmarks on a device, or report a device of the paper."""
+"""Measure the paper's microbenchmarks on a device, and write the limits that follow."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from latency.devices.health import warnings
 from latency.devices.open import open_session
-from latency.microbenchmarks.config import MicrobenchmarkConfig
 from latency.microbenchmarks.document import Sweep, format_document, make_document, samples_text
-from latency.microbenchmarks.paper import load_paper_model, paper_document
 from latency.microbenchmarks.picture import draw_slowdowns
 from latency.microbenchmarks.rule import suggest_limits
 from latency.microbenchmarks.slowdown import paper_slowdowns
-from latency.microbenchmarks.timing import estimate_s, split_rounds, time_cases
+from latency.microbenchmarks.timing import (
+    MicrobenchmarkConfig,
+    estimate_s,
+    split_rounds,
+    time_cases,
+)
 from latency.paper_model.cases import make_aligned, make_cases
 from space.common import cli
 from space.common.files import writable_folder, write_atomic
@@ -24,7 +26,6 @@ from space.common.progress import Progress
 from space.common.text import format_duration
 
 LEAST_SHARE = 0.95  # of the processors' time; below it, other programs ran on them
-TITLE = "Slow-down when a guideline is broken"
 
 
 def measure_device(
@@ -77,30 +78,13 @@ def measure_device(
             )
         for line in warnings(session.host_info, [job.state for job in times.jobs], threads):
             log(f"warning: {line}")
-    name = f"{session.chip}, {session.engine}"
-    series = [(f"paper, {config.columns}", paper), (name, own.slow)]
-    series.append(("at multiples of 16", aligned.slow))
-    draw_slowdowns(out / "guidelines.png", series, TITLE, limits)
+    series = [
+        (f"paper, {config.columns}", paper),
+        (f"{session.chip}, {session.engine}", own.slow),
+        ("at multiples of 16", aligned.slow),
+    ]
+    draw_slowdowns(out / "guidelines.png", series, limits)
     write_atomic(out / "guidelines.samples.jsonl", samples_text(own, aligned))
     write_atomic(out / "guidelines.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
     log(f"written: {out / 'guidelines.json'}, .samples.jsonl, .png")
     return found, format_document(found, own, aligned, paper)
-
-
-def report_published(device: str, out: Path | None = None) -> tuple[dict[str, Any], str]:
-    """The columns of a device of the paper beside the fitted model, and a picture in `out`.
-
-    Args:
-        device: "arm" or "gpu".
-
-    Returns:
-        A document for JSON, and the same as text.
-
-    Raises:
-        OSError: the picture cannot be written.
-    """
-    cases = make_cases(device)
-    if out is not None:
-        paper = paper_slowdowns(cases)
-        draw_slowdowns(out / "guidelines.png", [(f"paper, {device}", paper)], TITLE)
-    return paper_document(load_paper_model(device), cases)

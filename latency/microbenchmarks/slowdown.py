@@ -19,8 +19,8 @@ BARELY = 1.02  # a guideline whose worst row costs less than this holds barely
 class Slowdown:
     """Time per multiply-add of a row over that of the first row of its table, at equal widths.
 
-    `value`: geometric mean over the widths, with its interval from `low` to `high`; `widths`: the
-    value of each width. `number`: the guideline's number of the row, mean over its widths.
+    `value`: geometric mean over the widths, with its interval from `low` to `high`. `number`: the
+    guideline's number of the row, mean over its widths.
     """
 
     table: int
@@ -29,7 +29,6 @@ class Slowdown:
     value: float
     low: float
     high: float
-    widths: tuple[float, ...]
 
 
 def _slowdowns(
@@ -39,7 +38,7 @@ def _slowdowns(
 
     Args:
         ratio: log slow-downs, [cases].
-        half_width: of the interval of the mean log slow-down over the cases with these indices.
+        half_width: of the interval of the mean over the cases with these indices.
     """
     found = []
     for table in sorted({case.table for case in cases}):
@@ -48,8 +47,7 @@ def _slowdowns(
             number = float(np.mean([cases[i].number for i in at]))
             mean, half = ratio[at].mean(), half_width(at)
             value, low, high = (float(np.exp(mean + d)) for d in (0.0, -half, half))
-            widths = tuple(float(v) for v in np.exp(ratio[at]))
-            found.append(Slowdown(table, row, number, value, low, high, widths))
+            found.append(Slowdown(table, row, number, value, low, high))
     return tuple(found)
 
 
@@ -92,22 +90,16 @@ def of_table(found: Iterable[Slowdown], table: int) -> list[Slowdown]:
 
 def _against(slowdown: Slowdown) -> str:
     """A row and its value in words: `1:12 is 1.41x slower`, `2 groups are 1.05x faster`."""
-    several = (slowdown.row[0].isdigit() and ":" not in slowdown.row) or " and " in slowdown.row
-    value, how = slowdown.value, "slower"
-    if value < 1:
-        value, how = 1 / value, "faster"
-    return f"{slowdown.row} {'are' if several else 'is'} {value:.2f}x {how}"
+    row, value = slowdown.row, slowdown.value
+    verb = "are" if (row[0].isdigit() and ":" not in row) or " and " in row else "is"
+    return f"{row} {verb} {max(value, 1 / value):.2f}x {'faster' if value < 1 else 'slower'}"
 
 
 def guideline_verdict(
-    found: Sequence[Slowdown],
-    paper: Sequence[Slowdown] = (),
-    column: str = "",
-    where: str = "",
+    found: Sequence[Slowdown], paper: Sequence[Slowdown] = (), column: str = "", where: str = ""
 ) -> str:
-    """One sentence: whether a guideline holds, from the rows of its table.
-
-    It holds if the row that breaks it most is significantly slower.
+    """One sentence: whether a guideline holds, from the rows of its table. It holds if the row
+    that breaks it most is significantly slower.
 
     Args:
         paper: the same rows in the paper's `column`, for comparison.

@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from latency.measure.block import Floats
 from latency.microbenchmarks.slowdown import Slowdown, of_table
-from latency.paper_model.cases import ALIGNED, TITLES, Case, row_names
+from latency.paper_model.cases import ALIGNED, TITLES, Case
 
 
-def relative_to_best(cases: Sequence[Case], seconds: Floats, flops: Floats) -> Floats:
+def _relative_to_best(
+    cases: Sequence[Case], seconds: Sequence[float], flops: Sequence[float]
+) -> Floats:
     """Time per multiply-add over that of the best row of the same table and width, [cases]."""
-    per_flop = seconds / flops
+    per_flop = np.array(seconds) / np.array(flops)
     same = [[(a.table, a.scale) == (b.table, b.scale) for b in cases] for a in cases]
     return per_flop / np.where(same, per_flop, np.inf).min(axis=1)
 
 
-def paper_relative_to_best(cases: Sequence[Case]) -> Floats:
-    """`relative_to_best` of the paper's column, [cases]."""
-    seconds = np.array([case.paper_s for case in cases])
-    return relative_to_best(cases, seconds, np.array([case.paper_flops for case in cases]))
-
-
 def case_rows(
     cases: Sequence[Case], seconds: Floats, spread: Floats | None = None
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """One dict per case, for JSON, from the seconds of its ten blocks [cases].
 
     Args:
-        spread: IQR / median of the measured seconds, [cases]; None: a model predicts `seconds`.
+        spread: IQR / median of the measured seconds [cases]; None: a model predicts `seconds`.
     """
-    measured = relative_to_best(
-        cases, seconds, np.array([case.flops for case in cases], dtype=np.float64)
-    )
-    published = paper_relative_to_best(cases)
-    rows: list[dict[str, object]] = []
+    measured = _relative_to_best(cases, seconds, [case.flops for case in cases])
+    paper_s, paper_flops = zip(*((c.paper_s, c.paper_flops) for c in cases), strict=True)
+    published = _relative_to_best(cases, paper_s, paper_flops)
+    rows = []
     for i, case in enumerate(cases):
-        row: dict[str, object] = {
+        row: dict[str, Any] = {
             "table": case.table,
             "row": case.row,
             "channels": case.channels,
@@ -73,26 +69,23 @@ def format_tables(
         more: cases that are not in the paper, and their rows.
     """
     text = []
+    measured = f"{'here, ms':>10}{'spread':>8}{'to best':>9}" if "measured_s" in rows[0] else ""
+    model = "" if measured else f"{'model, ms':>11}{'error':>8}"
     for table, title in TITLES.items():
-        name = f"G{table}"
-        heads = f"  {'':18}{'channels':>10}{'MFLOPs':>8}{name:>7}"
-        measured = "measured_s" in rows[0]
-        if measured:
-            heads += f"{'here, ms':>10}{'spread':>8}{'to best':>9}"
-        heads += f"{f'paper {column}, ms':>15}{'to best':>9}"
-        heads += "" if measured else f"{'model, ms':>11}{'error':>8}"
+        heads = f"  {'':18}{'channels':>10}{'MFLOPs':>8}{f'G{table}':>7}{measured}"
+        heads += f"{f'paper {column}, ms':>15}{'to best':>9}{model}"
         text += [f"Table {table}. {title}", heads]
         text += _lines(table, list(zip(cases, rows, strict=True)))
-        own = _lines(table, more)
-        text += [f"  at multiples of {ALIGNED}, not in the paper:", *own] if own else []
-        text += [*ends.get(table, []), ""]
+        aligned = _lines(table, more)
+        text += [f"  at multiples of {ALIGNED}, not in the paper:", *aligned] if aligned else []
+        text += [*ends[table], ""]
     return "\n".join(text).rstrip()
 
 
 def _lines(table: int, pairs: Sequence[tuple[Case, dict]]) -> list[str]:
     """The lines of one table, width by width."""
-    kept = [pair for pair in pairs if pair[0].table == table]
-    return [_line(*pair) for pair in sorted(kept, key=lambda pair: pair[0].scale)]
+    ordered = sorted(pairs, key=lambda pair: pair[0].scale)
+    return [_line(case, row) for case, row in ordered if case.table == table]
 
 
 def _line(case: Case, row: dict) -> str:
@@ -107,9 +100,8 @@ def _line(case: Case, row: dict) -> str:
     return line
 
 
-def slowdown_line(cases: Sequence[Case], table: int, found: Sequence[Slowdown], label: str) -> str:
+def slowdown_line(found: Sequence[Slowdown], table: int, label: str) -> str:
     """All rows of a table against its first, means over its widths."""
-    first, *others = row_names(cases, table)
-    values = {s.row: s.value for s in of_table(found, table)}
-    listed = ", ".join(f"{row} {values[row]:.2f}x" for row in others)
-    return f"  {label}, mean of the widths, against {first}: {listed}"
+    first, *others = of_table(found, table)
+    listed = ", ".join(f"{s.row} {s.value:.2f}x" for s in others)
+    return f"  {label}, mean of the widths, against {first.row}: {listed}"

@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from latency.devices.session import Session, Timed
 from latency.measure.block import Floats, chain_flops, probe
 from latency.paper_model.cases import Case
+from space.common.files import cache_dir
 from space.network.block import Block, Chain
 
 PASSES = 6  # each prepares every chain anew, so their spread is that of repeated measurements
 BEFORE = 2  # units before the ten blocks: their edges and the start of a run cancel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MicrobenchmarkConfig:
+    """Where and how the microbenchmarks are measured.
+
+    `device` and `engine`: as `latency.devices.open.open_session` takes them. `batch`: images of
+    a run. `rounds`: times each chain is timed. `columns`: "arm" or "gpu", the paper's device with
+    the same widths. `out`: folder of the files; None: in the cache. `command`: the user's command,
+    for the record.
+    """
+
+    device: str = "cpu"
+    engine: str = "onnxruntime"
+    threads: int = 1
+    batch: int = 1
+    rounds: int = 30
+    columns: str = "arm"
+    out: Path | None = None
+    command: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the files."""
+        slug = re.sub(r"[^a-z0-9]+", "-", self.device.lower()).strip("-")
+        name = "guidelines" if self.device == "cpu" else f"guidelines-{slug}"
+        return self.out or cache_dir() / name
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +113,11 @@ def time_cases(
     *,
     batch: int = 1,
     rounds: int = 30,
-    seed: int = 0,
     report: Callable[[int, int], object] = lambda done, total: None,
 ) -> CaseTimes:
     """Time the ten blocks of each case inside a longer chain.
 
-    The rows of one width of a table share every round. Each pass has its own order of jobs and
-    rows.
+    Each pass has its own random order of jobs and rows.
 
     Args:
         report: called with (jobs done, jobs) after each job.
@@ -99,7 +127,7 @@ def time_cases(
         OSError: as `Session.time`.
     """
     passes, each = split_rounds(rounds)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     groups = group_cases(cases)
     seconds = np.empty((len(cases), passes, each))
     jobs: list[Timed] = []

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from latency.paper_model.paper_speeds import PAPER_DEVICES, TABLE_1, TABLE_2, TABLE_3, TABLE_4
 from space.cost.guidelines import Guidelines
-from space.network.block import Block
+from space.network.block import Block, Chain
 
 BLOCKS = 10  # in every row of the four tables
 SIZE = 56  # pixels; height and width of every map
@@ -45,7 +45,7 @@ class Case:
     row: str
     scale: int
     channels: str
-    unit: tuple[Block, ...]
+    unit: Chain
     printed: str = ""
     nominal: float | None = None
     repeats: int = BLOCKS
@@ -89,11 +89,11 @@ def _conv(c_in: int, c_out: int, groups: int = 1) -> Block:
     return Block("conv", SIZE, SIZE, c_in=c_in, c_out=c_out, groups=groups)
 
 
-def _pair(c1: int, c2: int) -> tuple[Block, ...]:
+def _pair(c1: int, c2: int) -> Chain:
     return _conv(c1, c2), _conv(c2, c1)
 
 
-def _fragments(c: int, fragments: int, serial: int) -> tuple[Block, ...]:
+def _fragments(c: int, fragments: int, serial: int) -> Chain:
     fields = {"c_in": c, "c_out": c, "fragments": fragments, "serial": serial}
     return (Block("pointwise_fragments", SIZE, SIZE, **fields),)
 
@@ -118,6 +118,7 @@ def make_cases(columns: str) -> tuple[Case, ...]:
     if columns not in PAPER_DEVICES:
         raise ValueError(f"`columns` must be one of {', '.join(PAPER_DEVICES)}; got {columns!r}")
     cases: list[Case] = []
+    unit: Chain
     for (c1, c2), scale, printed in _speeds(TABLE_1[columns]):
         a, b = c1 * scale, c2 * scale
         cases.append(Case(1, f"1:{c2 // c1}", scale, f"{a}:{b}", _pair(a, b), printed))
@@ -125,10 +126,10 @@ def make_cases(columns: str) -> tuple[Case, ...]:
         c = width * scale
         nominal = BLOCKS * c * c / groups * SIZE * SIZE
         low, high = c // groups * groups, -(-c // groups) * groups
-        channels, unit, repeats = str(c), (_conv(c, c, groups),), BLOCKS
+        unit, channels, repeats = (_conv(c, c, groups),), str(c), BLOCKS
         if low != high:  # 180 channels in 8 groups: 176 and 184 in turn
-            channels, repeats = f"{low},{high}", BLOCKS // 2
             unit = (_conv(low, high, groups), _conv(high, low, groups))
+            channels, repeats = f"{low},{high}", BLOCKS // 2
         row = _groups_row(groups)
         cases.append(Case(2, row, scale, channels, unit, printed, nominal, repeats))
     for (fragments, serial), scale, printed in _speeds(TABLE_3[columns]):

@@ -14,7 +14,7 @@ from latency import guidelines
 from latency.devices.open import open_session
 from latency.devices.session import Session
 from latency.microbenchmarks import run
-from latency.microbenchmarks.config import MicrobenchmarkConfig
+from latency.microbenchmarks.timing import MicrobenchmarkConfig
 from latency.ondevice.host import chip
 from tests.helpers import device_servers, fake_adb
 
