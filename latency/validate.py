@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = dict(vars(args))
         as_json = options.pop("format") == "json"
         found = validate_table(options.pop("table"), **options)
-        print(json.dumps(found.record(), indent=2) if as_json else format_validation(found))
+        print(json.dumps(found, indent=2) if as_json else format_validation(found))
         return 0
 
     return run_command("latency.validate", body)

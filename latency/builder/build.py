@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from latency.builder.assemble import finished_table
 from latency.builder.campaign import Campaign, Effort, affordable
 from latency.builder.grid import COARSE, FULL, Grid
 from latency.builder.journal import Journal
-from latency.builder.plan import make_plan
+from latency.builder.plan import Plan, make_plan
 from latency.devices.health import warnings
 from latency.devices.open import open_session
-from latency.devices.session import Session
+from latency.devices.session import Log, Session, require_real_time
 from latency.table.describe import format_build_errors
 from latency.table.latency_table import LatencyTable
 from latency.table.load import HOST_TARGET, host_table_path, load_table
@@ -23,8 +23,7 @@ from space.common.cli import log as log_line
 from space.common.errors import MissingOpError, NoAnswerError
 from space.common.files import cache_dir, writable_folder
 from space.common.progress import Progress
-
-Log = Callable[[str], None]
+from space.common.text import format_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,57 +126,31 @@ def build_table(
             config.device, engine, threads=config.threads, dtype=config.dtype, log=log
         ) as opened:
             return build_table(config, session=opened, grid=grid, effort=effort, log=log)
-    if session.emulation and session.engine != "null":
-        raise ValueError(
-            f"{session.where} is emulated ({session.emulation}): its wall time is not "
-            "latency, so no table; latency.estimate makes one of such a chip"
-        )
+    require_real_time(session)
     out = table_path(config, session)
     writable_folder(out.parent)
     grid = grid or (COARSE if config.coarse else FULL)
     effort = effort or (Effort(max_s=100.0, tolerance=0.02) if config.coarse else Effort())
-    table = _measure(config, session, out, grid, effort, log)
-    log(format_build_errors(table.header))
-    for line in table.header.noise["warnings"]:
+    for line in warnings(session.host_info, [], session.threads):
         log(f"warning: {line}")
-    log(f"written: {out}, {out.with_suffix('.csv').name}")
-    return table
-
-
-def _measure(
-    config: BuildConfig, session: Session, out: Path, grid: Grid, effort: Effort, log: Log
-) -> LatencyTable:
-    """Measure, and save the table at `out` (.json)."""
     plan = make_plan(grid, config.space, config.networks, config.seed, config.relax)
     journal_path = out.with_suffix(".journal.jsonl")
     if config.fresh:
         journal_path.unlink(missing_ok=True)
-    identity = {
-        "device": session.chip,
-        "host": session.host,
-        "engine": session.engine,
-        "engine_version": session.engine_version,
-        "threads": session.threads,
-        "dtype": session.dtype,
-        "batch": config.batch,
-        "seed": config.seed,
-        "grid": grid.name,
-        "plan": plan.digest,
-    }
-    for line in warnings(session.host_info, [], session.threads):
-        log(f"warning: {line}")
-    with Journal(journal_path, identity) as journal:
+    with Journal(journal_path, _identity(config, session, grid, plan)) as journal:
         effort, expected_s = affordable(plan, session, effort, config.batch)
         campaign = Campaign(plan, session, journal, effort, config.batch, config.seed)
         count = 2 * config.networks + len(plan.on_grid)
-        threads = f"{session.threads} thread{'s' * (session.threads > 1)}"
         log(
             f"{len(plan.targets)} blocks and {count} networks on {session.chip}, "
-            f"{session.engine} {session.engine_version}, {threads}: "
-            f"{_about(expected_s)}, at most {_about(max(effort.max_s, expected_s))}"
+            f"{session.engine} {session.engine_version}, "
+            f"{session.threads} thread{'s' * (session.threads > 1)}: about "
+            f"{format_duration(expected_s)}, at most about "
+            f"{format_duration(max(effort.max_s, expected_s))}"
         )
         if journal.done:
-            log(f"{len(journal.done)} jobs ({_about(journal.spent_s)}) are done already")
+            spent = format_duration(journal.spent_s)
+            log(f"{len(journal.done)} jobs (about {spent}) are done already")
         with Progress("", lines="jobs", log=log) as bar:
             campaign.run(lambda i, done, jobs: bar.update(done, jobs, title=f"pass {i + 1}"))
         try:
@@ -191,7 +164,28 @@ def _measure(
             ) from error
     table.save(out)
     journal_path.replace(out.with_suffix(".samples.jsonl"))
+    log(format_build_errors(table.header))
+    for line in table.header.noise["warnings"]:
+        log(f"warning: {line}")
+    log(f"written: {out}, {out.with_suffix('.csv').name}")
     return table
+
+
+def _identity(config: BuildConfig, session: Session, grid: Grid, plan: Plan) -> dict[str, Any]:
+    """What a build shares with one that it goes on from; stored in journals, which need its
+    keys."""
+    return {
+        "device": session.chip,
+        "host": session.host,
+        "engine": session.engine,
+        "engine_version": session.engine_version,
+        "threads": session.threads,
+        "dtype": session.dtype,
+        "batch": config.batch,
+        "seed": config.seed,
+        "grid": grid.name,
+        "plan": plan.digest,
+    }
 
 
 def table_path(config: BuildConfig, session: Session) -> Path:
@@ -226,7 +220,3 @@ def ensure_host_table(*, log: Log = log_line) -> LatencyTable:
     if not isinstance(table, LatencyTable):
         raise ValueError("this host's table must have measured blocks; build it again")
     return table
-
-
-def _about(seconds: float) -> str:
-    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"

@@ -6,22 +6,15 @@ After the passes over all jobs, those come first whose blocks' noise weighs most
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from latency.builder.journal import Journal
-from latency.builder.plan import Job, Plan, Slot, slot
+from latency.builder.plan import Job, Plan, slot
 from latency.devices.session import Session
-from latency.measure.block import (
-    Floats,
-    chain_flops,
-    measurement,
-    probe,
-    settled,
-    target_measurement,
-)
+from latency.measure.block import Floats, chain_flops, measurement, probe, target_measurement
 from latency.measure.drift import (
     TimedGroup,
     corrected_samples,
@@ -31,7 +24,7 @@ from latency.measure.drift import (
     typical_reference_s,
 )
 from latency.table.latency_table import Measurement
-from space.network.block import Block, Chain
+from space.network.block import Block
 from space.network.network import Network
 
 MIN_ROUNDS = 4
@@ -117,35 +110,32 @@ class Campaign:
     def weights(self, numbers: Iterable[int], passes: int) -> list[float]:
         """Of each job, the seconds of a network's standard error that its median block accounts
         for, after some passes."""
-        reference_s, often = self.reference_s(passes), self.plan.occurrences()
-        return [self._weight(number, passes, reference_s, often) for number in numbers]
-
-    def _weight(
-        self, number: int, passes: int, reference_s: float, often: dict[Slot, float]
-    ) -> float:
-        job, groups = self.plan.jobs[number], self._groups(number, passes)
-        if job.steady:
-            return float(np.median([m.error_s for m in _measurements(job, groups, reference_s)]))
-        errors = []
-        for target in job.targets:
-            try:
-                error = target_measurement(target, job.chains, groups, reference_s).error_s
-            except ValueError:  # noise exceeds the block's cost
-                error = float("inf")
-            errors.append(error * often[slot(target.block)] if slot(target.block) in often else 0)
-        return float(np.median(errors))
+        often, found = self.plan.occurrences(), []
+        for job, measured in self._measured(numbers, passes):
+            errors = [np.inf if m is None else m.error_s for m in measured]
+            counts = [often.get(slot(target.block), 0) for target in job.targets]
+            if not job.steady:
+                errors = [e * n if n else 0 for e, n in zip(errors, counts, strict=True)]
+            found.append(float(np.median(errors)))
+        return found
 
     def _unsettled(self, passes: int) -> list[int]:
-        reference_s, found = self.reference_s(passes), []
-        for number, job in enumerate(self.plan.jobs):
-            try:
-                measured = _measurements(job, self._groups(number, passes), reference_s)
-            except ValueError:
-                found.append(number)
-                continue
-            if not all(settled(m, self.effort.tolerance) for m in measured):
-                found.append(number)
-        return found
+        """The jobs with a block or network that is too noisy after some passes."""
+        each = enumerate(self._measured(range(len(self.plan.jobs)), passes))
+        limit = self.effort.tolerance
+        return [n for n, (_, found) in each if any(m is None or m.error > limit for m in found)]
+
+    def _measured(
+        self, numbers: Iterable[int], passes: int | None = None
+    ) -> Iterator[tuple[Job, list[Measurement | None]]]:
+        """Jobs and their blocks or networks after the first passes, or all; None for a block whose
+        noise exceeds its cost."""
+        done, reference_s = self.journal.done, self.reference_s(passes)
+        count = self.effort.max_passes if passes is None else passes
+        for number in numbers:
+            groups = [done[i, number] for i in range(count) if (i, number) in done]
+            job = self.plan.jobs[number]
+            yield job, _measurements(job, groups, reference_s)
 
     def reference_s(self, passes: int | None = None) -> float:
         """Typical seconds of the reference network, in the first passes or in all."""
@@ -156,12 +146,6 @@ class Campaign:
         """Share of the rounds that are outliers."""
         at, groups = self.reference_s(), self.journal.done.values()
         return float(np.concatenate([outlier_rounds(drift_factor(g, at)) for g in groups]).mean())
-
-    def _groups(self, number: int, passes: int | None = None) -> list[TimedGroup]:
-        """The times of a job in the first passes, or in all."""
-        done = self.journal.done
-        count = self.effort.max_passes if passes is None else passes
-        return [done[i, number] for i in range(count) if (i, number) in done]
 
     def _measure(self, index: int, number: int) -> None:
         job = self.plan.jobs[number]
@@ -178,34 +162,37 @@ class Campaign:
 
     def blocks(self) -> tuple[dict[Block, Measurement], list[Block]]:
         """The measured blocks, and those whose noise exceeds their cost."""
-        entries: dict[Block, Measurement] = {}
-        noisy: list[Block] = []
-        reference_s = self.reference_s()
-        for number, job in enumerate(self.plan.jobs):
-            groups = self._groups(number)
-            for target in job.targets:
-                try:
-                    measured = target_measurement(target, job.chains, groups, reference_s)
-                    entries[target.block] = measured
-                except ValueError:
-                    noisy.append(target.block)
-        return entries, noisy
+        numbers = [n for n, job in enumerate(self.plan.jobs) if not job.steady]
+        found = [
+            (target.block, m)
+            for job, measured in self._measured(numbers)
+            for target, m in zip(job.targets, measured, strict=True)
+        ]
+        return {b: m for b, m in found if m is not None}, [b for b, m in found if m is None]
 
     def networks_s(self, networks: Iterable[Network]) -> Floats:
         """Measured end-to-end seconds of networks of the plan, float64 [n]."""
-        reference_s = self.reference_s()
-        found: dict[Chain, float] = {}
-        for number, job in enumerate(self.plan.jobs):
-            if job.steady:
-                measured = _measurements(job, self._groups(number), reference_s)
-                seconds = [one.median_s for one in measured]
-                found |= dict(zip(job.chains, seconds, strict=True))
-        return np.array([found[network.blocks] for network in networks])
+        numbers = [n for n, job in enumerate(self.plan.jobs) if job.steady]
+        seconds = {
+            chain: m.median_s
+            for job, measured in self._measured(numbers)
+            for chain, m in zip(job.chains, measured, strict=True)
+            if m is not None
+        }
+        return np.array([seconds[network.blocks] for network in networks])
 
 
-def _measurements(job: Job, groups: list[TimedGroup], reference_s: float) -> list[Measurement]:
-    """Of a job's blocks, or of its networks if it is steady."""
-    if not job.steady:
-        return [target_measurement(one, job.chains, groups, reference_s) for one in job.targets]
-    rows = ([[row]] * len(groups) for row in range(len(job.chains)))
-    return [measurement(1, corrected_samples(groups, own, reference_s)[0]) for own in rows]
+def _measurements(
+    job: Job, groups: Sequence[TimedGroup], reference_s: float
+) -> list[Measurement | None]:
+    """Of a job's blocks, None for noise above the cost; of its networks if it is steady."""
+    if job.steady:
+        rows = ([[row]] * len(groups) for row in range(len(job.chains)))
+        return [measurement(1, corrected_samples(groups, own, reference_s)[0]) for own in rows]
+    found: list[Measurement | None] = []
+    for target in job.targets:
+        try:
+            found.append(target_measurement(target, job.chains, groups, reference_s))
+        except ValueError:
+            found.append(None)
+    return found

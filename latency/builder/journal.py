@@ -6,11 +6,11 @@ The first line identifies the measurement; each other line is a finished job.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from latency.devices.session import Timed
 from latency.measure.drift import TimedGroup
@@ -22,11 +22,7 @@ Key = tuple[int, int]  # (pass, job)
 
 def chain_text(chain: Chain) -> str:
     """A chain as one line: `block; 4 x block`."""
-    words: list[tuple[str, int]] = []
-    for block in chain:
-        text = str(block)
-        count = words.pop()[1] if words and words[-1][0] == text else 0
-        words.append((text, count + 1))
+    words = [(str(block), len(list(same))) for block, same in groupby(chain)]
     return "; ".join(text if count == 1 else f"{count} x {text}" for text, count in words)
 
 
@@ -52,7 +48,7 @@ class Journal:
         advice = "mend or delete it, or use --fresh"
         self._lines = JsonLines(path, what="the builder's journal", advice=advice)
         try:
-            self._read(path, identity)
+            self._read(identity)
         except BaseException:
             self._lines.close()
             raise
@@ -63,7 +59,7 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self._lines.close()
 
-    def _read(self, path: Path, identity: Mapping[str, Any]) -> None:
+    def _read(self, identity: Mapping[str, Any]) -> None:
         if not self._lines.rows:
             self._lines.append(identity)
             return
@@ -71,8 +67,8 @@ class Journal:
         for name, value in identity.items():
             if first.get(name) != value:
                 raise ValueError(
-                    f"{path} was begun with {name} {first.get(name)!r}, this run has {value!r}: "
-                    "finish it with those settings, use another --out, or --fresh"
+                    f"{self._lines.path} was begun with {name} {first.get(name)!r}, this run has "
+                    f"{value!r}: finish it with those settings, use another --out, or --fresh"
                 )
         for number, row in enumerate(jobs, 2):
             try:
@@ -106,13 +102,9 @@ class Journal:
             "device_s": round(timed.wall_s, 3),
             "processor_s": round(timed.processor_s, 3),
             "state": timed.state,
-            "chains": [chain_text(chain) for chain in chains],
-            "times": _rounded(group.times),
-            "reference": _rounded(group.reference),
+            "chains": list(map(chain_text, chains)),
+            "times": [[float(f"{t:.5g}") for t in row] for row in group.times],
+            "reference": [[float(f"{t:.5g}") for t in row] for row in group.reference],
         }
         self._lines.append(row)
         self._count(row)
-
-
-def _rounded(times: NDArray[np.float64]) -> list[list[float]]:
-    return [[float(f"{t:.5g}") for t in row] for row in times]

@@ -7,7 +7,7 @@ published network of its family (ResNet: an eighth of ResNet-50 to half of it).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -39,15 +39,15 @@ def _width(rng: Draw, low: float, high: float, step: int) -> int:
     return step * round(float(np.exp(rng.uniform(np.log(first), np.log(last)))))
 
 
-def _shufflenet_v1(groups: int, widths: Sequence[int], first: int) -> Make:
-    """`widths`: least and greatest of stage 2. Multiples of 12 suit 3 groups inside a unit, whose
+def _shufflenet_v1(groups: int, widths: Collection[int], first: int) -> Make:
+    """`widths`: of stage 2, published. Multiples of 12 suit 3 groups inside a unit, whose
     bottleneck is a quarter as wide; of 4, one group."""
 
     def make(rng: Draw, height: int, width: int) -> Network:
         chain = NetworkBuilder(f"ShuffleNet v1 unit g={groups}, random widths", height, width)
         chain.add("stem", c_out=_width(rng, 12, 48, 12))
         for stage, depth in enumerate(STAGE_DEPTHS):
-            low, high = (value << stage for value in widths)
+            low, high = min(widths) << stage, max(widths) << stage
             c_out = max(_width(rng, low, high, 4 * groups), chain.shape[0] + 4 * groups)
             for index in range(depth):
                 fields = {"c_out": c_out, "groups": groups, "stride": 2 - (index > 0)}
@@ -100,13 +100,9 @@ def _resnet(rng: Draw, height: int, width: int) -> Network:
     return chain.network()
 
 
-def _extremes(sizes: Sequence[int]) -> tuple[int, int]:
-    return min(sizes), max(sizes)
-
-
 VARIANTS: dict[str, Make] = {
-    "shufflenet_v1": _shufflenet_v1(3, _extremes([w[1][0] for w in SHUFFLENET_V1.values()]), 1),
-    "xception": _shufflenet_v1(1, _extremes(list(XCEPTION.values())), 0),
+    "shufflenet_v1": _shufflenet_v1(3, [w[1][0] for w in SHUFFLENET_V1.values()], 1),
+    "xception": _shufflenet_v1(1, XCEPTION.values(), 0),
     "mobilenet_v1": _mobilenet_v1,
     "mobilenet_v2": _mobilenet_v2,
     "resnet": _resnet,
@@ -150,6 +146,5 @@ def sample_networks(
 
 
 def bounds(family: str, size: tuple[int, int] = (224, 224)) -> list[Network]:
-    """The narrowest and the widest network of a family of `VARIANTS`; the random ones lie
-    between."""
+    """The narrowest and the widest network of a family of `VARIANTS`."""
     return [VARIANTS[family](_Bound(at), *size) for at in (0, 1)]

@@ -88,7 +88,7 @@ def measurement(copies: int, long: Floats, before: Floats | None = None) -> Meas
         ValueError: the long chain was not slower, so noise exceeds the block's cost.
     """
     differences = (long - (0.0 if before is None else before)) / copies
-    q25, median, q75 = (float(q) for q in np.quantile(differences, (0.25, 0.5, 0.75)))
+    q25, median, q75 = np.quantile(differences, (0.25, 0.5, 0.75)).tolist()
     return Measurement(median, q25, q75, len(long))
 
 
@@ -108,8 +108,3 @@ def target_measurement(
     rows = [chains.index(chain) for chain in target.chains]
     times = corrected_samples(groups, [rows] * len(groups), reference_s)
     return measurement(target.copies, times[-1], times[0] if target.before else None)
-
-
-def settled(measured: Measurement, tolerance: float) -> bool:
-    """Whether the relative standard error of the median is at most `tolerance`."""
-    return measured.error <= tolerance

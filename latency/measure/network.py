@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latency.devices.open import open_session
-from latency.devices.session import Session
+from latency.devices.session import Session, require_real_time
 from latency.engines.registry import ENGINES
 from latency.measure.drift import (
     KEPT_SHARE,
@@ -29,15 +28,14 @@ from space.network.network import Network
 ROUNDS = 36
 TOGETHER = 12  # networks timed in the same rounds
 ROUNDS_IN_A_PASS = 6  # before all other networks have their turn, so that drift affects all alike
-Member: TypeAlias = tuple[NDArray[np.intp], TimedGroup]  # networks timed together, and their times
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """All times of `count` networks: which of them were timed together, and their times."""
+    """All times of `count` networks: the numbers of those timed together, and their times."""
 
     count: int
-    groups: tuple[Member, ...]
+    groups: tuple[tuple[NDArray[np.intp], TimedGroup], ...]
 
     @property
     def reference_s(self) -> float:
@@ -63,28 +61,28 @@ class Timings:
         self, network: int, reference_s: float, typical: NDArray[np.float64] | None = None
     ) -> float:
         """Seconds of one network. `typical`: earlier estimates for all networks [n]."""
-        members, rows = self._of(network)
-        groups = [group for _, group in members]
-        levels = None if typical is None else [typical[numbers] for numbers, _ in members]
+        groups, rows, numbers = zip(*self._groups_of(network), strict=True)
+        levels = None if typical is None else [typical[each] for each in numbers]
         times = corrected_samples(groups, [[row] for row in rows], reference_s, levels)
         return float(np.median(times))
 
     def disturbed(self) -> NDArray[np.intp]:
         """The networks of whose rounds more than half are outliers."""
-        reference_s, share = self.reference_s, []
-        for network in range(self.count):
-            members, rows = self._of(network)
-            factors = [
-                drift_factor(group, reference_s, [row])
-                for (_, group), row in zip(members, rows, strict=True)
-            ]
-            share.append(float(outlier_rounds(np.concatenate(factors)).mean()))
+        at = self.reference_s
+        factors = (
+            [drift_factor(group, at, [row]) for group, row, _ in self._groups_of(network)]
+            for network in range(self.count)
+        )
+        share = [outlier_rounds(np.concatenate(each)).mean() for each in factors]
         return np.flatnonzero(np.array(share) > 1 - KEPT_SHARE)
 
-    def _of(self, network: int) -> tuple[list[Member], list[int]]:
-        """The groups that hold a network, and its row in each."""
-        found = [(numbers, group) for numbers, group in self.groups if network in numbers]
-        return found, [numbers.tolist().index(network) for numbers, _ in found]
+    def _groups_of(self, network: int) -> list[tuple[TimedGroup, int, NDArray[np.intp]]]:
+        """The groups that hold a network, its row in each, and the networks of each."""
+        return [
+            (group, numbers.tolist().index(network), numbers)
+            for numbers, group in self.groups
+            if network in numbers
+        ]
 
 
 def measure_networks(
@@ -142,16 +140,13 @@ def time_networks(
         ValueError: no network, or an emulated machine.
         OSError: the connection to the device is lost.
     """
-    if session.emulation and session.engine != "null":
-        raise ValueError(
-            f"{session.where} is emulated ({session.emulation}): its wall time is not latency"
-        )
+    require_real_time(session)
     if not networks:
         raise ValueError("`networks` must hold at least one network; got none")
     chains = [network.blocks for network in networks]
     reference = reference_chain(*networks[0].input_shape[1:])
     passes = max(1, rounds // ROUNDS_IN_A_PASS) if len(chains) > TOGETHER else 1
-    groups: list[Member] = []
+    groups: list[tuple[NDArray[np.intp], TimedGroup]] = []
     timed_networks, planned = 0, passes * len(chains)
     for index in range(2 * passes):
         rng = np.random.default_rng(index)
@@ -179,13 +174,6 @@ def time_networks(
                 title = "repeated networks" if index >= passes else "networks"
                 report(title, timed_networks, planned)
     return Timings(len(chains), tuple(groups))
-
-
-def is_of(header: TableHeader, session: Session) -> bool:
-    """Whether a table was measured on a session's chip, with its engine, threads and dtype."""
-    expected = (session.chip, session.engine, session.threads, session.dtype)
-    found = (header.device, header.engine, header.threads, header.dtype)
-    return header.source == "measured" and found == expected and not session.emulation
 
 
 def is_of_this_machine(header: TableHeader) -> bool:

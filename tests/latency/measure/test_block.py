@@ -7,7 +7,7 @@ from latency.builder.grid import block_in_context
 from latency.devices.session import Timed
 from latency.engines.null import RUN_S, block_s
 from latency.engines.registry import get_engine
-from latency.measure.block import BlockTarget, TimingCost, measurement, probe, settled
+from latency.measure.block import BlockTarget, TimingCost, measurement, probe
 from latency.ondevice.timing import CLOCK_SHARE, clock_step, loops_for, time_rounds
 from space.network.block import Block
 
@@ -117,10 +117,10 @@ def test_a_probe_costs_loading_and_multiply_adds():
     assert known.seconds(4, 1000, rounds=2) == pytest.approx(4 * 0.5 + 7 * 1e-3)
 
 
-def test_settled():
+def test_the_relative_error_grows_with_the_spread():
     quiet = measurement(1, np.array([1.0, 1.001, 1.002, 1.001]))
     loud = measurement(1, np.array([1.0, 1.5, 2.0, 1.1]))
-    assert settled(quiet, 0.01) and not settled(loud, 0.01)
+    assert quiet.error <= 0.01 < loud.error
 
 
 class TestContext:
