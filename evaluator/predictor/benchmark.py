@@ -50,7 +50,7 @@ Results = dict[str, float | None]
 
 @dataclass(frozen=True, slots=True)
 class _Networks:
-    """n networks: genes int [n, slots], scores name -> [n], accuracy in % [n], FLOPs [n]."""
+    """n networks: genes int [n, parameters], scores name -> [n], accuracy in % [n], FLOPs [n]."""
 
     genes: NDArray[np.int64]
     scores: Scores
@@ -63,16 +63,18 @@ class _Networks:
 
 
 def as_space(table: BenchmarkTable) -> tuple[SearchSpace, NDArray[np.int64]]:
-    """What a table varies as a space, and its networks as genes int [n, slots]."""
-    slots, genes = [], []
+    """What a table varies as a space, and its networks as genes int [n, parameters]."""
+    parameters, genes = [], []
     varied = {"width": table.widths, "depth": table.depths, "expansion": table.splits}
     for name, values in {**varied, "kernel": table.kernels, "se": table.se}.items():
         for stage, column in enumerate(values.T, 1):
             choices, index = np.unique(column, return_inverse=True)
             if len(choices) > 1:
-                slots.append(Parameter(f"{name}{stage}", tuple(choices.tolist()), len(choices)))
+                parameters.append(
+                    Parameter(f"{name}{stage}", tuple(choices.tolist()), len(choices))
+                )
                 genes.append(index)
-    return SearchSpace(table.name, tuple(slots)), np.column_stack(genes)
+    return SearchSpace(table.name, tuple(parameters)), np.column_stack(genes)
 
 
 def benchmark_predictor(

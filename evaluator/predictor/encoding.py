@@ -1,9 +1,9 @@
 """Genes and training-free scores as the columns that a predictor is fitted on.
 
-A regression penalises two parts differently. The *trend*: one column per slot with three or more
+A regression penalises two parts differently. The *trend*: one column per parameter with three or more
 numbers to choose from, the logarithm of its choice (of a choice that may be 0, the choice itself),
 and one per training-free score; all in standard units. The *one-hot*: one column per choice of any
-slot, for what the trend cannot follow, and for slots of two choices, which have no trend.
+parameter, for what the trend cannot follow, and for parameters of two choices, which have no trend.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ Scores = Mapping[str, Floats]
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How genes int [n, slots] and scores (name -> [n]) become trend and one-hot columns.
+    """How genes int [n, parameters] and scores (name -> [n]) become trend and one-hot columns.
 
     Attributes:
         space: its name.
-        slots: of the genes.
+        parameters: of the genes.
         scores: name -> mean and scale of a score over the networks that are fitted on; the scale
             of a constant one is 0, and so is its column.
     """
 
     space: str
-    slots: tuple[Parameter, ...]
+    parameters: tuple[Parameter, ...]
     scores: dict[str, tuple[float, float]]
 
     @classmethod
@@ -50,17 +50,21 @@ class Encoding:
                 raise ValueError(f"every score must be finite; `{name}` holds NaN or infinity.")
             mean, scale = float(np.mean(values)), float(np.std(values))
             units[name] = mean, scale if scale > 1e-9 * max(1.0, abs(mean)) else 0.0
-        return cls(space.name, space.slots, units)
+        return cls(space.name, space.parameters, units)
 
     @property
     def open_columns(self) -> list[int]:
         """Columns of the genes that may vary."""
-        return [column for column, slot in enumerate(self.slots) if slot.open_choices > 1]
+        return [
+            column
+            for column, parameter in enumerate(self.parameters)
+            if parameter.active_choices > 1
+        ]
 
     def trend_values(self, column: int) -> Floats | None:
-        """[choices]: the trend of each open choice of a slot; None for a slot without a trend."""
-        slot = self.slots[column]
-        choices = slot.choices[: slot.open_choices]
+        """[choices]: the trend of each active choice of a parameter; None for a parameter without a trend."""
+        parameter = self.parameters[column]
+        choices = parameter.choices[: parameter.active_choices]
         if len(choices) < 3 or any(isinstance(choice, str) for choice in choices):
             return None
         numbers = np.array([float(choice) for choice in choices])
@@ -68,9 +72,11 @@ class Encoding:
         return (values - values.mean()) / values.std()
 
     def check(self, genes: NDArray[np.integer], scores: Scores) -> None:
-        """ValueError if genes int [n, slots] or scores [n] do not fit this encoding."""
-        if genes.ndim != 2 or genes.shape[1] != len(self.slots):
-            raise ValueError(f"genes must be [n, {len(self.slots)}]; got shape {genes.shape}.")
+        """ValueError if genes int [n, parameters] or scores [n] do not fit this encoding."""
+        if genes.ndim != 2 or genes.shape[1] != len(self.parameters):
+            raise ValueError(
+                f"genes must be [n, {len(self.parameters)}]; got shape {genes.shape}."
+            )
         if set(scores) != set(self.scores):
             raise ValueError(
                 f"scores must be {', '.join(self.scores) or 'none'}; "
@@ -81,21 +87,23 @@ class Encoding:
                 raise ValueError(
                     f"score `{name}` must be [n] = [{len(genes)}]; got shape {values.shape}."
                 )
-        sizes = np.array([slot.open_choices for slot in self.slots], dtype=genes.dtype)
+        sizes = np.array(
+            [parameter.active_choices for parameter in self.parameters], dtype=genes.dtype
+        )
         rows, columns = np.nonzero((genes < 0) | (genes >= sizes))
         if len(rows):
-            slot = self.slots[columns[0]]
+            parameter = self.parameters[columns[0]]
             raise ValueError(
-                f"gene of `{slot.name}` must be in 0..{slot.open_choices - 1}, the choices that "
+                f"gene of `{parameter.name}` must be in 0..{parameter.active_choices - 1}, the choices that "
                 f"were open when the predictor was fitted; got {genes[rows[0], columns[0]]}."
             )
 
     def columns(self, genes: NDArray[np.integer], scores: Scores) -> tuple[Floats, Floats]:
-        """The trend and the one-hot of genes int [n, slots] and scores [n]."""
+        """The trend and the one-hot of genes int [n, parameters] and scores [n]."""
         return self.trend(genes, scores), self.hot(genes)
 
     def trend(self, genes: NDArray[np.integer], scores: Scores) -> Floats:
-        """[n, trends]: slots with a trend, then scores."""
+        """[n, trends]: parameters with a trend, then scores."""
         columns = [np.zeros((len(genes), 0))]
         for column in self.open_columns:
             values = self.trend_values(column)
@@ -111,8 +119,8 @@ class Encoding:
         ]
 
     def hot(self, genes: NDArray[np.integer]) -> Floats:
-        """[n, choices of all open slots]: 1 where the network makes that choice."""
-        hot = [np.eye(self.slots[c].open_choices)[genes[:, c]] for c in self.open_columns]
+        """[n, choices of all active parameters]: 1 where the network makes that choice."""
+        hot = [np.eye(self.parameters[c].active_choices)[genes[:, c]] for c in self.open_columns]
         return np.concatenate([np.zeros((len(genes), 0)), *hot], axis=1)
 
     def to_json(self) -> dict[str, Any]:
@@ -120,8 +128,13 @@ class Encoding:
         return {
             "space": self.space,
             "slots": [
-                [slot.name, [_text(c) for c in slot.choices], slot.open_choices, slot.breaks]
-                for slot in self.slots
+                [
+                    parameter.name,
+                    [_text(c) for c in parameter.choices],
+                    parameter.active_choices,
+                    parameter.breaks,
+                ]
+                for parameter in self.parameters
             ],
             "scores": [[name, *units] for name, units in self.scores.items()],
         }
@@ -129,12 +142,12 @@ class Encoding:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Encoding:
         """The encoding that `to_json` wrote; errors of missing or odd values pass through."""
-        slots = tuple(
+        parameters = tuple(
             Parameter(str(name), tuple(_choice(c) for c in choices), int(count), str(breaks))
             for name, choices, count, breaks in data["slots"]
         )
         scores = {str(name): (float(mean), float(scale)) for name, mean, scale in data["scores"]}
-        return cls(str(data["space"]), slots, scores)
+        return cls(str(data["space"]), parameters, scores)
 
 
 def _text(choice: Choice) -> str | int | list[int]:

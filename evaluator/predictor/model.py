@@ -87,7 +87,7 @@ class Predictor:
         """Fit on labels.
 
         Args:
-            genes: int [n, slots], the labelled networks.
+            genes: int [n, parameters], the labelled networks.
             accuracy: [n], in %.
             scores: training-free scores by name, each [n].
             seed: of the folds.
@@ -115,7 +115,7 @@ class Predictor:
         )
 
     def predict(self, genes: NDArray[np.integer], scores: Scores | None = None) -> Floats:
-        """Accuracy in %, [n], of genes int [n, slots]; `scores` of the names it was fitted on.
+        """Accuracy in %, [n], of genes int [n, parameters]; `scores` of the names it was fitted on.
 
         Raises:
             ValueError: genes or scores do not fit.
@@ -229,11 +229,11 @@ def _cross_validate(
 
 
 def _tables(encoding: Encoding, model: Regressor) -> tuple[tuple[int, Floats], ...]:
-    """(column, [choices]): what each choice of a slot adds, trend and one-hot together."""
+    """(column, [choices]): what each choice of a parameter adds, trend and one-hot together."""
     trend_weights, hot_weights = model.trend_weights, model.hot_weights
     tables, trends, hots = [], 0, 0
     for column in encoding.open_columns:
-        count = encoding.slots[column].open_choices
+        count = encoding.parameters[column].active_choices
         table = np.zeros(count)
         values = encoding.trend_values(column)
         if values is not None:

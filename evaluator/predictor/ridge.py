@@ -2,7 +2,7 @@
 
     minimise  sum of (y - offset - trend . a - hot . b)^2 + penalty * (|a|^2 + |b / weight|^2)
 
-`weight` is how far a single choice may leave its slot's trend: 0 not at all, 1 as freely as
+`weight` is how far a single choice may leave its parameter's trend: 0 not at all, 1 as freely as
 the trend itself. Hoerl and Kennard, "Ridge Regression: Biased Estimation for Nonorthogonal
 Problems", Technometrics 1970, section 3. The dual form is solved,
 of one row per label (at most some hundred), so columns cost next to nothing.

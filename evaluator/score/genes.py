@@ -1,6 +1,6 @@
-"""The closed-form score of a space's genes: a sum of small tables, each over one or two slots.
+"""The closed-form score of a space's genes: a sum of small tables, each over one or two parameters.
 
-Slots that break a guideline are scored by the fan-in they leave to the 1x1 convolutions of a unit,
+Parameters that break a guideline are scored by the fan-in they leave to the 1x1 convolutions of a unit,
 so that opening them is no free gain: per unit of stage weight `groups` g costs log(g) / 2 (the
 geometric mean of channels and fan-in) and `bottleneck` r gains log(r) / 2 (that of the fan-ins of
 both convolutions). Fragments, residual and extra ReLU do not change the score.
@@ -18,36 +18,36 @@ from space.architectures.search_space import SearchSpace
 
 CHUNK = 8192  # rows that stay in the cache
 FIRST_SPLIT = 0.5  # of a stage's first unit, the one of stride 2
-STAGE_SLOTS = ("width", "depth", "split", "kernel")
+STAGE_PARAMETERS = ("width", "depth", "split", "kernel")
 NEUTRAL = ("fragments", "residual", "extra_relu")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreTerm:
-    """What the choices in some slots add to the score: `columns` of the genes index `table`."""
+    """What the choices in some parameters add to the score: `columns` of the genes index `table`."""
 
     columns: tuple[int, ...]
     table: Floats
 
 
 def terms(space: SearchSpace) -> tuple[ScoreTerm, ...]:
-    """The terms whose sum is the score; each depends on one slot, or on a stage's depth and split.
+    """The terms whose sum is the score; each depends on one parameter, or on a stage's depth and split.
 
     Raises:
-        ValueError: the space has a slot that the score does not know.
+        ValueError: the space has a parameter that the score does not know.
     """
     form = ClosedForm()
-    columns = {slot.name: column for column, slot in enumerate(space.slots)}
+    columns = {parameter.name: column for column, parameter in enumerate(space.parameters)}
     values = {
-        slot.name: np.array([float(choice) for choice in slot.choices])
-        for slot in space.slots
-        if slot.name not in NEUTRAL
+        parameter.name: np.array([float(choice) for choice in parameter.choices])
+        for parameter in space.parameters
+        if parameter.name not in NEUTRAL
     }
     stages = [name.removeprefix("width") for name in columns if name.startswith("width")]
     scale = form.scale(len(stages))
     found: dict[tuple[str, ...], Floats] = {}
     for stage, weight in zip(stages, scale, strict=True):
-        width, depth, split, kernel = (values.pop(f"{name}{stage}") for name in STAGE_SLOTS)
+        width, depth, split, kernel = (values.pop(f"{name}{stage}") for name in STAGE_PARAMETERS)
         shares = mean_log_split(np.log(split), np.log(FIRST_SPLIT), depth[:, None])
         units = form.depth_term(depth)[:, None] + shares
         found[(f"width{stage}",)] = weight * form.width_term(width)
@@ -62,17 +62,19 @@ def terms(space: SearchSpace) -> tuple[ScoreTerm, ...]:
         if name in values:
             found[(name,)] = weight * np.log(values.pop(name))
     if values:
-        raise ValueError(f"the closed form knows no slot {', '.join(values)} of {space.name}.")
+        raise ValueError(
+            f"the closed form knows no parameter {', '.join(values)} of {space.name}."
+        )
     return tuple(
         ScoreTerm(tuple(columns[n] for n in names), table) for names, table in found.items()
     )
 
 
 def score_genes(space: SearchSpace, genes: NDArray[np.integer]) -> Floats:
-    """The closed-form score [n] of genes int [n, slots]; higher is better, and it has no unit.
+    """The closed-form score [n] of genes int [n, parameters]; higher is better, and it has no unit.
 
     Raises:
-        ValueError: genes of another number of slots, or a slot that the score does not know.
+        ValueError: genes of another number of parameters, or a parameter that the score does not know.
 
     Example:
         >>> import numpy as np
@@ -82,15 +84,15 @@ def score_genes(space: SearchSpace, genes: NDArray[np.integer]) -> Floats:
         >>> score_genes(space, genes).round(2)
         array([39.28, 38.38, 39.04])
     """
-    if genes.shape[1] != len(space.slots):
-        raise ValueError(f"genes must be [n, {len(space.slots)}]; got shape {genes.shape}.")
+    if genes.shape[1] != len(space.parameters):
+        raise ValueError(f"genes must be [n, {len(space.parameters)}]; got shape {genes.shape}.")
     total = np.zeros(len(genes))
     parts = terms(space)
     for start in range(0, len(genes), CHUNK):
         rows = slice(start, start + CHUNK)
-        by_slot = np.ascontiguousarray(genes[rows].T).astype(np.intp)
+        by_parameter = np.ascontiguousarray(genes[rows].T).astype(np.intp)
         for part in parts:
-            total[rows] += part.table[tuple(by_slot[column] for column in part.columns)]
+            total[rows] += part.table[tuple(by_parameter[column] for column in part.columns)]
     return total
 
 
@@ -100,7 +102,7 @@ def free_scores(
     """The training-free scores that a predictor reads beside the genes, name -> [n].
 
     Args:
-        genes: int [n, slots].
+        genes: int [n, parameters].
         flops, params: of the networks, [n].
     """
     closed_form = score_genes(space, genes)

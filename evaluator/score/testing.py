@@ -38,10 +38,10 @@ class ScoreContract(ABC):
 
     @abstractmethod
     def score(self, genes: Genes) -> Floats:
-        """The score [n] of genes int [n, slots]."""
+        """The score [n] of genes int [n, parameters]."""
 
     def draw(self, seed: int = 0) -> Genes:
-        """Random genes, int16 [n, slots]."""
+        """Random genes, int16 [n, parameters]."""
         return self.space.sample(self.n, np.random.default_rng(seed))
 
     def test_each_network_has_one_finite_score(self) -> None:
@@ -75,7 +75,7 @@ class ScoreContract(ABC):
 
 
 class AdditiveScoreContract(ScoreContract):
-    """Also: the score, or a monotone function of it, is a sum over groups of slots.
+    """Also: the score, or a monotone function of it, is a sum over groups of parameters.
 
     Attributes:
         groups: columns of the genes that interact; every column is in one group.
@@ -89,7 +89,7 @@ class AdditiveScoreContract(ScoreContract):
 
     def test_the_groups_are_all_columns(self) -> None:
         columns = sorted(column for group in self.groups for column in group)
-        np.testing.assert_array_equal(columns, np.arange(len(self.space.slots)))
+        np.testing.assert_array_equal(columns, np.arange(len(self.space.parameters)))
 
     def test_changes_of_one_group_at_a_time_add_up(self) -> None:
         first, second = self.draw(0), self.draw(1)

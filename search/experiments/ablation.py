@@ -122,9 +122,9 @@ def _summarize(
         result["value"] = float(values[best])
         result["within_limit"] = result["value"] <= limit
         result["choices"] = {
-            slot.name: str(problem.space.value(architecture, slot.name))
-            for slot in problem.space.slots
-            if slot.breaks == dropped
+            parameter.name: str(problem.space.value(architecture, parameter.name))
+            for parameter in problem.space.parameters
+            if parameter.breaks == dropped
         }
     return AblationRun(**result)
 

@@ -91,8 +91,8 @@ def spread_out(problem: Problem, near: Evaluation, seed: int) -> Evaluation:
         if draw < DRAWS // 2:
             genes = drawn(problem, DRAWN, rng)
         elif len(near):
-            # int16 genes of open slots are the axes' own numbers, but for closed ones, which are 0
-            sizes = problem.space.open_sizes.astype(np.int64)
+            # int16 genes of active parameters are the axes' own numbers, but for closed ones, which are 0
+            sizes = problem.space.active_sizes.astype(np.int64)
             parents = np.concatenate([near.genes, *(each.genes for each in found)])
             genes = children(parents, sizes, DRAWN // 10, rng).astype(near.genes.dtype)
         else:
@@ -105,7 +105,7 @@ def spread_out(problem: Problem, near: Evaluation, seed: int) -> Evaluation:
 
 
 def drawn(problem: Problem, n: int, rng: np.random.Generator) -> Genes:
-    """n architectures drawn uniformly from the problem's axes, int16 [n, slots]."""
+    """n architectures drawn uniformly from the problem's axes, int16 [n, parameters]."""
     if problem.only is None:
         return problem.space.sample(n, rng)
     sizes = problem.axes.sizes
@@ -124,9 +124,9 @@ def _fresh(pool: Evaluation, seen: set[bytes]) -> NDArray[np.bool_]:
 
 
 def _points(problem: Problem, found: Evaluation, scale: Evaluation) -> Floats:
-    """[n, slots + 1]: genes in 0..1, and the logarithm of the latency in 0..1 over `scale`, which
+    """[n, parameters + 1]: genes in 0..1, and the logarithm of the latency in 0..1 over `scale`, which
     counts as much as all genes together: the front runs along it."""
-    sizes = problem.space.open_sizes
+    sizes = problem.space.active_sizes
     columns = np.flatnonzero(sizes > 1)
     genes: Genes = found.genes[:, columns]
     unit = genes / (sizes[columns] - 1) / np.sqrt(len(columns))

@@ -48,7 +48,8 @@ class Bounds:
         lookups, _ = problem.model.tables(variant)
         self._costs = [each.table.reshape(*each.sizes, len(COLUMNS)) for each in lookups]
         self._scores = {
-            tuple(space.slots[c].name for c in term.columns): term.table for term in terms(space)
+            tuple(space.parameters[c].name for c in term.columns): term.table
+            for term in terms(space)
         }
 
     def best_priced(self, prices: Mapping[str, float]) -> float:

@@ -50,7 +50,7 @@ class Score(Protocol):
     def line(self) -> str: ...
 
     def __call__(self, space: ShuffleNetV2Space, genes: Genes, costs: Costs) -> Floats:
-        """The score of genes int16 [n, slots] with these costs, [n]."""
+        """The score of genes int16 [n, parameters] with these costs, [n]."""
         ...
 
 
@@ -79,7 +79,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """What the search chooses. `genes` maps choices int [n, axes] to genes int16 [n, slots]."""
+    """What the search chooses. `genes` maps choices int [n, axes] to genes int16 [n, parameters]."""
 
     axes: tuple[Axis, ...]
     genes: Callable[[NDArray[np.integer]], Genes]
@@ -90,16 +90,18 @@ class Axes:
 
 
 def open_axes(space: ShuffleNetV2Space) -> Axes:
-    """Every slot of the space with more than one open choice."""
-    columns = np.flatnonzero(space.open_sizes > 1)
+    """Every parameter of the space with more than one active choice."""
+    columns = np.flatnonzero(space.active_sizes > 1)
 
     def genes(chosen: NDArray[np.integer]) -> Genes:
-        rows = np.zeros((len(chosen), len(space.slots)), dtype=np.int16)
+        rows = np.zeros((len(chosen), len(space.parameters)), dtype=np.int16)
         rows[:, columns] = chosen
         return rows
 
-    slots = [space.slots[column] for column in columns]
-    return Axes(tuple(Axis(slot.name, slot.open_choices) for slot in slots), genes)
+    parameters = [space.parameters[column] for column in columns]
+    return Axes(
+        tuple(Axis(parameter.name, parameter.active_choices) for parameter in parameters), genes
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ class Problem:
         budgets: one for each limited cost.
         relax: guidelines ("g1" ... "g4") whose axes are open and whose limits do not bind.
         limits: of G1-G4; an infinite one does not bind.
-        only: the axes to search, instead of every open slot of the space.
+        only: the axes to search, instead of every active parameter of the space.
         score: the closed form, or one from labels (`search.labels`).
 
     Raises:
@@ -194,15 +196,15 @@ class Problem:
         return (*budgets, *(item for item in limits.items() if item[1] < np.inf))
 
     def text(self, genes: NDArray[np.integer]) -> str:
-        """The architecture of genes int [slots], on one line."""
+        """The architecture of genes int [parameters], on one line."""
         return self.space.text(self.space.architecture(genes))
 
     def network(self, genes: NDArray[np.integer]) -> Network:
-        """The network of genes int [slots]."""
+        """The network of genes int [parameters]."""
         return self.space.lower(self.space.architecture(genes))
 
     def evaluate(self, genes: Genes) -> Evaluation:
-        """Costs, score and constraints of genes int16 [n, slots].
+        """Costs, score and constraints of genes int16 [n, parameters].
 
         Raises:
             ValueError: a gene is out of range, or a cost is not a number.
@@ -222,14 +224,18 @@ class Problem:
     @property
     def identity(self) -> dict[str, Any]:
         """What two runs of one study have in common, besides the seed and the sampler."""
-        slots = [
-            [slot.name, [str(choice) for choice in slot.choices], slot.open_choices]
-            for slot in self.space.slots
+        parameters = [
+            [
+                parameter.name,
+                [str(choice) for choice in parameter.choices],
+                parameter.active_choices,
+            ]
+            for parameter in self.space.parameters
         ]
         header = self.table.header
         return {
             "space": self.space.name,
-            "slots": hashlib.sha256(json.dumps(slots).encode()).hexdigest()[:12],
+            "slots": hashlib.sha256(json.dumps(parameters).encode()).hexdigest()[:12],
             "target": [header.target, header.source, header.csv_sha256 or header.date],
             "constraints": [list(item) for item in self.constraints],
             "score": self.score.identity,

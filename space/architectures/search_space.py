@@ -16,14 +16,14 @@ Genes: TypeAlias = NDArray[np.int16]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A named parameter. A gene is an index of `choices`; the first `open_choices` are searched.
+    """A named parameter. A gene is an index of `choices`; the first `active_choices` are searched.
 
     `breaks`: the guideline ("g1" ... "g4") that the other choices break, or "".
     """
 
     name: str
     choices: tuple[Choice, ...]
-    open_choices: int
+    active_choices: int
     breaks: str = ""
 
     def index(self, text: str) -> int:
@@ -58,56 +58,58 @@ class SearchSpace:
     """The parameters of a space: sample, check and relax genes (genotypes)."""
 
     name: str
-    slots: tuple[Parameter, ...]
+    parameters: tuple[Parameter, ...]
 
     @property
-    def open_sizes(self) -> NDArray[np.int64]:
-        """The number of open choices of each parameter, int64 [parameters]."""
-        return np.array([slot.open_choices for slot in self.slots])
+    def active_sizes(self) -> NDArray[np.int64]:
+        """The number of active choices of each parameter, int64 [parameters]."""
+        return np.array([parameter.active_choices for parameter in self.parameters])
 
     @property
     def size(self) -> int:
-        """The number of architectures of the open choices."""
-        return int(np.prod(self.open_sizes.astype(object)))
+        """The number of architectures of the active choices."""
+        return int(np.prod(self.active_sizes.astype(object)))
 
     def position(self, name: str) -> int:
         """The column of a parameter; ValueError lists the known ones."""
-        names = [slot.name for slot in self.slots]
+        names = [parameter.name for parameter in self.parameters]
         if name not in names:
-            raise ValueError(f"slot must be one of {', '.join(names)}; got {name!r}")
+            raise ValueError(f"parameter must be one of {', '.join(names)}; got {name!r}")
         return names.index(name)
 
-    def relaxed_slots(self, guidelines: Iterable[str]) -> tuple[Parameter, ...]:
+    def relaxed_parameters(self, guidelines: Iterable[str]) -> tuple[Parameter, ...]:
         """The parameters, with all choices open for those that break one of `guidelines`."""
         names = set(guidelines)
-        known = {slot.breaks for slot in self.slots} - {""}
+        known = {parameter.breaks for parameter in self.parameters} - {""}
         if names - known:
             raise ValueError(
                 f"a guideline to relax must be one of {', '.join(sorted(known))}; "
                 f"got {', '.join(sorted(names - known))}"
             )
         return tuple(
-            replace(slot, open_choices=len(slot.choices)) if slot.breaks in names else slot
-            for slot in self.slots
+            replace(parameter, active_choices=len(parameter.choices))
+            if parameter.breaks in names
+            else parameter
+            for parameter in self.parameters
         )
 
     def sample(self, n: int, rng: np.random.Generator) -> Genes:
-        """n architectures, uniform over the open choices, int16 [n, parameters]."""
-        return rng.integers(0, self.open_sizes, size=(n, len(self.slots)), dtype=np.int64).astype(
-            np.int16
-        )
+        """n architectures, uniform over the active choices, int16 [n, parameters]."""
+        return rng.integers(
+            0, self.active_sizes, size=(n, len(self.parameters)), dtype=np.int64
+        ).astype(np.int16)
 
     def check(self, genes: Genes) -> None:
         """ValueError if a gene is not one of its choices; closed choices are allowed."""
         genes = np.asarray(genes)
-        if genes.ndim != 2 or genes.shape[1] != len(self.slots):
-            raise ValueError(f"genes must be [n, {len(self.slots)}]; got shape {genes.shape}")
-        sizes = np.array([len(slot.choices) for slot in self.slots])
+        if genes.ndim != 2 or genes.shape[1] != len(self.parameters):
+            raise ValueError(f"genes must be [n, {len(self.parameters)}]; got shape {genes.shape}")
+        sizes = np.array([len(parameter.choices) for parameter in self.parameters])
         rows, columns = np.nonzero((genes < 0) | (genes >= sizes))
         if len(rows):
-            slot = self.slots[columns[0]]
+            parameter = self.parameters[columns[0]]
             raise ValueError(
-                f"gene of `{slot.name}` must be in 0..{len(slot.choices) - 1}; "
+                f"gene of `{parameter.name}` must be in 0..{len(parameter.choices) - 1}; "
                 f"got {genes[rows[0], columns[0]]} in row {rows[0]}"
             )
 
@@ -120,4 +122,4 @@ class SearchSpace:
     def value(self, arch: Architecture, name: str) -> Choice:
         """The choice of an architecture for a parameter."""
         position = self.position(name)
-        return self.slots[position].choices[arch.genes[position]]
+        return self.parameters[position].choices[arch.genes[position]]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from space.architectures.search_space import (Architecture, Choice, Parameter, SearchSpace)
+from space.architectures.search_space import Architecture, Choice, Parameter, SearchSpace
 from space.graph.op import Count
 from space.network.block import BlockBatch
 from space.network.network import Network, NetworkBuilder
@@ -41,8 +41,8 @@ _RELAXED: tuple[tuple[str, tuple[Choice, ...], str], ...] = (
 )
 
 
-def _make_slots() -> tuple[Parameter, ...]:
-    slots = [Parameter("stem", tuple(STEMS), len(STEMS))]
+def _make_parameters() -> tuple[Parameter, ...]:
+    parameters = [Parameter("stem", tuple(STEMS), len(STEMS))]
     for stage in STAGES:
         for name, choices in (
             ("width", WIDTHS[stage]),
@@ -50,21 +50,21 @@ def _make_slots() -> tuple[Parameter, ...]:
             ("split", SPLITS),
             ("kernel", KERNELS),
         ):
-            slots.append(Parameter(f"{name}{stage}", tuple(choices), len(choices)))
-    slots.append(Parameter("head", tuple(HEADS), len(HEADS)))
-    slots += [Parameter(name, choices, 1, breaks) for name, choices, breaks in _RELAXED]
-    return tuple(slots)
+            parameters.append(Parameter(f"{name}{stage}", tuple(choices), len(choices)))
+    parameters.append(Parameter("head", tuple(HEADS), len(HEADS)))
+    parameters += [Parameter(name, choices, 1, breaks) for name, choices, breaks in _RELAXED]
+    return tuple(parameters)
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Blocks that depend on a few parameters, one for each combination of their choices.
 
-    `batch` is in C order over `slots`, the columns of these parameters in the genes. If `depth` is
+    `batch` is in C order over `columns`, the columns of these parameters in the genes. If `depth` is
     a column, the network has the block depth - 1 times, with the value of that parameter as depth.
     """
 
-    slots: tuple[int, ...]
+    columns: tuple[int, ...]
     batch: BlockBatch
     depth: int | None = None
 
@@ -87,14 +87,14 @@ class ShuffleNetV2Space(SearchSpace):
     """
 
     name: str = "shufflenet_v2"
-    slots: tuple[Parameter, ...] = _make_slots()
+    parameters: tuple[Parameter, ...] = _make_parameters()
     height: int = 224
     width: int = 224
     classes: int = 1000
 
     def relaxed(self, guidelines: Iterable[str]) -> ShuffleNetV2Space:
         """The space with the parameters open that break these guidelines ("g1" ... "g4")."""
-        return replace(self, slots=self.relaxed_slots(guidelines))
+        return replace(self, parameters=self.relaxed_parameters(guidelines))
 
     def variant(self, arch: Architecture) -> tuple[int, ...]:
         """The genes of the guideline-breaking parameters."""
@@ -103,7 +103,7 @@ class ShuffleNetV2Space(SearchSpace):
     @property
     def variant_columns(self) -> slice:
         """The columns of the guideline-breaking parameters."""
-        return slice(len(self.slots) - len(_RELAXED), len(self.slots))
+        return slice(len(self.parameters) - len(_RELAXED), len(self.parameters))
 
     def lower(self, arch: Architecture) -> Network:
         """The network of an architecture.
@@ -136,14 +136,14 @@ class ShuffleNetV2Space(SearchSpace):
         _, height, width = segments[0].batch.block(0).out_shape
         before = stem
         for stage in STAGES:
-            slot = self.position(f"width{stage}")
+            after = self.position(f"width{stage}")
             split, kernel = self.position(f"split{stage}"), self.position(f"kernel{stage}")
-            c_in, c_out, size = self._grid(before, slot, kernel)
+            c_in, c_out, size = self._grid(before, after, kernel)
             fields = self._unit(c_out, Fraction(1, 2), size, 2, variant)
             batch = BlockBatch("shufflenet_v2", height, width, {"c_in": c_in, **fields})
-            segments.append(Segment((before, slot, kernel), batch))
+            segments.append(Segment((before, after, kernel), batch))
             _, height, width = batch.block(0).out_shape
-            (c_out, size), shares = self._grid(slot, kernel), SPLITS
+            (c_out, size), shares = self._grid(after, kernel), SPLITS
             columns: dict[str, list[Any]] = {}
             for share in shares:
                 for name, value in self._unit(c_out, share, size, 1, variant).items():
@@ -155,8 +155,8 @@ class ShuffleNetV2Space(SearchSpace):
             stacked["c_in"] = stacked["c_out"]
             batch = BlockBatch("shufflenet_v2", height, width, stacked)
             depth = self.position(f"depth{stage}")
-            segments.append(Segment((split, slot, kernel), batch, depth))
-            before = slot
+            segments.append(Segment((split, after, kernel), batch, depth))
+            before = after
         c_in, c_out = self._grid(before, self.position("head"))
         fields = {"c_in": c_in, "c_out": c_out, "classes": self.classes}
         batch = BlockBatch("head", height, width, fields)
@@ -191,7 +191,7 @@ class ShuffleNetV2Space(SearchSpace):
 
     def _grid(self, *columns: int) -> list[NDArray[np.int64]]:
         """Every combination of the int choices of these columns, flat, in C order."""
-        choices = [np.array(self.slots[c].choices, dtype=np.int64) for c in columns]
+        choices = [np.array(self.parameters[c].choices, dtype=np.int64) for c in columns]
         return [axis.ravel() for axis in np.meshgrid(*choices, indexing="ij")]
 
     def text(self, arch: Architecture) -> str:
@@ -221,10 +221,10 @@ class ShuffleNetV2Space(SearchSpace):
                 raise ValueError(f"must be `name=value` or `name=v2,v3,v4`, once; got {word!r}")
             values |= dict(zip(keys, parts, strict=True))
         genes = []
-        for slot in self.slots:
-            if not slot.breaks and slot.name not in values:
-                raise ValueError(f"`{slot.name}` is missing in {text!r}")
-            genes.append(slot.index(values.pop(slot.name, str(slot.choices[0]))))
+        for parameter in self.parameters:
+            if not parameter.breaks and parameter.name not in values:
+                raise ValueError(f"`{parameter.name}` is missing in {text!r}")
+            genes.append(parameter.index(values.pop(parameter.name, str(parameter.choices[0]))))
         if values:
             raise ValueError(f"unknown name {', '.join(values)} in {text!r}")
         return Architecture(self.name, tuple(genes))
@@ -248,5 +248,5 @@ class ShuffleNetV2Space(SearchSpace):
 
     def variants(self) -> list[tuple[int, ...]]:
         """Every open combination of the guideline-breaking parameters."""
-        sizes = self.open_sizes[self.variant_columns]
+        sizes = self.active_sizes[self.variant_columns]
         return list(itertools.product(*(range(int(size)) for size in sizes)))

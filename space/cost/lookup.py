@@ -47,15 +47,15 @@ class Costs:
 class Lookup:
     """A table float64 [rows, columns] in C order over the choices of some parameters."""
 
-    slots: tuple[int, ...]
+    columns: tuple[int, ...]
     sizes: tuple[int, ...]
     table: NDArray[np.float64]
 
     def index(self, genes: Genes) -> NDArray[np.intp]:
-        flat = genes[:, self.slots[0]].astype(np.intp)
-        for slot, size in zip(self.slots[1:], self.sizes[1:], strict=True):
+        flat = genes[:, self.columns[0]].astype(np.intp)
+        for column, size in zip(self.columns[1:], self.sizes[1:], strict=True):
             flat *= size
-            flat += genes[:, slot]
+            flat += genes[:, column]
         return flat
 
 
@@ -92,14 +92,14 @@ class CostModel:
         return table
 
     def _lookup(self, segment: Segment) -> Lookup:
-        slots = self.space.slots
+        parameters = self.space.parameters
         table = self._columns(segment.batch)
-        columns = segment.slots
+        columns = segment.columns
         if segment.depth is not None:
-            repeats = np.array(slots[segment.depth].choices, dtype=float) - 1
+            repeats = np.array(parameters[segment.depth].choices, dtype=float) - 1
             table = (table[:, None, :] * repeats[:, None]).reshape(-1, 8)
             columns = (*columns, segment.depth)
-        return Lookup(columns, tuple(len(slots[c].choices) for c in columns), table)
+        return Lookup(columns, tuple(len(parameters[c].choices) for c in columns), table)
 
     def tables(self, variant: tuple[int, ...]) -> tuple[list[Lookup], int]:
         """The tables of all segments with these guideline-breaking genes, and the largest number
@@ -109,7 +109,7 @@ class CostModel:
             stem, *lookups = [self._lookup(segment) for segment in segments]
             first = lookups[0]  # add the stem, which depends on one parameter of this table
             folded = first.table.reshape(len(stem.table), -1, 8) + stem.table[:, None]
-            lookups[0] = Lookup(first.slots, first.sizes, folded.reshape(-1, 8))
+            lookups[0] = Lookup(first.columns, first.sizes, folded.reshape(-1, 8))
             most = max(guidelines.fragments(segment.batch.steps) for segment in segments)
             self._lookups[variant] = lookups, most
         return self._lookups[variant]

@@ -97,9 +97,9 @@ def test_patterns_change_one_thing_at_equal_flops() -> None:
     for entry in pattern_networks():
         arch = space.parse(entry.architecture)
         changed = {
-            slot.name.rstrip("234")
-            for slot in space.slots
-            if space.value(arch, slot.name) != space.value(usual, slot.name)
+            parameter.name.rstrip("234")
+            for parameter in space.parameters
+            if space.value(arch, parameter.name) != space.value(usual, parameter.name)
         }
         own = {"split": "split", "depths": "depth", "growth": "width"}[entry.name.split()[0]]
         assert own in changed

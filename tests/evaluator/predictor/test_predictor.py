@@ -173,10 +173,10 @@ class TestContract:
 
 
 class TestRidgeIsAScore(AdditiveScoreContract):
-    """Without training-free scores, the log of the error is a sum over slots."""
+    """Without training-free scores, the log of the error is a sum over parameters."""
 
     space = SPACE
-    groups = tuple((column,) for column in range(len(SPACE.slots)))
+    groups = tuple((column,) for column in range(len(SPACE.parameters)))
     fitted = Predictor.fit(SPACE, *draw(20)[:2], regressor="ridge", validate=False)
 
     def score(self, genes):
@@ -295,8 +295,8 @@ def test_ridge_scores_a_million_networks_a_second():
 def test_table_as_space_gives_the_table_back(public_data):
     table = read_table("nats-sss")
     space, genes = as_space(table)
-    assert [slot.name for slot in space.slots] == [f"width{i}" for i in range(1, 6)]
-    values = np.array(space.slots[0].choices)
+    assert [parameter.name for parameter in space.parameters] == [f"width{i}" for i in range(1, 6)]
+    values = np.array(space.parameters[0].choices)
     assert np.array_equal(values[genes[:, 2]], table.widths[:, 2])
 
 

@@ -179,9 +179,9 @@ def test_gene_scores_equal_the_arrays_scores():
     space = ShuffleNetV2Space()
     genes = space.sample(300, np.random.default_rng(1))
     at = {
-        slot.name: np.array([float(choice) for choice in slot.choices])[genes[:, column]]
-        for column, slot in enumerate(space.slots)
-        if slot.name != "fragments"
+        parameter.name: np.array([float(choice) for choice in parameter.choices])[genes[:, column]]
+        for column, parameter in enumerate(space.parameters)
+        if parameter.name != "fragments"
     }
     stages = {
         key: np.stack([at[f"{key}{s}"] for s in (2, 3, 4)], axis=1)
@@ -214,12 +214,12 @@ def test_guideline_breaking_slots_add_what_their_fan_in_says():
 
 def test_a_slot_the_score_does_not_know_is_refused():
     space = ShuffleNetV2Space()
-    other = replace(space, slots=(*space.slots, Parameter("heads", (1, 2), 2)))
-    with pytest.raises(ValueError, match="knows no slot heads of shufflenet_v2"):
+    other = replace(space, parameters=(*space.parameters, Parameter("heads", (1, 2), 2)))
+    with pytest.raises(ValueError, match="knows no parameter heads of shufflenet_v2"):
         terms(other)
 
 
-def test_gene_scores_refuse_the_wrong_number_of_slots():
+def test_gene_scores_refuse_the_wrong_number_of_parameters():
     with pytest.raises(ValueError, match=r"genes must be \[n, 19\]; got shape \(2, 3\)"):
         score_genes(ShuffleNetV2Space(), np.zeros((2, 3), dtype=np.int16))
 

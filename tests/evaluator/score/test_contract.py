@@ -14,7 +14,7 @@ SPACE = ShuffleNetV2Space().relaxed(("g1", "g2", "g3", "g4"))
 
 
 JOINED = [term.columns for term in terms(SPACE)]
-UNREAD = set(range(len(SPACE.slots))) - {column for columns in JOINED for column in columns}
+UNREAD = set(range(len(SPACE.parameters))) - {column for columns in JOINED for column in columns}
 
 
 class TestClosedFormIsAScore(AdditiveScoreContract):
@@ -29,7 +29,7 @@ class Chosen(AdditiveScoreContract):
     """A score that a test chooses."""
 
     space = SPACE
-    groups = tuple((column,) for column in range(len(SPACE.slots)))
+    groups = tuple((column,) for column in range(len(SPACE.parameters)))
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function

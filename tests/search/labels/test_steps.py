@@ -53,7 +53,7 @@ class TestChosen:
         assert np.quantile(fair, 0.05) < np.median(spread) < np.quantile(fair, 0.95)
 
     def test_they_spread_over_every_axis(self, problem: Problem, found) -> None:
-        sizes = problem.space.open_sizes
+        sizes = problem.space.active_sizes
         for column in np.flatnonzero(sizes > 1):
             assert np.ptp(found.genes[:, column]) >= 0.5 * (sizes[column] - 1)
 
@@ -113,7 +113,9 @@ class TestPruning:
 class TestScore:
     def labelled(self, problem: Problem, found: Evaluation, noise: float, sign: float) -> Floats:
         """Accuracies that fall or rise with depth, unlike the closed form; and noise."""
-        depth = found.genes[:, [slot.name == "depth3" for slot in problem.space.slots]][:, 0]
+        depth = found.genes[
+            :, [parameter.name == "depth3" for parameter in problem.space.parameters]
+        ][:, 0]
         rng = np.random.default_rng(0)
         return 50 + sign * depth + noise * rng.normal(size=len(found))
 

@@ -48,13 +48,13 @@ def _small_space(monkeypatch: pytest.MonkeyPatch) -> ShuffleNetV2Space:
     }  # fmt: skip
     for stage in shufflenet.STAGES:
         few.update({f"depth{stage}": (2, 9), f"split{stage}": splits, f"kernel{stage}": (3, 5)})
-    slots = (
-        replace(slot, choices=few[slot.name], open_choices=len(few[slot.name]))
-        if slot.name in few
-        else slot
-        for slot in ShuffleNetV2Space().slots
+    parameters = (
+        replace(parameter, choices=few[parameter.name], active_choices=len(few[parameter.name]))
+        if parameter.name in few
+        else parameter
+        for parameter in ShuffleNetV2Space().parameters
     )
-    return ShuffleNetV2Space(slots=tuple(slots))
+    return ShuffleNetV2Space(parameters=tuple(parameters))
 
 
 @pytest.mark.parametrize("prices", PRICES)
@@ -63,7 +63,7 @@ def test_best_priced_equals_a_full_enumeration(
 ) -> None:
     space = _small_space(monkeypatch)
     problem = Problem(space, arm, parse_budgets(["146M"]))
-    every = np.array(list(itertools.product(*map(range, space.open_sizes))), dtype=np.int16)
+    every = np.array(list(itertools.product(*map(range, space.active_sizes))), dtype=np.int16)
     assert len(every) == space.size == 2 * (3 * 2 * 3) * (2 * 2 * 2) ** 3 * 2
     found = problem.evaluate(every)
     paid = sum(price * getattr(found.costs, name) for name, price in prices.items())
@@ -77,7 +77,7 @@ def test_bounds_hold_for_a_full_enumeration(
 ) -> None:
     space = _small_space(monkeypatch)
     problem = Problem(space, arm, parse_budgets(budgets))
-    every = np.array(list(itertools.product(*map(range, space.open_sizes))), dtype=np.int16)
+    every = np.array(list(itertools.product(*map(range, space.active_sizes))), dtype=np.int16)
     found = problem.evaluate(every)
     fits = (found.violations[:, : len(budgets)] <= 0).all(axis=1)
     score, latency = found.score[fits], found.costs.latency_s[fits]

@@ -112,16 +112,16 @@ def test_sixty_straight_are_25_and_35(problem: Problem, tmp_path: Path) -> None:
 
 
 def _small(space: ShuffleNetV2Space, arm: OpCostModel, sizes: tuple[int, ...]) -> Problem:
-    """Widths of stage 2, depths of stage 2, ...: the first few choices of some slots."""
-    slots = ("width2", "depth2", "split3", "kernel4")[: len(sizes)]
+    """Widths of stage 2, depths of stage 2, ...: the first few choices of some parameters."""
+    parameters = ("width2", "depth2", "split3", "kernel4")[: len(sizes)]
     base = np.array(space.point((48, 96, 192)).genes, dtype=np.int16)
 
     def genes(choices: np.ndarray) -> np.ndarray:
         rows = np.repeat(base[None], len(choices), axis=0)
-        rows[:, [space.position(slot) for slot in slots]] = choices
+        rows[:, [space.position(parameter) for parameter in parameters]] = choices
         return rows
 
-    axes = Axes(tuple(Axis(s, n) for s, n in zip(slots, sizes, strict=True)), genes)
+    axes = Axes(tuple(Axis(s, n) for s, n in zip(parameters, sizes, strict=True)), genes)
     return Problem(space, arm, parse_budgets(["146M"]), only=axes)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from space.architectures.search_space import Architecture, Parameter, SearchSpace
 
-SLOTS = SearchSpace(
+TOY = SearchSpace(
     "toy",
     (
         Parameter("width", (8, 16, 32), 3),
@@ -20,11 +20,11 @@ SLOTS = SearchSpace(
 
 
 def opened(*guidelines: str) -> SearchSpace:
-    return SearchSpace("toy", SLOTS.relaxed_slots(guidelines))
+    return SearchSpace("toy", TOY.relaxed_parameters(guidelines))
 
 
 def test_size_is_the_number_of_combinations() -> None:
-    assert SLOTS.size == 3 * 2
+    assert TOY.size == 3 * 2
     assert opened("g2").size == 3 * 2 * 4
     assert opened("g2", "g4").size == 3 * 2 * 4 * 2 * 2
     assert SearchSpace(
@@ -32,12 +32,12 @@ def test_size_is_the_number_of_combinations() -> None:
     ).size == (100**30)
 
 
-def test_relaxed_slots() -> None:
-    assert [slot.open_choices for slot in opened("g4").slots] == [3, 2, 1, 2, 2]
-    assert [slot.open_choices for slot in opened().slots] == [3, 2, 1, 1, 1]
-    assert [slot.open_choices for slot in SLOTS.slots] == [3, 2, 1, 1, 1]
+def test_relaxed_parameters() -> None:
+    assert [parameter.active_choices for parameter in opened("g4").parameters] == [3, 2, 1, 2, 2]
+    assert [parameter.active_choices for parameter in opened().parameters] == [3, 2, 1, 1, 1]
+    assert [parameter.active_choices for parameter in TOY.parameters] == [3, 2, 1, 1, 1]
     with pytest.raises(ValueError, match="must be one of g2, g4; got g1, g9"):
-        SLOTS.relaxed_slots(["g9", "g2", "g1"])
+        TOY.relaxed_parameters(["g9", "g2", "g1"])
 
 
 def test_sample_is_uniform_over_open_choices() -> None:
@@ -60,8 +60,8 @@ def test_same_seed_gives_the_same_bytes() -> None:
 
 
 def test_check_takes_closed_choices() -> None:
-    SLOTS.check(np.array([[0, 0, 0, 0, 0], [2, 1, 3, 1, 1]], dtype=np.int16))
-    SLOTS.check(np.empty((0, 5), dtype=np.int16))
+    TOY.check(np.array([[0, 0, 0, 0, 0], [2, 1, 3, 1, 1]], dtype=np.int16))
+    TOY.check(np.empty((0, 5), dtype=np.int16))
 
 
 @pytest.mark.parametrize(
@@ -75,33 +75,41 @@ def test_check_takes_closed_choices() -> None:
 )
 def test_check_refuses(rows: list, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        SLOTS.check(np.array(rows, dtype=np.int16))
+        TOY.check(np.array(rows, dtype=np.int16))
 
 
 def test_architecture() -> None:
-    arch = SLOTS.architecture(np.array([2, 1, 3, 0, 1], dtype=np.int16))
+    arch = TOY.architecture(np.array([2, 1, 3, 0, 1], dtype=np.int16))
     assert arch == Architecture("toy", (2, 1, 3, 0, 1))
     assert hash(arch) == hash(Architecture("toy", (2, 1, 3, 0, 1)))
     assert all(type(gene) is int for gene in arch.genes)
-    assert [SLOTS.value(arch, slot.name) for slot in SLOTS.slots] == [32, Fraction(1, 2), 8, 0, 1]
+    assert [TOY.value(arch, parameter.name) for parameter in TOY.parameters] == [
+        32,
+        Fraction(1, 2),
+        8,
+        0,
+        1,
+    ]
     with pytest.raises(ValueError, match=r"gene of `width` must be in 0\.\.2; got 3 in row 0"):
-        SLOTS.architecture([3, 0, 0, 0, 0])
+        TOY.architecture([3, 0, 0, 0, 0])
     with pytest.raises(ValueError, match=r"gene of `width` must be in 0\.\.2; got 65536 in row 0"):
-        SLOTS.architecture([65536, 0, 0, 0, 0])  # 0 in int16
+        TOY.architecture([65536, 0, 0, 0, 0])  # 0 in int16
     with pytest.raises(ValueError, match=r"genes must be \[n, 5\]; got shape \(1, 2\)"):
-        SLOTS.architecture([0, 0])
+        TOY.architecture([0, 0])
 
 
-def test_position_and_value_name_the_known_slots() -> None:
-    assert SLOTS.position("groups") == 2
-    with pytest.raises(ValueError, match=r"slot must be one of width, split, .*relu; got 'depth'"):
-        SLOTS.position("depth")
-    with pytest.raises(ValueError, match=r"slot must be one of .*; got 'depth'"):
-        SLOTS.value(SLOTS.architecture([0] * 5), "depth")
+def test_position_and_value_name_the_known_parameters() -> None:
+    assert TOY.position("groups") == 2
+    with pytest.raises(
+        ValueError, match=r"parameter must be one of width, split, .*relu; got 'depth'"
+    ):
+        TOY.position("depth")
+    with pytest.raises(ValueError, match=r"parameter must be one of .*; got 'depth'"):
+        TOY.value(TOY.architecture([0] * 5), "depth")
 
 
 def test_index_lists_what_there_is() -> None:
-    split = SLOTS.slots[1]
+    split = TOY.parameters[1]
     assert [split.index("1/4"), split.index("1/2")] == [0, 1]
     with pytest.raises(ValueError, match=r"`split` must be one of 1/4, 1/2; got '0.5'"):
         split.index("0.5")

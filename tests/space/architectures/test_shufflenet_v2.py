@@ -20,7 +20,7 @@ ONE = (
 
 def test_axes(space: ShuffleNetV2Space) -> None:
     """What the search may choose."""
-    choices = {slot.name: slot.choices for slot in space.slots}
+    choices = {parameter.name: parameter.choices for parameter in space.parameters}
     for stage in (2, 3, 4):
         widths = choices[f"width{stage}"]
         assert all(width % 4 == 0 and 24 <= width <= 1024 for width in widths)
@@ -29,7 +29,9 @@ def test_axes(space: ShuffleNetV2Space) -> None:
         assert [str(c) for c in choices[f"split{stage}"]] == ["1/4", "3/8", "1/2", "5/8", "3/4"]
         assert choices[f"kernel{stage}"] == (3, 5, 7)
     assert choices["groups"] == (1, 2, 4, 8)
-    closed = {slot.name: slot.breaks for slot in space.slots if slot.breaks}
+    closed = {
+        parameter.name: parameter.breaks for parameter in space.parameters if parameter.breaks
+    }
     assert closed == {
         "bottleneck": "g1",
         "groups": "g2",
@@ -37,8 +39,8 @@ def test_axes(space: ShuffleNetV2Space) -> None:
         "residual": "g4",
         "extra_relu": "g4",
     }
-    for slot in space.slots:
-        assert slot.open_choices == (1 if slot.breaks else len(slot.choices))
+    for parameter in space.parameters:
+        assert parameter.active_choices == (1 if parameter.breaks else len(parameter.choices))
 
 
 @pytest.mark.parametrize("size", SHUFFLENET_V2)
@@ -47,7 +49,7 @@ def test_the_papers_networks_are_points(space: ShuffleNetV2Space, size: str) -> 
     arch = space.point(widths, head=head)
     assert space.lower(arch).blocks == shufflenet_v2(size).blocks
     genes = np.array([arch.genes])
-    assert (genes < space.open_sizes).all()
+    assert (genes < space.active_sizes).all()
 
 
 def test_text(space: ShuffleNetV2Space) -> None:
@@ -73,8 +75,8 @@ def test_text_round_trip(space: ShuffleNetV2Space, samples: Samples) -> None:
 
 def test_every_choice_round_trips(space: ShuffleNetV2Space) -> None:
     base = space.point((116, 232, 464)).genes
-    for column, slot in enumerate(space.slots):
-        for gene in range(len(slot.choices)):
+    for column, parameter in enumerate(space.parameters):
+        for gene in range(len(parameter.choices)):
             genes = (*base[:column], gene, *base[column + 1 :])
             arch = space.architecture(genes)
             assert space.parse(space.text(arch)) == arch
@@ -167,11 +169,11 @@ def segment_blocks(space: ShuffleNetV2Space, arch: Architecture) -> Counter[str]
     found: Counter[str] = Counter()
     for segment in space.segments(space.variant(arch)):
         index = 0
-        for column in segment.slots:
-            index = index * len(space.slots[column].choices) + arch.genes[column]
+        for column in segment.columns:
+            index = index * len(space.parameters[column].choices) + arch.genes[column]
         times = 1
         if segment.depth is not None:
-            times = int(space.slots[segment.depth].choices[arch.genes[segment.depth]]) - 1
+            times = int(space.parameters[segment.depth].choices[arch.genes[segment.depth]]) - 1
         found[str(segment.batch.block(index))] += times
     return found
 
@@ -193,9 +195,9 @@ def test_segments_of_another_input_and_classes() -> None:
     assert segment_blocks(space, arch) == Counter(str(block) for block in network.blocks)
 
 
-def test_segments_cover_every_combination_of_their_slots(space: ShuffleNetV2Space) -> None:
+def test_segments_cover_every_combination_of_their_parameters(space: ShuffleNetV2Space) -> None:
     for segment in space.segments():
-        sizes = [len(space.slots[column].choices) for column in segment.slots]
+        sizes = [len(space.parameters[column].choices) for column in segment.columns]
         assert len(segment.batch) == np.prod(sizes)
 
 

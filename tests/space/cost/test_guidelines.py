@@ -253,13 +253,13 @@ def test_what_relaxed_choices_break(
     numbers = Guidelines.of(space.lower(arch).blocks)
     assert broken(numbers) == expected
     base = Guidelines.of(space.lower(plain).blocks)
-    for slot in space.slots:
-        if slot.breaks and slot.name in words:
-            assert getattr(numbers, slot.breaks) > getattr(base, slot.breaks)
+    for parameter in space.parameters:
+        if parameter.breaks and parameter.name in words:
+            assert getattr(numbers, parameter.breaks) > getattr(base, parameter.breaks)
 
 
 def test_every_relaxed_choice_is_tried(space: ShuffleNetV2Space) -> None:
     tried = {words for words, _ in RELAXED}
-    for slot in space.slots:
-        if slot.breaks:
-            assert {f"{slot.name}={choice}" for choice in slot.choices[1:]} <= tried
+    for parameter in space.parameters:
+        if parameter.breaks:
+            assert {f"{parameter.name}={choice}" for choice in parameter.choices[1:]} <= tried

@@ -95,7 +95,7 @@ def test_every_relaxed_choice_equals_a_slow_loop(space: ShuffleNetV2Space) -> No
     first = len(base) - len(VARIANTS[0])
     rows = []
     for column in range(first, len(base)):
-        for gene in range(1, len(space.slots[column].choices)):
+        for gene in range(1, len(space.parameters[column].choices)):
             rows.append((*base[:column], gene, *base[column + 1 :]))
     genes = np.array(rows, dtype=np.int16)
     assert_equal(CostModel(space).costs(genes), space, genes)
