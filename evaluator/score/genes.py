@@ -1,6 +1,6 @@
-"""The closed-form score of a space's genes: a sum of small tables, each over one or two parameters.
+"""The closed-form score of a space's genes: a sum of small tables of one or two parameters.
 
-Parameters that break a guideline are scored by the fan-in they leave to the 1x1 convolutions of a unit,
+Parameters that break a guideline are scored by the fan-in of a unit's 1x1 convolutions,
 so that opening them is no free gain: per unit of stage weight `groups` g costs log(g) / 2 (the
 geometric mean of channels and fan-in) and `bottleneck` r gains log(r) / 2 (that of the fan-ins of
 both convolutions). Fragments, residual and extra ReLU do not change the score.
@@ -24,14 +24,14 @@ NEUTRAL = ("fragments", "residual", "extra_relu")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreTerm:
-    """What the choices in some parameters add to the score: `columns` of the genes index `table`."""
+    """What the choices of some parameters add to the score: genes of `columns` index `table`."""
 
     columns: tuple[int, ...]
     table: Floats
 
 
 def terms(space: SearchSpace) -> tuple[ScoreTerm, ...]:
-    """The terms whose sum is the score; each depends on one parameter, or on a stage's depth and split.
+    """The terms whose sum is the score; each is of one parameter, or of a stage's depth and split.
 
     Raises:
         ValueError: the space has a parameter that the score does not know.
@@ -71,10 +71,10 @@ def terms(space: SearchSpace) -> tuple[ScoreTerm, ...]:
 
 
 def score_genes(space: SearchSpace, genes: NDArray[np.integer]) -> Floats:
-    """The closed-form score [n] of genes int [n, parameters]; higher is better, and it has no unit.
+    """The closed-form score [n] of genes int [n, parameters]; higher is better, without unit.
 
     Raises:
-        ValueError: genes of another number of parameters, or a parameter that the score does not know.
+        ValueError: another number of genes, or a parameter that the score does not know.
 
     Example:
         >>> import numpy as np

@@ -79,7 +79,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """What the search chooses. `genes` maps choices int [n, axes] to genes int16 [n, parameters]."""
+    """What the search chooses. `genes` maps int [n, axes] to genes int16 [n, parameters]."""
 
     axes: tuple[Axis, ...]
     genes: Callable[[NDArray[np.integer]], Genes]

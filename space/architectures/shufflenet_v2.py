@@ -60,8 +60,8 @@ def _make_parameters() -> tuple[Parameter, ...]:
 class Segment:
     """Blocks that depend on a few parameters, one for each combination of their choices.
 
-    `batch` is in C order over `columns`, the columns of these parameters in the genes. If `depth` is
-    a column, the network has the block depth - 1 times, with the value of that parameter as depth.
+    `batch` is in C order over `columns`, those of these parameters in the genes. If `depth` is a
+    column, the network has the block depth - 1 times, with the value of that parameter as depth.
     """
 
     columns: tuple[int, ...]

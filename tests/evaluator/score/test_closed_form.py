@@ -199,7 +199,7 @@ def test_gene_scores_equal_the_arrays_scores():
     np.testing.assert_allclose(score_genes(space, genes), expected, rtol=1e-12)
 
 
-def test_guideline_breaking_slots_add_what_their_fan_in_says():
+def test_guideline_breaking_parameters_add_what_their_fan_in_says():
     space = ShuffleNetV2Space()
     tables = {term.columns: term.table for term in terms(space)}
     stages = 1 + 1.5 + 1.5**2
@@ -212,7 +212,7 @@ def test_guideline_breaking_slots_add_what_their_fan_in_says():
         assert all(space.position(name) not in columns for columns in tables)
 
 
-def test_a_slot_the_score_does_not_know_is_refused():
+def test_a_parameter_the_score_does_not_know_is_refused():
     space = ShuffleNetV2Space()
     other = replace(space, parameters=(*space.parameters, Parameter("heads", (1, 2), 2)))
     with pytest.raises(ValueError, match="knows no parameter heads of shufflenet_v2"):
