@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from evaluator.data.dataset import Dataset, Part, split, subset
 from evaluator.data.open import open_data
 from search.labels.config import LabelConfig
-from search.labels.from_benchmark import score_from_benchmark
 from search.labels.progress import TrainingProgress
 from search.labels.pruning import Pruning, completed
 from search.labels.score import ScoreComparison, score_of
@@ -73,29 +72,28 @@ class LabelPipeline:
         from evaluator.training.process import SINGLE_PROCESS, device_of, loader_workers
         from search.labels.trainer import LabelTrainer
 
-        if config.threads:
-            torch.set_num_threads(config.threads)
+        if config.options.threads:
+            torch.set_num_threads(config.options.threads)
         try:
             data = open_data(config.data, seed=seed)
         except ModuleNotFoundError as error:
             raise NoAnswerError(
                 f"--data needs {error.name}, which is not installed: pip install 'g4nas[train]'"
             ) from None
-        device, workers = device_of(config.device), loader_workers(None, SINGLE_PROCESS)
+        device, workers = (
+            device_of(config.options.device or "auto"),
+            loader_workers(None, SINGLE_PROCESS),
+        )
+        parts = _label_parts(data, config.recipe.images, seed)
         folder = out / "training"
-
-        def trainer(train: Part, test: Part, recipe: Any) -> LabelTrainer:
-            return LabelTrainer(data, train, test, recipe, device, workers, folder)
-
-        labels = trainer(*_label_parts(data, config.recipe.images, seed), config.recipe)
+        labels = LabelTrainer(data, *parts, config.recipe, device, workers, folder)
         train = subset(data.train, config.final.images, seed=seed)
-        final = trainer(train, data.test, config.final)
+        final = LabelTrainer(data, train, data.test, config.final, device, workers, folder)
         store = Store.open(out / FILE)
         closed = replace(problem, score=CLOSED_FORM)
         genes = problem.space.sample(1, np.random.default_rng(seed))
-        any_network = problem.space.lower(problem.space.architecture(genes[0]))
         for each in (labels, final):
-            each.network(any_network)  # refused now, if such networks do not fit the images
+            each.network(problem.network(genes[0]))  # an error now, if the images do not fit
         folder.mkdir(exist_ok=True)
         candidates = closed.evaluate_unchecked(genes[:0])
         if config.labels:
@@ -109,14 +107,11 @@ class LabelPipeline:
         Raises:
             KeyboardInterrupt: finished trainings are in the store, the last one in a checkpoint.
         """
-        if self.config.labels_from is not None:
-            return score_from_benchmark(self.problem, self.config.labels_from, self.out)
         if not len(self.candidates):
             return self.problem, None
         if len(self.candidates) < self.config.labels:
             log(f"only {len(self.candidates)} networks that meet the budget were found to label")
-        space = self.problem.space
-        networks = [space.lower(space.architecture(row)) for row in self.candidates.genes]
+        networks = [self.problem.network(row) for row in self.candidates.genes]
         keys = [self.labels.key(network.name, self.seed) for network in networks]
         self._train_labels(networks, keys)
         rows = [self.store.rows[key] for key in keys]
@@ -133,13 +128,14 @@ class LabelPipeline:
     def _train_labels(self, networks: Sequence[Network], keys: Sequence[str]) -> None:
         missing = [i for i, key in enumerate(keys) if key not in self.store.rows]
         latencies = self.candidates.costs.latency_s
-        pruning = Pruning(latencies, self.labels.epochs if self.config.prune else 0)
+        pruning = Pruning(latencies, 0 if self.config.options.no_prune else self.labels.epochs)
         for i, key in enumerate(keys):
             if key in self.store.rows:
                 pruning.recall(latencies[i], self.store.rows[key])
         costs = self._label_costs(networks, missing, pruning.on)
         done = len(networks) - len(missing)
-        with TrainingProgress("labelling", len(networks), done, costs[missing].sum()) as bar:
+        bar = TrainingProgress("labelling", len(networks), done, costs[missing].sum())
+        with bar:
             for i in missing:
                 row = self.labels.run(
                     networks[i],
@@ -148,9 +144,10 @@ class LabelPipeline:
                     progress=bar.step(costs[i]),
                     judge=pruning.judge(latencies[i]),
                 )
-                self._store(row, self.labels)
+                self.store.add(row)
+                self.labels.forget()
                 pruning.recall(latencies[i], row)
-                bar.done(row, costs[i])
+                bar.finish(row, costs[i])
 
     def train_final(self, networks: Mapping[str, Network]) -> dict[str, Accuracies]:
         """Train networks alike, by name, with seeds that no label used.
@@ -168,12 +165,12 @@ class LabelPipeline:
         costs = {n: self.final.probe(networks[n]) for n in dict.fromkeys(n for n, _ in missing)}
         seconds = float(sum(costs[name] for name, _ in missing))
         if missing:
-            log(
-                f"{len(missing)} trainings of winners and baseline: about "
-                f"{format_duration(seconds)}"
-            )
-        done = len(keys) - len(missing)
-        with TrainingProgress("training the winners", len(keys), done, seconds) as bar:
+            time = format_duration(seconds)
+            log(f"{len(missing)} trainings of winners and baseline: about {time}")
+        bar = TrainingProgress(
+            "training the winners", len(keys), len(keys) - len(missing), seconds
+        )
+        with bar:
             for name, seed in missing:
                 row = self.final.run(
                     networks[name],
@@ -182,8 +179,9 @@ class LabelPipeline:
                     progress=bar.step(costs[name]),
                     weights_path=self.final.folder / f"{keys[name, seed]}.safetensors",
                 )
-                self._store(row, self.final)
-                bar.done(row, costs[name])
+                self.store.add(row)
+                self.final.forget()
+                bar.finish(row, costs[name])
         return {
             name: tuple((s, float(self.store.rows[keys[name, s]]["accuracy"])) for s in seeds)
             for name in networks
@@ -194,10 +192,6 @@ class LabelPipeline:
         keys = [self.final.key(network.name, seed) for seed, _ in accuracies]
         paths = [self.final.folder / f"{key}.safetensors" for key in keys]
         return [str(path.relative_to(self.out)) for path in paths if path.exists()]
-
-    def _store(self, row: dict[str, Any], trainer: LabelTrainer) -> None:
-        self.store.add(row)
-        trainer.forget()
 
     def _label_costs(
         self, networks: Sequence[Network], missing: Sequence[int], prune: bool

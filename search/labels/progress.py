@@ -9,37 +9,29 @@ from space.common.cli import log
 from space.common.progress import Progress
 
 
-class TrainingProgress:
-    """Progress over `total` trainings, measured by their expected seconds, so that the remaining
+class TrainingProgress(Progress):
+    """Progress over `count` trainings, measured by their expected `seconds`, so that the remaining
     time is right although large networks take longer. `finished` of them are on disk already."""
 
-    def __init__(self, title: str, total: int, finished: int, seconds: float) -> None:
-        self.title, self.total, self.number = title, total, finished
-        self._past = 0.0
-        self._bar = Progress(title, seconds, counted=False, quiet=not seconds)
-
-    def __enter__(self) -> TrainingProgress:
-        if self.number:
-            log(f"{self.title}: {self.number} of {self.total} are on disk")
-        self._bar.__enter__()
-        return self
+    def __init__(self, title: str, count: int, finished: int, seconds: float) -> None:
+        super().__init__(title, seconds, counted=False, quiet=not seconds)
+        self.count, self.finished, self._past = count, finished, 0.0
+        if finished:
+            log(f"{title}: {finished} of {count} are on disk")
 
     def step(self, seconds: float) -> Callable[[float], None]:
-        """What a training of so many expected seconds calls with the share of it that is done."""
-        return lambda share: self._bar.update(self._past + share * seconds)
+        """What a training of so many expected seconds calls with its finished share."""
+        return lambda share: self.update(self._past + share * seconds)
 
-    def done(self, row: dict[str, Any], seconds: float) -> None:
+    def finish(self, row: dict[str, Any], seconds: float) -> None:
         """A training has ended with this row of the store."""
-        self.number, self._past = self.number + 1, self._past + seconds
+        self.finished, self._past = self.finished + 1, self._past + seconds
         how = ", stopped early" if row["pruned"] else ", diverged" if row["diverged"] else ""
         line = (
-            f"{self.number} of {self.total}, {row['purpose']}, seed {row['seed']}: "
+            f"{self.finished} of {self.count}, {row['purpose']}, seed {row['seed']}: "
             f"{row['accuracy']:.2f} %{how}, {row['seconds']:.0f} s"
         )
-        if self._bar.shown:
-            self._bar.update(self._past, title=line)
+        if self.shown:
+            self.update(self._past, title=line)
         else:
             log(line)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.__exit__()

@@ -11,7 +11,6 @@ import numpy as np
 from search.labels.pipeline import Accuracies, LabelPipeline
 from search.labels.score import ScoreComparison
 from search.labels.store import FILE
-from space.common.stats import deviation
 
 
 def predicted_record(comparison: ScoreComparison, source: str) -> dict[str, Any]:
@@ -40,8 +39,8 @@ def trained_record(
 
 def _labels(pipeline: LabelPipeline) -> dict[str, Any]:
     """How the labels came about."""
-    if pipeline.config.labels_from is not None:
-        return {"file": Path(pipeline.config.labels_from).name}
+    if pipeline.config.options.labels_from is not None:
+        return {"file": Path(pipeline.config.options.labels_from).name}
     if not pipeline.config.labels:
         return {"labels": 0, "score": "closed form"}
     return {
@@ -68,14 +67,13 @@ def accuracy_lines(
         f"after {epochs:g} epochs of {images} images at {recipe.input}x"
         f"{recipe.input}; {over}; all trained alike"
     ]
-    values = {name: [value for _, value in each] for name, each in accuracies.items()}
-    for name, own in values.items():
-        if base is None or name == base:
-            continue
-        difference = float(np.mean(own) - np.mean(values[base]))
-        spread, base_spread = deviation(own), deviation(values[base])
+    values = {name: np.array([value for _, value in each]) for name, each in accuracies.items()}
+    base_values = values.pop(base) if base is not None else np.zeros(0)
+    for name, own in values.items() if base is not None else ():
+        difference = own.mean() - base_values.mean()
         error = ""
-        if spread is not None and base_spread is not None:
-            error = f" +- {np.sqrt((spread**2 + base_spread**2) / len(own)):.2f}"
+        if len(seeds) > 1:
+            variance = own.var(ddof=1) + base_values.var(ddof=1)
+            error = f" +- {np.sqrt(variance / len(seeds)):.2f}"
         lines.append(f"{name}: {difference:+.2f}{error} points of accuracy against {base}")
     return tuple(lines)

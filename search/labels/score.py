@@ -1,46 +1,41 @@
-"""The score from labels: a predictor, if it ranks them better than the closed form."""
+"""The score from labels, trained or read: a predictor, if it ranks them better than the closed
+form."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evaluator.data.dataset import digest
+from evaluator.measured_benchmark.rows import SHIPPED, TrainingRow, read_rows
 from evaluator.predictor.model import Predictor
 from evaluator.score.genes import free_scores
-from search.problem.problem import CLOSED_FORM, Evaluation, Problem, Score
-from space.architectures.search_space import Genes
+from search.labels.config import LEAST_LABELS
+from search.problem.problem import CLOSED_FORM, Evaluation, Floats, Problem, Score
+from space.architectures.search_space import Architecture, Genes
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common.files import write_atomic
 from space.common.stats import spearman
 from space.common.text import format_number
 from space.cost.lookup import Costs
 
-Floats = NDArray[np.float64]
-AFTER = "after short training"
 FORMAT = 1  # of the identity: changes when the same labels would give other predictions
 
 
 @dataclass(frozen=True, slots=True)
 class PredictedScore:
-    """The accuracy in % that a predictor fitted on labels expects. `after` names what the labels
-    measure, as "after short training"."""
+    """The accuracy in % that a predictor fitted on labels expects."""
 
     identity: str
     correlation: float
     labels: int
     predictor: Predictor = field(compare=False, repr=False)
-    after: str = AFTER
-
-    @property
-    def label(self) -> str:
-        return f"predicted accuracy {self.after} in %"
+    label: str = "predicted accuracy after short training in %"
 
     @property
     def line(self) -> str:
@@ -74,29 +69,27 @@ class ScoreComparison:
     @property
     def better(self) -> bool:
         """Whether the predictor is used."""
-        if self.predictor is None:
-            return False
-        return self.closed_form is None or self.predictor > self.closed_form
+        if self.predictor is None or self.closed_form is None:
+            return self.predictor is not None
+        return self.predictor > self.closed_form
 
     def lines(self) -> list[str]:
         """For people."""
         # Of a correlation near 0; less near 1 (Fisher 1915).
         error = 1 / np.sqrt(max(self.labels - 1, 1))
         early = f", {self.stopped} of them stopped early" if self.stopped else ""
-        lines = [f"{self.labels} labels{early}; rank correlation with their accuracy:"]
-        if self.predictor is None:
-            lines.append(f"  predictor: none ({self.why})")
-        else:
-            lines.append(f"  predictor, cross-validated: {self.predictor:.3f}")
-        lines.append(
+        predictor = f": none ({self.why})"
+        if self.predictor is not None:
+            predictor = f", cross-validated: {self.predictor:.3f}"
+        lines = [
+            f"{self.labels} labels{early}; rank correlation with their accuracy:",
+            f"  predictor{predictor}",
             f"  closed form, which needs no labels: {format_number(self.closed_form, '.3f')} "
-            f"(either is uncertain by up to {error:.2f})"
-        )
-        lines.append(
+            f"(either is uncertain by up to {error:.2f})",
             "using the predictor as the score: it ranks the labels better than the closed form"
             if self.better
-            else "using the closed form as the score: the predictor ranks the labels no better"
-        )
+            else "using the closed form as the score: the predictor ranks the labels no better",
+        ]
         if self.flops is not None and self.flops < 0:
             lines.append(
                 f"warning: smaller networks reached more (rank correlation with FLOPs "
@@ -127,7 +120,6 @@ def score_of(
     stopped: int,
     names: Sequence[str],
     folder: Path,
-    after: str = AFTER,
 ) -> tuple[Score, ScoreComparison]:
     """The score that ranks the labels better, and how both rank them.
 
@@ -137,39 +129,85 @@ def score_of(
     Args:
         found: the labelled architectures with the closed form as their score.
         accuracy: in %, [n].
+        stopped: labels whose training was stopped early.
         names: what identifies each label.
-        after: as in `PredictedScore`.
     """
     name = digest([FORMAT, list(names), [repr(float(value)) for value in accuracy]])
-    ranks: dict[str, Any] = {
-        "labels": len(accuracy),
-        "stopped": stopped,
-        "closed_form": spearman(found.score, accuracy),
-        "flops": spearman(found.costs.flops, accuracy),
-    }
+    correlation, why = None, ""
     try:
         predictor = _predictor(problem, found, accuracy, folder / f"predictor-{name}.json")
+        correlation = predictor.cross_validated
+        if correlation is None:
+            why = "it predicts the same accuracy for every label that it was not fitted on"
     except ValueError as error:
         why = str(error).rstrip(".")
-        return CLOSED_FORM, ScoreComparison(**ranks, predictor=None, why=why)
-    correlation = predictor.cross_validated
-    if correlation is None:
-        why = "it predicts the same accuracy for every label that it was not fitted on"
-        return CLOSED_FORM, ScoreComparison(**ranks, predictor=None, why=why)
-    result = ScoreComparison(**ranks, predictor=correlation)
-    if not result.better:
-        return CLOSED_FORM, result
-    score = PredictedScore(f"predictor {name}", correlation, len(accuracy), predictor, after)
-    return score, result
+    comparison = ScoreComparison(
+        labels=len(accuracy),
+        stopped=stopped,
+        predictor=correlation,
+        closed_form=spearman(found.score, accuracy),
+        flops=spearman(found.costs.flops, accuracy),
+        why=why,
+    )
+    if correlation is None or not comparison.better:
+        return CLOSED_FORM, comparison
+    score = PredictedScore(f"predictor {name}", correlation, len(accuracy), predictor)
+    return score, comparison
 
 
 def _predictor(problem: Problem, found: Evaluation, accuracy: Floats, path: Path) -> Predictor:
-    if path.exists():
-        try:
-            return Predictor.from_json(path.read_text(encoding="utf-8"))
-        except (ValueError, json.JSONDecodeError):
-            path.unlink()
+    with suppress(FileNotFoundError, ValueError):  # not fitted yet, or a damaged file
+        return Predictor.from_json(path.read_text(encoding="utf-8"))
     scores = free_scores(problem.space, found.genes, found.costs.flops, found.costs.params)
     predictor = Predictor.fit(problem.space, found.genes, accuracy, scores=scores)
     write_atomic(path, predictor.to_json())
     return predictor
+
+
+def score_from_benchmark(
+    problem: Problem, source: str, folder: Path
+) -> tuple[Problem, ScoreComparison]:
+    """The problem with the score that ranks the labels in a file better, and how both rank them.
+
+    The labels are accuracies on a part of the training images, so the test images stay unseen.
+
+    Args:
+        source: rows of `evaluator.measured`, or "shipped" for those of this package.
+        folder: where the predictor is stored.
+
+    Raises:
+        ValueError: no benchmark, or too few of its networks are of this space.
+    """
+    path = SHIPPED if source == "shipped" else Path(source)
+    if not path.is_file():
+        raise ValueError(f"--labels-from must be rows of evaluator.measured; there is no {path}")
+    found = labelled_architectures(problem.space, read_rows(path))
+    if len(found) < LEAST_LABELS:
+        raise ValueError(
+            f"--labels-from must have at least {LEAST_LABELS} networks of the space with "
+            f"validation accuracies; {path} has {len(found)}"
+        )
+    genes = np.array([arch.genes for arch, _ in found.values()], dtype=np.int16)
+    accuracy = np.array([np.mean(values) for _, values in found.values()])
+    labels = replace(problem, score=CLOSED_FORM).evaluate_unchecked(genes)
+    score, comparison = score_of(
+        problem, labels, accuracy, stopped=0, names=list(found), folder=folder
+    )
+    return replace(problem, score=score), comparison
+
+
+def labelled_architectures(
+    space: ShuffleNetV2Space, rows: list[TrainingRow]
+) -> dict[str, tuple[Architecture, list[float]]]:
+    """text -> architecture and its validation accuracies in %, a seed each, of the networks that
+    the space has and that were trained by the short recipe."""
+    found: dict[str, tuple[Architecture, list[float]]] = {}
+    for row in rows:
+        if row.recipe != "short" or not np.isfinite(row.validation):
+            continue
+        try:
+            arch = space.parse(row.architecture)
+        except ValueError:  # the zoo's, or of an axis that is closed here
+            continue
+        found.setdefault(space.text(arch), (arch, []))[1].append(row.validation)
+    return found

@@ -11,30 +11,26 @@ reuses them.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from search.optimizer.proposals import children
-from search.optimizer.study import Study
+from search.optimizer.study import finished_study
 from search.problem.baseline import Baseline
-from search.problem.problem import Evaluation, Problem, concatenate, nondominated
-from space.architectures.search_space import Genes
+from search.problem.problem import Evaluation, Floats, Problem, concatenate, nondominated
 
 DRAWN, DRAWS, POOL = 50_000, 40, 2000  # rows a draw, draws at most, feasible rows that are enough
 FRONT_TRIALS = 200
 FRONT_POOL = 120  # of the trials, the layers nearest to the front
 CANDIDATES = 10
 
-Floats = NDArray[np.float64]
-
 
 def select_networks(problem: Problem, n: int, seed: int, base: Baseline | None) -> Evaluation:
-    """n different feasible architectures to label, fewer if there are no more.
+    """n >= 1 different feasible architectures to label, fewer if there are no more.
 
     `problem` has the closed form as its score.
     """
     near = near_front(problem, seed)
     spread = spread_out(problem, near, seed)
-    if not len(spread):  # which has what is near the front too
+    if not len(spread):  # it contains what is near the front
         return spread
     pools = [spread, near]
     points = [_points(problem, pool, spread) for pool in pools]
@@ -42,94 +38,70 @@ def select_networks(problem: Problem, n: int, seed: int, base: Baseline | None) 
     selected: list[Evaluation] = []
     taken: list[Floats] = []
     seen: set[bytes] = set()
-    if base is not None and bool(base.found.feasible[0]) and n:
+    if base is not None and base.found.feasible[0]:
         selected.append(base.found)
         taken.append(_points(problem, base.found, spread)[0])
         seen.add(base.found.genes.tobytes())
     turn = 0
     while len(selected) < n:
-        which = next((p for p in (turn % 2, 1 - turn % 2) if _fresh(pools[p], seen).any()), None)
-        if which is None:
+        fresh = [np.flatnonzero([g.tobytes() not in seen for g in pool.genes]) for pool in pools]
+        if not any(map(len, fresh)):
             break
-        pool, turn = pools[which], turn + 1
-        rows = np.flatnonzero(_fresh(pool, seen))
-        rows = rows[rng.permutation(len(rows))[:CANDIDATES]]
+        which = turn if len(fresh[turn]) else 1 - turn
+        turn = 1 - turn
+        rows = rng.permutation(fresh[which])[:CANDIDATES]
         row = int(rows[0])
         if taken:
             apart = points[which][rows][:, None] - np.array(taken)
             row = int(rows[np.argmax(np.square(apart).sum(axis=2).min(axis=1))])
-        selected.append(_rows(pool, np.array([row])))
+        selected.append(pools[which].take(np.array([row])))
         taken.append(points[which][row])
-        seen.add(pool.genes[row].tobytes())
-    return concatenate(selected) if selected else _rows(near, np.zeros(0, dtype=np.intp))
+        seen.add(pools[which].genes[row].tobytes())
+    return concatenate(selected)
 
 
 def near_front(problem: Problem, seed: int) -> Evaluation:
     """Feasible trials of a short search with the closed form, those of the foremost layers."""
-    study = Study.open(problem, seed=seed)
-    for _ in study.run(FRONT_TRIALS):
-        pass
-    found = study.evaluated()
+    found = finished_study(problem, FRONT_TRIALS, seed=seed).evaluated()
     left = np.flatnonzero(found.feasible)
-    layers: list[NDArray[np.intp]] = []
-    while len(left) and sum(map(len, layers)) < FRONT_POOL:
+    rows = left[:0]
+    while len(left) and len(rows) < FRONT_POOL:
         layer = nondominated(found.score[left], found.costs.latency_s[left])
-        layers.append(left[layer])
+        rows = np.concatenate([rows, left[layer]])
         left = np.delete(left, layer)
-    rows = np.concatenate(layers) if layers else np.zeros(0, dtype=np.intp)
-    return _rows(found, rows)
+    return found.take(rows)
 
 
 def spread_out(problem: Problem, near: Evaluation, seed: int) -> Evaluation:
-    """Feasible rows drawn uniformly. A tight budget leaves next to none of those: then relatives
-    of the networks near the front too."""
+    """Feasible rows drawn uniformly, and `near`. A tight budget leaves next to none: then also
+    relatives of the networks near the front."""
     rng = np.random.default_rng([seed, 2])
     found: list[Evaluation] = []
     for draw in range(DRAWS):
         if sum(map(len, found)) >= POOL:
             break
         if draw < DRAWS // 2:
-            genes = drawn(problem, DRAWN, rng)
+            genes = problem.space.sample(DRAWN, rng)
         elif len(near):
-            # int16 genes of active parameters are the axes' own numbers, but for closed ones, which are 0
+            # Genes of active parameters are the axes' own numbers; the others are 0.
             sizes = problem.space.active_sizes.astype(np.int64)
             parents = np.concatenate([near.genes, *(each.genes for each in found)])
             genes = children(parents, sizes, DRAWN // 10, rng).astype(near.genes.dtype)
         else:
             break
         every = problem.evaluate_unchecked(genes)
-        found.append(_rows(every, np.flatnonzero(every.feasible)))
+        found.append(every.take(np.flatnonzero(every.feasible)))
     pool = concatenate([*found, near])
     _, first = np.unique(pool.genes, axis=0, return_index=True)
-    return _rows(pool, np.sort(first))
-
-
-def drawn(problem: Problem, n: int, rng: np.random.Generator) -> Genes:
-    """n architectures drawn uniformly from the problem's axes, int16 [n, parameters]."""
-    if problem.only is None:
-        return problem.space.sample(n, rng)
-    sizes = problem.axes.sizes
-    return problem.axes.genes(rng.integers(0, sizes, size=(n, len(sizes))))
-
-
-def _rows(found: Evaluation, rows: NDArray[np.intp]) -> Evaluation:
-    costs = type(found.costs)(
-        *(getattr(found.costs, name)[rows] for name in type(found.costs).__slots__)
-    )
-    return Evaluation(found.genes[rows], costs, found.score[rows], found.violations[rows])
-
-
-def _fresh(pool: Evaluation, seen: set[bytes]) -> NDArray[np.bool_]:
-    return np.array([row.tobytes() not in seen for row in pool.genes], dtype=bool)
+    return pool.take(np.sort(first))
 
 
 def _points(problem: Problem, found: Evaluation, scale: Evaluation) -> Floats:
-    """[n, parameters + 1]: genes in 0..1, and the logarithm of the latency in 0..1 over `scale`, which
-    counts as much as all genes together: the front runs along it."""
+    """[n, parameters + 1]: genes in 0..1, and the logarithm of the latency in 0..1 over `scale`,
+    which counts as much as all genes together: the front runs along it."""
     sizes = problem.space.active_sizes
     columns = np.flatnonzero(sizes > 1)
-    genes: Genes = found.genes[:, columns]
-    unit = genes / (sizes[columns] - 1) / np.sqrt(len(columns))
+    unit = found.genes[:, columns] / (sizes[columns] - 1) / np.sqrt(len(columns))
     low, high = np.log(scale.costs.latency_s.min()), np.log(scale.costs.latency_s.max())
     reach = (np.log(found.costs.latency_s) - low) / max(high - low, 1e-9)
     return np.column_stack([unit, reach])

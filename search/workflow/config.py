@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from search.labels.config import LabelOptions
+from space.common.cli import check_least
 
 TRIALS = 500
 
@@ -47,10 +48,7 @@ class SearchConfig:
     labels: LabelOptions = field(default_factory=LabelOptions)
 
     def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise ValueError(f"--trials must be at least 1; got {self.trials}")
-        if self.seed < 0:
-            raise ValueError(f"--seed must be at least 0; got {self.seed}")
+        check_least({"trials": self.trials, "seed": self.seed}, {"trials": 1, "seed": 0})
         object.__setattr__(self, "relax", tuple(sorted(set(self.relax))))
 
     @property
@@ -76,10 +74,8 @@ class SearchConfig:
     def command(self) -> str:
         """The command that gives the same result, for a record."""
         words = ["python", "-m", "search.run", "--target", self.target]
-        for budget in self.budgets:
-            words += ["--budget", budget.strip()]
-        for name in self.relax:
-            words += ["--relax", name]
+        words += [word for budget in self.budgets for word in ("--budget", budget.strip())]
+        words += [word for name in self.relax for word in ("--relax", name)]
         if self.guidelines is not None:
             words += ["--guidelines", str(self.guidelines)]
         words += ["--trials", str(self.trials), "--seed", str(self.seed)]

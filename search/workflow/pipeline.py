@@ -11,10 +11,9 @@ from dataclasses import replace
 
 from latency.microbenchmarks.limits import load_limits
 from search.labels.config import LabelConfig, label_config
-from search.labels.from_benchmark import score_from_benchmark
 from search.labels.pipeline import LabelPipeline
 from search.labels.report import accuracy_lines, predicted_record, trained_record
-from search.labels.score import ScoreComparison, study_file
+from search.labels.score import ScoreComparison, score_from_benchmark, study_file
 from search.labels.store import FILE
 from search.optimizer.study import Study
 from search.problem.baseline import baseline
@@ -66,10 +65,11 @@ def search(config: SearchConfig) -> SearchResult:
             pipeline = comparison = None
             if labels is not None:
                 pipeline = LabelPipeline.open(labels, problem, config.seed, folder)
-                problem, comparison = pipeline.score()
-            elif config.labels.labels_from is not None:
+            if config.labels.labels_from is not None:
                 source = config.labels.labels_from
                 problem, comparison = score_from_benchmark(problem, source, folder)
+            elif pipeline is not None:
+                problem, comparison = pipeline.score()
             for line in comparison.lines() if comparison else ():
                 log(line)
             result = summarize(run_study(problem, config), config)

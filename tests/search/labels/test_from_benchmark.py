@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from evaluator.measured_benchmark.rows import TrainingRow, write_rows
-from search.labels import from_benchmark as labels_given
-from search.labels.from_benchmark import labelled_architectures
+from search.labels import score as labels_score
+from search.labels.score import labelled_architectures
 from search.run import main
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.cost.lookup import CostModel
@@ -112,7 +112,7 @@ def test_too_few_or_none(
 def test_the_shipped_rows_go_by_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(labels_given, "SHIPPED", tmp_path / "none.csv")
+    monkeypatch.setattr(labels_score, "SHIPPED", tmp_path / "none.csv")
     assert main([*ARM, "--labels-from", "shipped", "--out", str(tmp_path / "out")]) == 2
     assert "none.csv" in capsys.readouterr().err
 
