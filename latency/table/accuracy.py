@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latency.table.family_fit import ALIGNMENTS, alignment, widths_of
 from latency.table.interpolate import Interpolator
+from latency.table.load import AnyTable
 from space.common.errors import MissingOpError
 from space.common.stats import spearman
 from space.network.block import Block, BlockBatch
@@ -17,14 +18,10 @@ from space.network.network import Network
 
 Floats = NDArray[np.float64]
 
-
-class NetworkPredictor(Protocol):
-    """Predicts the end-to-end latency of a network in seconds."""
-
-    def network_s(self, blocks: Iterable[Block]) -> float: ...
+FOLDS = 5
 
 
-def predictions(table: NetworkPredictor, networks: Sequence[Network]) -> Floats:
+def predictions(table: AnyTable, networks: Sequence[Network]) -> Floats:
     """Predicted seconds of each network, float64 [n].
 
     Raises:
@@ -58,10 +55,7 @@ def error_summary(predicted: Floats, measured: Floats) -> dict[str, Any]:
 
 
 def left_out_error(
-    seconds: Mapping[Block, float],
-    noise: Mapping[Block, float] | None = None,
-    folds: int = 5,
-    seed: int = 0,
+    seconds: Mapping[Block, float], noise: Mapping[Block, float] | None = None
 ) -> dict[str, Any]:
     """Cross-validation of the interpolation: each fold is predicted from the others' blocks.
 
@@ -71,15 +65,14 @@ def left_out_error(
     Args:
         noise: relative standard error of each block, as the `errors` of an `Interpolator`.
     """
-    blocks = list(seconds)
-    part = np.random.default_rng(seed).integers(folds, size=len(blocks))
+    part = np.random.default_rng(0).integers(FOLDS, size=len(seconds)).tolist()
     errors: list[float] = []
     kinds: dict[str, list[float]] = {}
     alignments: dict[str, list[float]] = {name: [] for name in ALIGNMENTS}
-    for fold in range(folds):
-        kept = {b: seconds[b] for b, p in zip(blocks, part, strict=True) if p != fold}
-        others = Interpolator(kept, noise)
-        for block in (b for b, p in zip(blocks, part, strict=True) if p == fold):
+    for fold in range(FOLDS):
+        known = {b: s for (b, s), p in zip(seconds.items(), part, strict=True) if p != fold}
+        others = Interpolator(known, noise)
+        for block in (block for block in seconds if block not in known):
             one = BlockBatch.of(block)
             try:
                 predicted = float(others.predict(one)[0])
@@ -87,7 +80,7 @@ def left_out_error(
                 continue
             errors.append(abs(predicted / seconds[block] - 1))
             kinds.setdefault(_kind(block), []).append(errors[-1])
-            alignments[ALIGNMENTS[int(alignment(widths_of(one))[0])]].append(errors[-1])
+            alignments[ALIGNMENTS[alignment(widths_of(one))[0]]].append(errors[-1])
     if not errors:
         return {}
     return {
@@ -106,11 +99,11 @@ def _kind(block: Block) -> str:
 def _left_out(errors: Sequence[float]) -> dict[str, Any]:
     return {
         "blocks": len(errors),
-        "mean_abs_error": _short(float(np.mean(errors))),
-        "median_abs_error": _short(float(np.median(errors))),
-        "abs_error_95pct": _short(float(np.quantile(errors, 0.95))),
+        "mean_abs_error": _short(np.mean(errors)),
+        "median_abs_error": _short(np.median(errors)),
+        "abs_error_95pct": _short(np.quantile(errors, 0.95)),
     }
 
 
-def _short(value: float) -> float:
+def _short(value: Any) -> float:
     return float(f"{value:.4g}")

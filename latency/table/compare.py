@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from latency.table.interpolate import family_of, family_title
+from latency.table.interpolate import by_family, family_title
 from latency.table.latency_table import LatencyTable
 from latency.table.load import AnyTable
 from space.common.errors import MissingOpError
@@ -37,15 +39,11 @@ def compare_tables(a: AnyTable, b: AnyTable, networks: Sequence[Network]) -> dic
             f"is predicted by both; one is of {a.header.label}, the other of {b.header.label}; "
             "give two tables of blocks at one input size"
         )
-    facts = {
-        name: [getattr(a.header, name), getattr(b.header, name)]
-        for name in FACTS
-        if getattr(a.header, name) != getattr(b.header, name)
-    }
+    facts = {name: [getattr(a.header, name), getattr(b.header, name)] for name in FACTS}
     return {
         "tables": [a.header.target, b.header.target],
         "labels": [a.header.label, b.header.label],
-        "differs": facts,
+        "differs": {name: pair for name, pair in facts.items() if pair[0] != pair[1]},
         "blocks": blocks,
         "networks": _networks(seconds, len(networks)),
     }
@@ -61,28 +59,26 @@ def _entries(table: AnyTable) -> dict[Block, float]:
 
 def _blocks(a: AnyTable, b: AnyTable) -> dict[str, Any] | None:
     a_s, b_s = _entries(a), _entries(b)
-    common = [block for block in a_s if block in b_s]
-    if not common:
+    ratio = {block: b_s[block] / a_s[block] for block in a_s if block in b_s}
+    if not ratio:
         return None
-    ratio = {block: b_s[block] / a_s[block] for block in common}
-    families: dict[str, list[float]] = {}
-    for block in common:
-        families.setdefault(family_title(family_of(block)), []).append(ratio[block])
-    ranked = sorted(common, key=lambda block: ratio[block])
-    ends = ranked if len(ranked) <= 2 * EXTREMES else ranked[:EXTREMES] + ranked[-EXTREMES:]
+    ranked = sorted(ratio, key=lambda block: ratio[block])
+    if len(ranked) > 2 * EXTREMES:
+        ranked = ranked[:EXTREMES] + ranked[-EXTREMES:]
+    titled = {family_title(f): [ratio[b] for b in some] for f, some in by_family(ratio).items()}
     return {
-        "common": len(common),
-        "only": [len(a_s) - len(common), len(b_s) - len(common)],
+        "common": len(ratio),
+        "only": [len(a_s) - len(ratio), len(b_s) - len(ratio)],
         "ratio": _geometric_mean(list(ratio.values())),
         "spread": float(np.std(np.log(list(ratio.values())))),
         "families": {
             name: {"blocks": len(values), "ratio": _geometric_mean(values),
                    "least": min(values), "greatest": max(values)}
-            for name, values in sorted(families.items())
+            for name, values in sorted(titled.items())
         },
         "extremes": [
             {"block": str(block), "a_s": a_s[block], "b_s": b_s[block], "ratio": ratio[block]}
-            for block in ends
+            for block in ranked
         ],
     }  # fmt: skip
 
@@ -93,10 +89,8 @@ def _network_seconds(
     """(A, B) seconds of each network that both can predict."""
     found = []
     for network in networks:
-        try:
+        with suppress(MissingOpError):
             found.append((a.network_s(network.blocks), b.network_s(network.blocks)))
-        except MissingOpError:
-            continue
     return found
 
 
@@ -108,7 +102,7 @@ def _networks(seconds: list[tuple[float, float]], requested: int) -> dict[str, A
     return {
         "asked": requested,
         "predicted_by_both": len(seconds),
-        "ratio": _geometric_mean(ratio.tolist()),
+        "ratio": _geometric_mean(ratio),
         "spread": float(np.std(np.log(ratio))),
         "least": float(ratio.min()),
         "greatest": float(ratio.max()),
@@ -116,7 +110,7 @@ def _networks(seconds: list[tuple[float, float]], requested: int) -> dict[str, A
     }
 
 
-def _geometric_mean(values: list[float]) -> float:
+def _geometric_mean(values: ArrayLike) -> float:
     return float(np.exp(np.mean(np.log(values))))
 
 
@@ -175,26 +169,28 @@ def draw_table_comparison(
     from matplotlib import pyplot as plt
 
     a_s, b_s = _entries(a), _entries(b)
-    common = [block for block in a_s if block in b_s]
-    panels = [("blocks", [(a_s[x], b_s[x]) for x in common], [x.kind for x in common])]
-    seconds = _network_seconds(a, b, networks)
-    panels.append(("random networks", seconds, ["networks"] * len(seconds)))
-    panels = [panel for panel in panels if panel[1]]
+    panels = []  # title, {label: (A, B) seconds}
+    for title, pairs in (
+        ("blocks", [(block.kind, (a_s[block], b_s[block])) for block in a_s if block in b_s]),
+        ("random networks", [("networks", pair) for pair in _network_seconds(a, b, networks)]),
+    ):
+        labels = dict.fromkeys(label for label, _ in pairs)
+        series = {label: [pair for own, pair in pairs if own == label] for label in labels}
+        panels += [(f"{len(pairs)} {title}", series)] * bool(pairs)
     figure, axes = plt.subplots(
         1, len(panels), figsize=(5.5 * len(panels), 5), squeeze=False, layout="constrained"
     )
-    for axis, (title, points, kinds) in zip(axes.flat, panels, strict=True):
-        for kind in dict.fromkeys(kinds):
-            x, y = zip(*(p for p, k in zip(points, kinds, strict=True) if k == kind), strict=True)
-            axis.scatter([1e3 * v for v in x], [1e3 * v for v in y], s=6, label=kind, alpha=0.6)
-        both = [1e3 * value for point in points for value in point]
+    for axis, (title, series) in zip(axes.flat, panels, strict=True):
+        for label, points in series.items():
+            axis.scatter(*(1e3 * np.array(points).T), s=6, label=label, alpha=0.6)
+        both = [1e3 * value for points in series.values() for pair in points for value in pair]
         axis.plot([min(both), max(both)], [min(both), max(both)], color="0.3", lw=0.8)
-        axis.set(xscale="log", yscale="log", title=f"{len(points)} {title}; line: equal")
+        axis.set(xscale="log", yscale="log", title=f"{title}; line: equal")
         axis.set(xlabel=f"A: {a.header.target}, ms", ylabel=f"B: {b.header.target}, ms")
         for scale in (axis.xaxis, axis.yaxis):
             scale.set_major_formatter("{x:g}")
             scale.set_minor_formatter("")
-        if len(set(kinds)) > 1:
+        if len(series) > 1:
             axis.legend(fontsize=7)
     figure.suptitle(f"A: {a.header.label}\nB: {b.header.label}", fontsize=9)
     with replace_file(out) as temporary:

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from space.graph.builder import unit_defaults
 from space.graph.op import Op
 from space.network.block import Block, BlockBatch
 
@@ -56,14 +57,13 @@ class FamilyFit:
         noisy: Sequence[Block] = (),
     ) -> None:
         self.kind, self.height, self.width, self.rest = key
-        sizes = np.array([_sizes_of(block) for block in blocks], dtype=np.int64)
+        sizes = _sizes_of(blocks)
         order = np.argsort(_code(sizes))
         self.sizes, self.seconds = sizes[order], seconds[order]
         self.weights = 1 / (1 + (errors[order] / TRUST) ** 2)
         self.codes = _code(self.sizes)
-        self.names = [name for name in SIZES if _has(blocks[0], name)]
-        more = np.array([_sizes_of(block) for block in noisy], dtype=np.int64).reshape(-1, 4)
-        timed = np.concatenate([self.sizes, more])
+        self.names = [name for name in SIZES if name in unit_defaults(self.kind)]
+        timed = np.concatenate([self.sizes, _sizes_of(noisy)])
         self.low, self.high = timed.min(axis=0), timed.max(axis=0)
         share = timed[:, 2] / np.maximum(timed[:, 1], 1)  # of the branch; 0 where there is none
         self.ratio = float(share.min()), float(share.max())
@@ -92,7 +92,8 @@ class FamilyFit:
         from scipy.spatial import cKDTree
 
         columns = np.stack(self._columns(self.sizes), axis=1)
-        apart = alignment(self.sizes)[:, None] == UNALIGNED  # another kernel: own prices
+        classes = alignment(self.sizes)
+        apart = classes[:, None] == UNALIGNED  # another kernel: own prices
         features = np.concatenate([columns * ~apart, columns * apart], axis=1)
         scales = np.maximum(features.max(axis=0), 1e-300)
         features = features / scales / self.seconds[:, None]  # relative errors count
@@ -102,7 +103,6 @@ class FamilyFit:
         self.prices = (prices / scales).reshape(2, -1)
         self.correction = np.log(self.seconds / self._base(self.sizes))
         self.trees = {}
-        classes = alignment(self.sizes)
         for name in np.unique(classes):
             rows = np.flatnonzero(classes == name)
             tree = cKDTree(_position(self.sizes[rows]))
@@ -159,13 +159,10 @@ class FamilyFit:
 
 def widths_of(batch: BlockBatch) -> NDArray[np.int64]:
     """Widths int64 [n, 4] in the order of `SIZES`; 0 for one that this kind lacks."""
-    columns = []
-    for name in SIZES:
-        try:
-            columns.append(batch.column(name))
-        except KeyError:
-            columns.append(np.zeros(len(batch), dtype=np.int64))
-    sizes = np.stack(columns, axis=1)
+    sizes = np.zeros((len(batch), len(SIZES)), dtype=np.int64)
+    for index, name in enumerate(SIZES):
+        if name in unit_defaults(batch.kind):
+            sizes[:, index] = batch.column(name)
     if batch.kind == "shufflenet_v1":  # a quarter is inside (v1 paper, section 3.2)
         sizes[:, 3] = sizes[:, 1] // 4
     if batch.kind == "shufflenet_v2":  # 0: as wide as the branch
@@ -181,15 +178,10 @@ def _code(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     return first
 
 
-def _has(block: Block, name: str) -> bool:
-    try:
-        return block[name] >= 0
-    except KeyError:
-        return False
-
-
-def _sizes_of(block: Block) -> list[int]:
-    return [int(column[0]) for column in widths_of(BlockBatch.of(block)).T]
+def _sizes_of(blocks: Sequence[Block]) -> NDArray[np.int64]:
+    """`widths_of` blocks one by one, int64 [n, 4]."""
+    widths = [widths_of(BlockBatch.of(block)) for block in blocks]
+    return np.concatenate([np.zeros((0, len(SIZES)), dtype=np.int64), *widths])
 
 
 def alignment(sizes: NDArray[np.int64]) -> NDArray[np.int64]:

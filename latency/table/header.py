@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import io
 import json
 import re
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
+
+from space.common.files import write_atomic
 
 SCHEMA = 1
 LAYOUTS = ("blocks", "ops")
@@ -69,12 +76,10 @@ class TableHeader:
         if self.schema != SCHEMA:
             raise ValueError(f"`schema` must be {SCHEMA}; got {self.schema!r}: rebuild the table")
         for name, known in (("layout", LAYOUTS), ("source", SOURCES)):
-            value = getattr(self, name)
-            if value not in known:
+            if (value := getattr(self, name)) not in known:
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}; got {value!r}")
         for name in ("threads", "batch"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value := getattr(self, name), int) or value < 1:
                 raise ValueError(f"`{name}` must be an integer, 1 or more; got {value!r}")
         if self.input and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", self.input):
             raise ValueError(f"`input` must be HEIGHTxWIDTH, as 224x224; got {self.input!r}")
@@ -104,7 +109,7 @@ class TableHeader:
         """Text that `from_json` turns into an equal header."""
         values = asdict(self)
         extra = values.pop("extra")
-        return json.dumps({**values, **extra}, indent=2) + "\n"
+        return json.dumps(values | extra, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> TableHeader:
@@ -119,14 +124,29 @@ class TableHeader:
             raise ValueError(f"line {error.lineno}: not JSON: {error.msg}") from None
         if not isinstance(values, dict):
             raise ValueError(f"line 1: must be a JSON object; got {type(values).__name__}")
-        known = {f.name for f in fields(cls)} - {"extra"}
         required = ("schema", "layout", "target", "source", "device", "engine", "date")
         missing = [name for name in required if name not in values]
         if missing:
             raise ValueError(f"line 1: lacks {', '.join(missing)}; a table header has these")
-        extra = {name: value for name, value in values.items() if name not in known}
-        values = {name: value for name, value in values.items() if name in known}
+        known = {f.name for f in fields(cls)} - {"extra"}
+        extra = {name: values.pop(name) for name in list(values) if name not in known}
         return cls(**values, extra=extra)
+
+
+def save_table(
+    path: Path, header: TableHeader, columns: Sequence[str], rows: Iterable[Iterable[object]]
+) -> None:
+    """Write `path` (.json) with the rows' checksum, and its .csv, each complete or not at all.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    data = text.getvalue().encode()
+    write_atomic(path.with_suffix(".csv"), data)
+    header = replace(header, csv_sha256=hashlib.sha256(data).hexdigest())
+    write_atomic(path, header.to_json())
 
 
 def mean_error(header: TableHeader) -> tuple[float, str] | None:

@@ -38,6 +38,14 @@ def _flags(batch: BlockBatch) -> NDArray[np.int64]:
     return flags
 
 
+def by_family(blocks: Iterable[Block]) -> dict[Family, list[Block]]:
+    """Blocks grouped by `family_of`."""
+    families: dict[Family, list[Block]] = {}
+    for block in blocks:
+        families.setdefault(family_of(block), []).append(block)
+    return families
+
+
 def family_title(family: Family) -> str:
     """A family as one line: `shufflenet_v2@28x28 kernel=5`."""
     kind, height, width, rest = family
@@ -59,19 +67,13 @@ class Interpolator:
         errors: Mapping[Block, float] | None = None,
         noisy: Iterable[Block] = (),
     ) -> None:
-        groups: dict[Family, list[Block]] = {}
-        for block in seconds:
-            groups.setdefault(family_of(block), []).append(block)
         self._seconds, self._errors = seconds, errors or {}
-        self._noisy: dict[Family, list[Block]] = {}
-        for block in noisy:
-            self._noisy.setdefault(family_of(block), []).append(block)
-        self._groups = groups
+        self._families, self._noisy = by_family(seconds), by_family(noisy)
         self._fitted: dict[Family, FamilyFit] = {}
 
     def _family(self, key: Family) -> FamilyFit | None:
-        if key not in self._fitted and key in self._groups:
-            blocks = self._groups[key]
+        if key not in self._fitted and key in self._families:
+            blocks = self._families[key]
             values = np.array([self._seconds[block] for block in blocks])
             errors = np.array([self._errors.get(block, 0.0) for block in blocks])
             self._fitted[key] = FamilyFit(key, blocks, values, errors, self._noisy.get(key, ()))
@@ -86,8 +88,7 @@ class Interpolator:
         """
         rest = [batch.column(name) for name in batch.fields if name not in SIZES]
         sizes = widths_of(batch)
-        flags = _flags(batch)
-        if flags.any():
+        if (flags := _flags(batch)).any():
             rest += [*flags.T]
         if not rest:
             return self._predict(batch, sizes, np.arange(len(batch)))
@@ -111,9 +112,8 @@ class Interpolator:
             a, b = dict(block.fields), dict(other.fields)
             names = a.keys() | b.keys()
             gap = sum(abs(np.log2((1 + a.get(n, 0)) / (1 + b.get(n, 0)))) for n in names)
-            return float(
-                gap + 4 * (block.height != other.height) + 4 * (block.width != other.width)
-            )
+            sides = (block.height != other.height) + (block.width != other.width)
+            return float(gap + 4 * sides)
 
         same = [other for other in self._seconds if other.kind == block.kind]
         nearest = sorted(same, key=distance)[:3]

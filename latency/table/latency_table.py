@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -14,9 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latency.table.header import TableHeader
+from latency.table.header import TableHeader, save_table
 from latency.table.interpolate import Interpolator
-from space.common.files import write_atomic
 from space.network.block import Block, BlockBatch
 
 COLUMNS = ("block", "median_s", "q25_s", "q75_s", "n")
@@ -94,9 +90,9 @@ class LatencyTable:
 
     @cached_property
     def _interpolator(self) -> Interpolator:
-        errors = {block: m.error for block, m in self.entries.items()}
-        noisy = [Block.parse(text) for text in self.header.noise.get("too_noisy", ())]
         seconds = {block: m.median_s for block, m in self.entries.items()}
+        errors = {block: m.error for block, m in self.entries.items()}
+        noisy = map(Block.parse, self.header.noise.get("too_noisy", ()))
         return Interpolator(seconds, errors, noisy)
 
     def exact(self, block: Block) -> bool:
@@ -134,20 +130,10 @@ class LatencyTable:
             OSError: a file cannot be written.
         """
         path = Path(path).with_suffix(".json")
-        text = _csv_text(self.entries)
-        header = replace(self.header, csv_sha256=hashlib.sha256(text.encode()).hexdigest())
-        write_atomic(path.with_suffix(".csv"), text)
-        write_atomic(path, header.to_json())
+        entries = sorted(self.entries.items(), key=lambda item: _order(item[0]))
+        rows = ((block, m.median_s, m.q25_s, m.q75_s, m.n) for block, m in entries)
+        save_table(path, self.header, COLUMNS, rows)
         return path
-
-
-def _csv_text(entries: Mapping[Block, Measurement]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for block, m in sorted(entries.items(), key=lambda item: _order(item[0])):
-        writer.writerow((block, m.median_s, m.q25_s, m.q75_s, m.n))
-    return out.getvalue()
 
 
 def _order(block: Block) -> tuple:

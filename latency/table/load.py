@@ -103,11 +103,11 @@ def _text(path: Path) -> str:
 
 
 def _read(path: Path) -> AnyTable:
+    text = _text(path)
     try:
-        header = TableHeader.from_json(_text(path))
+        header = TableHeader.from_json(text)
     except (TypeError, ValueError) as error:
-        message = str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
-        raise ValueError(message) from None
+        raise ValueError(f"{path}: {error}") from None
     rows_path = path.with_suffix(".csv")
     text = _text(rows_path)
     if header.layout == "ops":
@@ -139,21 +139,19 @@ def _entries(path: Path, text: str) -> dict[Block, Measurement]:
     entries: dict[Block, Measurement] = {}
     for row in rows:
         try:
-            block, measurement = _entry(row)
+            if len(row) != len(COLUMNS):
+                raise ValueError(f"must have {len(COLUMNS)} fields; got {len(row)}")
+            block, measured = (
+                Block.parse(row[0]),
+                Measurement(*map(float, row[1:-1]), int(row[-1])),
+            )
             if block in entries:
                 raise ValueError(f"{block} appears twice")
         except ValueError as error:
             raise ValueError(
                 f"{path}, line {rows.line_num}: {error}; build the table again"
             ) from None
-        entries[block] = measurement
+        entries[block] = measured
     if not entries:
         raise ValueError(f"{path}: must have at least one row; build the table again")
     return entries
-
-
-def _entry(row: list[str]) -> tuple[Block, Measurement]:
-    if len(row) != len(COLUMNS):
-        raise ValueError(f"must have {len(COLUMNS)} fields; got {len(row)}")
-    median, q25, q75 = (float(text) for text in row[1:-1])
-    return Block.parse(row[0]), Measurement(median, q25, q75, int(row[-1]))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latency.table.header import TableHeader
+from latency.table.header import TableHeader, save_table
 from latency.table.op_terms import TERMS, Amount, amounts
 from space.graph.op import Op
 from space.network.block import Block, BlockBatch
@@ -66,28 +66,19 @@ class OpCostModel:
         model = self.header.extra.get("model")
         return str(model.get("formula", "")) if isinstance(model, Mapping) else ""
 
-    @cached_property
-    def _factor(self) -> float:
-        return float(self.header.scale["factor"])
-
     def op_s(self, op: Op) -> Amount:
         """Seconds of an op, or float64 [n] for an op of arrays [n]; 0.0 for a slice.
 
         Raises:
             MissingOpError: the model knows no ops of this kind.
         """
-        found = amounts(self.formula, op, self.header.batch)
-        total: Amount = sum(
-            (self.coefficients[name] * amount for name, amount in found.items()), 0.0
-        )
-        return total * self._factor
+        found = amounts(self.formula, op, self.header.batch).items()
+        total: Amount = sum((self.coefficients[name] * amount for name, amount in found), 0.0)
+        return total * float(self.header.scale["factor"])
 
     def predict(self, batch: BlockBatch) -> NDArray[np.float64]:
         """Seconds of each block, float64 [n]."""
-        total = np.zeros(len(batch))
-        for step in batch.steps:
-            total += self.op_s(step.op)
-        return total
+        return sum((self.op_s(step.op) for step in batch.steps), np.zeros(len(batch)))
 
     def exact(self, block: Block) -> bool:
         """Whether `block` itself was measured: never, since coefficients are fitted."""
@@ -103,11 +94,14 @@ class OpCostModel:
 
     def to_rows(self) -> list[dict[str, str]]:
         """One row per term; `from_rows` gives an equal model."""
-        known = TERMS[self.formula]
         return [
-            {"term": name, "coefficient_s": repr(value), "unit": known[name].unit}
+            {"term": name, "coefficient_s": repr(value), "unit": TERMS[self.formula][name].unit}
             for name, value in self.coefficients.items()
         ]
+
+    def save(self, path: Path) -> None:
+        """Write `path` (.json) and its .csv, each complete or not at all; an OSError if not."""
+        save_table(path, self.header, COLUMNS, (row.values() for row in self.to_rows()))
 
     @classmethod
     def from_rows(cls, header: TableHeader, rows: Iterable[Mapping[str, str]]) -> OpCostModel:
