@@ -13,8 +13,8 @@ import numpy as np
 from latency.builder.grid import (
     MAX_BEFORE,
     Grid,
-    block_in_context,
     jobs_of,
+    network_targets,
     other_targets,
     space_targets,
 )
@@ -22,7 +22,7 @@ from latency.builder.journal import chain_text
 from latency.builder.random_networks import sample_networks
 from latency.measure.block import BlockTarget
 from latency.measure.drift import REFERENCE, reference_chain
-from latency.ondevice.runners.eviction import EVICT_BYTES
+from latency.ondevice.runners.cpu import EVICT_BYTES
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.block import Block, Chain
 from space.network.network import Network
@@ -92,12 +92,8 @@ def make_plan(
     scale_set, held_out = nets[:networks], nets[networks : 2 * networks]
     on_grid = nets[2 * networks :]
     targets = {target.block: target for target in space_targets(grid, space.relaxed(relax))}
-    for network in on_grid:
-        before: Chain = ()
-        for block in network.blocks:
-            if block not in targets:
-                targets[block] = block_in_context(block, before)
-            before = (*before, block)[-MAX_BEFORE:]
+    for target in network_targets(on_grid, MAX_BEFORE):
+        targets.setdefault(target.block, target)
     known = other_targets(grid, space.height, space.width)
     others = {target.block: target for target in known if target.block not in targets}
     block_jobs = [

@@ -29,26 +29,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
 
     def body() -> int:
-        from latency.engines.comparison import (
-            ComparisonConfig,
-            compare_engines,
-            format_comparison,
-        )
+        from latency.engines.comparison import compare_engines, format_comparison
         from space.common.errors import NoAnswerError
 
         check_least(vars(args), {"rounds": 2, "batch": 1, "threads": 1})
         found = compare_engines(
-            ComparisonConfig(
-                engines=tuple(args.engines.split(",")) if args.engines else (),
-                network=args.network,
-                threads=args.threads,
-                batch=args.batch,
-                rounds=args.rounds,
-            )
+            args.engines.split(",") if args.engines else (),
+            args.network,
+            threads=args.threads,
+            batch=args.batch,
+            rounds=args.rounds,
         )
         as_json = args.format == "json"
-        print(json.dumps(found.to_json(), indent=2) if as_json else format_comparison(found))
-        if not found.runs:
+        print(json.dumps(found, indent=2) if as_json else format_comparison(found))
+        if not any("version" in row for row in found["engines"]):
             raise NoAnswerError("none of these engines can run here")
         return 0
 

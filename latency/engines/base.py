@@ -58,7 +58,7 @@ class Engine(Protocol):
         """
 
     def evict(self) -> None:
-        """Overwrite the caches, as the rest of a network does (`ondevice/runners/eviction.py`)."""
+        """Overwrite the caches, as the rest of a network does (`ondevice/runners/cpu.py`)."""
 
     def clock(self) -> float:
         """Seconds from some fixed moment."""
@@ -86,12 +86,12 @@ class FileEngine(ABC):
     def files(
         self, blocks: Sequence[Block], batch: int, weights: Weights | None
     ) -> Mapping[str, bytes]:
-        """The chain as one model: file name -> content. `weights` None: random ones."""
+        """The model's files: name -> content."""
 
     def write(
         self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
     ) -> Model:
-        """The chain as one model; with random weights if None are given."""
+        """The chain as one model; `weights` None: random ones."""
         return Model(self.files(blocks, batch, weights), input_shape(blocks, batch))
 
     @cached_property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,68 +16,47 @@ from space.network.block import Block
 from space.zoo.catalog import published_network
 
 
-@dataclass(frozen=True, kw_only=True)
-class ComparisonConfig:
-    """`engines`: names; empty: all but null. `network`: a published network to time, or None."""
-
-    engines: tuple[str, ...] = ()
-    network: str | None = None
-    threads: int = 1
-    batch: int = 1
-    rounds: int = 15
-
-
-@dataclass(frozen=True, slots=True)
-class EngineComparison:
-    """`engines` has a row per engine and dtype: `engine`, `dtype`, and `version` or, where it
-    cannot run, `missing`. With a network also `prepare_s`, `median_s` in seconds, and `spread`
-    (IQR / median)."""
-
-    chip: str
-    threads: int
-    batch: int
-    network: str | None
-    engines: list[dict[str, Any]]
-
-    @property
-    def runs(self) -> bool:
-        """Whether any of the engines can run."""
-        return any("version" in row for row in self.engines)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def compare_engines(config: ComparisonConfig) -> EngineComparison:
+def compare_engines(
+    names: Sequence[str] = (),
+    network: str | None = None,
+    *,
+    threads: int = 1,
+    batch: int = 1,
+    rounds: int = 15,
+) -> dict[str, Any]:
     """Open each engine in each dtype; with a network, time it on those that can run, interleaved.
+
+    Args:
+        names: of engines; empty: all but null.
+        network: the name of a published network.
+
+    Returns:
+        The arguments, `chip`, and in `engines` a row per engine and dtype: `engine`, `dtype`, and
+        `version` or, where it cannot run, `missing`; with a network also what `time_network`
+        returns.
 
     Raises:
         ValueError: an unknown engine or network, or one whose times are no latency.
     """
-    names = config.engines or tuple(name for name in ENGINES if name != "null")
-    if config.network and "null" in names:
+    names = names or [name for name in ENGINES if name != "null"]
+    if network and "null" in names:
         raise ValueError("the engine null makes its latencies up: leave it out of --engines")
-    if config.network and host.emulated():
+    if network and host.emulated():
         raise ValueError("this machine is emulated: its wall time is not latency")
-    blocks = published_network(config.network).network().blocks if config.network else ()
-    engines, rows = open_engines(names, config.threads)
+    blocks = published_network(network).network().blocks if network else ()
+    engines, rows = open_engines(names, threads)
     if blocks:
-        timed = time_network(blocks, engines, batch=config.batch, rounds=config.rounds)
+        timed = time_network(blocks, engines, batch=batch, rounds=rounds)
         here = [row for row in rows if "version" in row]
         for row, more in zip(here, timed, strict=True):
             row |= more
-    return EngineComparison(host.chip(), config.threads, config.batch, config.network, rows)
+    return {"chip": host.chip(), "threads": threads, "batch": batch, "network": network,
+            "engines": rows}  # fmt: skip
 
 
-def open_engines(
-    names: Sequence[str], threads: int = 1
-) -> tuple[list[Engine], list[dict[str, Any]]]:
+def open_engines(names: Sequence[str], threads: int) -> tuple[list[Engine], list[dict[str, Any]]]:
     """The engines that can run on this host, one for each dtype, and a row for every engine and
-    dtype.
-
-    Raises:
-        ValueError: an unknown name.
-    """
+    dtype; ValueError if a name is unknown."""
     found, rows = [], []
     for name in names:
         for dtype in ENGINES[name].dtypes if name in ENGINES else ("float32",):
@@ -114,14 +92,15 @@ def time_network(
     return rows
 
 
-def format_comparison(found: EngineComparison) -> str:
-    """A line per engine and dtype."""
+def format_comparison(found: dict[str, Any]) -> str:
+    """What `compare_engines` returns, a line per engine and dtype."""
     lines = []
-    if found.network:
-        threads = f"{found.threads} thread{'s' * (found.threads > 1)}"
-        lines.append(f"measured: {found.network}, {found.chip}, {threads}, batch {found.batch}")
+    if found["network"]:
+        threads = f"{found['threads']} thread{'s' * (found['threads'] > 1)}"
+        where = f"{found['network']}, {found['chip']}, {threads}, batch {found['batch']}"
+        lines.append(f"measured: {where}")
         lines.append(f"{'engine':14} {'dtype':8} {'ms':>8} {'IQR':>6} {'prepare s':>9}  version")
-    for row in found.engines:
+    for row in found["engines"]:
         words = f"{row['engine']:14} {row['dtype']:8}"
         if "median_s" in row:
             words += f" {row['median_s'] * 1e3:8.3f} {row['spread']:6.1%} {row['prepare_s']:9.2f} "

@@ -40,5 +40,4 @@ class NullEngine(FileEngine):
         return {"model.json": json.dumps(model).encode()}
 
 
-def open_engine(threads: int, dtype: str) -> NullEngine:
-    return NullEngine(threads, dtype)
+open_engine = NullEngine

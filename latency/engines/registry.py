@@ -29,20 +29,15 @@ class EngineSpec:
 
 ENGINES = {
     "onnxruntime": EngineSpec(
-        "latency.engines.onnx.engine",
-        "onnxruntime onnx",
-        ("float32", "int8"),
+        "latency.engines.onnx.engine", "onnxruntime onnx", ("float32", "int8"),
         wheels=("onnxruntime", "numpy"),
     ),
     "litert": EngineSpec(
-        "latency.engines.tflite.engine",
-        "ai-edge-litert flatbuffers",
+        "latency.engines.tflite.engine", "ai-edge-litert flatbuffers",
         wheels=("ai-edge-litert", "numpy"),
     ),
     "ncnn": EngineSpec(
-        "latency.engines.ncnn.engine",
-        "ncnn",
-        ("float32", "float16", "int8"),
+        "latency.engines.ncnn.engine", "ncnn", ("float32", "float16", "int8"),
         wheels=("ncnn", "numpy"),
     ),
     "torch": EngineSpec("latency.engines.torch.eager", "torch"),
@@ -51,7 +46,7 @@ ENGINES = {
         "latency.engines.torch.cuda", "torch nvidia-ml-py", ("float32", "tf32", "float16")
     ),
     "null": EngineSpec("latency.engines.null", ""),
-}
+}  # fmt: skip
 
 
 def get_engine(

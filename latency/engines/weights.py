@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from space.graph.op import Op
 
 Array: TypeAlias = NDArray[np.float32]
-POOL = 2**21  # random numbers that weights are cut from, float32
+POOL = 2**21  # random numbers from which weights are cut
+WEIGHTED = ("conv", "dwconv", "linear", "batchnorm")  # kinds of ops
 # (index of the block, index of the step, op) -> weight [c_out, c_in / groups, k, k] (linear:
 # [c_out, c_in]; batch norm: scale [c_out]) and bias [c_out]
 Weights: TypeAlias = Callable[[int, int, Op], tuple[Array, Array]]
@@ -72,19 +73,4 @@ def checked_weights(weights: Weights, block: int, step: int, op: Op) -> tuple[Ar
             f"weight and bias of {op} must have shapes {weight_shape(op)} and ({op.c_out},); "
             f"got {weight.shape} and {bias.shape}"
         )
-    return (
-        np.ascontiguousarray(weight, dtype=np.float32),
-        np.ascontiguousarray(bias, dtype=np.float32),
-    )
-
-
-def cached_weights(weights: Weights) -> Weights:
-    """The same weights at every request for an op, where `weights` draws new ones."""
-    known: dict[tuple[int, int], tuple[Array, Array]] = {}
-
-    def recall(block: int, step: int, op: Op) -> tuple[Array, Array]:
-        if (block, step) not in known:
-            known[block, step] = weights(block, step, op)
-        return known[block, step]
-
-    return recall
+    return np.ascontiguousarray(weight, np.float32), np.ascontiguousarray(bias, np.float32)

@@ -25,5 +25,4 @@ class NcnnEngine(FileEngine):
         return {"model.param": text.encode(), "model.bin": data}
 
 
-def open_engine(threads: int, dtype: str) -> NcnnEngine:
-    return NcnnEngine(threads, dtype)
+open_engine = NcnnEngine

@@ -9,11 +9,11 @@ an int8 output. All other layers stay in floating point. So do grouped convoluti
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latency.engines.activation_ranges import value_ranges
 from latency.engines.ncnn.writer import (
     WEIGHTED,
     NcnnLayer,
@@ -23,8 +23,9 @@ from latency.engines.ncnn.writer import (
     ncnn_layers,
     param_text,
 )
+from latency.engines.onnx.int8 import value_ranges
 from latency.engines.onnx.writer import build_model as build_onnx
-from latency.engines.weights import Array, Weights, cached_weights, conv_groups, random_weights
+from latency.engines.weights import Array, Weights, conv_groups, random_weights
 from space.network.block import Block
 
 INT8_TAG = (0x000D4B38).to_bytes(4, "little")  # in a .bin file: int8 weights follow
@@ -42,7 +43,7 @@ def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> t
         ValueError: no blocks.
         MissingOpError: an op that ncnn has no layer for.
     """
-    weights = cached_weights(weights or random_weights())
+    weights = cache(weights or random_weights())  # `random_weights` draws new ones at each call
     layers = ncnn_layers(blocks)
     scales = _input_scales(blocks, weights)
     readers = {name: layer for layer in layers for name in layer.inputs}
@@ -51,7 +52,7 @@ def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> t
         term = PER_GROUP if layer.kind == "ConvolutionDepthWise" else PER_CHANNEL
         reader = _int8_reader(layer, readers)
         if reader is not None:
-            output_scales[layer.name] = scales[_step(reader)]
+            output_scales[layer.name] = scales[reader.name]
             term += INT8_OUTPUT
         layer.params[SCALES] = term
 
@@ -60,8 +61,9 @@ def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> t
             return layer_bytes(layer, weight, bias)
         rounded, scale = _int8(weight.reshape(len(weight), -1))
         aligned = rounded.tobytes() + b"\0" * (-rounded.size % 4)
-        floats = [bias, scale, scales[_step(layer)]]
-        floats += [output_scales[layer.name]] if layer.name in output_scales else []
+        floats = [bias, scale, scales[layer.name]]
+        if layer.name in output_scales:
+            floats.append(output_scales[layer.name])
         return INT8_TAG + aligned + b"".join(map(float_bytes, floats))
 
     return param_text(layers), as_bytes(layers, weights, pack)
@@ -75,13 +77,9 @@ def _quantises(layer: NcnnLayer) -> bool:
     return layer.kind in WEIGHTED
 
 
-def _step(layer: NcnnLayer) -> tuple[int, int]:
-    assert layer.source is not None
-    return layer.source[:2]
-
-
-def _input_scales(blocks: Sequence[Block], weights: Weights) -> dict[tuple[int, int], Array]:
-    """The scale of each step's input, float32 [1]: 127 over its largest magnitude."""
+def _input_scales(blocks: Sequence[Block], weights: Weights) -> dict[str, Array]:
+    """The scale of each step's input by the layer's name, float32 [1]: 127 over its largest
+    magnitude."""
     ranges = value_ranges(build_onnx(blocks, weights=weights))
     found = {}
     value = "input"
@@ -89,7 +87,7 @@ def _input_scales(blocks: Sequence[Block], weights: Weights) -> dict[tuple[int, 
         names = [value] + [f"b{index}s{i}" for i in range(len(block.steps))]
         for i, step in enumerate(block.steps):
             low, high = ranges[names[step.inputs[0]]]
-            found[index, i] = np.array([INT8_MAX / (max(-low, high) or 1.0)], np.float32)
+            found[names[i + 1]] = np.array([INT8_MAX / (max(-low, high) or 1.0)], np.float32)
         value = names[-1]
     return found
 

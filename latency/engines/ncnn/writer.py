@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from latency.engines.lowering import input_shape, walk_block
+from latency.engines.lowering import input_shape, walk_chain
 from latency.engines.weights import Array, Weights, checked_weights, conv_groups, random_weights
 from space.common.errors import MissingOpError
 from space.graph.op import Op
@@ -35,8 +35,9 @@ Value: TypeAlias = int | float | tuple[int, ...] | tuple[float, ...]
 
 @dataclass(slots=True)
 class NcnnLayer:
-    """One line of a .param file. `params` are numbered as in ncnn's operators.md; `source` is
-    (block, step, op) of a layer with weights."""
+    """One line of a .param file. `params` are numbered as in ncnn's operators.md, and an array is
+    written as `-(23300 + number)=count,values`; `source` is (block, step, op) of a layer with
+    weights."""
 
     kind: str
     name: str
@@ -48,7 +49,12 @@ class NcnnLayer:
     def __str__(self) -> str:
         counts = f"{len(self.inputs)} {len(self.outputs)}"
         words = [f"{self.kind:24} {self.name:24} {counts}", *self.inputs, *self.outputs]
-        return " ".join(words + [_parameter(*item) for item in self.params.items()])
+        for number, value in self.params.items():
+            if isinstance(value, tuple):
+                words.append(f"{-23300 - number}={','.join(map(str, (len(value), *value)))}")
+            else:
+                words.append(f"{number}={value}")
+        return " ".join(words)
 
 
 # (layer, weight, bias) -> bytes of a .bin file
@@ -80,12 +86,23 @@ def ncnn_layers(blocks: Sequence[Block]) -> list[NcnnLayer]:
     """The layers of a chain, in an order in which they can run."""
     _, channels, height, width = input_shape(blocks, 1)
     layers = [NcnnLayer("Input", INPUT, [], [INPUT], {0: width, 1: height, 2: channels})]
-    value = INPUT
-    for index, block in enumerate(blocks):
-        value = _block(layers, index, block, value)
+
+    def write_split(block: int, slices: dict[int, int], source: str) -> list[str]:
+        outputs = [f"b{block}s{i}" for i in slices]
+        params: dict[int, Value] = {0: (*list(slices.values())[:-1], REST), 1: 0}
+        name = f"b{block}s{min(slices)}_slice"
+        layers.append(NcnnLayer("Slice", name, [source], outputs, params))
+        return outputs
+
+    def write_op(block: int, step: int, op: Op, inputs: list[str]) -> str:
+        out = f"b{block}s{step}"
+        layers.extend(_op(block, step, op, inputs, out))
+        return out
+
+    last = walk_chain(blocks, INPUT, write_op=write_op, write_split=write_split)
     for layer in layers:
-        layer.inputs = [OUTPUT if name == value else name for name in layer.inputs]
-        layer.outputs = [OUTPUT if name == value else name for name in layer.outputs]
+        layer.inputs = [OUTPUT if name == last else name for name in layer.inputs]
+        layer.outputs = [OUTPUT if name == last else name for name in layer.outputs]
     return _with_splits(layers)
 
 
@@ -98,12 +115,8 @@ def param_text(layers: Sequence[NcnnLayer]) -> str:
 def as_bytes(layers: Sequence[NcnnLayer], weights: Weights, pack: Pack | None = None) -> bytes:
     """A .bin file: the bytes that `pack` (None: float32) returns for each layer's weights."""
     pack = pack or layer_bytes
-    parts: list[bytes] = []
-    for layer in layers:
-        if layer.source is not None:
-            weight, bias = checked_weights(weights, *layer.source)
-            parts.append(pack(layer, weight, bias))
-    return b"".join(parts)
+    sources = ((layer, layer.source) for layer in layers if layer.source)
+    return b"".join(pack(layer, *checked_weights(weights, *source)) for layer, source in sources)
 
 
 def layer_bytes(layer: NcnnLayer, weight: Array, bias: Array) -> bytes:
@@ -115,32 +128,6 @@ def layer_bytes(layer: NcnnLayer, weight: Array, bias: Array) -> bytes:
 
 def float_bytes(array: Array) -> bytes:
     return array.astype("<f4").tobytes()
-
-
-def _parameter(number: int, value: Value) -> str:
-    """`number=value`; arrays as `-(23300 + number)=count,values`."""
-    if isinstance(value, tuple):
-        return f"{-23300 - number}={','.join(map(str, (len(value), *value)))}"
-    return f"{number}={value}"
-
-
-def _block(layers: list[NcnnLayer], index: int, block: Block, value: str) -> str:
-    """Append the layers of a block that reads `value`; the name of its output."""
-
-    def split(slices: tuple[int, ...], source: str) -> list[str]:
-        sizes = [int(block.steps[i].op.c_out) for i in slices[:-1]]
-        outputs = [f"b{index}s{i}" for i in slices]
-        params: dict[int, Value] = {0: (*sizes, REST), 1: 0}
-        name = f"b{index}s{min(slices)}_slice"
-        layers.append(NcnnLayer("Slice", name, [source], outputs, params))
-        return outputs
-
-    def write(step: int, op: Op, inputs: list[str]) -> str:
-        out = f"b{index}s{step}"
-        layers.extend(_op(index, step, op, inputs, out))
-        return out
-
-    return walk_block(block, value, write_op=write, write_split=split)
 
 
 def _op(block: int, step: int, op: Op, inputs: list[str], out: str) -> list[NcnnLayer]:
@@ -191,10 +178,7 @@ def _layer(op: Op) -> tuple[str, dict[int, Value]]:
         "mul": ("BinaryOp", {0: 2}),
         "relu": ("ReLU", {}),
         "batchnorm": ("BatchNorm", {0: channels, 1: 0.0}),
-        "slice": (
-            "Crop",
-            {9: (int(op.start),), 10: (int(op.start) + channels,), 11: (0,)},
-        ),
+        "slice": ("Crop", {9: (int(op.start),), 10: (int(op.start) + channels,), 11: (0,)}),
     }
     if op.kind not in simple:
         raise MissingOpError(f"ncnn has no layer for op kind {op.kind!r} ({op})")

@@ -7,9 +7,8 @@ from types import MappingProxyType
 
 import onnx
 
-from latency.engines.activation_ranges import value_ranges
 from latency.engines.base import FileEngine
-from latency.engines.onnx.int8 import quantised
+from latency.engines.onnx.int8 import quantised, value_ranges
 from latency.engines.onnx.writer import build_model
 from latency.engines.weights import Weights
 from space.network.block import Block
@@ -28,5 +27,4 @@ class OnnxRuntimeEngine(FileEngine):
         return {"model.onnx": model.SerializeToString()}
 
 
-def open_engine(threads: int, dtype: str) -> OnnxRuntimeEngine:
-    return OnnxRuntimeEngine(threads, dtype)
+open_engine = OnnxRuntimeEngine

@@ -4,7 +4,8 @@ The graph is the one that `onnxruntime.quantization.quantize_static` leaves in Q
 (and that ONNX Runtime makes of its QDQ format when it loads it): activations in uint8, weights in
 int8 with a scale per output channel. That tool takes seconds a model; a table needs thousands.
 Weights have 7 bits, as ONNX Runtime's documentation asks for on x86 without VNNI, where products
-of 8 bits overflow.
+of 8 bits overflow. The ranges of activations come from seeded random images, as latencies do: they
+decide a model's outputs, not its latency.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 Ranges = Mapping[str, tuple[float, float]]
 
 CONTRIB = "com.microsoft"  # ONNX Runtime's own operators
 WEIGHT_MAX = 64  # 7 bits
+SEED = 1  # of the images; measured inputs have seed 0
 VIEWS = ("Split", "Slice", "Reshape", "Transpose", "Flatten", "MaxPool")  # keep the scale
 ACTIVATIONS = ("Relu", "Clip")
 POOLS = ("AveragePool", "GlobalAveragePool")
@@ -38,7 +39,7 @@ def quantised(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
     writer = _Quantiser(model, dict(ranges))
     for node in model.graph.node:
         writer.node(node)
-    writer.finish()
+    writer.floating("output")
     graph = helper.make_graph(
         writer.nodes,
         model.graph.name,
@@ -60,6 +61,31 @@ def scale_and_zero(low: float, high: float) -> tuple[np.float32, np.uint8]:
     return scale, np.uint8(np.clip(np.rint(-low / scale), 0, 255))
 
 
+def value_ranges(model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
+    """Smallest and largest element of a float32 model's input and of every node's output, by
+    name."""
+    import onnxruntime
+
+    names = [name for node in model.graph.node for name in node.output]
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    del watched.graph.output[:]
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    (entry,) = model.graph.input
+    shape = [d.dim_value for d in entry.type.tensor_type.shape.dim]
+    images = np.random.default_rng(SEED).random(shape, dtype=np.float32)
+    arrays = [images, *session.run(names, {"input": images})]
+    pairs = zip(["input", *names], arrays, strict=True)
+    return {name: (float(array.min()), float(array.max())) for name, array in pairs}
+
+
 class _Quantiser:
     def __init__(self, model: onnx.ModelProto, ranges: dict[str, tuple[float, float]]) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -71,10 +97,8 @@ class _Quantiser:
         self._quantised: dict[str, str] = {}  # value -> its uint8 tensor
         self._floats = {"input"}  # values that exist in float32
         self._scales: dict[str, str] = {}  # value -> the value whose scale it has
-        self._folded = set()
-        for node in model.graph.node:
-            if node.op_type in ACTIVATIONS and self._fold(node):
-                self._folded.add(node.output[0])
+        acts = (node for node in model.graph.node if node.op_type in ACTIVATIONS)
+        self._folded = {node.output[0] for node in acts if self._fold(node)}
 
     def _fold(self, node: onnx.NodeProto) -> bool:
         """Fold an activation into the range of the node before it, if possible: values outside
@@ -105,9 +129,6 @@ class _Quantiser:
             self.constants.append(self._weights.pop(name))
         return name
 
-    def array(self, name: str) -> NDArray[np.float32]:
-        return numpy_helper.to_array(self._weights[name])
-
     def quantised(self, value: str) -> str:
         """The uint8 tensor of a value."""
         if value not in self._quantised:
@@ -127,21 +148,15 @@ class _Quantiser:
         """Names of a value's scale and zero point."""
         if value not in self._scales:
             self._scales[value] = value
-            for name, number in zip(
-                (f"{value}_scale", f"{value}_zero"),
-                scale_and_zero(*self.ranges[value]),
-                strict=True,
-            ):
-                self.constant(name, number)
+            scale, zero = scale_and_zero(*self.ranges[value])
+            self.constant(f"{value}_scale", scale)
+            self.constant(f"{value}_zero", zero)
         owner = self._scales[value]
         return f"{owner}_scale", f"{owner}_zero"
 
     def _operand(self, value: str) -> list[str]:
         """The operands of a value: tensor, scale, zero point."""
         return [self.quantised(value), *self.scale(value)]
-
-    def finish(self) -> None:
-        self.floating("output")
 
     def node(self, node: onnx.NodeProto) -> None:
         """Append the int8 form of a float32 node."""
@@ -187,20 +202,21 @@ class _Quantiser:
         self, kind: str, value: str, names: tuple[str, str], out: str, attributes: dict[str, Any]
     ) -> None:
         """A convolution or linear layer."""
-        weight, bias = (self.array(name) for name in names)
+        weight, bias = (numpy_helper.to_array(self._weights[name]) for name in names)
         flat = weight.reshape(len(weight), -1)
         scale = (np.abs(flat).max(axis=1) / WEIGHT_MAX).astype(np.float32)
         scale[scale == 0] = 1
         rounded = np.rint(flat / scale[:, None]).astype(np.int8).reshape(weight.shape)
-        input_scale, _ = scale_and_zero(*self.ranges[self._scale_owner(value)])
-        whole_bias = np.rint(bias.astype(np.float64) / (scale.astype(np.float64) * input_scale))
+        self.scale(value)
+        input_scale, _ = scale_and_zero(*self.ranges[self._scales[value]])
+        rounded_bias = np.rint(bias.astype(np.float64) / (scale.astype(np.float64) * input_scale))
         limits = np.iinfo(np.int32)
         tensors = [
             self.constant(names[0], rounded),
             self.constant(f"{names[0]}_scale", scale),
             self.constant(f"{names[0]}_zero", np.zeros(len(scale), np.int8)),
         ]
-        c = self.constant(names[1], np.clip(whole_bias, limits.min, limits.max).astype(np.int32))
+        c = self.constant(names[1], np.clip(rounded_bias, limits.min, limits.max).astype(np.int32))
         y = self.scale(out)
         if kind == "Conv":
             self.emit("QLinearConv", [*self._operand(value), *tensors, *y, c], [self._made(out)],
@@ -208,7 +224,3 @@ class _Quantiser:
         else:
             inputs = [*self._operand(value), *tensors, c, *y]
             self.emit("QGemm", inputs, [self._made(out)], CONTRIB, **attributes)
-
-    def _scale_owner(self, value: str) -> str:
-        self.scale(value)
-        return self._scales[value]

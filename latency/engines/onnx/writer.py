@@ -7,7 +7,6 @@ a bias.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from latency.engines.lowering import input_shape, walk_block
-from latency.engines.weights import Weights, checked_weights, random_weights
+from latency.engines.lowering import input_shape, walk_chain
+from latency.engines.weights import Weights, checked_weights, conv_groups, random_weights
 from space.common.files import write_atomic
 from space.graph.op import Op
 from space.network.block import Block
@@ -25,6 +24,7 @@ from space.network.network import Network
 
 OPSET = 18
 IR_VERSION = 10
+PLAIN = {"globalpool": "GlobalAveragePool", "add": "Add", "relu": "Relu"}
 
 
 def write_onnx(
@@ -72,14 +72,12 @@ def build_model(
     """
     shape_in = input_shape(blocks, batch)
     writer = _Writer(weights or random_weights())
-    value = "input"
-    for index, block in enumerate(blocks):
-        value = writer.block(index, block, value)
-    writer.rename(value, "output")
+    last = walk_chain(blocks, "input", write_op=writer.op, write_split=writer.split)
+    for node in writer.nodes:
+        node.output[:] = ["output" if name == last else name for name in node.output]
+        node.input[:] = ["output" if name == last else name for name in node.input]
     channels, *size = blocks[-1].out_shape
-    shape_out = (
-        [batch, channels] if blocks[-1].ops[-1].kind == "linear" else [batch, channels, *size]
-    )
+    shape_out = [batch, channels, *([] if blocks[-1].ops[-1].kind == "linear" else size)]
     graph = helper.make_graph(
         writer.nodes,
         name,
@@ -98,7 +96,7 @@ class _Writer:
         self.weights = weights
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
-        self._names: dict[tuple, str] = {}
+        self._names: dict[int | float | tuple[int, ...], str] = {}
 
     def node(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], **attrs: Any) -> str:
         self.nodes.append(helper.make_node(kind, list(inputs), list(outputs), **attrs))
@@ -108,59 +106,43 @@ class _Writer:
         self.constants.append(numpy_helper.from_array(value, name))
         return name
 
-    def shared(self, kind: str, values: tuple[float, ...], dtype: Any) -> str:
-        """A small constant, stored once per model."""
-        key = (kind, values)
-        if key not in self._names:
-            array = np.array(values if kind == "ints" else values[0], dtype=dtype)
-            self._names[key] = self.constant(f"const{len(self._names)}", array)
-        return self._names[key]
+    def shared(self, value: float | tuple[int, ...]) -> str:
+        """A small constant, stored once per model: a float32 or a row of int64."""
+        if value not in self._names:
+            dtype = np.int64 if isinstance(value, tuple) else np.float32
+            name = f"const{len(self._names)}"
+            self._names[value] = self.constant(name, np.array(value, dtype=dtype))
+        return self._names[value]
 
     def ints(self, *values: int) -> str:
-        return self.shared("ints", values, np.int64)
+        return self.shared(values)
 
-    def rename(self, old: str, new: str) -> None:
-        """Rename a value in every node."""
-        for node in self.nodes:
-            node.output[:] = [new if name == old else name for name in node.output]
-            node.input[:] = [new if name == old else name for name in node.input]
+    def split(self, block: int, slices: dict[int, int], value: str) -> list[str]:
+        outputs = [f"b{block}s{i}" for i in slices]
+        self.node("Split", [value, self.ints(*slices.values())], outputs, axis=1)
+        return outputs
 
-    def block(self, index: int, block: Block, value: str) -> str:
-        """Append one block that reads `value`; the name of its output."""
-
-        def split(slices: tuple[int, ...], source: str) -> list[str]:
-            sizes = self.ints(*(int(block.steps[i].op.c_out) for i in slices))
-            outputs = [f"b{index}s{i}" for i in slices]
-            self.node("Split", [source, sizes], outputs, axis=1)
-            return outputs
-
-        return walk_block(block, value, write_op=partial(self._op, index), write_split=split)
-
-    def _op(self, block: int, step: int, op: Op, inputs: list[str]) -> str:
+    def op(self, block: int, step: int, op: Op, inputs: list[str]) -> str:
         """Append the nodes of one op; the name of its output."""
         kind, kernel, out = op.kind, int(op.kernel), f"b{block}s{step}"
-        pad = (kernel - 1) // 2
-        window = {
-            "kernel_shape": [kernel, kernel],
-            "strides": [int(op.stride), int(op.stride)],
-            "pads": [pad] * 4,
+        window: dict[str, Any] = {
+            "kernel_shape": [kernel] * 2,
+            "strides": [int(op.stride)] * 2,
+            "pads": [(kernel - 1) // 2] * 4,
         }
         raw = f"{out}_raw" if op.act else out
         if kind in ("conv", "dwconv"):
-            group = int(op.c_in if kind == "dwconv" else op.groups)
-            self.node("Conv", [*inputs, *self._weights(block, step, op, out)], [raw],
-                      group=group, **window)  # fmt: skip
+            constants = self._weights(block, step, op)
+            self.node("Conv", [*inputs, *constants], [raw], group=conv_groups(op), **window)
         elif kind == "linear":
             flat = self.node("Flatten", inputs, [f"{out}_flat"])
-            self.node("Gemm", [flat, *self._weights(block, step, op, out)], [raw], transB=1)
+            self.node("Gemm", [flat, *self._weights(block, step, op)], [raw], transB=1)
         elif kind == "maxpool":
             self.node("MaxPool", inputs, [raw], **window)
         elif kind == "avgpool":  # counts the padding, as torch.nn.AvgPool2d does
-            even = 1 - kernel % 2
-            self.node("AveragePool", inputs, [raw], count_include_pad=1 - even, ceil_mode=even,
-                      **window)  # fmt: skip
-        elif kind == "globalpool":
-            self.node("GlobalAveragePool", inputs, [raw])
+            odd = kernel % 2
+            window |= {"count_include_pad": odd, "ceil_mode": 1 - odd}
+            self.node("AveragePool", inputs, [raw], **window)
         elif kind == "shuffle":
             self._shuffle(op, inputs[0], raw)
         elif kind == "concat":
@@ -171,32 +153,29 @@ class _Writer:
         elif kind == "slice":
             ends = (self.ints(int(op.start)), self.ints(int(op.start + op.c_out)), self.ints(1))
             self.node("Slice", [*inputs, *ends], [raw])
-        elif kind == "add":
-            self.node("Add", inputs, [raw])
         elif kind == "mul":
-            scale = self.node("Reshape", [inputs[1], self.ints(-1, int(op.c_out), 1, 1)],
-                              [f"{out}_scale"])  # fmt: skip
+            shape = self.ints(-1, int(op.c_out), 1, 1)
+            scale = self.node("Reshape", [inputs[1], shape], [f"{out}_scale"])
             self.node("Mul", [inputs[0], scale], [raw])
         elif kind == "batchnorm":
             mean = self.constant(f"{out}_mean", np.zeros(int(op.c_out), np.float32))
             variance = self.constant(f"{out}_var", np.ones(int(op.c_out), np.float32))
-            scale_shift = self._weights(block, step, op, out)
-            self.node("BatchNormalization", [*inputs, *scale_shift, mean, variance], [raw],
-                      epsilon=0.0)  # fmt: skip
-        elif kind == "relu":
-            self.node("Relu", inputs, [raw])
+            constants = [*self._weights(block, step, op), mean, variance]
+            self.node("BatchNormalization", [*inputs, *constants], [raw], epsilon=0.0)
+        elif kind in PLAIN:
+            self.node(PLAIN[kind], inputs, [raw])
         else:
             raise ValueError(f"the ONNX writer does not know op kind {kind!r}")
-        if op.act in ("relu", "sigmoid"):
+        if op.act == "relu6":
+            self.node("Clip", [raw, self.shared(0.0), self.shared(6.0)], [out])
+        elif op.act:
             self.node(op.act.capitalize(), [raw], [out])
-        elif op.act == "relu6":
-            bounds = (self.shared("float", (v,), np.float32) for v in (0.0, 6.0))
-            self.node("Clip", [raw, *bounds], [out])
         return out
 
-    def _weights(self, block: int, step: int, op: Op, out: str) -> tuple[str, str]:
-        weight, bias = checked_weights(self.weights, block, step, op)
-        return self.constant(f"{out}_w", weight), self.constant(f"{out}_b", bias)
+    def _weights(self, block: int, step: int, op: Op) -> list[str]:
+        arrays = checked_weights(self.weights, block, step, op)
+        names = (f"b{block}s{step}_w", f"b{block}s{step}_b")
+        return [self.constant(name, array) for name, array in zip(names, arrays, strict=True)]
 
     def _shuffle(self, op: Op, value: str, out: str) -> None:
         channels, groups = int(op.c_out), int(op.groups)

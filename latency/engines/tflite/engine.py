@@ -22,5 +22,4 @@ class LiteRTEngine(FileEngine):
         return {"model.tflite": build_model(blocks, batch=batch, weights=weights)}
 
 
-def open_engine(threads: int, dtype: str) -> LiteRTEngine:
-    return LiteRTEngine(threads, dtype)
+open_engine = LiteRTEngine

@@ -6,8 +6,9 @@ version 3. Only `flatbuffers` is needed, not the engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import flatbuffers
@@ -22,7 +23,7 @@ TYPES = {np.dtype(np.float32): 0, np.dtype(np.int32): 2}  # TensorType
 ACTIVATIONS = {"": 0, "relu": 1, "relu6": 3}  # ActivationFunctionType
 SAME, VALID = 0, 1  # Padding
 
-BYTE, INT = "Int8", "Int32"
+BYTE, INT, OFFSET = "Int8", "Int32", "UOffsetTRelative"
 _WINDOW = {"padding": (0, BYTE), "stride_w": (1, INT), "stride_h": (2, INT)}
 
 
@@ -39,23 +40,15 @@ class Kind:
 
 _POOL = {**_WINDOW, "filter_width": (3, INT), "filter_height": (4, INT), "act": (5, BYTE)}
 _CONV = {**_WINDOW, "act": (3, BYTE), "dilation_w": (4, INT), "dilation_h": (5, INT)}
+_DEPTHWISE = {**_WINDOW, "depth_multiplier": (3, INT), "act": (4, BYTE)}
+_DEPTHWISE |= {"dilation_w": (5, INT), "dilation_h": (6, INT)}
 KINDS = {
     "ADD": Kind(0, 11, {"act": (0, BYTE)}),
     "AVERAGE_POOL_2D": Kind(1, 5, _POOL),
     "CONCATENATION": Kind(2, 10, {"axis": (0, INT), "act": (1, BYTE)}),
     "CONV_2D": Kind(3, 1, _CONV),
     "CONV_2D of groups": Kind(3, 1, _CONV, version=6),
-    "DEPTHWISE_CONV_2D": Kind(
-        4,
-        2,
-        {
-            **_WINDOW,
-            "depth_multiplier": (3, INT),
-            "act": (4, BYTE),
-            "dilation_w": (5, INT),
-            "dilation_h": (6, INT),
-        },
-    ),
+    "DEPTHWISE_CONV_2D": Kind(4, 2, _DEPTHWISE),
     "FULLY_CONNECTED": Kind(9, 8, {"act": (0, BYTE)}),
     "LOGISTIC": Kind(14),
     "MAX_POOL_2D": Kind(17, 5, _POOL),
@@ -124,57 +117,49 @@ class Graph:
 
     def to_bytes(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
         """The file's content; same graph, same bytes."""
-        return _write(self, inputs, outputs)
-
-
-def _write(graph: Graph, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
-    size = sum(t.data.nbytes for t in graph.tensors if t.data is not None)
-    builder = flatbuffers.Builder(size + 4096)
-    # Buffer 0 is empty by convention; values without data refer to it.
-    constants = [tensor.data for tensor in graph.tensors if tensor.data is not None]
-    buffers = [_table(builder), *(_buffer(builder, data) for data in constants)]
-    tensors, number = [], 0
-    for tensor in graph.tensors:
-        number += tensor.data is not None
-        tensors.append(_tensor(builder, tensor, number if tensor.data is not None else 0))
-    kinds = list(dict.fromkeys(operator.kind for operator in graph.operators))
-    codes = [_code(builder, KINDS[kind]) for kind in kinds]
-    operators = [_operator(builder, op, kinds.index(op.kind)) for op in graph.operators]
-    subgraph = _table(
-        builder,
-        offsets={
-            0: _offsets(builder, tensors),
-            1: _ints(builder, inputs),
-            2: _ints(builder, outputs),
-            3: _offsets(builder, operators),
-        },
-    )
-    offsets = {
-        1: _offsets(builder, codes),
-        2: _offsets(builder, [subgraph]),
-        3: builder.CreateString("g4nas"),
-        4: _offsets(builder, buffers),
-    }
-    model = _table(builder, numbers={0: ("Uint32", SCHEMA_VERSION)}, offsets=offsets)
-    builder.Finish(model, file_identifier=IDENTIFIER)
-    return bytes(builder.Output())
+        constants = [tensor.data for tensor in self.tensors if tensor.data is not None]
+        builder = flatbuffers.Builder(sum(data.nbytes for data in constants) + 4096)
+        # Buffer 0 is empty by convention; values without data refer to it.
+        buffers = [_table(builder), *(_buffer(builder, data) for data in constants)]
+        numbers = iter(range(1, len(buffers)))
+        tensors = [
+            _tensor(builder, tensor, 0 if tensor.data is None else next(numbers))
+            for tensor in self.tensors
+        ]
+        kinds = list(dict.fromkeys(operator.kind for operator in self.operators))
+        codes = [_code(builder, KINDS[kind]) for kind in kinds]
+        operators = [_operator(builder, op, kinds.index(op.kind)) for op in self.operators]
+        parts = {
+            0: _vector(builder, tensors),
+            1: _vector(builder, inputs, INT),
+            2: _vector(builder, outputs, INT),
+            3: _vector(builder, operators),
+        }
+        subgraph = _table(builder, offsets=parts)
+        offsets = {
+            1: _vector(builder, codes),
+            2: _vector(builder, [subgraph]),
+            3: builder.CreateString("g4nas"),
+            4: _vector(builder, buffers),
+        }
+        model = _table(builder, numbers={0: ("Uint32", SCHEMA_VERSION)}, offsets=offsets)
+        builder.Finish(model, file_identifier=IDENTIFIER)
+        return bytes(builder.Output())
 
 
 def _table(
     builder: flatbuffers.Builder,
     *,
-    numbers: dict[int, tuple[str, int]] | None = None,
-    offsets: dict[int, int] | None = None,
+    numbers: Mapping[int, tuple[str, int]] = MappingProxyType({}),
+    offsets: Mapping[int, int] = MappingProxyType({}),
 ) -> int:
-    """Write a table of `numbers`, field -> (type, value), and `offsets`, field -> where its value
-    starts."""
-    taken = [*(numbers or {}), *(offsets or {})]
-    builder.StartObject(max(taken, default=-1) + 1)
-    for slot, offset in (offsets or {}).items():
+    """Write a table of `numbers`, field -> (type, value), and `offsets`, field -> position of its
+    value."""
+    builder.StartObject(max([*numbers, *offsets], default=-1) + 1)
+    for slot, offset in offsets.items():
         builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
-    for slot, (kind, number) in (numbers or {}).items():
-        prepend: Callable[[int, int, int], None] = getattr(builder, f"Prepend{kind}Slot")
-        prepend(slot, number, 0)
+    for slot, (kind, number) in numbers.items():
+        getattr(builder, f"Prepend{kind}Slot")(slot, number, 0)
     return builder.EndObject()
 
 
@@ -187,23 +172,16 @@ def _buffer(builder: flatbuffers.Builder, data: NDArray[Any]) -> int:
     return _table(builder, offsets={0: builder.EndVector()})
 
 
-def _ints(builder: flatbuffers.Builder, values: Sequence[int]) -> int:
+def _vector(builder: flatbuffers.Builder, values: Sequence[int], kind: str = OFFSET) -> int:
     builder.StartVector(4, len(values), 4)
     for value in reversed(values):
-        builder.PrependInt32(value)
-    return builder.EndVector()
-
-
-def _offsets(builder: flatbuffers.Builder, offsets: Sequence[int]) -> int:
-    builder.StartVector(4, len(offsets), 4)
-    for offset in reversed(offsets):
-        builder.PrependUOffsetTRelative(offset)
+        getattr(builder, f"Prepend{kind}")(value)
     return builder.EndVector()
 
 
 def _tensor(builder: flatbuffers.Builder, tensor: Tensor, buffer: int) -> int:
     kind = TYPES[np.dtype(np.float32) if tensor.data is None else tensor.data.dtype]
-    offsets = {0: _ints(builder, tensor.shape), 3: builder.CreateString(tensor.name)}
+    offsets = {0: _vector(builder, tensor.shape, INT), 3: builder.CreateString(tensor.name)}
     return _table(builder, numbers={1: (BYTE, kind), 2: ("Uint32", buffer)}, offsets=offsets)
 
 
@@ -215,11 +193,14 @@ def _code(builder: flatbuffers.Builder, kind: Kind) -> int:
 
 def _operator(builder: flatbuffers.Builder, operator: Operator, code: int) -> int:
     kind = KINDS[operator.kind]
-    offsets = {1: _ints(builder, operator.inputs), 2: _ints(builder, operator.outputs)}
+    operands = {1: operator.inputs, 2: operator.outputs}
+    offsets = {slot: _vector(builder, values, INT) for slot, values in operands.items()}
     numbers = {0: ("Uint32", code)}
     if kind.options:
-        values = {kind.fields[name]: value for name, value in operator.options.items()}
-        options = {slot: (width, value) for (slot, width), value in values.items()}
+        options = {}
+        for name, value in operator.options.items():
+            slot, width = kind.fields[name]
+            options[slot] = width, value
         offsets[4] = _table(builder, numbers=options)
         numbers[3] = ("Uint8", kind.options)
     return _table(builder, numbers=numbers, offsets=offsets)

@@ -8,11 +8,10 @@ edge), a PAD precedes the op, as in the output of converters from PyTorch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
-from latency.engines.lowering import input_shape, walk_block
+from latency.engines.lowering import input_shape, walk_chain
 from latency.engines.tflite.file import ACTIVATIONS, SAME, VALID, Graph
 from latency.engines.weights import Weights, checked_weights, random_weights
 from space.common.errors import MissingOpError
@@ -20,6 +19,8 @@ from space.graph.op import Op
 from space.network.block import Block
 
 LOWEST = float(np.finfo(np.float32).min)
+# Outputs are not below 0 if no input is.
+MONOTONE = ("maxpool", "avgpool", "globalpool", "slice", "shuffle", "concat", "add")
 
 
 def build_model(
@@ -37,10 +38,9 @@ def build_model(
     """
     n, channels, height, width = input_shape(blocks, batch)
     writer = _Writer(weights or random_weights())
-    value = start = writer.graph.value("input", (n, height, width, channels))
-    for index, block in enumerate(blocks):
-        value = writer.block(index, block, value)
-    return writer.graph.to_bytes([start], [value])
+    start = writer.graph.value("input", (n, height, width, channels))
+    last = walk_chain(blocks, start, write_op=writer.op, write_split=writer.split)
+    return writer.graph.to_bytes([start], [last])
 
 
 class _Writer:
@@ -57,16 +57,9 @@ class _Writer:
         out = self.graph.value(f"v{len(self.graph.tensors)}", shape)
         return self.graph.add(kind, inputs, [out], **options)
 
-    def block(self, index: int, block: Block, value: int) -> int:
-        """Append one block that reads `value`; its output."""
-
-        def split(slices: tuple[int, ...], source: int) -> list[int] | None:
-            return self._split(source, [int(block.steps[i].op.c_out) for i in slices])
-
-        return walk_block(block, value, write_op=partial(self._op, index), write_split=split)
-
-    def _split(self, value: int, sizes: Sequence[int]) -> list[int] | None:
+    def split(self, block: int, slices: dict[int, int], value: int) -> list[int] | None:
         """One SPLIT into equal parts, the only one that XNNPACK has; None for other parts."""
+        sizes = list(slices.values())
         if len(set(sizes)) > 1:
             return None
         shape = self.shape(value)
@@ -78,7 +71,7 @@ class _Writer:
             self._positive |= set(outputs)
         return outputs
 
-    def _op(self, block: int, step: int, op: Op, inputs: list[int]) -> int:
+    def op(self, block: int, step: int, op: Op, inputs: list[int]) -> int:
         kind, x = op.kind, inputs[0]
         act = ACTIVATIONS.get(op.act, 0)  # the operator's own activation
         shape = (self.shape(x)[0], int(op.out_height), int(op.out_width), int(op.c_out))
@@ -106,16 +99,7 @@ class _Writer:
             y = self.add("LOGISTIC", [y], self.shape(y))
         elif op.act and not fused:
             y = self.add(op.act.upper(), [y], self.shape(y))
-        monotone = kind in (
-            "maxpool",
-            "avgpool",
-            "globalpool",
-            "slice",
-            "shuffle",
-            "concat",
-            "add",
-        )
-        if op.act or kind == "relu" or (monotone and self._positive >= set(inputs)):
+        if op.act or kind == "relu" or (kind in MONOTONE and self._positive >= set(inputs)):
             self._positive.add(y)
         return y
 
@@ -155,12 +139,10 @@ class _Writer:
         x, padding = self._padded(op, x)
         options = {"padding": padding, "act": act, "dilation_w": 1, "dilation_h": 1}
         options |= {"stride_w": int(op.stride), "stride_h": int(op.stride)}
-        parameters = self._weights(block, step, op)
-        if op.kind == "dwconv":
-            options["depth_multiplier"] = 1
-            return self.add("DEPTHWISE_CONV_2D", [x, *parameters], shape, **options)
         kind = "CONV_2D" if op.groups == 1 else "CONV_2D of groups"
-        return self.add(kind, [x, *parameters], shape, **options)
+        if op.kind == "dwconv":
+            kind, options["depth_multiplier"] = "DEPTHWISE_CONV_2D", 1
+        return self.add(kind, [x, *self._weights(block, step, op)], shape, **options)
 
     def _linear(self, block: int, step: int, op: Op, x: int, act: int) -> int:
         if any(size != 1 for size in self.shape(x)[1:-1]):

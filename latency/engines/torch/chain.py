@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from latency.engines.lowering import input_shape
-from latency.engines.weights import Array, Weights, checked_weights, random_weights
+from latency.engines.weights import WEIGHTED, Array, Weights, checked_weights, random_weights
 from space.network.block import Block
 from space.network.network import Network
 from space.network.torch_module import NetworkModule
@@ -34,7 +34,7 @@ def build_chain(blocks: Sequence[Block], weights: Weights | None = None) -> fx.G
         module = NetworkModule(Network("chain", tuple(blocks)))
     for number, block in enumerate(blocks):
         for index, step in enumerate(block.steps):
-            if step.op.kind in ("conv", "dwconv", "linear", "batchnorm"):
+            if step.op.kind in WEIGHTED:
                 layer = module.blocks[number].get_submodule(str(index))
                 _set_weights(layer, *checked_weights(weights, number, index, step.op))
     traced = fx.symbolic_trace(module.eval())
@@ -44,13 +44,6 @@ def build_chain(blocks: Sequence[Block], weights: Weights | None = None) -> fx.G
             traced.graph.erase_node(node)
     traced.recompile()
     return traced
-
-
-def random_input(shape: Sequence[int]) -> Tensor:
-    """The input that every engine runs on: seeded, uniform from 0 to 1, float32 of `shape`."""
-    import numpy as np
-
-    return torch.from_numpy(np.random.default_rng(0).random(tuple(shape), dtype=np.float32))
 
 
 def _constant(values: Array) -> nn.Parameter:

@@ -18,11 +18,6 @@ from space.network.block import Block
 # It warns where a CUDA build of torch finds no GPU, which the CPU does not need.
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
-# Weights are constants: convolutions are packed for the chip once, and fused with what follows.
-OPTIONS = {"freezing": True}
-# The number of threads is compiled into loops, so it is part of the compile cache's key.
-THREADS = "cpp.threads"
-
 
 class TorchCompileEngine(TorchEngine):
     """`prepare` compiles, which takes seconds a block: see docs/results/engines.md.
@@ -35,30 +30,25 @@ class TorchCompileEngine(TorchEngine):
     def prepare(
         self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
     ) -> EagerModel:
-        """The chain as one compiled module.
-
-        Raises:
-            OSError: it could not be compiled; the message has the compiler's first error.
-        """
+        """The chain as one compiled module; OSError, with the compiler's first error, if that
+        fails."""
         session = super().prepare(blocks, batch, weights)
         try:
             session.run()
         except BackendCompilerFailed as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            first = next((line for line in lines if "error:" in line), [*lines, "no output"][0])
             raise OSError(
                 f"torch-compile must be able to compile C++ with OpenMP and Python's headers; "
-                f"got: {_complaint(str(error))}"
+                f"got: {first}"
             ) from error
         return session
 
     def transform(self, module: torch.nn.Module) -> Callable[[Tensor], Tensor]:
-        options = {**OPTIONS, THREADS: self.threads}
+        # Frozen weights are constants: convolutions are packed for the chip once, and fused with
+        # what follows. Loops contain the number of threads, so the compile cache's key has it.
+        options = {"freezing": True, "cpp.threads": self.threads}
         return torch.compile(module, dynamic=False, fullgraph=True, options=options)
-
-
-def _complaint(text: str) -> str:
-    """The first line of a compiler's output with an error, or the first line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return next((line for line in lines if "error:" in line), lines[0] if lines else "no output")
 
 
 def open_engine(threads: int, dtype: str) -> TorchCompileEngine:

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from latency.engines.lowering import input_shape
-from latency.engines.torch.chain import build_chain, random_input
+from latency.engines.torch.chain import build_chain
 from latency.engines.torch.cuda_facts import read_facts
 from latency.engines.weights import Weights
+from latency.ondevice.runners.cpu import fixed_input
 from space.network.block import Block
 
 # dtype -> dtype of tensors, and how convolutions and products of float32 round their factors
@@ -97,6 +98,7 @@ class TorchCudaEngine:
     effect."""
 
     name = "torch-cuda"
+    version = torch.__version__
 
     def __init__(self, threads: int, dtype: str) -> None:
         self.threads, self.dtype = threads, dtype
@@ -106,23 +108,19 @@ class TorchCudaEngine:
         self._other = torch.empty(size, dtype=torch.uint8, device=DEVICE)
 
     @property
-    def version(self) -> str:
-        return torch.__version__
-
-    @property
     def versions(self) -> dict[str, str]:
-        found = {"torch": torch.__version__, "cuda": torch.version.cuda or ""}
-        return {**found, "cudnn": str(torch.backends.cudnn.version() or "")}
+        cudnn = str(torch.backends.cudnn.version() or "")
+        return {"torch": self.version, "cuda": torch.version.cuda or "", "cudnn": cudnn}
 
     def prepare(
         self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
     ) -> GraphRun:
-        """The chain as one CUDA graph; random weights if None are given."""
+        """The chain as one CUDA graph."""
         numbers, precision = DTYPES[self.dtype]
         options: dict[str, Any] = {"device": DEVICE, "dtype": numbers}
         options["memory_format"] = torch.channels_last
         module = build_chain(blocks, weights).to(**options)
-        x = random_input(input_shape(blocks, batch)).to(**options)
+        x = torch.from_numpy(fixed_input(input_shape(blocks, batch))).to(**options)
         with rounding(precision):
             return GraphRun(self, module, x)
 
@@ -137,14 +135,14 @@ class TorchCudaEngine:
         """The GPU, for a table's header; its clocks under load."""
         with self._busy():
             found = read_facts(f"GPU-{self._device.uuid}")
-        about = {
+        device = {
             "name": self._device.name,
             "compute_capability": f"{self._device.major}.{self._device.minor}",
             "multiprocessors": self._device.multi_processor_count,
             "memory": self._device.total_memory,
             "l2_cache": self._device.L2_cache_size,
         }
-        return about | found
+        return device | found
 
     @contextmanager
     def _busy(self) -> Iterator[None]:

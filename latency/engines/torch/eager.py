@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from latency.engines.lowering import input_shape
-from latency.engines.torch.chain import build_chain, random_input
+from latency.engines.torch.chain import build_chain
 from latency.engines.weights import Weights
-from latency.ondevice.runners.eviction import Eviction
+from latency.ondevice.runners.cpu import CpuRunner, fixed_input
 from space.network.block import Block
 
 
@@ -28,12 +26,7 @@ class Threads:
         if self._before != self.threads:
             torch.set_num_threads(self.threads)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._before != self.threads:
             torch.set_num_threads(self._before)
 
@@ -54,39 +47,25 @@ class EagerModel:
         return [self._output.numpy()]
 
 
-class TorchEngine:
+class TorchEngine(CpuRunner):
     """PyTorch with `threads` threads, float32, channels last (speeds: docs/results/engines.md)."""
 
     name = "torch"
-
-    def __init__(self, threads: int, dtype: str) -> None:
-        self.threads, self.dtype = threads, dtype
-        self.evict = Eviction()
-
-    @property
-    def version(self) -> str:
-        return torch.__version__
-
-    @property
-    def versions(self) -> dict[str, str]:
-        return {"torch": torch.__version__}
+    version = torch.__version__
+    versions = {"torch": version}  # noqa: RUF012
 
     def prepare(
         self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
     ) -> EagerModel:
-        """The chain as one module, ready to run; random weights if None are given."""
+        """The chain as one module."""
         layout = torch.channels_last
         module = build_chain(blocks, weights).to(memory_format=layout)  # type: ignore[call-overload]
-        x = random_input(input_shape(blocks, batch)).to(memory_format=layout)
+        x = torch.from_numpy(fixed_input(input_shape(blocks, batch))).to(memory_format=layout)
         return EagerModel(self.transform(module), x, self.threads)
 
     def transform(self, module: torch.nn.Module) -> Callable[[Tensor], Tensor]:
         """The function that is run in place of the module."""
         return module
 
-    def clock(self) -> float:
-        return time.perf_counter()
 
-
-def open_engine(threads: int, dtype: str) -> TorchEngine:
-    return TorchEngine(threads, dtype)
+open_engine = TorchEngine

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import ncnn
 import numpy as np
 
-from latency.ondevice.runners.eviction import Eviction
+from latency.ondevice.runners.cpu import CpuRunner, fixed_input
 
 # benchncnn.cpp: how much larger than requested a pool's block of memory may be
 BLOB_RATIO, WORKSPACE_RATIO = 0.0, 0.5
@@ -48,7 +47,7 @@ class NcnnModel:
     def __init__(
         self, param: bytes, weights: bytes, shape: tuple[int, ...], threads: int, dtype: str
     ) -> None:
-        batch = shape[0]
+        self._batch = batch = shape[0]
         if batch > 1 and not hasattr(ncnn.Mat, "batch"):
             raise ValueError(
                 f"batch must be 1 with ncnn {ncnn.__version__}; got {batch}: "
@@ -72,10 +71,9 @@ class NcnnModel:
             path.write_bytes(weights)
             if self._net.load_model(str(path)) != 0:
                 raise ValueError("ncnn does not read this .bin file")
-        values = np.random.default_rng(0).random(shape, dtype=np.float32)
+        values = fixed_input(shape)
         source = ncnn.Mat(values[0]) if batch == 1 else ncnn.Mat(values, batch_index=0)
         self._input = source.clone()  # `source` is a view of numpy's memory
-        self._batch = batch
         (self._first,), (self._last,) = self._net.input_indexes(), self._net.output_indexes()
         self._output: ncnn.Mat | None = None
 
@@ -102,14 +100,11 @@ class NcnnModel:
             self._net.clear()
 
 
-class NcnnRunner:
-    """ncnn with `threads` threads."""
-
+class NcnnRunner(CpuRunner):
     version = ncnn.__version__
 
     def __init__(self, threads: int, dtype: str) -> None:
-        self.threads, self.dtype = threads, dtype
-        self.evict = Eviction()
+        super().__init__(threads, dtype)
         ncnn.set_omp_dynamic(0)
         ncnn.set_omp_num_threads(threads)
         on = [name for name, value in options_of(dtype).items() if value]
@@ -122,9 +117,5 @@ class NcnnRunner:
         input."""
         return NcnnModel(files["model.param"], files["model.bin"], shape, self.threads, self.dtype)
 
-    def clock(self) -> float:
-        return time.perf_counter()
 
-
-def open_runner(threads: int, dtype: str) -> NcnnRunner:
-    return NcnnRunner(threads, dtype)
+open_runner = NcnnRunner

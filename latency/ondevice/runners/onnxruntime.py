@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 import numpy as np
 import onnxruntime
 
-from latency.ondevice.runners.eviction import Eviction
+from latency.ondevice.runners.cpu import CpuRunner, fixed_input
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
@@ -32,8 +31,7 @@ class OnnxModel:
         self._session = onnxruntime.InferenceSession(
             model, session_options(threads), providers=["CPUExecutionProvider"]
         )
-        values = np.random.default_rng(0).random(shape, dtype=np.float32)
-        self._input = onnxruntime.OrtValue.ortvalue_from_numpy(values)
+        self._input = onnxruntime.OrtValue.ortvalue_from_numpy(fixed_input(shape))
         self._binding = self._session.io_binding()
         self._binding.bind_ortvalue_input("input", self._input)
         self._binding.bind_output("output", "cpu")
@@ -46,23 +44,13 @@ class OnnxModel:
         return self._binding.copy_outputs_to_cpu()
 
 
-class OnnxRuntimeRunner:
-    """ONNX Runtime with `threads` threads."""
-
+class OnnxRuntimeRunner(CpuRunner):
     version = onnxruntime.__version__
-
-    def __init__(self, threads: int, dtype: str) -> None:
-        self.threads, self.dtype = threads, dtype
-        self.evict = Eviction()
-        self.versions = {"onnxruntime": onnxruntime.__version__}
+    versions = {"onnxruntime": version}  # noqa: RUF012
 
     def load(self, files: Mapping[str, bytes], shape: tuple[int, ...]) -> OnnxModel:
         """`files`: {"model.onnx": bytes}; `shape` [n, c, h, w] of the input."""
         return OnnxModel(files["model.onnx"], shape, self.threads)
 
-    def clock(self) -> float:
-        return time.perf_counter()
 
-
-def open_runner(threads: int, dtype: str) -> OnnxRuntimeRunner:
-    return OnnxRuntimeRunner(threads, dtype)
+open_runner = OnnxRuntimeRunner

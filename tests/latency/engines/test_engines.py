@@ -5,43 +5,29 @@ import sys
 import numpy as np
 import pytest
 
-from latency.devices.archive import has_runner
 from latency.engines.null import RUN_S, block_s
 from latency.engines.registry import ENGINES, EngineSpec, get_engine
-from latency.engines.testing import EXAMPLES, EngineContract, RunnerContract
+from latency.engines.testing import EXAMPLES, EngineContract
 from space.network.block import Block, unit_kinds
 
 X = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)
 SLOW = ("torch-compile",)  # seconds a block
 
 
-def cases(with_runner):
-    """Name and dtype of every engine with or without a runner of files."""
-    return [
-        pytest.param(
-            (name, dtype),
-            id=f"{name}-{dtype}",
-            marks=[pytest.mark.slow] if name in SLOW else [],
-        )
-        for name, spec in ENGINES.items()
-        for dtype in spec.dtypes
-        if has_runner(name) == with_runner
-    ]
+CASES = [
+    pytest.param((name, dtype), id=f"{name}-{dtype}", marks=[pytest.mark.slow] * (name in SLOW))
+    for name, spec in ENGINES.items()
+    for dtype in spec.dtypes
+]
 
 
 class TestEngines(EngineContract):
-    @pytest.fixture(autouse=True, params=cases(with_runner=False))
-    def engine(self, request):
-        self.name, self.dtype = request.param
-        if self.name in SLOW:
-            self.examples = (str(X), "head@4x3 c_in=6 c_out=8 classes=5")
-
-
-class TestRunners(RunnerContract):
-    @pytest.fixture(autouse=True, params=cases(with_runner=True))
+    @pytest.fixture(autouse=True, params=CASES)
     def engine(self, request):
         self.name, self.dtype = request.param
         self.computes = self.name != "null"
+        if self.name in SLOW:
+            self.examples = (str(X), "head@4x3 c_in=6 c_out=8 classes=5")
 
 
 def test_every_unit_kind_is_compared():

@@ -14,11 +14,10 @@ import onnx
 import onnxruntime
 import pytest
 
-from latency.engines.activation_ranges import value_ranges
 from latency.engines.ncnn import int8 as ncnn_int8
 from latency.engines.onnx import writer as onnx_graph
-from latency.engines.onnx.int8 import quantised, scale_and_zero
-from latency.engines.weights import cached_weights, random_weights
+from latency.engines.onnx.int8 import quantised, scale_and_zero, value_ranges
+from latency.engines.weights import random_weights
 from space.network.block import Block
 
 UNIT = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)
@@ -64,13 +63,6 @@ def test_ranges_of_a_mean() -> None:
     assert found["input"] == (x.min(), x.max())
     assert found["b0s0"] == pytest.approx((mean.min(), mean.max()))
     assert found["output"][0] < found["output"][1]
-
-
-def test_weights_are_asked_for_once() -> None:
-    again = cached_weights(random_weights(0))
-    op = UNIT.ops[2]
-    first, second, other = again(0, 2, op), again(0, 2, op), again(1, 2, op)
-    assert first is second and not np.array_equal(first[0], other[0])
 
 
 def test_nothing_but_the_ends_is_in_float() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from latency.engines.lowering import full_split, input_shape, walk_block
+from latency.engines.lowering import full_split, input_shape, walk_chain
 from latency.engines.testing import EXAMPLES
 from space.graph.builder import GraphBuilder
 from space.graph.op import Op
@@ -15,16 +15,17 @@ def walked(block: Block, splits: bool) -> list[str]:
     """What a writer is asked for: "step(inputs)", and "split(steps)"."""
     calls: list[str] = []
 
-    def write_op(step: int, op: Op, inputs: list[str]) -> str:
+    def write_op(number: int, step: int, op: Op, inputs: list[str]) -> str:
+        assert number == 0
         calls.append(f"{step}({','.join(inputs)})")
         return str(step)
 
-    def write_split(steps: tuple[int, ...], value: str) -> list[str] | None:
+    def write_split(number: int, slices: dict[int, int], value: str) -> list[str] | None:
         if splits:
-            calls.append(f"split{steps}({value})")
-        return list(map(str, steps)) if splits else None
+            calls.append(f"split{tuple(slices)}({value})")
+        return list(map(str, slices)) if splits else None
 
-    last = walk_block(block, "x", write_op=write_op, write_split=write_split)
+    last = walk_chain([block], "x", write_op=write_op, write_split=write_split)
     assert last == str(len(block.steps) - 1)
     return calls
 
@@ -56,7 +57,7 @@ def test_slices_that_are_a_split(slices: list[tuple[int, int]], expected: tuple[
     g = GraphBuilder(8, 4, 4)
     for start, channels in slices:
         g.slice(0, start, channels)
-    assert full_split(g.steps, 0) == expected
+    assert tuple(full_split(g.steps, 0)) == expected
 
 
 def test_the_input_of_a_chain() -> None:

@@ -10,16 +10,18 @@ import onnxruntime
 import pytest
 import torch
 import torchvision.models
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from latency.engines.onnx.writer import build_model
+from latency.engines.testing import randomise_norms
 from space.graph.op import Op
 from space.network.network import Network, NetworkBuilder
 from space.network.torch_module import NetworkModule, build_module, folded_weights, reparameterised
 from space.zoo import catalog as zoo
 from space.zoo.families import mobilenet_v2, shufflenet_v2
 from space.zoo.networks import inception_3a, repvgg_a0, resnet_50
+from tests.helpers.torch_modules import images
 
 NAMES = tuple(zoo.published_networks())
 IMAGES = tuple(name for name in NAMES if "inception" not in name)
@@ -29,26 +31,6 @@ LARGE = ("SENet-154", "SE-ShuffleNet v2-164")
 def slow_if_large(names: tuple[str, ...]) -> list[object]:
     marks = dict.fromkeys(LARGE, (pytest.mark.slow,))
     return [pytest.param(name, marks=marks.get(name, ()), id=name) for name in names]
-
-
-def images(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
-    """In eval mode, with batch norms that do something but keep the scale."""
-    generator = torch.Generator().manual_seed(seed)
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            assert part.running_mean is not None and part.running_var is not None
-            for tensor, low, high in (
-                (part.running_mean, -0.1, 0.1),
-                (part.running_var, 0.8, 1.2),
-                (part.weight, 0.4, 0.8),
-                (part.bias, -0.1, 0.1),
-            ):
-                tensor.data.uniform_(low, high, generator=generator)
-    return module.eval()
 
 
 def parameters(module: nn.Module) -> int:
@@ -139,7 +121,7 @@ def copied(ours: nn.Module, theirs: nn.Module) -> None:
 def seeded(make: Callable[[], nn.Module]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        return randomised(make())
+        return randomise_norms(make())
 
 
 @pytest.mark.slow
@@ -177,7 +159,7 @@ def test_modules_run(name: str) -> None:
 
 def onnx_difference(network: Network) -> float:
     """Largest difference of ONNX Runtime's output from torch's, relative to the largest."""
-    module = randomised(build_module(network))
+    module = randomise_norms(build_module(network))
     assert isinstance(module, NetworkModule)
 
     def weights(block: int, step: int, op: Op) -> tuple[np.ndarray, np.ndarray]:
@@ -230,7 +212,7 @@ def test_onnx_agrees_on_sides_that_do_not_halve() -> None:
 
 
 def test_repvgg_fuses_into_the_deployed_network() -> None:
-    module = randomised(build_module(repvgg_a0(64, 96)))
+    module = randomise_norms(build_module(repvgg_a0(64, 96)))
     assert isinstance(module, NetworkModule)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     deployed = reparameterised(module)

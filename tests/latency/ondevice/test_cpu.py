@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latency.ondevice.runners.eviction import EVICT_BYTES, Eviction
+from latency.ondevice.runners.cpu import EVICT_BYTES, Eviction
 
 
 def test_every_byte_is_written_over_at_each_call():
