@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from latency.emulator.model import (
     left_out_seconds,
     relative_errors,
 )
-from latency.emulator.ncnn_benchmark import NETWORKS, benchmark_network, input_size
+from latency.emulator.ncnn_benchmark import NETWORKS, benchmark_network
 from space.common.errors import MissingDataError
 
 IN_DATA = Path("arm") / "ncnn_rpi_1thread.csv"  # the published rows, below $G4NAS_DATA
@@ -33,8 +33,6 @@ FITTED = {"cortex-a76": Terms("cycles", (3,)), "cortex-a72": Terms("instructions
 
 HELD_OUT = "ncnn's published benchmark, one at a time"
 LARGE_FLOPS = 1e9
-
-Count = Callable[[Sequence[CountRequest]], list[Work]]
 
 
 def published_path(path: Path | None) -> Path:
@@ -74,8 +72,7 @@ def benchmark_request(name: str) -> CountRequest:
     cold caches.
     """
     net = benchmark_network(name)
-    size = input_size(name)
-    return CountRequest(net.text(), (size, size, 3), net.flops, evict=net.flops >= LARGE_FLOPS)
+    return CountRequest(net.text(), net.image, net.flops, evict=net.flops >= LARGE_FLOPS)
 
 
 def chosen_networks(core: Core, names: Sequence[str], path: Path) -> dict[str, float]:
@@ -87,14 +84,13 @@ def chosen_networks(core: Core, names: Sequence[str], path: Path) -> dict[str, f
     """
     seconds = published_seconds(core, path)
     known = [name for name in NETWORKS if name in seconds]
-    for name in names:
-        if name not in known:
-            raise ValueError(f"network must be one of {', '.join(known)}; got {name!r}")
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"network must be one of {', '.join(known)}; got {unknown[0]!r}")
     return {name: seconds[name] for name in names or known}
 
 
 def compare_with_published(
-    estimator: Estimator, published: dict[str, float], count: Count
+    estimator: Estimator, published: dict[str, float], works: Sequence[Work]
 ) -> dict[str, Any]:
     """Errors on published networks, and the model fitted to all of them.
 
@@ -103,10 +99,9 @@ def compare_with_published(
 
     Args:
         published: {network: seconds} of `chosen_networks`.
-        count: returns the work of each network.
+        works: the work of each network's `benchmark_request`.
     """
     core = estimator.core
-    works = count([benchmark_request(name) for name in published])
     measured = np.array(list(published.values()))
     terms = FITTED[core.name]
     model = CycleModel()
@@ -148,9 +143,12 @@ def compare_with_published(
 def format_check(found: dict[str, Any]) -> str:
     """The document of `compare_with_published` as text, one line a network."""
     rows, kinds = found["network_error"]["rows"], list(found["errors"])
-    lines = [f"{found['board']}, {found['engine']}; published: {found['source']}", ""]
-    titles = [f"{kind}{', left out' if kind != 'unfitted' else ''}" for kind in kinds]
-    lines.append(f"{'network':20} {'published':>10} " + " ".join(f"{t:>26}" for t in titles))
+    titles = [kind if kind == "unfitted" else f"{kind}, left out" for kind in kinds]
+    lines = [
+        f"{found['board']}, {found['engine']}; published: {found['source']}",
+        "",
+        f"{'network':20} {'published':>10} " + " ".join(f"{title:>26}" for title in titles),
+    ]
     for row in rows:
         cells = [f"{row['network']:20}", f"{row['published_s'] * 1e3:7.2f} ms"]
         for kind in kinds:
@@ -162,6 +160,5 @@ def format_check(found: dict[str, Any]) -> str:
         lines.append(f"{name.replace('_', ' '):31} " + " ".join(cells))
     model = found["model"]
     waits = ", ".join(f"{wait:.2f}" for wait in model["waits"])
-    lines += ["", f"model: {model['how']}"]
-    lines += [f"factor {model['factor']:.4f} of {model['base']}, a miss of each level: {waits}"]
-    return "\n".join(lines)
+    factor = f"factor {model['factor']:.4f} of {model['base']}, a miss of each level: {waits}"
+    return "\n".join([*lines, "", f"model: {model['how']}", factor])

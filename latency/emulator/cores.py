@@ -97,13 +97,11 @@ def plain_files(core: Core) -> dict[str, str]:
         f"{cpu}/present": "0\n",
         f"{cpu}/online": "0\n",
     }
-    caches = [("1", "Instruction", 48 * KIB)]
-    for number, (size, _) in enumerate(core.caches, 1):
-        caches.append((str(number), "Data" if number == 1 else "Unified", size))
+    caches = [(1, "Instruction", 48 * KIB)]
+    for level, (size, _) in enumerate(core.caches, 1):
+        caches.append((level, "Data" if level == 1 else "Unified", size))
     for index, (level, kind, size) in enumerate(caches):
-        folder = f"{cpu}/cpu0/cache/index{index}"
-        files[f"{folder}/level"] = f"{level}\n"
-        files[f"{folder}/type"] = f"{kind}\n"
-        files[f"{folder}/size"] = f"{size // KIB}K\n"
-        files[f"{folder}/shared_cpu_map"] = "1\n"
+        values = {"level": level, "type": kind, "size": f"{size // KIB}K", "shared_cpu_map": 1}
+        for name, value in values.items():
+            files[f"{cpu}/cpu0/cache/index{index}/{name}"] = f"{value}\n"
     return files

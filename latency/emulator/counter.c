@@ -44,7 +44,7 @@ EXPORT int qemu_plugin_version = 1;
 struct block {
     uint64_t address, runs, runs_before;
     size_t bytes, id;
-    int told;
+    int written;
     struct block *next;
     uint8_t code[];
 };
@@ -73,16 +73,16 @@ static void fail(const char *what)
 
 static int missed(struct cache *cache, uint64_t line)
 {
-    uint64_t *set = cache->lines + (line % cache->sets) * cache->ways, wanted = line + 1;
+    uint64_t *set = cache->lines + (line % cache->sets) * cache->ways, tag = line + 1;
     size_t way = 0;
-    while (way < cache->ways && set[way] != wanted)
+    while (way < cache->ways && set[way] != tag)
         way++;
     int miss = way == cache->ways;
     if (miss)
         way--;
     for (; way > 0; way--)
         set[way] = set[way - 1];
-    set[0] = wanted;
+    set[0] = tag;
     return miss;
 }
 
@@ -123,7 +123,7 @@ static void translated(plugin_id id, struct qemu_plugin_tb *tb)
             qemu_plugin_register_vcpu_mem_cb(insn, accessed, 0, 3, NULL);
     }
     uint64_t address = qemu_plugin_tb_vaddr(tb);
-    struct block **place = &buckets[(address >> 2) % BUCKETS], *block = *place;
+    struct block **bucket = &buckets[(address >> 2) % BUCKETS], *block = *bucket;
     while (block && (block->address != address || block->bytes != bytes ||
                      memcmp(block->code, code, bytes)))
         block = block->next;
@@ -134,9 +134,9 @@ static void translated(plugin_id id, struct qemu_plugin_tb *tb)
         block->address = address;
         block->bytes = bytes;
         block->id = blocks++;
-        block->next = *place;
+        block->next = *bucket;
         memcpy(block->code, code, bytes);
-        *place = block;
+        *bucket = block;
     }
     qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &block->runs, 1);
 }
@@ -161,12 +161,12 @@ static void ended(uint64_t label)
         for (struct block *block = buckets[i]; block; block = block->next) {
             if (block->runs == block->runs_before)
                 continue;
-            if (!block->told) {
+            if (!block->written) {
                 fprintf(out, "d %zu ", block->id);
                 for (size_t b = 0; b < block->bytes; b++)
                     fprintf(out, "%02x", block->code[b]);
                 fputc('\n', out);
-                block->told = 1;
+                block->written = 1;
             }
             fprintf(out, "c %zu %" PRIu64 "\n", block->id, block->runs - block->runs_before);
         }

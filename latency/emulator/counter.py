@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from latency.devices.sysroot import Sysroot
 from latency.emulator.cores import Core, plain_files
@@ -62,36 +62,31 @@ def parse_counts(text: str) -> dict[int, Counts]:
     """
     codes: dict[int, bytes] = {}
     regions: dict[int, Counts] = {}
-    current: dict[bytes, int] | None = None
-    mark = 0
-    header: list[int] = []
+    current: Counter[bytes] | None = None
+    mark, header = 0, [0]
     for number, line in enumerate(text.splitlines(), 1):
         kind, *words = line.split()
         try:
             if kind == "d":
                 codes[int(words[0])] = bytes.fromhex(words[1])
             elif kind == "r":
-                (mark, *header), current = [int(word) for word in words], {}
+                (mark, *header), current = map(int, words), Counter()
                 if len(header) != 5:
                     raise ValueError
             elif kind == "c" and current is not None:
-                code = codes[int(words[0])]
-                current[code] = current.get(code, 0) + int(words[1])
+                current[codes[int(words[0])]] += int(words[1])
             elif kind == "e" and current is not None:
                 regions[mark] = Counts(current, *header)
                 current = None
             else:
                 raise ValueError
         except (ValueError, KeyError, IndexError):
-            raise ValueError(
-                f"line {number}: not a record of the counter: {line[:60]!r}"
-            ) from None
+            message = f"line {number}: not a record of the counter: {line[:60]!r}"
+            raise ValueError(message) from None
     return regions
 
 
-def count_networks(
-    requests: Sequence[CountRequest], core: Core, sysroot: Sysroot, *, timeout_s: float = 3600
-) -> list[Counts]:
+def count_networks(requests: Sequence[CountRequest], core: Core, sysroot: Sysroot) -> list[Counts]:
     """Count one run of each network in a process of the emulator.
 
     Raises:
@@ -99,21 +94,20 @@ def count_networks(
     """
     with tempfile.TemporaryDirectory(prefix="g4nas-count-") as name:
         folder = Path(name)
-        jobs: list[Any] = []
+        jobs = []
         for label, request in enumerate(requests):
             path = folder / f"{label}.param"
             path.write_text(request.param)
-            jobs.append([label, str(path), list(request.shape), request.evict])
-        (folder / "jobs.json").write_text(json.dumps(jobs))
+            jobs.append([label, str(path), request.shape, request.evict])
+        path = folder / "jobs.json"
+        path.write_text(json.dumps(jobs))
         made = _with_core_files(sysroot, core, folder)
         caches = [f"cache={size}:{ways}" for size, ways in core.caches]
         option = ",".join([str(counter_plugin()), f"out={folder / 'counts'}", *caches])
-        command = made.command(
-            core.qemu_cpu, WORKER, [str(folder / "jobs.json")], qemu=["-plugin", option]
-        )
+        command = made.command(core.qemu_cpu, WORKER, [str(path)], qemu=["-plugin", option])
         command[:1] = plugin_qemu().start
         done = subprocess.run(
-            command, env=made.environment(), capture_output=True, text=True, timeout=timeout_s
+            command, env=made.environment(), capture_output=True, text=True, timeout=3600
         )
         if done.returncode != 0:
             output = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()

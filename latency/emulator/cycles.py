@@ -10,10 +10,11 @@ import re
 import sqlite3
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from latency.emulator.cores import Core
-from latency.emulator.tools import Program, llvm_tool
+from latency.emulator.tools import llvm_tool
 from space.common.files import cache_dir
 
 RUNS = 40
@@ -31,18 +32,13 @@ class CycleTable:
     """
 
     def __init__(self, core: Core, path: Path | None = None) -> None:
-        self.core = core
-        self.llvm = llvm_tool("llvm-mca").version
-        path = path or cache_dir() / "cycles.sqlite"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._known = sqlite3.connect(path, timeout=60)
-        with self._known:
-            self._known.execute(
-                "CREATE TABLE IF NOT EXISTS cycles (model TEXT, code BLOB, cycles REAL, "
-                "PRIMARY KEY (model, code)) WITHOUT ROWID"
-            )
-        self._model = f"llvm {self.llvm} {core.mca_cpu} {core.mca_features} {RUNS}"
-        self._memory: dict[bytes, float] = {}
+        self._flags = [f"-mcpu={core.mca_cpu}", f"-mattr={core.mca_features}"]
+        llvm = llvm_tool("llvm-mca").version
+        self._model = f"llvm {llvm} {core.mca_cpu} {core.mca_features} {RUNS}"
+        self._known = open_database(
+            path or cache_dir() / "cycles.sqlite",
+            "cycles (model TEXT, code BLOB, cycles REAL, PRIMARY KEY (model, code)) WITHOUT ROWID",
+        )
 
     def close(self) -> None:
         """Close the database."""
@@ -50,38 +46,38 @@ class CycleTable:
 
     def cycles(self, codes: Iterable[bytes]) -> dict[bytes, float]:
         """Steady-state cycles of each block."""
-        needed = set(codes)
-        for code in needed - self._memory.keys():
-            row = self._known.execute(
-                "SELECT cycles FROM cycles WHERE model = ? AND code = ?", (self._model, code)
-            ).fetchone()
-            if row:
-                self._memory[code] = row[0]
-        missing = sorted(needed - self._memory.keys())
+        select = "SELECT cycles FROM cycles WHERE model = ? AND code = ?"
+        found: dict[bytes, float] = {}
+        missing = []
+        for code in sorted(set(codes)):
+            if row := self._known.execute(select, (self._model, code)).fetchone():
+                found[code] = row[0]
+            else:
+                missing.append(code)
         for i in range(0, len(missing), BLOCKS_PER_CALL):
             some = missing[i : i + BLOCKS_PER_CALL]
-            found = dict(zip(some, self._analyse(some), strict=True))
+            values = self._analyse(some)
             with self._known:
                 self._known.executemany(
                     "INSERT OR REPLACE INTO cycles VALUES (?, ?, ?)",
-                    [(self._model, code, value) for code, value in found.items()],
+                    [(self._model, *pair) for pair in zip(some, values, strict=True)],
                 )
-            self._memory |= found
-        return {code: self._memory[code] for code in needed}
+            found |= zip(some, values, strict=True)
+        return found
 
     def total(self, counts: Mapping[bytes, int]) -> float:
         """Cycles of {block: runs}. The blocks with `SHARE` of the instructions are analysed; the
         others are assumed to need as many cycles an instruction."""
         weight = {code: len(code) // 4 * runs for code, runs in counts.items()}
-        everything, done = sum(weight.values()), 0
+        instructions, done = sum(weight.values()), 0
         chosen: list[bytes] = []
         for code in sorted(weight, key=lambda code: (-weight[code], code)):
-            if done >= SHARE * everything:
+            if done >= SHARE * instructions:
                 break
             chosen.append(code)
             done += weight[code]
         found = self.cycles(chosen)
-        return sum(found[code] * counts[code] for code in chosen) * everything / max(done, 1)
+        return sum(found[code] * counts[code] for code in chosen) * instructions / max(done, 1)
 
     def _analyse(self, codes: Sequence[bytes]) -> list[float]:
         text = self._assembly(codes)
@@ -90,32 +86,26 @@ class CycleTable:
 
     def _assembly(self, codes: Sequence[bytes]) -> str:
         """The blocks as assembly, each between the analyser's marks."""
-        tool = llvm_tool("llvm-mc")
-        flags = [f"-mcpu={self.core.mca_cpu}", f"-mattr={self.core.mca_features}"]
         words = "\n".join(" ".join(f"0x{b:02x}" for b in code) for code in codes)
-        done = _run(tool, ["--disassemble", "-triple=aarch64", *flags], words)
-        lines = [line for line in done.splitlines() if line.startswith("\t")]
-        lines = [line for line in lines if not line.startswith("\t.")]
-        if len(lines) != sum(len(code) // 4 for code in codes):
+        flags = ["--disassemble", "-triple=aarch64", *self._flags]
+        lines = re.findall(r"^\t[^.].*", _run("llvm-mc", flags, words), re.MULTILINE)
+        count = sum(map(len, codes)) // 4
+        if len(lines) != count:
             raise OSError(
-                f"llvm-mc gave {len(lines)} instructions for {sum(map(len, codes)) // 4}: "
+                f"llvm-mc gave {len(lines)} instructions for {count}: "
                 "the blocks have instructions that it does not know"
             )
-        out: list[str] = []
-        at = 0
+        out, rest = [], iter(lines)
         for number, code in enumerate(codes):
-            part = lines[at : at + len(code) // 4]
-            at += len(part)
+            part = islice(rest, len(code) // 4)
             out += [f"# LLVM-MCA-BEGIN b{number}", *part, f"# LLVM-MCA-END b{number}"]
         return "\n".join(out) + "\n"
 
     def _totals(self, text: str, runs: int, count: int) -> list[int]:
-        tool = llvm_tool("llvm-mca")
-        flags = ["-mtriple=aarch64", f"-mcpu={self.core.mca_cpu}"]
-        flags += [f"-mattr={self.core.mca_features}", f"-iterations={runs}"]
+        flags = ["-mtriple=aarch64", *self._flags, f"-iterations={runs}"]
         flags += ["-instruction-info=0", "-resource-pressure=0"]
         flags += ["-skip-unsupported-instructions=lack-sched"]  # reads of system registers
-        return region_totals(_run(tool, flags, text), count)
+        return region_totals(_run("llvm-mca", flags, text), count)
 
 
 def region_totals(report: str, count: int) -> list[int]:
@@ -132,12 +122,20 @@ def region_totals(report: str, count: int) -> list[int]:
     return [totals[i] for i in range(count)]
 
 
-def _run(tool: Program, flags: Sequence[str], text: str) -> str:
-    done = subprocess.run(
-        [*tool.start, *flags], input=text, capture_output=True, text=True, timeout=600
-    )
+def open_database(path: Path, table: str) -> sqlite3.Connection:
+    """The SQLite database at `path`, with a table of this definition."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(path, timeout=60)
+    with database:
+        database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+    return database
+
+
+def _run(name: str, flags: Sequence[str], text: str) -> str:
+    command = [*llvm_tool(name).start, *flags]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=600)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no message"]
         errors = [line for line in lines if "error:" in line] or lines
-        raise OSError(f"{Path(tool.start[-1]).name} failed: {errors[0]}")
+        raise OSError(f"{name} failed: {errors[0]}")
     return done.stdout

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from latency.devices.sysroot import Sysroot, arm64_sysroot
+from latency.devices.sysroot import arm64_sysroot
 from latency.emulator.cores import Core
 from latency.emulator.counter import CountRequest, count_networks
-from latency.emulator.cycles import CycleTable
+from latency.emulator.cycles import CycleTable, open_database
 from latency.emulator.tools import llvm_tool, plugin_qemu
+from space.common.cli import log
 from space.common.files import cache_dir
+from space.common.progress import Report
 
 ENGINES = {"ncnn": ("ncnn", "numpy")}  # engine -> wheels of its sysroot
 COUNTER_VERSION = 1  # of the counts, and of how a run is prepared
 BATCH_FLOPS = 150e6  # multiply-adds of the networks that one emulator process runs
 BATCH_NETWORKS = 48
 START_S, SECONDS_PER_FLOP = 1.0, 3e-8  # of a run of the space's blocks on an AMD EPYC core
-
-Report = Callable[[int, int], object]  # (networks done, of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +40,7 @@ class Work:
     def __sub__(self, other: Work) -> Work:
         return Work(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
-    def __truediv__(self, number: float) -> Work:
-        return Work(*(a / number for a in astuple(self)))
 
-
-@dataclass
 class Estimator:
     """Counts what an engine executes on a core. Results are stored in a database under everything
     they depend on, so that a killed run continues. Use as a context manager, or call `close`.
@@ -55,32 +50,18 @@ class Estimator:
         OSError: a tool, a package or the internet is missing; one line says what to do.
     """
 
-    core: Core
-    engine: str = "ncnn"
-    log: Callable[[str], None] = lambda line: None
-    path: Path | None = None
-    versions: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {self.engine!r}")
-        self._sysroot: Sysroot = arm64_sysroot(ENGINES[self.engine], log=self.log)
-        qemu, llvm = plugin_qemu(self.log), llvm_tool("llvm-mca", self.log)
-        self.versions = {
-            **self._sysroot.versions, "qemu": qemu.version, "llvm": llvm.version,
-        }  # fmt: skip
-        self._cycles = CycleTable(self.core)
-        path = self.path or cache_dir() / "estimates.sqlite"
-        self._known = sqlite3.connect(path, timeout=60)
-        with self._known:
-            self._known.execute(
-                "CREATE TABLE IF NOT EXISTS work (key TEXT PRIMARY KEY, value TEXT)"
-            )
-
-    @property
-    def engine_version(self) -> str:
-        """The version of the engine that runs."""
-        return self.versions[self.engine]
+    def __init__(self, core: Core, engine: str = "ncnn", path: Path | None = None) -> None:
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}")
+        self.core, self.engine = core, engine
+        self._sysroot = arm64_sysroot(ENGINES[engine], log=log)
+        qemu, llvm = plugin_qemu().version, llvm_tool("llvm-mca").version
+        self.versions = {**self._sysroot.versions, "qemu": qemu, "llvm": llvm}
+        self.engine_version = self.versions[engine]
+        self._cycles = CycleTable(core)
+        self._known = open_database(
+            path or cache_dir() / "estimates.sqlite", "work (key TEXT PRIMARY KEY, value TEXT)"
+        )
 
     def close(self) -> None:
         """Close the databases."""
@@ -105,21 +86,18 @@ class Estimator:
         return flops * SECONDS_PER_FLOP + START_S * len(list(_batches(missing)))
 
     def work(
-        self, requests: Sequence[CountRequest], report: Report = lambda a, b: None
+        self, requests: Sequence[CountRequest], report: Report = lambda done, total: None
     ) -> list[Work]:
         """The work of each network; `report` is called after each process of the emulator."""
-        missing = self.missing(requests)
-        done = 0
+        missing, done = self.missing(requests), 0
         report(done, len(missing))
         for batch in _batches(missing):
             counts = count_networks(batch, self.core, self._sysroot)
             rows = []
             for request, found in zip(batch, counts, strict=True):
-                work = Work(
-                    found.instructions, self._cycles.total(found.blocks), found.accesses,
-                    found.l1_misses, found.l2_misses, found.l3_misses, found.sequential,
-                )  # fmt: skip
-                rows.append((self._key(request), json.dumps(astuple(work))))
+                _, *memory = astuple(found)
+                work = [found.instructions, self._cycles.total(found.blocks), *memory]
+                rows.append((self._key(request), json.dumps(work)))
             with self._known:
                 self._known.executemany("INSERT OR REPLACE INTO work VALUES (?, ?)", rows)
             done += len(batch)
@@ -149,13 +127,11 @@ class Estimator:
 def _batches(requests: Sequence[CountRequest]) -> Iterator[list[CountRequest]]:
     """The networks of each process of the emulator."""
     batch: list[CountRequest] = []
-    flops = 0
     for request in requests:
-        full = flops + request.flops > BATCH_FLOPS or len(batch) >= BATCH_NETWORKS
-        if batch and full:
+        flops = sum(other.flops for other in batch) + request.flops
+        if batch and (flops > BATCH_FLOPS or len(batch) >= BATCH_NETWORKS):
             yield batch
-            batch, flops = [], 0
+            batch = []
         batch.append(request)
-        flops += request.flops
     if batch:
         yield batch

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from latency.emulator.cores import Core
 from latency.emulator.estimator import Work
+from latency.measure.block import Floats
 
-Floats = NDArray[np.float64]
 LEAST_FACTOR = 0.1  # the least that a table's header may have
 MISSES = ("l1_misses", "l2_misses", "l3_misses")
 
@@ -46,9 +45,7 @@ class CycleModel:
 
     def seconds(self, work: Work, core: Core) -> float:
         """Seconds of the work on a core."""
-        lost = sum(
-            wait * getattr(work, name) for wait, name in zip(self.waits, MISSES, strict=True)
-        )
+        lost = np.dot(self.waits, [getattr(work, name) for name in MISSES])
         return float(self.factor * (getattr(work, self.base) + lost) / core.hertz)
 
 
@@ -63,10 +60,9 @@ def fit_cycle_model(
     least = [LEAST_FACTOR, *(0.0 for _ in terms.levels)]
     relative = columns / core.hertz / seconds[:, None]
     found = lsq_linear(relative, np.ones(len(works)), bounds=(least, np.inf), method="bvls").x
-    waits = [0.0, 0.0, 0.0]
-    for level, value in zip(terms.levels, found[1:], strict=True):
-        waits[level - 1] = float(value / found[0])
-    return CycleModel(terms.base, float(found[0]), (waits[0], waits[1], waits[2]))
+    by_level = dict(zip(terms.levels, found[1:] / found[0], strict=True))
+    first, second, third = (float(by_level.get(level, 0.0)) for level in (1, 2, 3))
+    return CycleModel(terms.base, float(found[0]), (first, second, third))
 
 
 def left_out_seconds(works: Sequence[Work], seconds: Floats, core: Core, terms: Terms) -> Floats:
@@ -81,9 +77,9 @@ def left_out_seconds(works: Sequence[Work], seconds: Floats, core: Core, terms: 
 def relative_errors(predicted: Floats, measured: Floats) -> dict[str, Any]:
     """Median, mean and largest absolute relative error, and the mean one with its sign."""
     error = predicted / measured - 1
-    return {
-        "median_abs_error": round(float(np.median(np.abs(error))), 4),
-        "mean_abs_error": round(float(np.abs(error).mean()), 4),
-        "max_abs_error": round(float(np.abs(error).max()), 4),
-        "bias": round(float(error.mean()), 4),
-    }
+    size = np.abs(error)
+    found = {
+        "median_abs_error": np.median(size), "mean_abs_error": size.mean(),
+        "max_abs_error": size.max(), "bias": error.mean(),
+    }  # fmt: skip
+    return {name: round(float(value), 4) for name, value in found.items()}

@@ -8,13 +8,14 @@ architecture tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from latency.emulator.ncnn_text import NetworkText, Value
 
 Builder = Callable[[NetworkText], Value]
+# of (network, input, width of the expansion or 0, output channels, kernel, stride)
+Unit = Callable[[NetworkText, Value, int, int, int, int], Value]
 NETWORKS: dict[str, Builder] = {}
-INPUT_SIZE = {"squeezenet": 227, "alexnet": 227, "blazeface": 128}  # else 224
 
 
 def _network(build: Builder) -> Builder:
@@ -23,19 +24,8 @@ def _network(build: Builder) -> Builder:
     return build
 
 
-def input_size(name: str) -> int:
-    """Pixels of a side of the published benchmark's image."""
-    return INPUT_SIZE.get(name, 224)
-
-
 def benchmark_network(name: str) -> NetworkText:
-    """The network of that name.
-
-    Raises:
-        ValueError: unknown name; the message lists the known ones.
-    """
-    if name not in NETWORKS:
-        raise ValueError(f"network must be one of {', '.join(NETWORKS)}; got {name!r}")
+    """A network of `NETWORKS`."""
     net = NetworkText()
     out = NETWORKS[name](net)
     if name != "blazeface":
@@ -67,9 +57,15 @@ def _mobilenet(n: NetworkText) -> Value:  # MobileNet v1
     return n.linear(n.global_pool(x), 1000)
 
 
-def _inverted(
-    n: NetworkText, x: Value, width: int, out: int, kernel: int, stride: int, act: str = "relu"
-) -> Value:
+def _stages(n: NetworkText, x: Value, unit: Unit, rows: Iterable[tuple[int, ...]]) -> Value:
+    """Units of stages (kernel, expansion, output channels, units, stride of the first unit)."""
+    for kernel, expand, out, count, stride in rows:
+        for i in range(count):
+            x = unit(n, x, expand * x.channels, out, kernel, stride if i == 0 else 1)
+    return x
+
+
+def _inverted(n: NetworkText, x: Value, width: int, out: int, kernel: int, stride: int) -> Value:
     y = n.conv(x, width) if width else x
     y = n.conv(n.depthwise(y, kernel, stride), out, act="")
     return n.add(x, y) if stride == 1 and x.channels == out and width else y
@@ -78,12 +74,10 @@ def _inverted(
 @_network
 def _mobilenet_v2(n: NetworkText) -> Value:  # as its Caffe version: a first expansion of 1
     x = n.conv(n.input(3, 224), 32, 3, 2)
-    for expand, out, count, stride in (
-        (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    ):  # fmt: skip
-        for i in range(count):
-            x = _inverted(n, x, expand * x.channels, out, 3, stride if i == 0 else 1)
+    x = _stages(n, x, _inverted, (
+        (3, 1, 16, 1, 1), (3, 6, 24, 2, 2), (3, 6, 32, 3, 2), (3, 6, 64, 4, 2), (3, 6, 96, 3, 1),
+        (3, 6, 160, 3, 2), (3, 6, 320, 1, 1),
+    ))  # fmt: skip
     return n.linear(n.global_pool(n.conv(x, 1280)), 1000)
 
 
@@ -129,14 +123,10 @@ def _shufflenet(n: NetworkText) -> Value:  # ShuffleNet v1, g = 3
 @_network
 def _mnasnet(n: NetworkText) -> Value:  # MnasNet-B1
     x = n.conv(n.input(3, 224), 32, 3, 2)
-    x = _inverted(n, x, 0, 16, 3, 1)
-    for kernel, expand, out, count, stride, rest in (
-        (3, 3, 24, 3, 2, 3), (5, 3, 40, 3, 2, 3), (5, 6, 80, 3, 2, 6), (3, 6, 96, 2, 1, 6),
-        (5, 6, 192, 4, 2, 6), (3, 6, 320, 1, 1, 6),
-    ):  # fmt: skip
-        for i in range(count):
-            width = (expand if i == 0 else rest) * x.channels
-            x = _inverted(n, x, width, out, kernel, stride if i == 0 else 1)
+    x = _stages(n, x, _inverted, (
+        (3, 0, 16, 1, 1), (3, 3, 24, 3, 2), (5, 3, 40, 3, 2), (5, 6, 80, 3, 2), (3, 6, 96, 2, 1),
+        (5, 6, 192, 4, 2), (3, 6, 320, 1, 1),
+    ))  # fmt: skip
     return n.linear(n.global_pool(n.conv(x, 1280)), 1000)
 
 
@@ -167,12 +157,10 @@ def _mbconv(n: NetworkText, x: Value, width: int, out: int, kernel: int, stride:
 @_network
 def _efficientnet_b0(n: NetworkText) -> Value:
     x = n.conv(n.input(3, 224), 32, 3, 2, act="Swish")
-    for kernel, expand, out, count, stride in (
+    x = _stages(n, x, _mbconv, (
         (3, 0, 16, 1, 1), (3, 6, 24, 2, 2), (5, 6, 40, 2, 2), (3, 6, 80, 3, 2), (5, 6, 112, 3, 1),
         (5, 6, 192, 4, 2), (3, 6, 320, 1, 1),
-    ):  # fmt: skip
-        for i in range(count):
-            x = _mbconv(n, x, expand * x.channels, out, kernel, stride if i == 0 else 1)
+    ))  # fmt: skip
     return n.linear(n.global_pool(n.conv(x, 1280, act="Swish")), 1000)
 
 
@@ -185,9 +173,7 @@ def _efficientnetv2_b0(n: NetworkText) -> Value:
             y = n.conv(x, 4 * x.channels, 3, 2 if i == 0 else 1, act="Swish")
             y = n.conv(y, out, act="")
             x = y if i == 0 else n.add(x, y)
-    for expand, out, count, stride in ((4, 96, 3, 2), (6, 112, 5, 1), (6, 192, 8, 2)):
-        for i in range(count):
-            x = _mbconv(n, x, expand * x.channels, out, 3, stride if i == 0 else 1)
+    x = _stages(n, x, _mbconv, ((3, 4, 96, 3, 2), (3, 6, 112, 5, 1), (3, 6, 192, 8, 2)))
     return n.linear(n.global_pool(n.conv(x, 1280, act="Swish")), 1000)
 
 
@@ -225,11 +211,15 @@ def _blazeface(n: NetworkText) -> Value:  # BlazeFace's trunk
     return x
 
 
+def _lrn(n: NetworkText, x: Value) -> Value:
+    return n.one("LRN", x, "0=0 1=5 2=0.0001 3=0.75")
+
+
 @_network
 def _googlenet(n: NetworkText) -> Value:
     x = n.pool(n.conv(n.input(3, 224), 64, 7, 2), "max", 3, 2)
-    x = n.conv(n.conv(n.one("LRN", x, "0=0 1=5 2=0.0001 3=0.75"), 64), 192, 3)
-    x = n.pool(n.one("LRN", x, "0=0 1=5 2=0.0001 3=0.75"), "max", 3, 2)
+    x = n.conv(n.conv(_lrn(n, x), 64), 192, 3)
+    x = n.pool(_lrn(n, x), "max", 3, 2)
     for i, (one, three_in, three, five_in, five, pool) in enumerate((
         (64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64), (192, 96, 208, 16, 48, 64),
         (160, 112, 224, 24, 64, 64), (128, 128, 256, 24, 64, 64), (112, 144, 288, 32, 64, 64),
@@ -247,36 +237,36 @@ def _googlenet(n: NetworkText) -> Value:
     return n.linear(n.global_pool(x), 1000)
 
 
-@_network
-def _resnet18(n: NetworkText) -> Value:
+def _resnet(n: NetworkText, counts: Sequence[int], bottleneck: bool) -> Value:
     x = n.pool(n.conv(n.input(3, 224), 64, 7, 2), "max", 3, 2)
-    for stage, out in enumerate((64, 128, 256, 512)):
-        for i in range(2):
-            stride = 2 if stage and i == 0 else 1
-            y = n.conv(n.conv(x, out, 3, stride), out, 3, act="")
+    for width, count in zip((64, 128, 256, 512), counts, strict=True):
+        out = 4 * width if bottleneck else width
+        for i in range(count):
+            stride = 2 if width > 64 and i == 0 else 1
+            if bottleneck:
+                y = n.conv(n.conv(n.conv(x, width, 1, stride), width, 3), out, act="")
+            else:
+                y = n.conv(n.conv(x, width, 3, stride), out, 3, act="")
             short = n.conv(x, out, 1, stride, act="") if i == 0 else x
             x = n.one("ReLU", n.add(short, y))
     return n.linear(n.global_pool(x), 1000)
 
 
 @_network
+def _resnet18(n: NetworkText) -> Value:
+    return _resnet(n, (2, 2, 2, 2), bottleneck=False)
+
+
+@_network
 def _resnet50(n: NetworkText) -> Value:
-    x = n.pool(n.conv(n.input(3, 224), 64, 7, 2), "max", 3, 2)
-    for stage, (width, count) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3))):
-        for i in range(count):
-            stride = 2 if stage and i == 0 else 1
-            y = n.conv(n.conv(x, width, 1, stride), width, 3)
-            y = n.conv(y, 4 * width, act="")
-            short = n.conv(x, 4 * width, 1, stride, act="") if i == 0 else x
-            x = n.one("ReLU", n.add(short, y))
-    return n.linear(n.global_pool(x), 1000)
+    return _resnet(n, (3, 4, 6, 3), bottleneck=True)
 
 
 @_network
 def _alexnet(n: NetworkText) -> Value:  # Caffe's, with two groups
-    x = n.one("LRN", n.conv(n.input(3, 227), 96, 11, 4, pad=0), "0=0 1=5 2=0.0001 3=0.75")
+    x = _lrn(n, n.conv(n.input(3, 227), 96, 11, 4, pad=0))
     x = n.conv(n.pool(x, "max", 3, 2), 256, 5, groups=2)
-    x = n.pool(n.one("LRN", x, "0=0 1=5 2=0.0001 3=0.75"), "max", 3, 2)
+    x = n.pool(_lrn(n, x), "max", 3, 2)
     x = n.conv(n.conv(n.conv(x, 384, 3), 384, 3, groups=2), 256, 3, groups=2)
     x = n.pool(x, "max", 3, 2)
     return n.linear(n.linear(n.linear(x, 4096, act="relu"), 4096, act="relu"), 1000)

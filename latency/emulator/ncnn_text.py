@@ -10,7 +10,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 MAGIC = 7767517  # first line of every .param file
-INPUT, OUTPUT = "in0", "out0"  # names as pnnx gives them
 FUSED = {"": 0, "relu": 1, "sigmoid": 4}  # activations that are parameter 9 of layers with weights
 
 
@@ -29,16 +28,18 @@ class NetworkText:
     by (kernel - 1) // 2 unless `pad` is given."""
 
     flops: int = 0  # multiply-adds of convolutions and inner products
+    image: tuple[int, int, int] = (0, 0, 0)  # width, height, channels
     _layers: list[tuple[str, list[str], str, str]] = field(default_factory=list)
 
     def _add(
         self, kind: str, inputs: list[Value], channels: int, size: int, text: str = ""
     ) -> Value:
-        name = f"v{len(self._layers)}" if self._layers else INPUT
+        name = f"v{len(self._layers)}" if self._layers else "in0"  # as pnnx names it
         self._layers.append((kind, [value.name for value in inputs], name, text))
         return Value(name, channels, size)
 
     def input(self, channels: int, size: int) -> Value:
+        self.image = (size, size, channels)
         return self._add("Input", [], channels, size, f"0={size} 1={size} 2={channels}")
 
     def conv(
@@ -62,10 +63,10 @@ class NetworkText:
         weights = x.channels // groups * channels * kernel * kernel
         self.flops += weights * size * size
         text = f"0={channels} 1={kernel} 3={stride} 4={pad} 5=1 6={weights} 9={FUSED.get(act, 0)}"
-        if groups == 1:
-            out = self._add("Convolution", [x], channels, size, text)
-        else:
-            out = self._add("ConvolutionDepthWise", [x], channels, size, f"{text} 7={groups}")
+        kind = "Convolution"
+        if groups > 1:
+            kind, text = "ConvolutionDepthWise", f"{text} 7={groups}"
+        out = self._add(kind, [x], channels, size, text)
         return out if act in FUSED else self.one(act, out)
 
     def depthwise(self, x: Value, kernel: int, stride: int = 1, *, act: str = "relu") -> Value:
@@ -84,7 +85,7 @@ class NetworkText:
         """`kind`: max or avg. `full`: windows may overlap the edge, as in Caffe."""
         extra = stride - 1 if full else 0
         size = (x.size + 2 * pad - kernel + extra) // stride + 1
-        text = f"0={int(kind == 'avg')} 1={kernel} 2={stride} 3={pad} 5={0 if full else 1}"
+        text = f"0={int(kind == 'avg')} 1={kernel} 2={stride} 3={pad} 5={int(not full)}"
         return self._add("Pooling", [x], x.channels, size, text)
 
     def global_pool(self, x: Value) -> Value:
@@ -97,17 +98,12 @@ class NetworkText:
     def add(self, a: Value, b: Value) -> Value:
         return self._add("BinaryOp", [a, b], a.channels, a.size, "0=0")
 
-    def scale(self, x: Value, by: Value) -> Value:
-        """A product with one number a channel."""
-        return self._add("BinaryOp", [x, by], x.channels, x.size, "0=2")
-
     def concat(self, *values: Value) -> Value:
         return self._add("Concat", list(values), sum(v.channels for v in values), values[0].size)
 
     def pad_channels(self, x: Value, after: int) -> Value:
-        return self._add(
-            "Padding", [x], x.channels + after, x.size, f"0=0 1=0 2=0 3=0 4=0 5=0.0 7=0 8={after}"
-        )
+        text = f"0=0 1=0 2=0 3=0 4=0 5=0.0 7=0 8={after}"
+        return self._add("Padding", [x], x.channels + after, x.size, text)
 
     def pad_far(self, x: Value, pixels: int) -> Value:
         """Zeros at the bottom and right."""
@@ -117,25 +113,24 @@ class NetworkText:
     def squeeze_excite(self, x: Value, channels: int, act: str, gate: str) -> Value:
         """`act` after the first layer, `gate` after the second; as in `conv`."""
         y = self.linear(self.global_pool(x), channels, act=act)
-        return self.scale(x, self.linear(y, x.channels, act=gate))
+        scale = self.linear(y, x.channels, act=gate)
+        return self._add("BinaryOp", [x, scale], x.channels, x.size, "0=2")
 
-    def text(self, *, output: str = OUTPUT) -> str:
-        """The .param file; input `in0`, output `output`."""
+    def text(self) -> str:
+        """The .param file; its input is `in0`, its output `out0`."""
         uses = Counter(name for _, inputs, _, _ in self._layers for name in inputs)
         lines: list[str] = []
         read: Counter[str] = Counter()
-        blobs = 0
         last = self._layers[-1][2]
         for number, (kind, inputs, name, text) in enumerate(self._layers):
             words = []
             for source in inputs:
                 words.append(f"{source}_{read[source]}" if uses[source] > 1 else source)
                 read[source] += 1
-            made = output if name == last else name
+            made = "out0" if name == last else name
             lines.append(" ".join([kind, f"l{number}", str(len(words)), "1", *words, made, text]))
-            blobs += 1
             if uses[name] > 1:
                 copies = [f"{name}_{i}" for i in range(uses[name])]
                 lines.append(f"Split s{number} 1 {len(copies)} {name} {' '.join(copies)}")
-                blobs += len(copies)
+        blobs = len(self._layers) + sum(count for count in uses.values() if count > 1)
         return "\n".join([str(MAGIC), f"{len(lines)} {blobs}", *lines, ""])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from latency.emulator.check import (
+    benchmark_request,
     chosen_networks,
     compare_with_published,
     format_check,
@@ -19,11 +20,8 @@ from latency.emulator.counter import CountRequest
 from latency.emulator.estimator import Estimator, Work
 from latency.emulator.table import GRID, chain_request, make_table, plan_estimate
 from latency.table.latency_table import LatencyTable
-from space.architectures.shufflenet_v2 import ShuffleNetV2Space
-from space.common import cli
+from space.common.cli import log
 from space.common.progress import Progress
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +42,27 @@ class EstimateConfig:
 
 
 @contextmanager
-def _comparison(config: EstimateConfig, log: Log) -> Iterator[tuple[Estimator, dict[str, Any]]]:
+def _comparison(config: EstimateConfig) -> Iterator[tuple[Estimator, dict[str, Any]]]:
     core, path = get_core(config.core), published_path(config.published)
     published = chosen_networks(core, config.networks, path)
-    with Estimator(core, config.engine, log) as estimator:
-        yield estimator, compare_with_published(estimator, published, _counter(estimator, log))
+    with Estimator(core, config.engine) as estimator:
+        works = _count(estimator, [benchmark_request(name) for name in published])
+        yield estimator, compare_with_published(estimator, published, works)
 
 
-def compare_core(config: EstimateConfig, *, log: Log = cli.log) -> dict[str, Any]:
+def _count(estimator: Estimator, requests: Sequence[CountRequest]) -> list[Work]:
+    """Count networks, with the expected time and a progress bar."""
+    if missing := estimator.missing(requests):
+        minutes = max(1, round(estimator.expected_s(requests) / 60))
+        log(
+            f"{len(missing)} of {len(requests)} networks to run under the emulator, "
+            f"about {minutes} min of one processor"
+        )
+    with Progress("counting", counted=False, lines="networks") as bar:
+        return estimator.work(requests, bar.update)
+
+
+def compare_core(config: EstimateConfig) -> dict[str, Any]:
     """Compare the estimate with the published networks: a document for JSON.
 
     Raises:
@@ -59,43 +70,25 @@ def compare_core(config: EstimateConfig, *, log: Log = cli.log) -> dict[str, Any
         MissingDataError: the published benchmark is missing.
         OSError: a tool, a package or the internet is missing.
     """
-    with _comparison(config, log) as (_, found):
+    with _comparison(config) as (_, found):
         return found
 
 
-def estimate_table(config: EstimateConfig, *, log: Log = cli.log) -> LatencyTable:
+def estimate_table(config: EstimateConfig) -> LatencyTable:
     """Estimate the latency table of a core, scaled to the published networks, and save it.
 
     Raises:
         ValueError, MissingDataError, OSError: as `compare_core`.
     """
-    with _comparison(config, log) as (estimator, found):
+    with _comparison(config) as (estimator, found):
         log(format_check(found))
-        plan = plan_estimate(GRID, ShuffleNetV2Space(), seed=0)
+        plan = plan_estimate(GRID)
         blocks, networks = len(plan.targets), len(plan.networks)
         log(f"{blocks} blocks, {networks} networks on {estimator.core.name}")
-        chains = plan.chains
-        works = _counter(estimator, log)([chain_request(chain) for chain in chains])
-        by_chain = dict(zip(chains, works, strict=True))
+        works = _count(estimator, [chain_request(chain) for chain in plan.chains])
+        by_chain = dict(zip(plan.chains, works, strict=True))
         table = make_table(estimator, found, plan, by_chain, config.command)
     out = config.out
     saved = table.save(out if out.suffix == ".json" else out / table.header.target)
     log(f"written: {saved}, {saved.with_suffix('.csv').name}")
     return table
-
-
-def _counter(estimator: Estimator, log: Log) -> Callable[[Sequence[CountRequest]], list[Work]]:
-    """Count networks, with the expected time and a progress bar."""
-
-    def count(requests: Sequence[CountRequest]) -> list[Work]:
-        missing = estimator.missing(requests)
-        if missing:
-            minutes = max(1, round(estimator.expected_s(requests) / 60))
-            log(
-                f"{len(missing)} of {len(requests)} networks to run under the emulator, "
-                f"about {minutes} min of one processor"
-            )
-        with Progress("counting", counted=False, lines="networks", log=log) as bar:
-            return estimator.work(requests, bar.update)
-
-    return count

@@ -31,8 +31,7 @@ EXACT = (
     "shufflenet_v2 stem=24 width=48,96,192 depth=4,8,4 split=1/2,1/2,1/2 kernel=3,3,3 head=1024",
     "shufflenet_v2 stem=24 width=116,232,464 depth=4,8,4 split=1/2,1/2,1/2 kernel=3,3,3 head=1024",
 )
-COPIES = 1  # counts have no noise, so one more copy serves as well as six
-RANDOM_NETWORKS = 4  # compared, beside `EXACT`, with the sums of their blocks,
+RANDOM_NETWORKS, SEED = 4, 0  # compared, beside `EXACT`, with the sums of their blocks,
 RANDOM_FLOPS = 150e6  # of at most so many multiply-adds
 
 
@@ -43,7 +42,6 @@ class EstimatePlan:
     grid: Grid
     targets: tuple[BlockTarget, ...]
     networks: tuple[Network, ...]
-    seed: int
 
     @property
     def chains(self) -> list[Chain]:
@@ -52,9 +50,10 @@ class EstimatePlan:
         return list(dict.fromkeys([*blocks, *(network.blocks for network in self.networks)]))
 
 
-def plan_estimate(grid: Grid, space: ShuffleNetV2Space, seed: int) -> EstimatePlan:
+def plan_estimate(grid: Grid) -> EstimatePlan:
     """The grid's blocks and those of `EXACT`, in context; the networks of `EXACT` and random ones
     of the space."""
+    space = ShuffleNetV2Space()
     exact = [space.lower(space.parse(text)) for text in EXACT]
     targets = {target.block: target for target in space_targets(grid, space)}
     for network in exact:
@@ -62,18 +61,12 @@ def plan_estimate(grid: Grid, space: ShuffleNetV2Space, seed: int) -> EstimatePl
         for block in network.blocks:
             targets.setdefault(block, block_in_context(block, before))
             before = (*before, block)[-MAX_BEFORE:]
-    rows = space.sample(20 * RANDOM_NETWORKS, np.random.default_rng(seed))
+    rows = space.sample(20 * RANDOM_NETWORKS, np.random.default_rng(SEED))
     random = [space.lower(space.architecture(row)) for row in rows]
     small = [network for network in random if network.flops <= RANDOM_FLOPS]
-    return EstimatePlan(
-        grid,
-        tuple(
-            replace(target, copies=COPIES) if target.before == (target.block,) else target
-            for target in targets.values()
-        ),
-        (*exact, *small[:RANDOM_NETWORKS]),
-        seed,
-    )
+    # Counts have no noise, so one more copy serves as well as six.
+    single = tuple(replace(target, copies=1) for target in targets.values())
+    return EstimatePlan(grid, single, (*exact, *small[:RANDOM_NETWORKS]))
 
 
 def chain_request(chain: Chain) -> CountRequest:
@@ -84,12 +77,11 @@ def chain_request(chain: Chain) -> CountRequest:
 
 
 def block_work(targets: Sequence[BlockTarget], works: Mapping[Chain, Work]) -> dict[Block, Work]:
-    """The work that each block adds: that of the long chain less that of the one before it."""
+    """The work that the one copy of each block adds: the long chain's less the one before it."""
     found: dict[Block, Work] = {}
     for target in targets:
         long = works[target.long]
-        added = long - works[target.before] if target.before else long
-        found[target.block] = added / target.copies
+        found[target.block] = long - works[target.before] if target.before else long
     return found
 
 
@@ -108,10 +100,9 @@ def make_table(
     """
     core, fitted = estimator.core, comparison["model"]
     model = CycleModel(fitted["base"], 1.0, tuple(fitted["waits"]))
-    entries = {}
-    for block, work in block_work(plan.targets, works).items():
-        seconds = model.seconds(work, core)
-        entries[block] = Measurement(seconds, seconds, seconds, 1)
+    added = block_work(plan.targets, works)
+    seconds = {block: model.seconds(work, core) for block, work in added.items()}
+    entries = {block: Measurement(s, s, s, 1) for block, s in seconds.items()}
     header = TableHeader(
         layout="blocks",
         target=core.device,
@@ -138,14 +129,13 @@ def make_table(
             }
         },
     )
-    seconds_of = {block: m.median_s for block, m in entries.items()}
     summed = predictions(LatencyTable(header, entries).unscaled(), plan.networks)
     estimated = np.array([model.seconds(works[n.blocks], core) for n in plan.networks])
     errors = {
         **comparison["network_error"],
-        "left_out_blocks": left_out_error(seconds_of, {b: m.error for b, m in entries.items()}),
+        "left_out_blocks": left_out_error(seconds, {b: m.error for b, m in entries.items()}),
         "sum_of_blocks": {
-            "what": f"sums of blocks against the same networks estimated whole, seed {plan.seed}",
+            "what": f"sums of blocks against the same networks estimated whole, seed {SEED}",
             **error_summary(summed, estimated),
         },
     }

@@ -12,13 +12,13 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from latency.devices import apt
 from latency.devices.sysroot import made_folder, mark_whole
+from space.common.cli import log
 from space.common.files import cache_dir, replace_file
 
 COUNTER = Path(__file__).parent / "counter.c"
@@ -36,7 +36,7 @@ class Program:
 
 
 @cache
-def plugin_qemu(log: Callable[[str], None] = lambda line: None) -> Program:
+def plugin_qemu() -> Program:
     """qemu-aarch64 of a version that the counting plugin supports: this system's, else Debian's.
 
     Raises:
@@ -45,21 +45,20 @@ def plugin_qemu(log: Callable[[str], None] = lambda line: None) -> Program:
     found = shutil.which("qemu-aarch64")
     if found and "-plugin" in _output([found, "-h"]):
         version = _version([found])
-        if int(version.split(".")[0]) <= MAX_QEMU:
+        if _countable(version):
             return Program((found,), version)
-    root = _unpacked("qemu-user", ["qemu-user"], log)
-    start = _own_loader(root, root / "usr/bin/qemu-aarch64")
+    start = _unpacked("qemu-user", "usr/bin/qemu-aarch64")
     version = _version([*start])
-    if int(version.split(".")[0]) > MAX_QEMU:
+    if not _countable(version):
         raise OSError(
             f"counting needs QEMU up to {MAX_QEMU} (its plugin interface); these package sources "
-            f"have {version}: set ${apt.SOURCES_VARIABLE} to those of Debian 12"
+            f"have {version or 'none'}: set ${apt.SOURCES_VARIABLE} to those of Debian 12"
         )
     return Program(start, version)
 
 
 @cache
-def llvm_tool(name: str, log: Callable[[str], None] = lambda line: None) -> Program:
+def llvm_tool(name: str) -> Program:
     """llvm-mca or llvm-mc of LLVM 19: this system's, else Debian's.
 
     Raises:
@@ -67,11 +66,10 @@ def llvm_tool(name: str, log: Callable[[str], None] = lambda line: None) -> Prog
     """
     for candidate in (f"{name}-{LLVM}", name):
         found = shutil.which(candidate)
-        if found and _llvm_version([found]).startswith(f"{LLVM}."):
-            return Program((found,), _llvm_version([found]))
-    root = _unpacked(f"llvm-{LLVM}", [f"llvm-{LLVM}"], log)
-    start = _own_loader(root, root / f"usr/lib/llvm-{LLVM}/bin/{name}")
-    return Program(start, _llvm_version(list(start)))
+        if found and (version := _version([found])).startswith(f"{LLVM}."):
+            return Program((found,), version)
+    start = _unpacked(f"llvm-{LLVM}", f"usr/lib/llvm-{LLVM}/bin/{name}")
+    return Program(start, _version([*start]))
 
 
 @cache
@@ -97,26 +95,29 @@ def counter_plugin() -> Path:
     return path
 
 
-def _unpacked(name: str, packages: list[str], log: Callable[[str], None]) -> Path:
+def _unpacked(package: str, program: str) -> tuple[str, ...]:
+    """The words that start a program of a Debian package through its own loader."""
+
     def make(path: Path) -> None:
         with apt.Apt(apt.host_architecture()) as source:
-            versions = source.unpack(packages, path / "root", with_dependencies=True)
-        mark_whole(path, versions={name: versions[name] for name in packages})
+            versions = source.unpack([package], path / "root", with_dependencies=True)
+        mark_whole(path, versions={package: versions[package]})
 
-    folder = cache_dir() / "sysroot-arm64" / name
-    return made_folder(folder, make, lambda: log(f"unpacking {', '.join(packages)}")) / "root"
+    folder = cache_dir() / "sysroot-arm64" / package
+    root = made_folder(folder, make, lambda: log(f"unpacking {package}")) / "root"
+    machine = platform.machine()
+    libraries = root / f"lib/{machine}-linux-gnu"
+    loaders = [folder / LOADERS.get(machine, "none") for folder in (root / "lib64", libraries)]
+    start = next((path for path in loaders if path.exists()), None)
+    if start is None:
+        raise OSError(f"counting works on x86_64 and aarch64 Linux; this is {machine}")
+    folders = [libraries, root / "usr" / libraries.relative_to(root)]
+    folders.append(root / f"usr/lib/llvm-{LLVM}/lib")
+    return (str(start), "--library-path", ":".join(map(str, folders)), str(root / program))
 
 
-def _own_loader(root: Path, program: Path) -> tuple[str, ...]:
-    loader = LOADERS.get(platform.machine(), "")
-    triple = f"{platform.machine()}-linux-gnu"
-    start = root / "lib64" / loader
-    if not start.exists():
-        start = root / "lib" / triple / loader
-    if not loader or not start.exists():
-        raise OSError(f"counting works on x86_64 and aarch64 Linux; this is {platform.machine()}")
-    folders = [root / "lib" / triple, root / "usr/lib" / triple, root / f"usr/lib/llvm-{LLVM}/lib"]
-    return (str(start), "--library-path", ":".join(map(str, folders)), str(program))
+def _countable(version: str) -> bool:
+    return bool(version) and int(version.split(".")[0]) <= MAX_QEMU
 
 
 def _output(command: list[str]) -> str:
@@ -125,14 +126,6 @@ def _output(command: list[str]) -> str:
 
 
 def _version(command: list[str]) -> str:
-    text = apt.run_tool([*command, "--version"], "asking QEMU for its version")
-    return _number(text, r"version (\d+\.\S+)")
-
-
-def _llvm_version(command: list[str]) -> str:
-    return _number(_output([*command, "--version"]), r"LLVM version (\d+\.\S+)")
-
-
-def _number(text: str, pattern: str) -> str:
-    found = re.search(pattern, text)
+    """The version of QEMU or LLVM; "" if the program states none."""
+    found = re.search(r"version (\d+\.\S+)", _output([*command, "--version"]))
     return found.group(1) if found else ""

@@ -90,11 +90,11 @@ def suggest_limits(
         if math.isinf(value):
             why = f"{label} has no limit: nothing measured here exceeds {read}"
         else:
-            value = math.floor(value * 1000 + 0.5) / 1000
-            value = float(math.floor(value)) if table == 3 else value
+            rounded = math.floor(value * 1000 + 0.5) / 1000
+            value = math.floor(value + 1e-9) if table == 3 else rounded
             least = math.ceil(float(getattr(needed, name)) * 1000) / 1000
             why = f"{label} limit {max(value, least):g}: {read} is here at {value:g}"
             if value < least:
                 why, value = f"{why}, below what ShuffleNet v2 needs", least
-        limits.append(SuggestedLimit(name, value, why))
+        limits.append(SuggestedLimit(name, float(value), why))
     return limits

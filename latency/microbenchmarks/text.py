@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from latency.measure.block import Floats
 from latency.microbenchmarks.slowdown import Slowdown, of_table
 from latency.paper_model.cases import ALIGNED, TITLES, Case
 
 
-def _relative_to_best(
-    cases: Sequence[Case], seconds: Sequence[float], flops: Sequence[float]
-) -> Floats:
+def _relative_to_best(cases: Sequence[Case], seconds: ArrayLike, flops: ArrayLike) -> Floats:
     """Time per multiply-add over that of the best row of the same table and width, [cases]."""
-    per_flop = np.array(seconds) / np.array(flops)
+    per_flop = np.asarray(seconds) / np.asarray(flops)
     same = [[(a.table, a.scale) == (b.table, b.scale) for b in cases] for a in cases]
     return per_flop / np.where(same, per_flop, np.inf).min(axis=1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from latency.devices.session import Session, Timed
 from latency.measure.block import Floats, chain_flops, probe
 from latency.paper_model.cases import Case
 from space.common.files import cache_dir
+from space.common.progress import Report
 from space.network.block import Block, Chain
 
 PASSES = 6  # each prepares every chain anew, so their spread is that of repeated measurements
@@ -113,7 +114,7 @@ def time_cases(
     *,
     batch: int = 1,
     rounds: int = 30,
-    report: Callable[[int, int], object] = lambda done, total: None,
+    report: Report = lambda done, total: None,
 ) -> CaseTimes:
     """Time the ten blocks of each case inside a longer chain.
 

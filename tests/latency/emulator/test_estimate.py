@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,6 +149,11 @@ FAKE = SimpleNamespace(
 )
 
 
+def compared(chosen: dict[str, float]) -> dict[str, Any]:
+    works = count([benchmark_request(name) for name in chosen])
+    return compare_with_published(FAKE, chosen, works)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
     rows = ["device,threads,network,min_ms,max_ms,avg_ms"]
@@ -189,7 +195,7 @@ def test_the_comparison_finds_what_the_rows_were_made_by(
 ) -> None:
     monkeypatch.setitem(FITTED, "cortex-a76", Terms("cycles", (3,)))
     chosen = chosen_networks(A76, [], published)
-    found = compare_with_published(FAKE, chosen, count)  # type: ignore[arg-type]
+    found = compared(chosen)
     assert found["model"]["factor"] == pytest.approx(1.5)
     assert found["model"]["waits"][2] == pytest.approx(9.0)
     assert found["network_error"]["max_abs_error"] < 1e-3
@@ -200,7 +206,7 @@ def test_the_comparison_finds_what_the_rows_were_made_by(
 
 def test_a_few_networks_are_compared_without_a_fit(published: Path) -> None:
     chosen = chosen_networks(A76, ["vgg16"], published)
-    found = compare_with_published(FAKE, chosen, count)  # type: ignore[arg-type]
+    found = compared(chosen)
     assert list(found["errors"]) == ["unfitted"]
     assert found["model"]["factor"] == 1.0
 
@@ -212,7 +218,7 @@ def test_an_unknown_network_lists_the_known(published: Path) -> None:
 
 def test_what_a_block_adds() -> None:
     unit = Block.parse("shufflenet_v2@28x28 c_in=32 c_out=32 branch=16")
-    every = plan_estimate(TINY, ShuffleNetV2Space(), 0).targets
+    every = plan_estimate(TINY).targets
     target = next(t for t in every if t.block.kind == "stem")
     assert block_work([target], {target.long: Work(7, 8)}) == {target.block: Work(7, 8)}
     targets = [t for t in every if t.before == (t.block,)]
@@ -229,7 +235,7 @@ def test_caches_are_overwritten_before_a_chain_and_after_a_large_network() -> No
 
 @pytest.fixture(scope="module")
 def made() -> LatencyTable:
-    plan = plan_estimate(TINY, ShuffleNetV2Space(), seed=0)
+    plan = plan_estimate(TINY)
     works = {chain: rule(chain_request(chain)) for chain in plan.chains}
     model = {"base": "cycles", "factor": 0.9, "waits": (0.0, 0.0, 25.0), "how": "by hand"}
     comparison = {"model": model, "network_error": {"networks": 3}}

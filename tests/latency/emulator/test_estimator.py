@@ -51,8 +51,8 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Emulator:
     root = Path("/nowhere")
     sysroot = Sysroot(root, root, root, "3.11", {"ncnn": "1.0"})
     monkeypatch.setattr(estimator, "arm64_sysroot", lambda packages, log: sysroot)
-    monkeypatch.setattr(estimator, "plugin_qemu", lambda say: Program(("qemu",), "7.2"))
-    monkeypatch.setattr(estimator, "llvm_tool", lambda name, say: Program((name,), "19.1"))
+    monkeypatch.setattr(estimator, "plugin_qemu", lambda: Program(("qemu",), "7.2"))
+    monkeypatch.setattr(estimator, "llvm_tool", lambda name: Program((name,), "19.1"))
     monkeypatch.setattr(estimator, "CycleTable", Cycles)
     monkeypatch.setattr(estimator, "count_networks", made.count)
     return made
@@ -110,7 +110,7 @@ def test_another_core_or_version(
         made.work(some(1))
     with opened(replace(A76, caches=((1024, 2),))) as made:
         assert made.missing(some(1))
-    monkeypatch.setattr(estimator, "plugin_qemu", lambda say: Program(("qemu",), "8.0"))
+    monkeypatch.setattr(estimator, "plugin_qemu", lambda: Program(("qemu",), "8.0"))
     with opened() as made:
         assert made.missing(some(1))
 
