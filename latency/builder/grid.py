@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from latency.builder.random_networks import VARIANTS, bounds, random_networks
 from latency.measure.block import BlockTarget
-from latency.table.family_fit import SIZES, alignment, widths_of
-from latency.table.interpolate import family_of
+from latency.table.family_fit import alignment, widths_of
+from latency.table.interpolate import by_family, family_rows
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.block import Block, BlockBatch, Chain
 from space.network.network import Network
@@ -70,13 +70,15 @@ def space_targets(grid: Grid, space: ShuffleNetV2Space) -> list[BlockTarget]:
     their alignments; fewer of units that break a guideline, if the space is relaxed."""
     targets: list[BlockTarget] = []
     for index, variant in enumerate(space.variants()):
-        previous: BlockBatch | None = None
-        for segment in space.segments(variant):
-            before = _neighbours(previous, segment.batch) if previous is not None else {}
-            if index == 0 or segment.batch.kind == "shufflenet_v2":
-                for block in _choose(segment.batch, grid, relaxed=index > 0):
+        before: dict[int, Chain] = {}
+        batches = [segment.batch for segment in space.segments(variant)]
+        for batch, after in zip(batches, [*batches[1:], None], strict=True):
+            for rows in family_rows(batch) if index == 0 or batch.kind == "shufflenet_v2" else ():
+                count = grid.relaxed if index > 0 else grid.count(batch.block(int(rows[0])))
+                for row in rows[spread(widths_of(batch)[rows], count)]:
+                    block = batch.block(int(row))
                     targets.append(block_in_context(block, before.get(block.c_in, ())))
-            previous = segment.batch
+            before = {} if after is None else _neighbours(batch, after)
     return targets
 
 
@@ -94,15 +96,15 @@ def other_targets(grid: Grid, height: int, width: int) -> list[BlockTarget]:
     return network_targets(networks)
 
 
-def network_targets(networks: Iterable[Network]) -> list[BlockTarget]:
-    """The blocks of networks, each once, after what precedes it in the first network."""
+def network_targets(networks: Iterable[Network], reach: int = 1) -> list[BlockTarget]:
+    """The blocks of networks, each once, after the `reach` blocks before it in the first network;
+    a head after `MAX_BEFORE`."""
     targets: dict[Block, BlockTarget] = {}
     for network in networks:
         for index, block in enumerate(network.blocks):
-            if block not in targets:
-                reach = MAX_BEFORE if block.kind == "head" else 1
-                before = network.blocks[max(0, index - reach) : index]
-                targets[block] = block_in_context(block, before)
+            count = MAX_BEFORE if block.kind == "head" else reach
+            before = network.blocks[max(0, index - count) : index]
+            targets.setdefault(block, block_in_context(block, before))
     return list(targets.values())
 
 
@@ -125,22 +127,6 @@ def _neighbours(batch: BlockBatch, after: BlockBatch) -> dict[int, Chain]:
     }
 
 
-def _choose(batch: BlockBatch, grid: Grid, relaxed: bool) -> list[Block]:
-    rest = [n for n in batch.fields if n not in SIZES and np.ndim(batch.fields[n]) > 0]
-    if not rest:
-        families = [np.arange(len(batch))]
-    else:
-        keys = np.stack([batch.column(name) for name in rest])
-        index = np.unique(keys, axis=1, return_inverse=True)[1].ravel()
-        families = [np.flatnonzero(index == i) for i in range(index.max() + 1)]
-    widths = widths_of(batch)
-    chosen: list[Block] = []
-    for rows in families:
-        count = grid.relaxed if relaxed else grid.count(batch.block(int(rows[0])))
-        chosen += [batch.block(int(rows[i])) for i in spread(widths[rows], count)]
-    return chosen
-
-
 def spread(widths: NDArray[np.int64], count: int) -> list[int]:
     """Rows of `widths` [n, 4] that cover them evenly: the corners, then points of a
     low-discrepancy sequence (an additive recurrence), each alignment in turn."""
@@ -153,29 +139,25 @@ def spread(widths: NDArray[np.int64], count: int) -> list[int]:
     if (widths[:, 0] == widths[:, 1]).all():
         logs = logs[:, 1:]
     position = np.asfortranarray((logs - logs.min(axis=0)) / np.ptp(logs, axis=0))
-    classes = alignment(widths)
-    free = np.ones(len(widths), dtype=bool)
-    chosen: list[int] = []
-
-    def take(point: Sequence[float], allowed: NDArray[np.bool_]) -> None:
-        gap = sum((column - x) ** 2 for column, x in zip(position.T, point, strict=True))
-        gap = np.where(free & allowed, gap, np.inf)
-        best = int(np.argmin(gap))
-        if np.isfinite(gap[best]):
-            free[best] = False
-            chosen.append(best)
-
     dims = position.shape[1]
-    for corner in np.ndindex(*(2,) * dims):
-        take(corner, np.ones(len(widths), dtype=bool))
-    known = np.unique(classes)
     root = {1: 1.618033988749895, 2: 1.324717957244746, 3: 1.2207440846057596}[dims]
     steps = np.array([root ** -(d + 1) for d in range(dims)])
-    index = 0
-    while len(chosen) < count and index < 4 * count:
-        index += 1
-        take(tuple((0.5 + index * steps) % 1), classes == known[index % len(known)])
-    return chosen[:count]
+    classes = alignment(widths)
+    known = np.unique(classes)
+    points = [(point, None) for point in np.ndindex(*(2,) * dims)]
+    points += [((0.5 + i * steps) % 1, known[i % len(known)]) for i in range(1, 4 * count + 1)]
+    free = np.ones(len(widths), dtype=bool)
+    chosen: list[int] = []
+    for point, aligned in points:
+        if len(chosen) == count:
+            break
+        gap = sum((column - x) ** 2 for column, x in zip(position.T, point, strict=True))
+        allowed = free if aligned is None else free & (classes == aligned)
+        best = int(np.argmin(np.where(allowed, gap, np.inf)))
+        if allowed[best]:
+            free[best] = False
+            chosen.append(best)
+    return chosen
 
 
 def jobs_of(
@@ -183,13 +165,11 @@ def jobs_of(
 ) -> list[tuple[BlockTarget, ...]]:
     """Targets in jobs of a dozen, in random order. Those with the same chain before them share a
     job, so that it is timed once."""
-    groups: dict[Chain, list[BlockTarget]] = {}
     stacked: list[BlockTarget] = []
+    groups: dict[Chain, list[BlockTarget]] = {}
     for target in targets:
-        if target.before == (target.block,):
-            stacked.append(target)
-        else:
-            groups.setdefault(target.before, []).append(target)
+        own = target.before == (target.block,)
+        (stacked if own else groups.setdefault(target.before, [])).append(target)
     after = [target for group in groups.values() for target in group]
     jobs = [
         tuple(some[i : i + JOB_TARGETS])
@@ -202,4 +182,4 @@ def jobs_of(
 def summary(targets: Iterable[BlockTarget]) -> str:
     """How many blocks of how many families, for the header."""
     blocks = [target.block for target in targets]
-    return f"{len(blocks)} blocks of {len({family_of(b) for b in blocks})} families"
+    return f"{len(blocks)} blocks of {len(by_family(blocks))} families"

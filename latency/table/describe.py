@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from latency.table.family_fit import Family
 from latency.table.header import TableHeader
-from latency.table.interpolate import family_of, family_title
+from latency.table.interpolate import by_family, family_title
 from latency.table.latency_table import LatencyTable
 from latency.table.load import AnyTable
 from space.common.text import format_number
@@ -24,7 +23,14 @@ def format_table(table: AnyTable) -> str:
         if value not in ("", {}, []) and name != "csv_sha256":
             lines.extend(_lines(name, value))
     if isinstance(table, LatencyTable):
-        lines += ["", *_family_lines(table)]
+        lines.append("")
+        families = by_family(table.entries).items()
+        for family, blocks in sorted(families, key=lambda item: str(item[0])):
+            values = [table.entries[block].median_s * 1e3 for block in blocks]
+            lines.append(
+                f"{family_title(family):44} {len(values):5} blocks, {min(values):8.3f} to "
+                f"{max(values):8.3f} ms"
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -36,17 +42,6 @@ def _lines(name: str, value: Any, depth: int = 0) -> list[str]:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return [f"{pad}{name}: {len(value)} rows (--format json shows them)"]
     return [f"{pad}{name}: {value}"]
-
-
-def _family_lines(table: LatencyTable) -> list[str]:
-    families: dict[Family, list[float]] = {}
-    for block, measured in table.entries.items():
-        families.setdefault(family_of(block), []).append(measured.median_s)
-    return [
-        f"{family_title(family):44} {len(values):5} blocks, {min(values) * 1e3:8.3f} to "
-        f"{max(values) * 1e3:8.3f} ms"
-        for family, values in sorted(families.items(), key=lambda item: str(item[0]))
-    ]
 
 
 def format_error(error: Mapping[str, Any], digits: int) -> str:
@@ -63,7 +58,7 @@ def format_build_errors(header: TableHeader) -> str:
     """The noise and errors of a table that `latency.build` made."""
     noise = header.noise
     lines = [
-        f"{header.label}",
+        header.label,
         f"{header.grid}; {noise['samples']} samples each, spread (IQR / median) "
         f"{noise['spread']:.1%}, stopped by {noise['stopped_by']} after {noise['seconds']} s",
         f"scale {header.scale['factor']:.4f}: {header.scale['how']}",

@@ -46,6 +46,17 @@ def by_family(blocks: Iterable[Block]) -> dict[Family, list[Block]]:
     return families
 
 
+def family_rows(batch: BlockBatch) -> list[NDArray[np.intp]]:
+    """The rows of each family in a batch."""
+    keys = [batch.column(n) for n, v in batch.fields.items() if n not in SIZES and np.ndim(v)]
+    if (flags := _flags(batch)).any():
+        keys += [*flags.T]
+    if not keys:
+        return [np.arange(len(batch))]
+    index = np.unique(np.stack(keys), axis=1, return_inverse=True)[1].ravel()
+    return [np.flatnonzero(index == i) for i in range(index.max() + 1)]
+
+
 def family_title(family: Family) -> str:
     """A family as one line: `shufflenet_v2@28x28 kernel=5`."""
     kind, height, width, rest = family
@@ -86,26 +97,14 @@ class Interpolator:
             MissingOpError: a block is neither measured nor between measured ones; the message
                 names it and its nearest measured neighbours.
         """
-        rest = [batch.column(name) for name in batch.fields if name not in SIZES]
-        sizes = widths_of(batch)
-        if (flags := _flags(batch)).any():
-            rest += [*flags.T]
-        if not rest:
-            return self._predict(batch, sizes, np.arange(len(batch)))
-        choices, index = np.unique(np.stack(rest), axis=1, return_inverse=True)
-        seconds = np.empty(len(batch))
-        for i in range(choices.shape[1]):
-            rows = np.flatnonzero(index.ravel() == i)
-            seconds[rows] = self._predict(batch, sizes[rows], rows)
+        sizes, seconds = widths_of(batch), np.empty(len(batch))
+        for rows in family_rows(batch):
+            family = self._family(family_of(batch.block(int(rows[0]))))
+            known = np.zeros(len(rows), bool) if family is None else family.covers(sizes[rows])
+            if family is None or not known.all():
+                raise MissingOpError(self._missing(batch.block(int(rows[np.argmin(known)]))))
+            seconds[rows] = family.predict(sizes[rows])
         return seconds
-
-    def _predict(self, batch: BlockBatch, sizes: NDArray[np.int64], rows: NDArray) -> Floats:
-        key = family_of(batch.block(int(rows[0])))
-        family = self._family(key)
-        known = np.zeros(len(rows), dtype=bool) if family is None else family.covers(sizes)
-        if family is None or not known.all():
-            raise MissingOpError(self._missing(batch.block(int(rows[np.argmin(known)]))))
-        return family.predict(sizes)
 
     def _missing(self, block: Block) -> str:
         def distance(other: Block) -> float:

@@ -106,14 +106,11 @@ def amounts(formula: str, op: Op, batch: int = 1) -> Amounts:
         return {}
     found = FORMULAS[formula](op, batch)
     if op.act == "sigmoid":  # exponentials are folded into no kernel: a pass of their own
-        for name, amount in FORMULAS[formula](_pass(op), batch).items():
+        c_out, height, width = op.c_out, op.out_height, op.out_width
+        pass_over = Op(kind="relu", c_in=c_out, c_out=c_out, height=height, width=width)
+        for name, amount in FORMULAS[formula](pass_over, batch).items():
             found[name] = found.get(name, 0.0) + amount
     return found
-
-
-def _pass(op: Op) -> Op:
-    """An element-wise pass over the output of `op`."""
-    return Op(kind="relu", c_in=op.c_out, c_out=op.c_out, height=op.out_height, width=op.out_width)
 
 
 def _up(value: Any, multiple: int) -> Any:

@@ -7,14 +7,17 @@ alignment, so that a cliff is a gap between two colours at one width.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from statistics import median_high
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latency.table.family_fit import FLAGS, MIN_POINTS, Family
-from latency.table.interpolate import family_of, family_title
+from latency.table.interpolate import by_family, family_title
 from latency.table.latency_table import LatencyTable
 from latency.table.load import AnyTable
 from space.common.errors import MissingOpError
@@ -32,8 +35,6 @@ LABELS = {
 }
 NEAR = 1.25  # a measured block is near a curve whose other widths are within this factor
 
-Widths = NDArray[np.int64]
-
 
 def draw_table(table: AnyTable, out: Path) -> None:
     """Write the picture (.png) of a table of measured blocks.
@@ -50,10 +51,8 @@ def draw_table(table: AnyTable, out: Path) -> None:
     from matplotlib import pyplot as plt
     from matplotlib.lines import Line2D
 
-    families: dict[Family, list[Block]] = {}
-    for block in table.entries:
-        families.setdefault(family_of(block), []).append(block)
-    drawn = sorted((f for f in families if len(families[f]) >= MIN_POINTS), key=_order)
+    grouped = by_family(table.entries)
+    drawn = sorted((f for f in grouped if len(grouped[f]) >= MIN_POINTS), key=_order)
     if not drawn:
         raise ValueError(
             f"the table has no {MIN_POINTS} blocks of one family: there is no curve to draw"
@@ -68,7 +67,7 @@ def draw_table(table: AnyTable, out: Path) -> None:
         axis.axis("off")
     multiples: set[int] = set()
     for axis, family in zip(axes.flat, drawn, strict=False):
-        multiples |= _panel(axis, table, family, families[family])
+        multiples |= _panel(axis, table, family, grouped[family])
     handles: list[Any] = [
         Line2D([], [], color=CLASSES[c], label=f"multiple of {c}") for c in sorted(multiples)[::-1]
     ]
@@ -95,111 +94,83 @@ def _order(family: Family) -> tuple:
     return own, kind, -height, fields.get("stride", 1), fields.get("kernel", 3), str(rest)
 
 
-def multiple(widths: Widths) -> Widths:
+def multiple(widths: NDArray[np.int64]) -> NDArray[np.int64]:
     """The greatest of 16, 8, 4, 2, 1 that divides each width, int [n]."""
     return np.gcd(widths, max(CLASSES))
 
 
-def axis_of(family: Family, blocks: list[Block]) -> str:
-    """The width that a family is drawn against: the one that its convolutions run at."""
-    return next(
-        name
-        for name in ("branch", "mid", "c_out", "c_in")
-        if name in dict(blocks[0].fields) or any(name in dict(block.fields) for block in blocks)
-    )
+def axis_of(blocks: list[Block]) -> tuple[str, int]:
+    """The width that a family is drawn against, which its convolutions run at, and the output
+    channels for one channel of it: 2 for a branch of half, 4 for a bottleneck."""
+    fields = {field for block in blocks for field, _ in block.fields}
+    name = next(name for name in LABELS if name in fields)
+    if name == "mid":
+        return name, max(1, round(float(np.median([b["c_out"] / b["mid"] for b in blocks]))))
+    return name, 2 if name == "branch" else 1
 
 
 def slice_of(family: Family, blocks: list[Block]) -> BlockBatch:
     """Blocks of every second width on the family's axis with its other widths fixed."""
-    name = axis_of(family, blocks)
-    fields: dict[str, Any] = {field: value for field, value in family[3] if field not in FLAGS}
-    share = _share(family, blocks)
-    outputs = [block["c_out"] for block in blocks] if name != "c_in" else []
+    kind, height, width, rest = family
+    name, share = axis_of(blocks)
     values = [block[name] for block in blocks]
     low, high = min(values), max(values)
-    if outputs:
+    if name != "c_in":
+        outputs = [block["c_out"] for block in blocks]
         low, high = max(low, -(-min(outputs) // share)), min(high, max(outputs) // share)
-    step = 4 * blocks[0]["groups"] if family[0] == "shufflenet_v1" else 2  # what its groups allow
+    step = 4 * blocks[0]["groups"] if kind == "shufflenet_v1" else 2  # what its groups allow
     widths = np.arange(-(-low // step) * step, high + 1, step, dtype=np.int64)
+    fields: dict[str, Any] = {field: value for field, value in rest if field not in FLAGS}
     fields[name] = widths
-    if outputs:
+    if name != "c_in":
         fields["c_out"] = widths * share
-    known = {field for block in blocks for field, _ in block.fields}
-    if name != "c_in" and "c_in" in known:
-        if all(block["c_in"] == block["c_out"] for block in blocks):
-            fields["c_in"] = fields["c_out"]
-        else:
-            fields["c_in"] = np.full(len(widths), _median(blocks, "c_in"))
-    return BlockBatch(family[0], family[1], family[2], fields)
+        middle = _input_of(blocks)
+        fields["c_in"] = fields["c_out"] if middle is None else np.full(len(widths), middle)
+    return BlockBatch(kind, height, width, fields)
 
 
-def _share(family: Family, blocks: list[Block]) -> int:
-    """Output channels for one channel on the axis: 2 for a branch of half, 4 for a bottleneck."""
-    name = axis_of(family, blocks)
-    if name == "branch":
-        return 2
-    if name == "mid":
-        return max(1, round(float(np.median([b["c_out"] / b["mid"] for b in blocks]))))
-    return 1
-
-
-def _median(blocks: list[Block], name: str) -> int:
-    """The middle one of the blocks' values."""
-    return sorted(block[name] for block in blocks)[len(blocks) // 2]
+def _input_of(blocks: list[Block]) -> int | None:
+    """The median of the input channels; None if all blocks have as many as outputs."""
+    if all(block["c_in"] == block["c_out"] for block in blocks):
+        return None
+    return median_high(block["c_in"] for block in blocks)
 
 
 def _panel(axis: Any, table: LatencyTable, family: Family, blocks: list[Block]) -> set[int]:
     """Draw a family; return the alignments of its curves."""
-    factor = table.header.scale["factor"]
-    name, share = axis_of(family, blocks), _share(family, blocks)
-    same = all(block["c_in"] == block["c_out"] for block in blocks) if name != "c_in" else True
-    middle = _median(blocks, "c_in")
-    for near in (False, True):
-        points = [b for b in blocks if _near(b, name, share, same, middle) == near]
-        x = [block[name] for block in points]
-        y = [table.entries[block].median_s * factor * 1e3 for block in points]
-        axis.scatter(x, y, s=9 if near else 5, color="0.15" if near else "0.8", zorder=1 + near)
-    note = "" if same else f", {middle} in"
+    factor = table.header.scale["factor"] * 1e3
+    name, share = axis_of(blocks)
+    middle = _input_of(blocks) if name != "c_in" else None
+
+    def near(block: Block) -> bool:
+        """Whether the other widths of `block` are about those of the curve."""
+        gaps = [] if name == "c_in" else [block["c_out"] / (share * block[name])]
+        gaps += [] if middle is None else [block["c_in"] / middle]
+        return all(1 / NEAR <= gap <= NEAR for gap in gaps)
+
+    milliseconds = {block: table.entries[block].median_s * factor for block in blocks}
+    for own, color, size in ((False, "0.8", 5), (True, "0.15", 9)):
+        points = [block for block in blocks if near(block) == own]
+        x, y = [block[name] for block in points], [milliseconds[block] for block in points]
+        axis.scatter(x, y, s=size, color=color, zorder=1 + own)
+    note = "" if middle is None else f", {middle} in"
     axis.set_title(f"{family_title(family)}{note}", fontsize=8)
     axis.set_xlabel(LABELS[name], fontsize=7)
     axis.set_ylabel("ms", fontsize=7)
     axis.tick_params(labelsize=7)
     axis.set_ylim(bottom=0)
     batch = slice_of(family, blocks)
-    if not len(batch.fields[name]):  # type: ignore[arg-type]
-        return set()
+    widths = np.asarray(batch.fields[name])
     found: set[int] = set()
-    widths = batch.column(name)
-    for aligned in np.unique(multiple(widths)):
+    for aligned in np.unique(multiple(widths)).tolist():
         rows = np.flatnonzero(multiple(widths) == aligned)
-        try:
-            curve = table.predict(_rows(batch, rows)) * 1e3
-        except MissingOpError:  # no such width was measured: points only
-            continue
-        axis.plot(widths[rows], curve, color=CLASSES[int(aligned)], lw=1.4, zorder=3)
-        found.add(int(aligned))
+        fields = {f: np.asarray(v)[rows] if np.ndim(v) else v for f, v in batch.fields.items()}
+        with suppress(MissingOpError):  # no such width was measured: points only
+            curve = table.predict(replace(batch, fields=fields)) * 1e3
+            axis.plot(widths[rows], curve, color=CLASSES[aligned], lw=1.4, zorder=3)
+            found.add(aligned)
     if found:
         gap = max(1.0, 0.04 * float(np.ptp(widths)))
         axis.set_xlim(widths[0] - gap, widths[-1] + gap)
-        below = [table.entries[b].median_s * factor * 1e3 for b in blocks if b[name] <= widths[-1]]
-        axis.set_ylim(0, 1.05 * max(below))
+        axis.set_ylim(0, 1.05 * max(y for b, y in milliseconds.items() if b[name] <= widths[-1]))
     return found
-
-
-def _rows(batch: BlockBatch, rows: NDArray[np.int64]) -> BlockBatch:
-    """Some blocks of a batch."""
-    fields = {
-        field: value if np.ndim(value) == 0 else np.asarray(value)[rows]
-        for field, value in batch.fields.items()
-    }
-    return BlockBatch(batch.kind, batch.height, batch.width, fields)
-
-
-def _near(block: Block, name: str, share: int, same: bool, middle: int) -> bool:
-    """Whether a measured block's other widths are about those of the curve."""
-    gaps = [1.0]
-    if name != "c_in":
-        gaps.append(block["c_out"] / (share * block[name]))
-    if not same:
-        gaps.append(block["c_in"] / middle)
-    return all(1 / NEAR <= gap <= NEAR for gap in gaps)

@@ -23,7 +23,7 @@ def units(widths, share=2):
 
 def test_a_slice_has_a_split_of_a_half_and_every_even_branch():
     blocks = units(range(32, 132, 4)) + units(range(32, 132, 8), 4)
-    assert axis_of(family_of(blocks[0]), blocks) == "branch"
+    assert axis_of(blocks) == ("branch", 2)
     batch = slice_of(family_of(blocks[0]), blocks)
     assert batch.column("branch").tolist() == list(range(16, 65, 2))
     assert (batch.column("c_out") == 2 * batch.column("branch")).all()
