@@ -1,15 +1,12 @@
 """What accuracy a network is likely to reach: training-free scores, which are no accuracies,
-predictors fitted on a few trained networks, and training on labelled images.
-
-Each public name is imported on first use, so `import evaluator` loads no numpy.
-"""
+predictors fitted on a few trained networks, and training on labelled images."""
 
 from typing import TYPE_CHECKING
 
 from space.common.lazy import public_names
 
 if TYPE_CHECKING:
-    from evaluator.benchmarks.run import benchmark_scores as benchmark_scores
+    from evaluator.benchmarks.ranking import benchmark_scores as benchmark_scores
     from evaluator.data.open import open_data as open_data
     from evaluator.predictor.model import Predictor as Predictor
     from evaluator.score.closed_form import ClosedForm as ClosedForm
@@ -23,7 +20,7 @@ _MODULES = {
     "Predictor": "evaluator.predictor.model",
     "Recipe": "evaluator.training.recipe",
     "TrainConfig": "evaluator.training.run",
-    "benchmark_scores": "evaluator.benchmarks.run",
+    "benchmark_scores": "evaluator.benchmarks.ranking",
     "open_data": "evaluator.data.open",
     "score_genes": "evaluator.score.genes",
     "train_network": "evaluator.training.run",

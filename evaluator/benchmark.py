@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def body() -> int:
         import json
 
-        from evaluator.benchmarks.run import benchmark_scores, print_scores
+        from evaluator.benchmarks.ranking import benchmark_scores, print_scores
 
         report = benchmark_scores(options.dataset, data=options.data)
         if options.format == "json":

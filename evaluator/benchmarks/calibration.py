@@ -14,9 +14,9 @@ import numpy as np
 from evaluator.benchmarks.public_tables import halves, read_table
 from evaluator.score.closed_form import ClosedForm, Floats
 
+# Units per stage: 20 blocks in four stages (Radosavovic et al., "Designing Network Design Spaces",
+# Section 5 and Figure 11).
 BEST_DEPTH = 5
-"""Units per stage: 20 blocks in four stages (Radosavovic et al., "Designing Network Design
-Spaces", Section 5 and Figure 11)."""
 
 
 def depth_cost(depth: float) -> float:

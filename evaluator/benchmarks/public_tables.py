@@ -16,7 +16,6 @@ from space.common.errors import MissingDataError
 
 Ints = NDArray[np.int64]
 ACCEL_WIDTHS = (16, 24, 40, 80, 112, 192, 320)
-ACCEL_STRIDES = (1, 2, 2, 2, 1, 2, 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,10 +48,9 @@ class BenchmarkTable:
 
 
 def read_table(name: str, data: str | Path | None = None) -> BenchmarkTable:
-    """The public table of this name.
+    """The public table of a name in DATASETS.
 
     Args:
-        name: one of DATASETS.
         data: the folder of tables; None: $G4NAS_DATA.
 
     Raises:
@@ -91,10 +89,10 @@ def _nats_sss(table: dict[str, Floats]) -> BenchmarkTable:
     widths = np.column_stack([table[f"width{i}"] for i in range(1, 6)]).astype(np.int64)
     ones = np.ones_like(widths)
     log = np.log(widths.astype(float))
-    before = np.concatenate([log[:, :1], log[:, :-1]], axis=1)
     convolutions = np.array([5, 2, 5, 2, 5])
     from_input = np.array([2, 1, 2, 1, 2])
-    fan_in = before * from_input + log * (convolutions - from_input) + convolutions * np.log(9)
+    fan_in = log[:, [0, 0, 1, 2, 3]] * from_input + log * (convolutions - from_input)
+    fan_in += convolutions * np.log(9)
     return BenchmarkTable(
         name="nats-sss",
         widths=widths,
@@ -144,7 +142,7 @@ def _accel_nasbench(table: dict[str, Floats]) -> BenchmarkTable:
         splits=expansion,
         kernels=kernel,
         se=column("se"),
-        levels=np.cumsum(np.array(ACCEL_STRIDES) == 2).astype(float),
+        levels=np.array([0.0, 1.0, 2.0, 3.0, 3.0, 4.0, 4.0]),
         flops=table["macs"] * 1e6,
         params=table["params"] * 1e6,
         accuracy={"ImageNet": table["val_top1"]},

@@ -28,20 +28,8 @@ def parser() -> Parser:
     return parser
 
 
-def counts(text: str) -> list[int]:
-    """Counts of labels, as "20,50,100".
-
-    Raises:
-        ValueError: one of them is no whole number.
-    """
-    try:
-        return [int(word) for word in text.split(",")]
-    except ValueError:
-        raise ValueError(f"--labels must be whole numbers, as 20,50; got {text}") from None
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare the predictor with a table of trained networks; 0 done, 2 wrong usage or no data."""
+    """Print the rank correlations; 0 done, 2 wrong usage or no data."""
     options = parser().parse_args(arguments)
 
     def body() -> int:
@@ -49,12 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         from evaluator.predictor.benchmark import benchmark_predictor, print_report
 
+        words = options.labels
+        try:
+            labels = [int(word) for word in words.split(",")]
+        except ValueError:
+            raise ValueError(f"--labels must be whole numbers, as 20,50; got {words}") from None
         report = benchmark_predictor(
-            options.dataset,
-            counts(options.labels),
-            draws=options.draws,
-            seed=options.seed,
-            data=options.data,
+            options.dataset, labels, draws=options.draws, seed=options.seed, data=options.data
         )
         if options.format == "json":
             print(json.dumps(report, indent=1))

@@ -1,8 +1,7 @@
 """How well does a predictor fitted on a few labels rank the networks it has not seen?
 
 The first half of each table (`public_tables.halves`) served the design: the logarithm of the
-error, trend and one-hot, the grids and the prior. Results are of the second half only: each draw
-takes its labels from it and compares predictions with accuracies on the rest of it.
+error, trend and one-hot, the grids and the prior. Labels and results are of the second half only.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.benchmarks.public_tables import BenchmarkTable, halves, read_table
-from evaluator.benchmarks.ranking import DECILES, closed_form, deciles
-from evaluator.benchmarks.run import print_tables
+from evaluator.benchmarks.ranking import DECILES, closed_form, deciles, print_tables
 from evaluator.predictor.encoding import Encoding, Scores
 from evaluator.predictor.model import LEAST_LABELS, Predictor
 from evaluator.predictor.ridge import Ridge
@@ -27,7 +25,6 @@ from space.architectures.search_space import Parameter, SearchSpace
 from space.common.provenance import versions
 from space.common.stats import mean_of, spearman
 
-NO_LABELS, ONE_HOT = "closed form, no labels", "ridge, one-hot alone"
 NINE_IN_TEN = 1.6449  # deviations either side that hold 90 % of a normal distribution
 TEST_HALF = 1
 COLUMNS = {
@@ -95,8 +92,7 @@ def benchmark_predictor(
 
     Returns:
         dataset, half, networks, draws, seed, versions, and rows: for each accuracy, count of
-        labels and method the rank correlations on networks that were not labelled. A correlation
-        is None where no draw has one.
+        labels and method the rank correlations on networks without label, or None.
 
     Raises:
         ValueError: no table has this name; too few or too many labels, or no draw.
@@ -149,29 +145,19 @@ def _compare_methods(
         return {"spearman": spearman(values, true), "spearman_equal_flops": equal}
 
     found = {
-        NO_LABELS: ranks(unseen.scores["closed form"]),
-        ONE_HOT: ranks(_one_hot_ridge(space, labelled, unseen, rng)),
+        "closed form, no labels": ranks(unseen.scores["closed form"]),
+        "ridge, one-hot alone": ranks(_one_hot_ridge(space, labelled, unseen, rng)),
     }
     for regressor, with_scores in itertools.product(("ridge", "gp"), (False, True)):
-        predictor = Predictor.fit(
-            space,
-            labelled.genes,
-            labelled.accuracy,
-            scores=labelled.scores if with_scores else {},
-            regressor=regressor,
-            seed=seed,
-        )
-        inputs = unseen.genes, unseen.scores if with_scores else {}
+        known, other = (each.scores if with_scores else {} for each in (labelled, unseen))
+        labels, inputs = (labelled.genes, labelled.accuracy), (unseen.genes, other)
+        predictor = Predictor.fit(space, *labels, scores=known, regressor=regressor, seed=seed)
+        results = ranks(predictor.predict(*inputs))
+        results["cross_validated"] = predictor.cross_validated
         if regressor == "gp":
-            mean, low, high = predictor.predict_interval(*inputs, deviations=NINE_IN_TEN)
-            inside = {"within_90": float(((low <= true) & (true <= high)).mean())}
-        else:
-            mean, inside = predictor.predict(*inputs), {}
-        found[f"{regressor}, genes{' + scores' if with_scores else ''}"] = {
-            **ranks(mean),
-            "cross_validated": predictor.cross_validated,
-            **inside,
-        }
+            _, low, high = predictor.predict_interval(*inputs, deviations=NINE_IN_TEN)
+            results["within_90"] = float(((low <= true) & (true <= high)).mean())
+        found[f"{regressor}, genes{' + scores' if with_scores else ''}"] = results
     return found
 
 
@@ -191,10 +177,9 @@ def _one_hot_ridge(
     space: SearchSpace, labelled: _Networks, unseen: _Networks, rng: np.random.Generator
 ) -> Floats:
     """The plain reference: no order among choices, no score, accuracy itself."""
-    encoding = Encoding.of(space, {})
-    labels = np.zeros((len(labelled.genes), 0)), encoding.hot(labelled.genes), labelled.accuracy
-    model = Ridge.fit(Ridge.choose(*labels, rng), *labels)
-    return model.mean(np.zeros((len(unseen.genes), 0)), encoding.hot(unseen.genes))
+    known, rest = (Encoding.of(space, {}).hot(each.genes) for each in (labelled, unseen))
+    labels = known[:, :0], known, labelled.accuracy
+    return Ridge.fit(Ridge.choose(*labels, rng), *labels).mean(rest[:, :0], rest)
 
 
 def print_report(report: Mapping[str, Any]) -> None:
@@ -203,7 +188,6 @@ def print_report(report: Mapping[str, Any]) -> None:
         {**row, "within_90": f"{row['within_90']:.0%}"} if "within_90" in row else row
         for row in report["rows"]
     ]
+    title = "{dataset}, {accuracy}, {labels} labels"
     caption = CAPTION.format(**report, last=report["seed"] + report["draws"] - 1)
-    print_tables(
-        {**report, "rows": rows}, "{dataset}, {accuracy}, {labels} labels", COLUMNS, caption
-    )
+    print_tables({**report, "rows": rows}, title, COLUMNS, caption)

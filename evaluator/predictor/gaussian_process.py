@@ -6,8 +6,7 @@ Covariance of two networks, with t their trends, h their one-hots:
 
 on targets in standard units. The five constants maximise the marginal likelihood of the labels
 (Rasmussen and Williams, "Gaussian Processes for Machine Learning", equations 2.30 and 5.8) times a
-broad log-normal prior, so that 20 labels choose no extreme. Prior medians: linear and
-bend 0.14, length e, choices and noise 0.02; one deviation is a factor e^2 (length: e).
+broad log-normal prior, so that 20 labels choose no extreme.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ import numpy as np
 
 from evaluator.score.closed_form import Floats
 
-MEDIAN = np.array([-2.0, -2.0, 1.0, -4.0, -4.0])
-SPREAD = np.array([2.0, 2.0, 1.0, 2.0, 2.0])
+MEDIAN = np.array([-2.0, -2.0, 1.0, -4.0, -4.0])  # of the prior of the logarithms
+SPREAD = np.array([2.0, 2.0, 1.0, 2.0, 2.0])  # and its deviations
 BOUNDS = ((-9.0, 4.0), (-9.0, 4.0), (-1.0, 4.0), (-12.0, 3.0), (-9.0, 1.0))
 JITTER = 1e-6
 CHUNK = 2048
@@ -39,8 +38,7 @@ class GaussianProcess:
 
     @property
     def offset(self) -> float:
-        """The part of the mean that no column changes: the mean is offset + trend . a + hot . b +
-        bent(trend)."""
+        """Of the mean, which is offset + trend . a + hot . b + bent(trend)."""
         return self.centre + self.scale * float(self.dual.sum())
 
     @property
@@ -57,9 +55,7 @@ class GaussianProcess:
         found = np.empty(len(trend))
         for start in range(0, len(trend), CHUNK):
             rows = slice(start, start + CHUNK)
-            near = _squared(trend[rows], self.trend)
-            near *= -0.5 / length**2
-            np.exp(near, out=near)
+            near = np.exp(_squared(trend[rows], self.trend) * (-0.5 / length**2))
             found[rows] = near @ self.dual
         return self.scale * bend * found
 

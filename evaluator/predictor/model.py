@@ -1,16 +1,13 @@
 """Accuracy from 20 to 100 labels, for an array of genes in one call.
 
 The regression fits the logarithm of the labels' error (100 % - accuracy), in which gains add up
-better than in accuracy; ranks are the same. `python -m evaluator.predictor nats-sss` compares its
-predictions with trained networks.
+better than in accuracy; ranks are the same.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +22,7 @@ from space.common.stats import spearman
 Regressor = Ridge | GaussianProcess
 REGRESSORS: dict[str, type[Regressor]] = {"ridge": Ridge, "gp": GaussianProcess}
 LEAST_LABELS = 10
-LEAST_ERROR = 0.01
-"""%: an accuracy of 100 counts as 99.99, because the logarithm of 0 is not finite."""
+LEAST_ERROR = 0.01  # %: an accuracy of 100 counts as 99.99, as the logarithm of 0 is not finite
 FORMAT = 1
 
 
@@ -115,7 +111,7 @@ class Predictor:
         )
 
     def predict(self, genes: NDArray[np.integer], scores: Scores | None = None) -> Floats:
-        """Accuracy in %, [n], of genes int [n, parameters]; `scores` of the names it was fitted on.
+        """Accuracy in %, [n], of genes int [n, parameters]; `scores` of the names of the fit.
 
         Raises:
             ValueError: genes or scores do not fit.
@@ -178,14 +174,14 @@ class Predictor:
             data = json.loads(text)
             if data["format"] != FORMAT:
                 raise ValueError(f"format {data['format']}, and this program reads {FORMAT}")
-            labels: Mapping[str, Any] = data["labels"]
+            labels = data["labels"]
             return cls(
-                str(data["engine"]),
+                data["engine"],
                 Encoding.from_json(data),
                 np.array(labels["genes"], dtype=np.int64),
-                {str(n): np.array(v, dtype=float) for n, v in labels["scores"].items()},
+                {name: np.array(v, dtype=float) for name, v in labels["scores"].items()},
                 np.array(labels["accuracy"], dtype=float),
-                tuple(float(value) for value in data["constants"]),
+                tuple(data["constants"]),
                 data["cross_validated"],
             )
         except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -194,7 +190,7 @@ class Predictor:
 
 
 def to_log(accuracy: Floats) -> Floats:
-    """- log of the error in %, of an accuracy in %."""
+    """- log(error in %) of an accuracy in %."""
     return -np.log(np.maximum(100 - accuracy, LEAST_ERROR))
 
 
@@ -230,16 +226,12 @@ def _cross_validate(
 
 def _tables(encoding: Encoding, model: Regressor) -> tuple[tuple[int, Floats], ...]:
     """(column, [choices]): what each choice of a parameter adds, trend and one-hot together."""
-    trend_weights, hot_weights = model.trend_weights, model.hot_weights
-    tables, trends, hots = [], 0, 0
-    for column in encoding.open_columns:
-        count = encoding.parameters[column].active_choices
-        table = np.zeros(count)
-        values = encoding.trend_values(column)
-        if values is not None:
-            table += values * trend_weights[trends]
-            trends += 1
-        table += hot_weights[hots : hots + count]
-        hots += count
-        tables.append((column, table))
+    tables, trends = [], encoding.trends
+    weights, hots = iter(model.trend_weights), model.hot_weights
+    for column, parameter in enumerate(encoding.parameters):
+        if parameter.active_choices > 1:
+            table, hots = np.split(hots, [parameter.active_choices])
+            if column in trends:
+                table = table + trends[column] * next(weights)
+            tables.append((column, table))
     return tuple(tables)

@@ -2,10 +2,9 @@
 
     minimise  sum of (y - offset - trend . a - hot . b)^2 + penalty * (|a|^2 + |b / weight|^2)
 
-`weight` is how far a single choice may leave its parameter's trend: 0 not at all, 1 as freely as
-the trend itself. Hoerl and Kennard, "Ridge Regression: Biased Estimation for Nonorthogonal
-Problems", Technometrics 1970, section 3. The dual form is solved,
-of one row per label (at most some hundred), so columns cost next to nothing.
+`weight` is how far a choice may leave its parameter's trend: 0 not at all, 1 as freely as the
+trend itself. Hoerl and Kennard, "Ridge Regression: Biased Estimation for Nonorthogonal Problems",
+Technometrics 1970, section 3. The dual form has one row per label, so columns cost little.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from evaluator.score.closed_form import Floats
 
-PENALTIES = tuple(float(value) for value in 10.0 ** np.arange(-3, 4, 0.5))
+PENALTIES = 10.0 ** np.arange(-3, 4, 0.5)
 WEIGHTS = (0.0, 0.1, 0.3, 1.0)
 FOLDS = 5
 
@@ -52,12 +51,11 @@ class Ridge:
                 fitted, tested = x[~out] - centre, x[out] - centre
                 values, vectors = np.linalg.eigh(fitted @ fitted.T)
                 target = vectors.T @ (y[~out] - mean)
-                across = tested @ fitted.T @ vectors
-                for index, penalty in enumerate(PENALTIES):
-                    found = across @ (target / (np.maximum(values, 0) + penalty)) + mean
-                    error[index] += float(((found - y[out]) ** 2).sum())
-            index = int(error.argmin())
-            best = min(best, (float(error[index]), PENALTIES[index], weight))
+                dual = target[:, None] / (np.maximum(values, 0)[:, None] + PENALTIES)
+                found = tested @ fitted.T @ vectors @ dual + mean
+                error += np.square(found - y[out, None]).sum(axis=0)
+            index = error.argmin()
+            best = min(best, (float(error[index]), float(PENALTIES[index]), weight))
         return best[1:]
 
     @classmethod

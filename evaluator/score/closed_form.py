@@ -9,12 +9,10 @@
 What each term is for, and where its constant comes from:
 
 - `log(width) + log(split)`: the channels a unit transforms, on average over a stage's units.
-  Logarithms, because on both public tables the gain from a width falls as 1 / width. Its weight
-  is 1: the unit of the score.
-- `passthrough`: the weight of channels that a unit passes through untouched. Later units and the
-  classifier still read them, but they are worth less than transformed ones. Chosen, not fitted: no
-  public table varies the split. A quarter puts the best split inside {1/4 ... 3/4}. The stem and
-  the head have the same weight.
+  Logarithms, because on both public tables the gain from a width falls as 1 / width.
+- `passthrough`: the weight of channels that a unit passes through untouched, and of the stem and
+  the head. Later layers read them, but they are worth less than transformed ones. Chosen, because
+  no public table varies the split. A quarter puts the best split inside {1/4 ... 3/4}.
 - `depth * log(depth)`: each further unit of a stage adds less than the one before it.
 - `depth_cost`: each unit also costs something (gradient fluctuations grow with the sum of 1 /
   fan-in over layers: Hanin, "Which neural net architectures give rise to exploding and vanishing
@@ -25,9 +23,7 @@ What each term is for, and where its constant comes from:
   to 5. The step from 3 to 5 is fitted; nothing public measures the step to 7.
 - `growth`: a stage at half the resolution counts this much more.
 
-`growth`, `depth` and `kernel_cost` were fitted to one half of Accel-NASBench
-(`python -m evaluator.calibrate`) and rounded.
-
+`growth`, `depth` and `kernel_cost` are rounded fits to one half of Accel-NASBench (`calibration`).
 Scores compare networks of one family of units and one number of stages, nothing else.
 """
 
@@ -48,8 +44,7 @@ the constants do; `carried` is its name for `passthrough`."""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClosedForm:
-    """The score's constants, with no unit; call it with arrays. The defaults are the project's
-    score.
+    """The score with its constants, which have no unit; the defaults are the project's.
 
     Example:
         >>> score = ClosedForm()
@@ -75,7 +70,7 @@ class ClosedForm:
         head: ArrayLike | None = None,
         levels: ArrayLike | None = None,
     ) -> Floats:
-        """Score n architectures.
+        """The score of n architectures, float64 [n].
 
         Args:
             widths: [n, stages], channels that leave each stage.
@@ -89,9 +84,6 @@ class ClosedForm:
             levels: [stages], how often the resolution has been halved since the first stage; by
                 default once per stage.
 
-        Returns:
-            float64 [n].
-
         Raises:
             ValueError: an array has another shape, or holds a value that is not positive and
                 finite.
@@ -100,21 +92,22 @@ class ClosedForm:
         width = _positive("widths", widths)
         if width.ndim != 2 or not width.shape[1]:
             raise ValueError(f"`widths` must be [n, stages]; got shape {width.shape}.")
+        n, stages = width.shape
         depth = _broadcast("depths", depths, width.shape)
         kernel = _broadcast("kernels", kernels, width.shape)
         log_split = np.log(_broadcast("splits", splits, width.shape))
         if first_splits is not None:
             first = _broadcast("first_splits", first_splits, width.shape)
             log_split = mean_log_split(log_split, np.log(first), depth)
-        scale = self.scale(width.shape[1], levels)
-        total = np.asarray(self.width_term(width) @ scale)  # in one sum, or equal widths lose ties
+        scale = self.scale(stages, levels)
+        # Each term has its own sum: rounding then separates no networks of equal score.
+        total = np.asarray(self.width_term(width) @ scale)
         for term in (self.depth_term(depth), self.kernel_term(kernel), log_split):
             total += term @ scale
-        ends = (("stem", stem, 1 / self.growth), ("head", head, scale[-1]))
-        for name, array, weight in ends:
-            if array is not None:
-                channels = _broadcast(name, array, width.shape[:1])
-                total += self.passthrough * weight * np.log(channels)
+        if stem is not None:
+            total += self.passthrough / self.growth * np.log(_broadcast("stem", stem, (n,)))
+        if head is not None:
+            total += self.passthrough * scale[-1] * np.log(_broadcast("head", head, (n,)))
         return total
 
     def scale(self, stages: int, levels: ArrayLike | None = None) -> Floats:

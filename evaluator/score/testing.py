@@ -23,13 +23,10 @@ Floats = NDArray[np.float64]
 
 class ScoreContract(ABC):
     """What a search expects of a score: one finite number for each network, the same every time,
-    whatever else is in the array.
-
-    Attributes:
-        n: how many networks the tests draw.
-    """
+    whatever else is in the array."""
 
     n: int = 200
+    """How many networks the tests draw."""
 
     @property
     @abstractmethod

@@ -11,8 +11,7 @@ import pytest
 from evaluator.benchmark import main
 from evaluator.benchmarks import DATASETS
 from evaluator.benchmarks.public_tables import read_table
-from evaluator.benchmarks.ranking import agreement, formulas
-from evaluator.benchmarks.run import benchmark_scores, print_scores
+from evaluator.benchmarks.ranking import agreement, benchmark_scores, formulas, print_scores
 from evaluator.calibrate import main as calibrate
 from tests.helpers.small_tables import write_table
 
