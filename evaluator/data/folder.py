@@ -62,7 +62,7 @@ def _class_folders(top: Path) -> tuple[str, ...]:
     if not names:
         raise DataError(f"{top} must hold a folder of images for each class; it has no folders")
     if len(names) == 1:
-        raise DataError(f"{top} must have at least 2 class folders; got {names[0]} alone")
+        raise DataError(f"{top} must have at least 2 class folders; got only {names[0]}")
     return tuple(names)
 
 

@@ -68,7 +68,7 @@ def _both(kind: Any, root: Path, download: bool, text: str) -> tuple[Any, Any]:
     except (RuntimeError, OSError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"{text} cannot be read from {root}: {reason}. Put it there, or give --download"
+            f"{text} cannot be read from {root}: {reason}. Put it there, or use --download"
         ) from None
 
 

@@ -137,12 +137,12 @@ def format_verdict(axis: str, rows: Rows, deviation: float | None) -> str:
     """Whether the paper's choice is the best of these, against the noise of both means."""
     if len(rows) < 2:
         return f"{axis}: nothing to compare yet"
-    place = next(i for i, row in enumerate(rows) if row["paper"])
-    own = rows[place]
-    if place == 0:
+    rank = next(i for i, row in enumerate(rows) if row["paper"])
+    own = rows[rank]
+    if rank == 0:
         return f"{axis}: the paper's is the best of {len(rows)}"
     best = rows[0]
-    text = f"{axis}: the paper's is number {place + 1} of {len(rows)}, {best[axis]} is the best"
+    text = f"{axis}: the paper's is number {rank + 1} of {len(rows)}, {best[axis]} is the best"
     if deviation is None:
         return text
     error = deviation * (1 / own["seeds"] + 1 / best["seeds"]) ** 0.5

@@ -21,7 +21,7 @@ class TrainingRow:
     """One training, a row of the file.
 
     Args:
-        accuracy: in percent on the test part after the last step; `loss`: there too.
+        accuracy: in percent on the test part after the last step, as `loss`.
         validation: accuracy on images that were set aside; NaN if none were. What selects
             networks may look at this one only, so that the other can judge it.
         flops: of the trained network (its input, its classes), as `params`.
@@ -82,7 +82,7 @@ def read_rows(path: Path) -> list[TrainingRow]:
 
 
 def write_rows(path: Path, rows: Iterable[TrainingRow]) -> None:
-    """Replace the file, whole or not at all."""
+    """Replace the file atomically."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([field.name for field in fields(TrainingRow)])

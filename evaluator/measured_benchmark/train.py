@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ HELD_OUT = 0.1  # of each class of the training images, for what selects network
 
 
 def train_benchmark(config: BenchmarkConfig) -> list[TrainingRow]:
-    """Train what has no row yet; each row is on disk before the next training begins.
+    """Train what has no row yet. Each row is on disk before the next training begins.
 
     Raises:
         ValueError: the data cannot be used, or the file has rows of other settings.
@@ -59,7 +58,7 @@ def _train(config: BenchmarkConfig, runs: list[PlannedRun]) -> list[TrainingRow]
     }
     rows = _stored_rows(config.out, header)
     if rows:
-        log(f"{config.out} holds {len(rows)} rows; going on from there")
+        log(f"{config.out} holds {len(rows)} rows; resuming from it")
     trainer = BenchmarkTrainer(
         recipes=recipes,
         parts=[(decoded(p, short.input), torch.from_numpy(p.labels.copy())) for p in parts],
@@ -69,9 +68,17 @@ def _train(config: BenchmarkConfig, runs: list[PlannedRun]) -> list[TrainingRow]
         threads=config.threads,
         checkpoint=config.out,
     )
-    for number, row in _train_missing(config, trainer, runs, rows, header):
+    numbers = {run.key: number for number, run in enumerate(runs, start=1)}
+    for row in rows:
+        trainer.forget(row.key)  # killed between the row and this
+    done = {row.key for row in rows}
+    for row in trainer.rows([run for run in runs if run.key not in done], config.jobs):
+        rows.append(row)
+        rows.sort(key=lambda row: numbers.get(row.key, 0))  # the same file in any order of ends
+        _write(config.out, rows, len(runs), header)
+        trainer.forget(row.key)
         log(
-            f"{number} of {len(runs)}: {row.name}, {row.recipe}, seed {row.seed}: "
+            f"{numbers[row.key]} of {len(runs)}: {row.name}, {row.recipe}, seed {row.seed}: "
             f"{row.accuracy:.2f} % in {row.cpu_s:.0f} s of processor, {row.seconds:.0f} s"
         )
     return rows
@@ -89,26 +96,14 @@ def _stored_rows(path: Path, header: dict[str, Any]) -> list[TrainingRow]:
     return rows
 
 
-def _train_missing(
-    config: BenchmarkConfig,
-    trainer: BenchmarkTrainer,
-    runs: list[PlannedRun],
-    rows: list[TrainingRow],
-    header: dict[str, Any],
-) -> Iterator[tuple[int, TrainingRow]]:
-    """Each run's number, from 1, and its row, once it is in `rows` and in the file."""
-    numbers = {run.key: number for number, run in enumerate(runs, start=1)}
-    done = {row.key for row in rows}
-    for run in runs:
-        if run.key in done:
-            trainer.forget(run.key)
-    command = f"python -m evaluator.measured --data DIR --out {config.out.name}"
-    packages = versions("torch", "torchvision", "numpy", "pillow")
-    for row in trainer.rows([run for run in runs if run.key not in done], config.jobs):
-        rows.append(row)
-        rows.sort(key=lambda row: numbers.get(row.key, 0))  # the same file in any order of ends
-        write_rows(config.out, rows)
-        now = {"rows": len(rows), "planned": len(runs), "date": row.date, "commit": commit()}
-        write_header(config.out, {**now, "command": command, "versions": packages, **header})
-        trainer.forget(row.key)
-        yield numbers[row.key], row
+def _write(path: Path, rows: list[TrainingRow], planned: int, header: dict[str, Any]) -> None:
+    write_rows(path, rows)
+    now = {
+        "rows": len(rows),
+        "planned": planned,
+        "date": max(row.date for row in rows),
+        "commit": commit(),
+        "command": f"python -m evaluator.measured --data DIR --out {path.name}",
+        "versions": versions("torch", "torchvision", "numpy", "pillow"),
+    }
+    write_header(path, {**now, **header})

@@ -1,1 +1,1 @@
-"""How a network is trained, resumed and kept."""
+"""How a network is trained, resumed and stored."""

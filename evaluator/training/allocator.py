@@ -1,4 +1,4 @@
-"""Memory that a training step frees is kept for the next one.
+"""Memory that a training step frees stays with the process for the next step.
 
 glibc gives large blocks back to the system when they are freed, and each step gets its activations
 as new pages. This makes a step of a small network 14 % longer (docs/results/training.md).
@@ -15,7 +15,7 @@ LARGEST = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """From now on this process keeps what it frees; False where the C library is another one."""
+    """Make this process reuse the memory it frees; False if its C library is not glibc."""
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt

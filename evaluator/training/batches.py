@@ -1,9 +1,9 @@
-"""Batches of a data set, each a function of seed and step alone.
+"""Batches of a data set, each a function of seed and step.
 
 No sampler and no random generator has a state to save: the order of an epoch comes from the seed
 and the epoch, the augmentation of a batch from the seed and the step (or, decoded on the fly, of
-an image from the seed, the epoch and its index). So training can stop anywhere and go on with the
-very batches it would have had, with any number of workers, and processes share each batch.
+an image from the seed, the epoch and its index). So a training can stop anywhere and resume with
+the same batches, for any number of workers, and processes share each batch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Batch = tuple[Tensor, Tensor]
 # ImageNet's channel means and standard deviations, as torchvision's models take them.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TEST_BATCH = 250
-ORDER, AUGMENT = 1, 2  # keep the streams of random numbers apart
+ORDER, AUGMENT = 1, 2  # separate streams of random numbers
 
 
 def seeded(*numbers: int) -> torch.Generator:
@@ -47,13 +47,13 @@ class Order:
 
     def indices(self, step: int) -> tuple[int, Tensor]:
         """(epoch, int64 [batch]) of a step; fewer where the data set is smaller than a batch."""
-        epoch, place = divmod(step, self.recipe.steps_per_epoch(self.images))
+        epoch, batch = divmod(step, self.recipe.steps_per_epoch(self.images))
         if self._last[0] != epoch:
             generator = seeded(self.seed, ORDER, epoch)
             self._last = epoch, torch.randperm(self.images, generator=generator)
         order = self._last[1]
         assert order is not None
-        return epoch, order[place * self.recipe.batch : (place + 1) * self.recipe.batch]
+        return epoch, order[batch * self.recipe.batch : (batch + 1) * self.recipe.batch]
 
 
 @dataclass(eq=False)
@@ -76,9 +76,9 @@ class ArrayBatches:
             _, chosen = order.indices(step)
             generator = seeded(self.seed, AUGMENT, step)
             draws = torch.rand(len(chosen), 3, generator=generator)
-            mine, draws = self.share.of(chosen), self.share.of(draws).to(self.device)
-            x = torch.from_numpy(self.pixels[mine.numpy()]).to(self.device)
-            yield normalised(shifted(x, draws, margin)), self.labels[mine].to(self.device)
+            own, draws = self.share.of(chosen), self.share.of(draws).to(self.device)
+            x = torch.from_numpy(self.pixels[own.numpy()]).to(self.device)
+            yield normalised(shifted(x, draws, margin)), self.labels[own].to(self.device)
 
     def test(self) -> Iterator[Batch]:
         """All images in order, unchanged; each process takes every world-th batch."""
@@ -143,8 +143,8 @@ def transforms(recipe: Recipe, *, train: bool = False) -> Any:
     side = recipe.input
     if not train:
         # 256 for 224, as is usual; images of CIFAR's kind are not cut
-        whole = side if side <= 64 else round(side * 8 / 7)
-        steps: list[Any] = [v2.Resize(whole), v2.CenterCrop(side)]
+        resized = side if side <= 64 else round(side * 8 / 7)
+        steps: list[Any] = [v2.Resize(resized), v2.CenterCrop(side)]
     elif recipe.augment == "scale":
         steps = [v2.RandomResizedCrop(side, scale=(0.25, 1.0)), v2.RandomHorizontalFlip()]
     else:

@@ -41,7 +41,7 @@ def identity(
 
 
 def save_checkpoint(path: Path, training: Training, expected: Mapping[str, Any]) -> None:
-    """Replace the checkpoint, whole or not at all. `expected`: the training's identity."""
+    """Replace the checkpoint atomically. `expected`: the training's identity."""
     out = io.BytesIO()
     torch.save({"schema": SCHEMA, "identity": dict(expected), **training.state()}, out)
     write_atomic(path, out.getvalue())
@@ -86,8 +86,8 @@ def _difference(name: str, stored: Any, expected: Any) -> str:
 def weights_metadata(
     training: Training, expected: Mapping[str, Any], data: Dataset
 ) -> dict[str, Any]:
-    """What a file of weights says about itself after the training's last epoch, for whoever
-    exports them. `expected`: the training's identity."""
+    """The metadata of weights after the training's last epoch, for their export. `expected`: the
+    training's identity."""
     network, entry = training.network, training.history[-1]
     return {
         **expected,

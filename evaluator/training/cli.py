@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from evaluator.training.recipe import OPTIONS, RECIPES, Recipe, named_recipe
 
@@ -21,18 +21,15 @@ HELP = {
 }
 
 
-class Options(Protocol):
-    """A parser, or a group of its options."""
-
-    def add_argument(self, *names: str, **settings: Any) -> argparse.Action: ...
+Group = argparse.ArgumentParser | argparse._ArgumentGroup
 
 
-def add_recipe_choice(group: Options, *, default: str | None = None) -> None:
+def add_recipe_choice(group: Group, *, default: str | None = None) -> None:
     """Add --recipe. `default`: its value if the user does not type it."""
     group.add_argument("--recipe", default=default, choices=list(RECIPES), help="default: short")
 
 
-def add_recipe_options(group: Options, *, processes: bool = False) -> None:
+def add_recipe_options(group: Group, *, processes: bool = False) -> None:
     """Add the options that change a recipe; each is None if the user does not type it.
 
     Args:
@@ -43,12 +40,12 @@ def add_recipe_options(group: Options, *, processes: bool = False) -> None:
         group.add_argument(f"--{name.replace('_', '-')}", type=kind, help=HELP[name] + shared)
 
 
-def add_device_option(group: Options, *, default: str | None = None) -> None:
+def add_device_option(group: Group, *, default: str | None = None) -> None:
     """Add --device. `default`: its value if the user does not type it."""
     group.add_argument("--device", default=default, help="auto, cpu, cuda; default: auto")
 
 
-def add_threads_option(group: Options) -> None:
+def add_threads_option(group: Group) -> None:
     """Add --threads."""
     group.add_argument("--threads", type=int, help="of the processor; default: torch's own")
 

@@ -47,8 +47,8 @@ def weight_gradient(x: Tensor, gradient: Tensor, kernel: int, stride: int) -> Te
     """The gradient of a depthwise convolution's weight, [c, 1, kernel, kernel], padded by half a
     kernel. `x`: [n, c, h, w]; `gradient`: of the output, [n, c, h', w'].
 
-    weight[c, a, b] meets x[n, c, stride i + a, stride j + b] at the output's place (i, j), so the
-    sum over i and j is a convolution of x by the gradient, dilated by the stride.
+    weight[c, a, b] meets x[n, c, stride i + a, stride j + b] at position (i, j) of the output, so
+    the sum over i and j is a convolution of x by the gradient, dilated by the stride.
     """
     images, channels, *_ = x.shape
     size = images * channels
@@ -57,9 +57,8 @@ def weight_gradient(x: Tensor, gradient: Tensor, kernel: int, stride: int) -> Te
     taps = gradient.permute(2, 3, 0, 1).reshape(*gradient.shape[2:], size)
     taps = taps.permute(2, 0, 1).unsqueeze(1)
     each = functional.conv2d(maps, taps, None, 1, kernel // 2, stride, size)
-    each = each[..., :kernel, :kernel].permute(
-        0, 2, 3, 1
-    )  # one more where the stride leaves a rest
+    # The convolution has one more row and column where the stride leaves a rest.
+    each = each[..., :kernel, :kernel].permute(0, 2, 3, 1)
     each = each.reshape(kernel, kernel, images, channels)
     return each.sum(2).permute(2, 0, 1).unsqueeze(1)
 
@@ -79,18 +78,9 @@ def quickened(module: nn.Module) -> nn.Module:
     quickly on a processor; their weights and names are the same."""
     for name, part in list(module.named_modules()):
         if type(part) is nn.Conv2d and _suits(part):
-            quick = _Quick(
-                *(
-                    part.in_channels,
-                    part.out_channels,
-                    part.kernel_size,
-                    part.stride,
-                    part.padding,
-                ),
-                groups=part.groups,
-                bias=False,
-                device="meta",
-            )
+            shape = (part.in_channels, part.out_channels, part.kernel_size, part.stride)
+            options: dict[str, Any] = {"groups": part.groups, "bias": False, "device": "meta"}
+            quick = _Quick(*shape, part.padding, **options)
             quick.weight = part.weight
             module.set_submodule(name, quick)
     return module

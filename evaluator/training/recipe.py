@@ -118,7 +118,7 @@ class Recipe:
 # SGD, batch 1024, 300k iterations, lr 0.5 decayed linearly to 0, weight decay 4e-5: ShuffleNet v1
 # paper, section 4, which the v2 paper's section 4 refers to. Momentum 0.9 as in the authors'
 # released code; neither paper states it. "Slightly less aggressive scale augmentation" than area
-# 0.08 to 1 is all that is said of it: here 0.25 to 1.
+# 0.08 to 1 is all that the paper states: here 0.25 to 1.
 PAPER = Recipe(
     name="paper",
     input=224,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,8 @@ from space.common.errors import DataError, DivergedError, NoAnswerError
 from space.common.files import make_folder
 from space.network.network import Network
 from space.network.resize import on_input, total_stride
+
+SCALARS = ("train_loss", "test_loss", "test_accuracy", "lr")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,13 +178,16 @@ def _train(
     path = out / files.CHECKPOINT
     writer = CheckpointWriter(training, path, identity, every_s=config.save_every_s)
     if not config.fresh and writer.resume():
-        reporter.log(f"{path} is at step {training.step} of {training.total}; going on from there")
-    folder = out / "tensorboard" if config.tensorboard and first else None
-    with reporter.progress(), _event_log(folder, training.step) as log_event:
+        reporter.log(f"{path} is at step {training.step} of {training.total}; resuming")
+    log_events = config.tensorboard and first
+    events = event_writer(out / "tensorboard", training.step) if log_events else nullcontext()
+    with reporter.progress(), events as event_log:
 
         def after_epoch(entry: Epoch) -> None:
             reporter.epoch(entry)
-            log_event(entry)
+            if event_log is not None:
+                for name in SCALARS:
+                    event_log.add_scalar(name, getattr(entry, name), entry.step)
             if first:
                 files.save_epoch(out, training, identity, data)
 
@@ -196,26 +200,8 @@ def _train(
             ) from None
 
 
-@contextmanager
-def _event_log(folder: Path | None, step: int) -> Iterator[Callable[[Epoch], None]]:
-    """A function that adds an epoch to the event files of tensorboard in `folder`, if any."""
-    if folder is None:
-        yield lambda _: None
-        return
-    writer = event_writer(folder, step)
-
-    def add(entry: Epoch) -> None:
-        for name in ("train_loss", "test_loss", "test_accuracy", "lr"):
-            writer.add_scalar(name, getattr(entry, name), entry.step)
-
-    try:
-        yield add
-    finally:
-        writer.close()
-
-
-def event_writer(folder: Path, step: int) -> Any:
-    """A writer of tensorboard's event files, from `step` on.
+def event_writer(folder: Path, step: int) -> AbstractContextManager[Any]:
+    """A writer of tensorboard's event files, from `step` on; closed after the block.
 
     Raises:
         NoAnswerError: tensorboard is not installed.
@@ -226,7 +212,7 @@ def event_writer(folder: Path, step: int) -> Any:
         raise NoAnswerError(
             "--tensorboard needs tensorboard, which is not installed: pip install tensorboard"
         ) from None
-    return SummaryWriter(str(folder), purge_step=step)
+    return closing(SummaryWriter(str(folder), purge_step=step))
 
 
 def _result(training: Training, identity: dict[str, Any], out: Path) -> dict[str, Any]:

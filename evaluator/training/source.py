@@ -12,13 +12,13 @@ from space.zoo.catalog import published_network, published_networks
 
 
 def read_network(text: str) -> Network:
-    """The network that `text` names, at its published input; the name it has is its architecture.
+    """The network that `text` names, at its published input; its name is the architecture.
 
     `text` is a line of the space, a name of `space.zoo`, winners.json of `search.run` (its first
     winner; winners.json:NAME for another), or a .safetensors that `evaluator.train` wrote.
 
     Raises:
-        ValueError: it is none of these; says what is wrong with it.
+        ValueError: it is none of these; the message names the fault.
     """
     space = ShuffleNetV2Space()
     words = text.split()
@@ -52,7 +52,7 @@ def _winner(path: Path, name: str) -> str:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What a .safetensors of this project says about itself.
+    """The metadata of a .safetensors of this project.
 
     Raises:
         ValueError: the file is damaged or of another program.
@@ -63,7 +63,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} does not exist")
     try:
         with safe_open(path, "np") as file:
-            about = json.loads((file.metadata() or {})["g4nas"])
+            metadata = json.loads((file.metadata() or {})["g4nas"])
     except (SafetensorError, KeyError, ValueError):
         raise ValueError(f"{path} must be weights that this program wrote; it is not") from None
-    return dict(about)
+    return dict(metadata)

@@ -94,7 +94,7 @@ def broken(tmp_path: Path, how: str) -> Path:
 @pytest.mark.parametrize(
     "how, message",
     [
-        ("one class", "train must have at least 2 class folders; got class0 alone"),
+        ("one class", "train must have at least 2 class folders; got only class0"),
         ("no folders", "must hold a folder of images for each class; it has no folders"),
         ("empty class", "class1 has no images .*: fill or remove it"),
         ("classes differ", r"same class folders in both parts; only in test/: cat; only in "),

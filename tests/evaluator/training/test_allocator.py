@@ -43,5 +43,5 @@ def test_no_step_faults_its_pages_in_again() -> None:
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     from evaluator.training import allocator as train_memory
 
-    monkeypatch.setattr("platform.libc_ver", lambda: ("musl", "1.2"))
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("musl", "1.2"))
     assert not train_memory.keep_freed_memory()

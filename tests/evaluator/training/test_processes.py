@@ -82,7 +82,7 @@ def test_killed_and_resumed_is_the_same(tmp_path: Path) -> None:
     step = torch.load(path, weights_only=True)["step"]
     assert 0 < step < 90
     said = finish(tmp_path, command(tmp_path, "killed", *words))
-    assert f"is at step {step} of 90; going on from there" in said
+    assert f"is at step {step} of 90; resuming" in said
     for name in ("last.safetensors", "best.safetensors"):
         assert same_tensors(tmp_path / "whole" / name, tmp_path / "killed" / name)
     logs = [(tmp_path / out / "log.csv").read_text().splitlines() for out in ("whole", "killed")]
@@ -126,7 +126,7 @@ def test_two_processes_go_on(tmp_path: Path) -> None:
     state = torch.load(tmp_path / "a" / "checkpoint.pt", weights_only=True)
     assert (state["step"], len(state["history"])) == (9, 3)
     said = finish(tmp_path, command(tmp_path, "a", "--epochs", "3", before=TOGETHER))
-    assert "is at step 9 of 9; going on from there" in said
+    assert "is at step 9 of 9; resuming" in said
 
 
 def test_batch_that_does_not_divide(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_same_command_goes_on(
     words = [*WORDS, "--data", str(small_images), "--out", str(done), "--format", "json"]
     assert main(words) == 0
     told = capsys.readouterr()
-    assert "is at step 6 of 6; going on from there" in told.err
+    assert "is at step 6 of 6; resuming" in told.err
     assert (
         json.loads(told.out)["last_accuracy"]
         == read_metadata(done / "last.safetensors")["test_accuracy"]
@@ -237,7 +238,7 @@ def test_tensorboard_is_optional(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     said = failed(capsys, 1, *words)
     assert "--tensorboard needs tensorboard, which is not installed" in said
-    monkeypatch.setattr(train_run, "event_writer", lambda *_: Writer())
+    monkeypatch.setattr(train_run, "event_writer", lambda *_: closing(Writer()))
     assert main(words) == 0
     steps = [step for name, _, step in written if name == "test_accuracy"]
     assert (steps, written[-1][0]) == ([3, 6], "closed")
