@@ -82,26 +82,3 @@ def get_core(name: str) -> Core:
     if name not in CORES:
         raise ValueError(f"core must be one of {', '.join(CORES)}; got {name!r}")
     return CORES[name]
-
-
-def plain_files(core: Core) -> dict[str, str]:
-    """{path: text} of the files in /proc and /sys by which engines choose kernels and tiles."""
-    cpu = "sys/devices/system/cpu"
-    files = {
-        "proc/cpuinfo": (
-            "processor\t: 0\nmodel name\t: QEMU user mode\nBogoMIPS\t: 108.00\n"
-            f"Features\t: {core.features}\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
-            f"CPU variant\t: 0x0\nCPU part\t: {core.part}\nCPU revision\t: 3\n\n"
-        ),
-        f"{cpu}/possible": "0\n",
-        f"{cpu}/present": "0\n",
-        f"{cpu}/online": "0\n",
-    }
-    caches = [(1, "Instruction", 48 * KIB)]
-    for level, (size, _) in enumerate(core.caches, 1):
-        caches.append((level, "Data" if level == 1 else "Unified", size))
-    for index, (level, kind, size) in enumerate(caches):
-        values = {"level": level, "type": kind, "size": f"{size // KIB}K", "shared_cpu_map": 1}
-        for name, value in values.items():
-            files[f"{cpu}/cpu0/cache/index{index}/{name}"] = f"{value}\n"
-    return files

@@ -6,11 +6,9 @@
  * level of cache to simulate, the inner one first (lines of 64 bytes, least recently used, kept up
  * to date outside regions too).
  *
- * FILE has one record a line:
- *   d ID HEX                a block seen for the first time, its instructions' bytes
- *   r LABEL ACCESSES M1 M2 M3 SEQ   a region that ended: accesses, misses of each level, and how
- *                           many of the last level's came one line after another one
- *   c ID COUNT              how often a block ran in the region just named
+ * FILE has a JSON object a line for each region that ended: "label", "memory": accesses, misses of
+ * three levels, and how many of the last level's came one line after another one; "blocks":
+ * [[the instructions' bytes in hexadecimal, runs], ...].
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,15 +41,13 @@ EXPORT int qemu_plugin_version = 1;
 
 struct block {
     uint64_t address, runs, runs_before;
-    size_t bytes, id;
-    int written;
+    size_t bytes;
     struct block *next;
     uint8_t code[];
 };
 
 #define BUCKETS 65536
 static struct block *buckets[BUCKETS];
-static size_t blocks;
 static FILE *out;
 
 struct cache {
@@ -133,7 +129,6 @@ static void translated(plugin_id id, struct qemu_plugin_tb *tb)
             fail("out of memory");
         block->address = address;
         block->bytes = bytes;
-        block->id = blocks++;
         block->next = *bucket;
         memcpy(block->code, code, bytes);
         *bucket = block;
@@ -153,24 +148,23 @@ static void started(void)
 static void ended(uint64_t label)
 {
     uint64_t now[] = {accesses, misses[0], misses[1], misses[2], sequential};
-    fprintf(out, "r %" PRIu64, label);
-    for (size_t i = 0; i < sizeof now / sizeof *now; i++)
-        fprintf(out, " %" PRIu64, now[i] - start[i]);
-    fputc('\n', out);
+    const char *comma = "";
+    fprintf(out, "{\"label\": %" PRIu64 ", \"memory\": [", label);
+    for (size_t i = 0; i < sizeof now / sizeof *now; i++, comma = ", ")
+        fprintf(out, "%s%" PRIu64, comma, now[i] - start[i]);
+    fputs("], \"blocks\": [", out);
+    comma = "";
     for (size_t i = 0; i < BUCKETS; i++)
         for (struct block *block = buckets[i]; block; block = block->next) {
             if (block->runs == block->runs_before)
                 continue;
-            if (!block->written) {
-                fprintf(out, "d %zu ", block->id);
-                for (size_t b = 0; b < block->bytes; b++)
-                    fprintf(out, "%02x", block->code[b]);
-                fputc('\n', out);
-                block->written = 1;
-            }
-            fprintf(out, "c %zu %" PRIu64 "\n", block->id, block->runs - block->runs_before);
+            fprintf(out, "%s[\"", comma);
+            for (size_t b = 0; b < block->bytes; b++)
+                fprintf(out, "%02x", block->code[b]);
+            fprintf(out, "\", %" PRIu64 "]", block->runs - block->runs_before);
+            comma = ", ";
         }
-    fputs("e\n", out);
+    fputs("]}\n", out);
     if (fflush(out))
         fail("cannot write the counts: disk full?");
 }

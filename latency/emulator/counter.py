@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from latency.devices.sysroot import Sysroot
-from latency.emulator.cores import Core, plain_files
+from latency.devices.sysroot import PLAIN_FILES, Sysroot
+from latency.emulator.cores import KIB, Core
 from latency.emulator.tools import counter_plugin, plugin_qemu
 
 WORKER = Path(__file__).parent / "ncnn_worker.py"
@@ -55,32 +55,21 @@ class Counts:
 
 
 def parse_counts(text: str) -> dict[int, Counts]:
-    """{mark: counts} from the plugin's file, whose records counter.c describes.
+    """{mark: counts} from the plugin's file, whose lines counter.c describes.
 
     Raises:
-        ValueError: a record is malformed; the message has its line.
+        ValueError: a line is malformed; the message has its number.
     """
-    codes: dict[int, bytes] = {}
     regions: dict[int, Counts] = {}
-    current: Counter[bytes] | None = None
-    mark, header = 0, [0]
     for number, line in enumerate(text.splitlines(), 1):
-        kind, *words = line.split()
+        blocks: Counter[bytes] = Counter()
         try:
-            if kind == "d":
-                codes[int(words[0])] = bytes.fromhex(words[1])
-            elif kind == "r":
-                (mark, *header), current = map(int, words), Counter()
-                if len(header) != 5:
-                    raise ValueError
-            elif kind == "c" and current is not None:
-                current[codes[int(words[0])]] += int(words[1])
-            elif kind == "e" and current is not None:
-                regions[mark] = Counts(current, *header)
-                current = None
-            else:
-                raise ValueError
-        except (ValueError, KeyError, IndexError):
+            row = json.loads(line)
+            for code, runs in row["blocks"]:
+                blocks[bytes.fromhex(code)] += runs
+            accesses, l1, l2, l3, sequential = row["memory"]
+            regions[row["label"]] = Counts(blocks, accesses, l1, l2, l3, sequential)
+        except (ValueError, KeyError, TypeError):
             message = f"line {number}: not a record of the counter: {line[:60]!r}"
             raise ValueError(message) from None
     return regions
@@ -114,6 +103,25 @@ def count_networks(requests: Sequence[CountRequest], core: Core, sysroot: Sysroo
             raise OSError(f"the emulated worker failed: {output[-1]}")
         regions = parse_counts((folder / "counts").read_text())
     return [regions[label] for label in range(len(requests))]
+
+
+def plain_files(core: Core) -> dict[str, str]:
+    """{path: text} of the files in /proc and /sys by which engines choose kernels and tiles."""
+    cpu = "sys/devices/system/cpu"
+    cpuinfo = (
+        "processor\t: 0\nmodel name\t: QEMU user mode\nBogoMIPS\t: 108.00\n"
+        f"Features\t: {core.features}\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
+        f"CPU variant\t: 0x0\nCPU part\t: {core.part}\nCPU revision\t: 3\n\n"
+    )
+    files = {**PLAIN_FILES, "proc/cpuinfo": cpuinfo}
+    caches = [(1, "Instruction", 48 * KIB)]
+    for level, (size, _) in enumerate(core.caches, 1):
+        caches.append((level, "Data" if level == 1 else "Unified", size))
+    for index, (level, kind, size) in enumerate(caches):
+        values = {"level": level, "type": kind, "size": f"{size // KIB}K", "shared_cpu_map": 1}
+        for name, value in values.items():
+            files[f"{cpu}/cpu0/cache/index{index}/{name}"] = f"{value}\n"
+    return files
 
 
 def _with_core_files(sysroot: Sysroot, core: Core, folder: Path) -> Sysroot:

@@ -14,7 +14,7 @@ from latency.builder.journal import chain_text
 from latency.devices.session import Session
 from latency.measure.block import Floats
 from latency.microbenchmarks.limits import SCHEMA, limits_json
-from latency.microbenchmarks.rule import RULE, SuggestedLimit
+from latency.microbenchmarks.rule import RULE
 from latency.microbenchmarks.slowdown import (
     Slowdown,
     guideline_verdict,
@@ -59,7 +59,8 @@ def make_document(
     own: Sweep,
     aligned: Sweep,
     paper: Sequence[Slowdown],
-    limits: Sequence[SuggestedLimit],
+    limits: Guidelines,
+    why: dict[str, str],
     session: Session,
     config: MicrobenchmarkConfig,
 ) -> dict[str, Any]:
@@ -69,8 +70,8 @@ def make_document(
     at = f" at multiples of {ALIGNED}"
     return {
         "schema": SCHEMA,
-        "limits": limits_json(Guidelines(*(limit.value for limit in limits))),
-        "why": {limit.name: limit.why for limit in limits},
+        "limits": limits_json(limits),
+        "why": why,
         "verdicts": {
             f"g{table}": guideline_verdict(
                 of_table(own.slow, table), of_table(paper, table), config.columns

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from latency.microbenchmarks.rule import FRAGMENT, UNIT, SuggestedLimit
+from latency.microbenchmarks.rule import FRAGMENT, UNIT
 from latency.microbenchmarks.slowdown import Slowdown, of_table
 from space.common.files import replace_file
+from space.cost.guidelines import Guidelines
 
 NUMBERS = {
     1: "G1: 1x1 memory access over its bound (widths 1:1 to 1:12)",
@@ -36,7 +37,7 @@ def _lines(rows: Sequence[Slowdown]) -> list[tuple[str, list[Slowdown]]]:
 def draw_slowdowns(
     path: Path,
     series: Sequence[tuple[str, Sequence[Slowdown]]],
-    limits: Sequence[SuggestedLimit] = (),
+    limits: Guidelines | None = None,
 ) -> None:
     """Write a PNG.
 
@@ -61,7 +62,7 @@ def draw_slowdowns(
                 style: Any = {"c": color, "lw": 1.4, "ms": 4.5, **STYLES[index]}
                 axes.errorbar(numbers, values, yerr=ends, capsize=2.5, **style)
         axes.axhline(1, c="black", lw=0.6)
-        number = limits[table - 1].value if limits else math.inf
+        number = math.inf if limits is None else float(getattr(limits, f"g{table}"))
         if math.isfinite(number):
             fragments = (number - UNIT) / FRAGMENT
             axes.axvline(fragments if table == 3 else number, c="black", ls=":", lw=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,15 +25,6 @@ RULE = (
 )
 TIE = 0.01  # numbers nearer than this are one
 UNIT, FRAGMENT = 2, 3  # convolutions of a ShuffleNet v2 unit: of its projection, of each fragment
-
-
-@dataclass(frozen=True, slots=True)
-class SuggestedLimit:
-    """A limit, and one sentence on its origin."""
-
-    name: str
-    value: float
-    why: str
 
 
 def curve(found: Sequence[Slowdown], table: int) -> list[Slowdown]:
@@ -78,10 +69,14 @@ def shufflenet_numbers() -> Guidelines:
 
 def suggest_limits(
     device: Sequence[Slowdown], paper: Sequence[Slowdown], aligned: Sequence[Slowdown] = ()
-) -> list[SuggestedLimit]:
-    """A limit for each of G1-G4 by `RULE`, from `aligned` for the tables it has, else `device`."""
+) -> tuple[Guidelines, dict[str, str]]:
+    """The limits of G1-G4 by `RULE`, from `aligned` for the tables it has, else `device`.
+
+    Returns:
+        The limits, and a sentence on the origin of each.
+    """
     needed = shufflenet_numbers()
-    limits = []
+    values, reasons = [], {}
     for table, name in enumerate(NAMES, 1):
         paper_limit = float(getattr(PAPER_LIMITS, name))
         allowed = slowdown_at(curve(paper, table), paper_limit)
@@ -96,5 +91,6 @@ def suggest_limits(
             why = f"{label} limit {max(value, least):g}: {read} is here at {value:g}"
             if value < least:
                 why, value = f"{why}, below what ShuffleNet v2 needs", least
-        limits.append(SuggestedLimit(name, float(value), why))
-    return limits
+        values.append(float(value))
+        reasons[name] = why
+    return Guidelines(*values), reasons

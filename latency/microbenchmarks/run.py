@@ -61,14 +61,16 @@ def measure_device(
         )
         started = time.monotonic()
         with Progress("measuring", counted=False, log=log) as bar:
-            times = time_cases(every, session, batch=batch, rounds=rounds, report=bar.update)
+            seconds, jobs = time_cases(
+                every, session, batch=batch, rounds=rounds, report=bar.update
+            )
         wall_s = time.monotonic() - started
-    own = Sweep(cases, times.seconds[: len(cases)])
-    aligned = Sweep(every[len(cases) :], times.seconds[len(cases) :])
+    own = Sweep(cases, seconds[: len(cases)])
+    aligned = Sweep(every[len(cases) :], seconds[len(cases) :])
     paper = paper_slowdowns(cases)
-    limits = suggest_limits(own.slow, paper, aligned.slow)
-    found = make_document(own, aligned, paper, limits, session, config)
-    share = times.processor_share
+    limits, why = suggest_limits(own.slow, paper, aligned.slow)
+    found = make_document(own, aligned, paper, limits, why, session, config)
+    share = sum(job.processor_s for job in jobs) / max(sum(job.wall_s for job in jobs), 1e-9)
     found["noise"] |= {"seconds": round(wall_s), "processor_share": round(share, 3)}
     if session.engine != "null":
         if share < LEAST_SHARE:
@@ -76,7 +78,7 @@ def measure_device(
                 f"warning: this process had {share:.0%} of its CPU time; other programs were "
                 "running, and latencies may be too high"
             )
-        for line in warnings(session.host_info, [job.state for job in times.jobs], threads):
+        for line in warnings(session.host_info, [job.state for job in jobs], threads):
             log(f"warning: {line}")
     series = [
         (f"paper, {config.columns}", paper),

@@ -48,21 +48,6 @@ class MicrobenchmarkConfig:
         return self.out or cache_dir() / name
 
 
-@dataclass(frozen=True, slots=True)
-class CaseTimes:
-    """`seconds` of the ten blocks of each case, float64 [cases, passes, rounds of a pass], and the
-    jobs that they come from, in the order in which they ran."""
-
-    seconds: Floats
-    jobs: tuple[Timed, ...]
-
-    @property
-    def processor_share(self) -> float:
-        """Processor seconds over wall seconds; below 1, other programs ran on the device."""
-        wall_s = sum(job.wall_s for job in self.jobs)
-        return sum(job.processor_s for job in self.jobs) / max(wall_s, 1e-9)
-
-
 def case_chains(case: Case) -> tuple[Chain, Chain]:
     """The chain with the ten blocks and the one without.
 
@@ -115,13 +100,17 @@ def time_cases(
     batch: int = 1,
     rounds: int = 30,
     report: Report = lambda done, total: None,
-) -> CaseTimes:
+) -> tuple[Floats, list[Timed]]:
     """Time the ten blocks of each case inside a longer chain.
 
     Each pass has its own random order of jobs and rows.
 
     Args:
         report: called with (jobs done, jobs) after each job.
+
+    Returns:
+        Seconds of the ten blocks, float64 [cases, passes, rounds of a pass], and the jobs in the
+        order in which they ran.
 
     Raises:
         ValueError: fewer than 2 rounds.
@@ -140,4 +129,4 @@ def time_cases(
             seconds[rows, index] = timed.times[0::2] - timed.times[1::2]
             jobs.append(timed)
             report(len(jobs), passes * len(groups))
-    return CaseTimes(seconds, tuple(jobs))
+    return seconds, jobs

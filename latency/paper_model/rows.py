@@ -15,9 +15,9 @@ from latency.paper_model.cases import BLOCKS, make_cases, printed_speed
 from latency.paper_model.paper_speeds import APPENDIX_1A, APPENDIX_1B, PAPER_SPEEDS
 from space.network.block import Block, Chain
 from space.network.network import Network
-from space.zoo.families import PAPER_NETWORKS, mobilenet_v2, shufflenet_v1, shufflenet_v2
+from space.zoo.catalog import PAPER_NETWORKS
+from space.zoo.families import mobilenet_v2, shufflenet_v1, shufflenet_v2
 
-HELD_OUT_BATCH = {"arm": 1, "gpu": 8}
 FAMILIES = {1: "1x1 ratios", 2: "1x1 groups", 3: "1x1 fragments"}
 
 # The networks of Table 8 at each level of complexity of appendix 1a: size of the ShuffleNets, and
