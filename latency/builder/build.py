@@ -32,10 +32,8 @@ class BuildConfig:
 
     Args:
         device: as `latency.devices.open.open_session` takes it.
-        engine: by default onnxruntime, on a GPU torch-cuda.
-        threads: of the engine.
+        engine: by default onnxruntime, on a GPU torch-cuda; with its `threads` and `dtype`.
         batch: images of a run.
-        dtype: of weights and activations.
         input: HEIGHTxWIDTH of the networks' images, in pixels.
         relax: guidelines; units that break them are measured too.
         coarse: measure fewer blocks.
@@ -99,8 +97,7 @@ def build_table(
 
     Args:
         session: by default opened on the config's device, and closed.
-        grid: which blocks; by default as `config.coarse` chooses.
-        effort: how long; by default as `config.coarse` chooses.
+        grid, effort: which blocks and how long; by default as `config.coarse` chooses.
         log: called with each line for the user.
 
     Raises:

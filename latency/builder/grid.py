@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,7 +145,7 @@ def spread(widths: NDArray[np.int64], count: int) -> list[int]:
     steps = np.array([root ** -(d + 1) for d in range(dims)])
     classes = alignment(widths)
     known = np.unique(classes)
-    points = [(point, None) for point in np.ndindex(*(2,) * dims)]
+    points: list[tuple[Any, Any]] = [(point, None) for point in np.ndindex(*(2,) * dims)]
     points += [((0.5 + i * steps) % 1, known[i % len(known)]) for i in range(1, 4 * count + 1)]
     free = np.ones(len(widths), dtype=bool)
     chosen: list[int] = []

@@ -1,10 +1,9 @@
 """Times chains of blocks so that a block's cost inside a network can be derived.
 
 A block's seconds are a difference between two chains that run in the same rounds: one has more
-copies of the block, everything else is alike. The costs that a loop over one block would distort
-(layout changes at its edges, the start of a run) are the same in both and cancel. Caches are
-overwritten before a timed run, as the rest of a network overwrites them between two runs of a
-block; an untimed run before that leaves the outer cache as a network in use does.
+copies of the block. The costs that a loop over one block would distort (layout changes at its
+edges, the start of a run) are the same in both and cancel. Caches are overwritten before a timed
+run, as the rest of a network does; an untimed run before that leaves the outer cache as in use.
 """
 
 from __future__ import annotations

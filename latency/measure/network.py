@@ -43,8 +43,7 @@ class Timings:
         return typical_reference_s([group for _, group in self.groups])
 
     def seconds(self, reference_s: float | None = None) -> NDArray[np.float64]:
-        """Drift-corrected seconds of each network, float64 [n]: medians over the rounds that
-        count.
+        """Drift-corrected seconds of each network, float64 [n]: medians of the rounds that count.
 
         Args:
             reference_s: seconds of the reference at the machine's speed that the result is for;
@@ -95,10 +94,9 @@ def measure_networks(
     dtype: str = "float32",
     device: str = "cpu",
 ) -> NDArray[np.float64]:
-    """Measure the end-to-end latency of networks.
+    """Measure the end-to-end latency of networks, in interleaved rounds.
 
-    Rounds of all networks are interleaved. Networks of whose rounds most are outliers are timed
-    once more, at most as often as all were before.
+    Networks of whose rounds most are outliers are timed once more.
 
     Args:
         device: as `latency.devices.open.open_session` takes it.

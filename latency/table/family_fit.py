@@ -28,8 +28,7 @@ MIN_ON_A_LINE = 5  # if all its widths are proportional
 NEIGHBOURS = 16
 SMOOTHING = 0.8  # width of the correction's kernel, in octaves of width
 SHRINK = 0.2  # weight of "no correction", which dominates far from every measured block
-# Steps that depend on widths: they distinguish families beside the fields.
-FLAGS = ("widens", "uneven")
+FLAGS = ("widens", "uneven")  # other steps at these widths: they distinguish families
 BITS = 15  # a width is below 2**15: four of them make one int64
 # Relative standard error at which a block's own time and the others' prediction weigh alike: about
 # the error of that prediction (`left_out_error` of shipped tables: 2 to 3 % in the median).
@@ -44,7 +43,7 @@ class FamilyFit:
 
     Args:
         seconds: of each block [n].
-        errors: their standard errors [n], relative to them.
+        errors: their relative standard errors [n].
         noisy: further timed blocks, too noisy for more than the measured range.
     """
 
@@ -109,6 +108,7 @@ class FamilyFit:
             self.trees[int(name)] = (tree, self.correction[rows], self.weights[rows])
 
     def _base(self, sizes: NDArray[np.int64]) -> Floats:
+        """Seconds of each row by the ops' work alone [n]."""
         apart = alignment(sizes) == UNALIGNED
         seconds = np.zeros(len(sizes))
         for column, (price, price_apart) in zip(self._columns(sizes), self.prices.T, strict=True):

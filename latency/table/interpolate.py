@@ -1,8 +1,5 @@
-"""Latency of blocks between measured ones, cliffs included.
-
-Blocks are grouped in families: same kind, resolution and fields except widths.
-`latency.table.family_fit` models one family.
-"""
+"""Latency of blocks between measured ones of their family: same kind, resolution and fields except
+widths. `latency.table.family_fit` models one family."""
 
 from __future__ import annotations
 
@@ -28,8 +25,7 @@ def family_of(block: Block) -> Family:
 
 
 def _flags(batch: BlockBatch) -> NDArray[np.int64]:
-    """Which of `FLAGS` hold, 0 or 1, int [n, 2]: the unit widens; its groups do not divide its
-    widths, so that fewer are taken."""
+    """Which of `FLAGS` hold, 0 or 1, int [n, 2]: the unit widens; groups do not divide its widths."""
     flags = np.zeros((len(batch), 2), dtype=np.int64)
     if batch.kind in WIDENING:
         flags[:, 0] = batch.column("c_in") != batch.column("c_out")
@@ -67,8 +63,8 @@ class Interpolator:
     """Seconds of any block in the range of the measured ones.
 
     Args:
-        seconds: the measured blocks.
-        errors: their standard errors, relative to them; 0 for blocks without one.
+        seconds: of the measured blocks.
+        errors: their relative standard errors; 0 for blocks without one.
         noisy: further timed blocks, too noisy for more than the measured range.
     """
 

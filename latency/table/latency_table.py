@@ -20,9 +20,8 @@ COLUMNS = ("block", "median_s", "q25_s", "q75_s", "n")
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Median and quartiles, in seconds, of the `n` samples of a block inside a network.
-
-    `latency.measure.block` defines a sample. The builder stores raw times in `.samples.jsonl`.
+    """Median and quartiles, in seconds, of the `n` samples of a block inside a network
+    (latency/measure/block.py).
 
     Raises:
         ValueError: the median is not positive, quartiles are out of order, or there is no sample.
@@ -52,8 +51,8 @@ class Measurement:
 
     @property
     def error_s(self) -> float:
-        """Standard error of the median in seconds, from the quartiles: the deviation of normal
-        samples is IQR / 1.349, and the median's error sqrt(pi / 2) of it over sqrt(n)."""
+        """Standard error of the median in seconds, of normal samples: their deviation is
+        IQR / 1.349, and the error sqrt(pi / 2) of it over sqrt(n)."""
         return 0.93 * (self.q75_s - self.q25_s) / math.sqrt(self.n)
 
     @property
@@ -65,10 +64,9 @@ class Measurement:
 class LatencyTable:
     """Blocks measured on one device by one engine.
 
-    A block that was not measured is interpolated between blocks of its family: same kind,
-    resolution and fields except widths. Noisy measurements are shrunk towards the family's
-    prediction, in proportion to their variance (latency/table/family_fit.py). Latencies are
-    multiplied by the header's scale factor; `unscaled()` is the same table without it.
+    Other blocks are interpolated between blocks of their family (latency/table/interpolate.py).
+    Noisy measurements are shrunk towards the family's prediction, in proportion to their variance.
+    Latencies are multiplied by the header's scale factor.
 
     Raises:
         ValueError: the header is of another layout than "blocks".
@@ -121,10 +119,7 @@ class LatencyTable:
         return LatencyTable(replace(self.header, scale=scale), self.entries)
 
     def save(self, path: Path | str) -> Path:
-        """Write `path` (.json) and its .csv, each complete or not at all.
-
-        Returns:
-            The path of the header.
+        """Write `path` (.json), which is returned, and its .csv, each complete or not at all.
 
         Raises:
             OSError: a file cannot be written.

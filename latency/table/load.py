@@ -19,8 +19,8 @@ AnyTable: TypeAlias = LatencyTable | OpCostModel
 
 SHIPPED = Path(__file__).parent / "shipped"
 HOST_TARGET = "cpu"
-# Other names of shipped tables: name -> file. They take precedence over files of the same name and
-# are looked up once: `arm` can mean another table, and each chip still has its own name.
+# Other names of shipped tables: name -> file. They take precedence over files of the same name, so
+# that `arm` can mean another table while each chip has its own name.
 ALIASES = {"snapdragon-810": "arm", "gtx-1080-ti": "gpu"}
 
 
@@ -42,7 +42,7 @@ def shipped_name(target: Path | str) -> str | None:
 
 
 def host_table_path() -> Path:
-    """The path of this host's own table."""
+    """This host's own table."""
     return cache_dir() / f"{HOST_TARGET}.json"
 
 
@@ -141,17 +141,14 @@ def _entries(path: Path, text: str) -> dict[Block, Measurement]:
         try:
             if len(row) != len(COLUMNS):
                 raise ValueError(f"must have {len(COLUMNS)} fields; got {len(row)}")
-            block, measured = (
-                Block.parse(row[0]),
-                Measurement(*map(float, row[1:-1]), int(row[-1])),
-            )
+            block, (median, q25, q75) = Block.parse(row[0]), map(float, row[1:-1])
             if block in entries:
                 raise ValueError(f"{block} appears twice")
+            entries[block] = Measurement(median, q25, q75, int(row[-1]))
         except ValueError as error:
             raise ValueError(
                 f"{path}, line {rows.line_num}: {error}; build the table again"
             ) from None
-        entries[block] = measured
     if not entries:
         raise ValueError(f"{path}: must have at least one row; build the table again")
     return entries

@@ -22,9 +22,8 @@ COLUMNS = ("term", "coefficient_s", "unit")
 class OpCostModel:
     """The seconds of an op as a sum of amounts of work times coefficients.
 
-    `coefficients`: term -> seconds per unit of the term, for every term of the formula that the
-    header names ("model": {"formula": "arm"}). Latencies are of one run on `header.batch` images,
-    times the header's scale factor.
+    `coefficients`: seconds per unit of every term of the formula that the header names ("model":
+    {"formula": "arm"}). Latencies are of a run on `header.batch` images, times the scale factor.
 
     Raises:
         ValueError: unknown formula; unknown, missing, negative or infinite coefficients.
@@ -78,7 +77,10 @@ class OpCostModel:
 
     def predict(self, batch: BlockBatch) -> NDArray[np.float64]:
         """Seconds of each block, float64 [n]."""
-        return sum((self.op_s(step.op) for step in batch.steps), np.zeros(len(batch)))
+        total = np.zeros(len(batch))
+        for step in batch.steps:
+            total += self.op_s(step.op)
+        return total
 
     def exact(self, block: Block) -> bool:
         """Whether `block` itself was measured: never, since coefficients are fitted."""
@@ -100,7 +102,11 @@ class OpCostModel:
         ]
 
     def save(self, path: Path) -> None:
-        """Write `path` (.json) and its .csv, each complete or not at all; an OSError if not."""
+        """Write `path` (.json) and its .csv, each complete or not at all.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
         save_table(path, self.header, COLUMNS, (row.values() for row in self.to_rows()))
 
     @classmethod

@@ -1,8 +1,8 @@
 """A latency table as a picture: latency against width, a panel for each family of blocks.
 
-A block has more widths than one axis shows. The curves hold the others fixed (a split of 1/2, the
-median input channels); measured blocks near those are dark, all others pale. One colour for each
-alignment, so that a cliff is a gap between two colours at one width.
+Curves hold a block's other widths fixed (a split of 1/2, the median input channels); measured
+blocks near those are dark, all others pale. Each alignment has a colour, so that a cliff is a gap
+between two colours at one width.
 """
 
 from __future__ import annotations
