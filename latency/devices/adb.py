@@ -100,7 +100,6 @@ class AdbTransport:
         return ""
 
     def shell(self, device: Any, command: str) -> str:
-        """The output of a command on the device."""
         return str(device.shell(command, timeout=COMMAND_S))
 
     def last_error(self) -> str:
@@ -121,10 +120,9 @@ class AdbTransport:
             )
         python = debian_python(log=self._log)
         root = f"{FOLDER}/{python.name}"
-        done = f"{root}/complete"
-        if "complete" not in self.shell(device, f"ls {done} 2>/dev/null"):
+        if "complete" not in self.shell(device, f"ls {root}/complete 2>/dev/null"):
             self._unpack(device, python, root)
-            self.shell(device, f"touch {done}")
+            self.shell(device, f"touch {root}/complete")
         return python.command(root)
 
     def _unpack(self, device: Any, python: PushedPython, root: str) -> None:
@@ -164,25 +162,20 @@ class AdbStream(BufferedStream):
     """A server that adbd runs."""
 
     def __init__(self, transport: AdbTransport, connection: Any) -> None:
-        super().__init__(transport.where)
+        super().__init__(transport.where, connection.conn)
         self._transport, self._connection = transport, connection
-        self._socket = connection.conn
-        self._socket.settimeout(None)
-
-    @property
-    def _source(self) -> Any:
-        return self._socket
+        self._source.settimeout(None)
 
     def _receive(self) -> bytes:
         try:
-            return bytes(self._socket.recv(2**20))
+            return bytes(self._source.recv(2**20))
         except ConnectionError:
             return b""
 
     def write(self, data: bytes) -> None:
         try:
             with self._lock:
-                self._socket.sendall(data)
+                self._source.sendall(data)
         except OSError:
             self._raise_ended()
 
@@ -194,8 +187,8 @@ class AdbStream(BufferedStream):
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
-            self._socket.settimeout(GOODBYE_S)
-            while self._socket.recv(2**16):  # until the server has ended
+            self._source.settimeout(GOODBYE_S)
+            while self._source.recv(2**16):  # until the server has ended
                 pass
         with contextlib.suppress(OSError):
             self._connection.close()

@@ -44,10 +44,10 @@ def debian_python(*, log: Log = lambda line: None) -> PushedPython:
     Raises:
         OSError: apt-get, dpkg-deb, pip or the network is missing; one line says what to do.
     """
-    made = arm64_sysroot(["numpy"], log=log)
-    data = tar_bytes(made.root)
+    sysroot = arm64_sysroot(["numpy"], log=log)
+    data = tar_bytes(sysroot.root)
     digest = hashlib.sha256(data).hexdigest()[:12]
-    return PushedPython(f"python-{digest}", data, made.python)
+    return PushedPython(f"python-{digest}", data, sysroot.python)
 
 
 def tar_bytes(root: Path) -> bytes:
@@ -63,9 +63,5 @@ def tar_bytes(root: Path) -> bytes:
             info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
             if info.islnk():  # a second name of a file: toybox's tar takes it, others may not
                 info.type, info.size = tarfile.REGTYPE, path.stat().st_size
-            if info.isreg():
-                with path.open("rb") as file:
-                    archive.addfile(info, file)
-            else:
-                archive.addfile(info)
+            archive.addfile(info, io.BytesIO(path.read_bytes()) if info.isreg() else None)
     return out.getvalue()

@@ -47,8 +47,8 @@ def run_tool(command: Sequence[str], doing: str, timeout_s: float = 600.0) -> st
     except FileNotFoundError:
         raise OSError(f"{doing} needs {command[0]} on the PATH: install it") from None
     if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-        errors = [line for line in said if line.lower().startswith(("e:", "error"))] or said
+        lines = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
+        errors = [line for line in lines if line.lower().startswith(("e:", "error"))] or lines
         raise OSError(f"{doing} failed ({Path(command[0]).name}: {errors[-1].strip()})")
     return done.stdout
 
@@ -71,17 +71,14 @@ class Apt:
             (root / "lists" / "partial").mkdir(parents=True)
             (root / "archives" / "partial").mkdir(parents=True)
             (root / "status").touch()
-            self._options = [
-                f"-oAPT::Architecture={self.architecture}",
-                f"-oAPT::Architectures={self.architecture}",
-                f"-oDir::State={root}",
-                f"-oDir::State::status={root / 'status'}",
-                f"-oDir::Cache={root}",
-                "-oAcquire::Languages=none",
-                "-oAcquire::Retries=2",
-                *(["-oAPT::Sandbox::User=root"] if os.geteuid() == 0 else []),
-                *_sources(),
-            ]
+            settings = {
+                "APT::Architecture": self.architecture, "APT::Architectures": self.architecture,
+                "Dir::State": root, "Dir::State::status": root / "status", "Dir::Cache": root,
+                "Acquire::Languages": "none", "Acquire::Retries": 2, **_sources(),
+            }  # fmt: skip
+            if os.geteuid() == 0:
+                settings["APT::Sandbox::User"] = "root"
+            self._options = [f"-o{name}={value}" for name, value in settings.items()]
             what = f"reading the package lists of {self.architecture}"
             run_tool(["apt-get", *self._options, "--error-on=any", "-q", "update"], what)
         except BaseException:
@@ -122,10 +119,8 @@ class Apt:
         for path in sorted(archives.glob("*.deb")):
             run_tool(["dpkg-deb", "-x", str(path), str(into)], f"unpacking {path.name}")
             words = ["dpkg-deb", "-f", str(path), "Package", "Version"]
-            fields = dict(
-                line.split(": ", 1)
-                for line in run_tool(words, f"reading {path.name}").splitlines()
-            )
+            lines = run_tool(words, f"reading {path.name}").splitlines()
+            fields = dict(line.split(": ", 1) for line in lines)
             found[fields["Package"]] = fields["Version"]
         return found
 
@@ -133,17 +128,16 @@ class Apt:
 def host_architecture() -> str:
     """Debian's name of this machine's architecture, for example amd64; OSError without dpkg."""
     require_tools()
-    return run_tool(
-        ["dpkg", "--print-architecture"], "asking for this machine's architecture"
-    ).strip()
+    command = ["dpkg", "--print-architecture"]
+    return run_tool(command, "asking for this machine's architecture").strip()
 
 
-def _sources() -> list[str]:
-    """apt-get's options for the sources of `$G4NAS_APT_SOURCES`."""
+def _sources() -> dict[str, object]:
+    """apt-get's settings for the sources of `$G4NAS_APT_SOURCES`."""
     name = os.environ.get(SOURCES_VARIABLE)
     if not name:
-        return []
+        return {}
     path = Path(name)
     if not path.is_file():
         raise OSError(f"${SOURCES_VARIABLE} must be the path of a sources list; got {name!r}")
-    return [f"-oDir::Etc::SourceList={path.resolve()}", "-oDir::Etc::SourceParts=/dev/null"]
+    return {"Dir::Etc::SourceList": path.resolve(), "Dir::Etc::SourceParts": "/dev/null"}

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from latency.devices.health import GPU_STATE
-from latency.devices.session import Steady, Timed, steady_flags
+from latency.devices.session import Session, Steady, Timed, steady_flags
 from latency.engines.base import Engine
 from latency.ondevice import host
 from latency.ondevice.timing import time_rounds
 from space.network.block import Chain
 
 
-class LocalSession:
+class LocalSession(Session):
     """An engine on this machine.
 
     An engine on an accelerator has a method `accelerator_info`, whose result has its `name`.
@@ -36,12 +36,6 @@ class LocalSession:
             self.chip = self.host_info["accelerator"]["name"]
         self.emulation = host.emulation()
 
-    def __enter__(self) -> LocalSession:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def time(
         self, chains: Sequence[Chain], *, batch: int = 1, rounds: int = 5, steady: Steady = False
     ) -> Timed:
@@ -49,11 +43,8 @@ class LocalSession:
         loaded = {chain: self._engine.prepare(chain, batch) for chain in dict.fromkeys(chains)}
         runs = [loaded[chain] for chain in chains]
         prepare_s = time.monotonic() - started
-        found = list(
-            time_rounds(
-                runs, self._engine, self._engine.clock, rounds, steady_flags(steady, chains)
-            )
-        )
+        flags = steady_flags(steady, chains)
+        found = list(time_rounds(runs, self._engine, self._engine.clock, rounds, flags))
         wall_s, processor_s = time.monotonic() - started, time.process_time() - processor
         times = np.array(found, dtype=np.float64).T
         return Timed(times, wall_s, processor_s, prepare_s, self.state())
@@ -66,7 +57,6 @@ class LocalSession:
         return {name: found[name] for name in GPU_STATE if name in found}
 
     def outputs(self, chain: Chain, *, batch: int = 1) -> list[Any]:
-        """Outputs of the chain for the engine's fixed input."""
         run: Any = self._engine.prepare(chain, batch)
         run.run()
         return [np.asarray(value) for value in run.outputs()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from latency.devices.session import Log, Session
 
-KNOWN = "a device must be cpu, gpu, ssh://user@host[:port] or adb://SERIAL"
 GPU_ENGINES = ("torch-cuda",)
 
 
@@ -40,10 +39,12 @@ def open_session(
     """
     from latency.engines.registry import ENGINES, get_engine
 
-    scheme, mark, address = device.partition("://")
-    if not mark:
-        if device not in ("cpu", "gpu"):
-            raise ValueError(f"{KNOWN}; got {device!r}")
+    scheme, _, address = device.partition("://")
+    if device not in ("cpu", "gpu") and (scheme not in ("ssh", "adb") or not address):
+        raise ValueError(
+            f"a device must be cpu, gpu, ssh://user@host[:port] or adb://SERIAL; got {device!r}"
+        )
+    if not address:
         if (device == "gpu") != (engine in GPU_ENGINES):
             raise ValueError(
                 f"--device {device} needs an engine that runs there: gpu has "
@@ -52,8 +53,6 @@ def open_session(
         from latency.devices.local import LocalSession
 
         return LocalSession(get_engine(engine, threads=threads, dtype=dtype))
-    if scheme not in ("ssh", "adb") or not address:
-        raise ValueError(f"{KNOWN}; got {device!r}")
     from latency.devices.archive import has_runner
     from latency.devices.remote import RemoteSession
 

@@ -7,12 +7,12 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from latency.devices.session import Log, Steady, Timed, steady_flags
+from latency.devices.session import Log, Session, Steady, Timed, steady_flags
 from latency.devices.transport import Stream, Transport
 from latency.engines.base import Engine, FileEngine, Model
 from latency.ondevice.server import PROTOCOL, model_digest
@@ -30,31 +30,21 @@ ADVICE = {
 KNOWN_MODELS = 50_000  # digests in memory, so that a model is not written again for its digest
 
 
-class RemoteSession:
+class RemoteSession(Session):
     """A file engine on a device that `transport` reaches.
 
     After a lost connection it reconnects, with TRIES tries, and repeats the interrupted job. The
     device and its engine must be the same as before.
 
     Raises:
-        ValueError: the engine has no files to push, or cannot run on that device.
-        ImportError: a package that writes models is missing here.
         OSError: the device cannot be used; one line says why.
     """
 
     def __init__(
-        self,
-        transport: Transport,
-        engine: Engine,
-        *,
-        log: Log = lambda line: None,
+        self, transport: Transport, engine: Engine, *, log: Log = lambda line: None
     ) -> None:
+        assert isinstance(engine, FileEngine)  # `open_session` checks it
         self.where = transport.where
-        if not isinstance(engine, FileEngine):
-            raise ValueError(
-                f"engine {engine.name} runs on this machine alone: {self.where} needs one whose "
-                "models are files (onnxruntime, ncnn, ...)"
-            )
         self._transport, self._writer, self._log = transport, engine, log
         self.engine, self.threads, self.dtype = engine.name, engine.threads, engine.dtype
         self._digests: dict[tuple[Chain, int], str] = {}
@@ -70,15 +60,10 @@ class RemoteSession:
         self.host: str = transport.host or hello["host"]
         self.emulation: str = transport.emulation or hello["emulation"]
         self.engine_version: str = opened["version"]
-        python = {"python": hello["python"]}
-        self.versions = {**python, **opened["versions"], **engine.writer_versions}
+        self.versions = {
+            "python": hello["python"], **opened["versions"], **engine.writer_versions,
+        }  # fmt: skip
         self.host_info: dict[str, Any] = {**opened["facts"], "affinity": opened["affinity"]}
-
-    def __enter__(self) -> RemoteSession:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         stream, self._stream = self._stream, None
@@ -97,15 +82,11 @@ class RemoteSession:
         return self._retry(lambda: self._time(chains, batch, rounds, steady))
 
     def outputs(self, chain: Chain, *, batch: int = 1) -> list[Any]:
-        """Outputs of the chain for the engine's fixed input, float32."""
-
         def ask() -> list[Any]:
             (digest,) = self._push([chain], batch)
             found = self._ask({"do": "outputs", "model": digest}, "outputs")
-            return [
-                np.frombuffer(base64.b64decode(v["float32"]), "<f4").reshape(v["shape"])
-                for v in found
-            ]
+            floats = (np.frombuffer(base64.b64decode(v["float32"]), "<f4") for v in found)
+            return [row.reshape(v["shape"]) for row, v in zip(floats, found, strict=True)]
 
         return self._retry(ask)
 
@@ -114,45 +95,30 @@ class RemoteSession:
         self._send({"do": "time", "models": digests, "rounds": rounds,
                     "steady": steady_flags(steady, chains)})  # fmt: skip
         times: list[list[float]] = []
-        for answer in self._answers():
-            if "times" in answer:
-                times.append(answer["times"])
-            elif "timed" in answer:
-                break
-            else:
-                raise OSError(f"{self.where}: the worker answered {str(answer)[:100]}")
+        while "times" in (answer := self._answer()):
+            times.append(answer["times"])
+        spent = self._field(answer, "timed")
         found = np.array(times, dtype=np.float64)
         if found.shape != (rounds, len(chains)) or not (found >= 0).all():
             raise OSError(f"{self.where}: got times {found.shape} of {(rounds, len(chains))}")
-        spent = answer["timed"]
-        return Timed(
-            found.T, spent["wall_s"], spent["processor_s"], spent["prepare_s"], spent["state"]
-        )
+        return Timed(times=found.T, **spent)
 
     def _push(self, chains: Sequence[Chain], batch: int) -> list[str]:
         """Bring the chains' models to the device; return their digests."""
-        written: dict[str, Model] = {}
-
-        def write(chain: Chain) -> str:
-            model = self._writer.write(chain, batch)
-            digest = model_digest(dict(model.files), model.shape)
-            written[digest] = model
-            return digest
-
+        written: dict[Chain, Model] = {}
         digests = []
         for chain in chains:
             if (chain, batch) not in self._digests:
                 if len(self._digests) >= KNOWN_MODELS:
                     self._digests.clear()
-                self._digests[chain, batch] = write(chain)
+                model = written[chain] = self._writer.write(chain, batch)
+                self._digests[chain, batch] = model_digest(dict(model.files), model.shape)
             digests.append(self._digests[chain, batch])
         absent = set(self._ask({"do": "have", "models": digests}, "absent"))
         for chain, digest in zip(chains, digests, strict=True):
             if digest in absent:
                 absent.remove(digest)
-                if digest not in written:
-                    write(chain)
-                model = written.pop(digest)
+                model = written.get(chain) or self._writer.write(chain, batch)
                 files = [[name, len(data)] for name, data in model.files.items()]
                 message = {"do": "model", "digest": digest, "files": files, "shape": model.shape}
                 self._send(message, b"".join(model.files.values()))
@@ -195,24 +161,21 @@ class RemoteSession:
         if self._stream is not None:
             self._stream.close()
         self._stream = self._transport.start()
-        hello = next(self._answers())
+        hello = self._answer()
         if hello.get("hello") != PROTOCOL:
-            raise OSError(f"{self.where}: the worker answered {str(hello)[:100]}")
+            raise self._unexpected(hello)
         if self._beat is None:
             self._beat = threading.Thread(target=self._heartbeat, daemon=True)
             self._beat.start()
-        request = {
-            "do": "open",
-            "engine": self.engine,
-            "threads": self.threads,
-            "dtype": self.dtype,
-        }
+        request = {"do": "open", "engine": self.engine, "threads": self.threads,
+                   "dtype": self.dtype}  # fmt: skip
         self._send(request)
-        answer = next(self._answers(raw=True))
+        answer = self._answer(check=False)
         if answer.get("kind") == "missing":
             digest, data, size = engine_wheels(self.engine, hello, self.where, log=self._log)
-            self._send({**request, "wheels": digest})
-            answer = next(self._answers(raw=True))
+            request["wheels"] = digest
+            self._send(request)
+            answer = self._answer(check=False)
             if answer.get("kind") == "missing":
                 if size > hello["free_bytes"]:
                     raise OSError(
@@ -221,17 +184,23 @@ class RemoteSession:
                     )
                 self._log(f"pushing {self.engine} to {self.where} ({len(data) >> 20} MiB)")
                 self._ask({"do": "wheels", "digest": digest}, "stored", data)
-                self._send({**request, "wheels": digest})
-                answer = next(self._answers())
+                self._send(request)
+                answer = self._answer()
         self._check(answer)
         return hello, answer["opened"]
 
     def _ask(self, message: dict[str, Any], name: str, data: bytes | None = None) -> Any:
+        """Send a message; the field `name` of the answer."""
         self._send(message, data)
-        answer = next(self._answers())
+        return self._field(self._answer(), name)
+
+    def _field(self, answer: dict[str, Any], name: str) -> Any:
         if name not in answer:
-            raise OSError(f"{self.where}: the worker answered {str(answer)[:100]}")
+            raise self._unexpected(answer)
         return answer[name]
+
+    def _unexpected(self, answer: dict[str, Any]) -> OSError:
+        return OSError(f"{self.where}: the worker answered {str(answer)[:100]}")
 
     def _send(self, message: dict[str, Any], data: bytes | None = None) -> None:
         assert self._stream is not None
@@ -239,27 +208,26 @@ class RemoteSession:
             message = {**message, "bytes": len(data)}
         self._stream.write(_message(message) + (data or b""))
 
-    def _answers(self, raw: bool = False) -> Iterator[dict[str, Any]]:
+    def _answer(self, *, check: bool = True) -> dict[str, Any]:
         assert self._stream is not None
-        while True:
-            line = self._stream.readline(ANSWER_S)
-            try:
-                answer = json.loads(line)
-                if not isinstance(answer, dict):
-                    raise ValueError("not an object")
-            except ValueError:
-                text = line[:100].decode(errors="replace").strip()
-                raise OSError(f"{self.where}: not a worker's answer: {text!r}") from None
-            if not raw:
-                self._check(answer)
-            yield answer
+        line = self._stream.readline(ANSWER_S)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+            if not isinstance(answer, dict):
+                raise ValueError("not an object")
+        except ValueError:
+            text = line[:100].decode(errors="replace").strip()
+            raise OSError(f"{self.where}: not a worker's answer: {text!r}") from None
+        if check:
+            self._check(answer)
+        return answer
 
     def _check(self, answer: dict[str, Any]) -> None:
         if "error" in answer:
-            advice = ADVICE.get(answer.get("kind", ""), "")
-            if answer.get("kind") == "busy":  # perhaps our own last server, which is about to end
-                raise DroppedError(f"{self.where}: {answer['error']}")
-            raise OSError(f"{self.where}: {answer['error']}{advice}")
+            kind, text = answer.get("kind", ""), f"{self.where}: {answer['error']}"
+            if kind == "busy":  # perhaps our own last server, which is about to end
+                raise DroppedError(text)
+            raise OSError(text + ADVICE.get(kind, ""))
 
     def _heartbeat(self) -> None:
         """Send signs of life: a server does not always notice a lost connection."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,9 +70,11 @@ class Session(Protocol):
     def close(self) -> None:
         """End the session. Only the engine's package stays on the device."""
 
-    def __enter__(self) -> Session: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def steady_flags(steady: Steady, chains: Sequence[Chain]) -> list[bool]:

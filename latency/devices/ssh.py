@@ -8,6 +8,7 @@ import shlex
 import threading
 from collections import deque
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,6 +18,8 @@ from space.common.errors import DroppedError
 
 CONNECT_S = 20.0
 KEEPALIVE_S = 15.0  # after three without an answer the connection counts as lost
+GOODBYE_S = 5.0
+FX_NO_SPACE = 14  # SSH_FX_NO_SPACE_ON_FILESYSTEM, draft-ietf-secsh-filexfer-13, section 9.1
 T = TypeVar("T")
 
 
@@ -38,18 +41,17 @@ class Loop:
 
     def close(self) -> None:
         if not self._loop.is_closed():
-            self.run(_settled())
+            self.run(self._cancel())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
 
-
-async def _settled() -> None:
-    """Cancel every other task of the loop and wait for its end."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    async def _cancel(self) -> None:
+        """End every other task."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 class SshTransport:
@@ -74,7 +76,7 @@ class SshTransport:
                 "a device over ssh needs asyncssh, which is not here: pip install asyncssh"
             ) from error
         self._ssh: Any = asyncssh
-        self._where = self.where = f"ssh://{address}"
+        self.where = f"ssh://{address}"
         parts = urlsplit(self.where)
         try:
             port = parts.port
@@ -87,12 +89,9 @@ class SshTransport:
             )
         self._host, self._python = parts.hostname, python
         self._options: dict[str, Any] = {
-            "password_auth": False,
-            "kbdint_auth": False,
-            "connect_timeout": CONNECT_S,
-            "login_timeout": CONNECT_S,
-            "keepalive_interval": KEEPALIVE_S,
-        }
+            "password_auth": False, "kbdint_auth": False, "connect_timeout": CONNECT_S,
+            "login_timeout": CONNECT_S, "keepalive_interval": KEEPALIVE_S,
+        }  # fmt: skip
         if port:
             self._options["port"] = port
         if parts.username:
@@ -102,9 +101,9 @@ class SshTransport:
 
     def start(self) -> Stream:
         self._loop = self._loop or Loop()
-        return SshStream(self, self._loop, *self._loop.run(self._start()))
+        return self._loop.run(self._start(self._loop))
 
-    async def _start(self) -> tuple[Any, asyncio.Task[None], deque[bytes]]:
+    async def _start(self, loop: Loop) -> Stream:
         ssh = self._ssh
         await self._disconnect()
         try:
@@ -128,11 +127,9 @@ class SshTransport:
             ) from None
         except (TimeoutError, OSError, ssh.Error) as error:
             reason = getattr(error, "strerror", None) or getattr(error, "reason", "") or error
-            raise DroppedError(
-                f"{self.where} cannot be reached: {reason or 'no answer'}"
-            ) from None
-        said: deque[bytes] = deque(maxlen=20)
-        return process, asyncio.create_task(_collect(process.stderr, said)), said
+            text = f"{self.where} cannot be reached: {reason or 'no answer'}"
+            raise DroppedError(text) from None
+        return SshStream(self, loop, process)
 
     async def _push(self) -> str:
         """Bring the server to FOLDER on the device; return its path."""
@@ -155,7 +152,7 @@ class SshTransport:
         options = ssh.SSHClientConnectionOptions(host=self._host, **self._options)
         known = False
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            for path in options.known_hosts or _default_known_hosts():
+            for path in options.known_hosts or [Path.home() / ".ssh" / "known_hosts"]:
                 matched = ssh.read_known_hosts(str(path)).match(options.host, "", options.port)
                 known = known or bool(matched[0])
         if known:
@@ -173,7 +170,7 @@ class SshTransport:
         if connection is not None:
             connection.close()
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(connection.wait_closed(), 5)
+                await asyncio.wait_for(connection.wait_closed(), GOODBYE_S)
 
     def close(self) -> None:
         if self._loop is not None:
@@ -182,36 +179,19 @@ class SshTransport:
             self._loop = None
 
 
-FX_NO_SPACE = 14  # SSH_FX_NO_SPACE_ON_FILESYSTEM, draft-ietf-secsh-filexfer-13, section 9.1
-
-
-def _default_known_hosts() -> list[str]:
-    from pathlib import Path
-
-    return [str(Path.home() / ".ssh" / "known_hosts")]
-
-
-async def _collect(source: Any, into: deque[bytes]) -> None:
-    """Collect the last lines of the server's stderr."""
-    with contextlib.suppress(Exception):
-        while line := await source.readline():
-            into.append(line)
-
-
 class SshStream:
-    """A server that a connection runs."""
+    """A server that a connection runs. It is made in `loop`."""
 
-    def __init__(
-        self,
-        transport: SshTransport,
-        loop: Loop,
-        process: Any,
-        errors: asyncio.Task[None],
-        said: deque[bytes],
-    ) -> None:
+    def __init__(self, transport: SshTransport, loop: Loop, process: Any) -> None:
         self._transport, self._loop, self._process = transport, loop, process
-        self._errors, self._said = errors, said
         self._where = transport.where
+        self._last_errors: deque[bytes] = deque(maxlen=20)
+        self._errors = asyncio.create_task(self._collect_errors())
+
+    async def _collect_errors(self) -> None:
+        with contextlib.suppress(Exception):
+            while line := await self._process.stderr.readline():
+                self._last_errors.append(line)
 
     def write(self, data: bytes) -> None:
         self._loop.run(self._write(data))
@@ -237,17 +217,17 @@ class SshStream:
         if line.endswith(b"\n"):
             return line
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(process.wait_closed(), 5)
-            await asyncio.wait_for(self._errors, 5)
+            await asyncio.wait_for(process.wait_closed(), GOODBYE_S)
+            await asyncio.wait_for(self._errors, GOODBYE_S)
         status = process.exit_status
         if process.exit_signal is not None:
-            text = f"{self._where}: the worker ended with signal {process.exit_signal[0]}"
-            raise OSError(text)
+            number = process.exit_signal[0]
+            raise OSError(f"{self._where}: the worker ended with signal {number}")
         if status is None:
             raise DroppedError(f"{self._where} was lost")
         if status == 127:
             raise OSError(f"{self._where} has no {self._transport._python}: install Python 3.9+")
-        raise OSError(ended(self._where, status, b"".join(self._said)))
+        raise OSError(ended(self._where, status, b"".join(self._last_errors)))
 
     def close(self) -> None:
         with contextlib.suppress(Exception):
@@ -256,6 +236,6 @@ class SshStream:
     async def _close(self) -> None:
         with contextlib.suppress(Exception):
             self._process.stdin.write_eof()
-            await asyncio.wait_for(self._process.wait_closed(), 5)
+            await asyncio.wait_for(self._process.wait_closed(), GOODBYE_S)
         self._errors.cancel()
         self._process.close()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from latency.devices import apt
+from latency.devices.session import Log
 from latency.devices.wheels import pip_install
 from space.common.files import cache_dir
 
@@ -37,9 +38,7 @@ CPU revision\t: 1
 """
 PLAIN_FILES = {
     "proc/cpuinfo": CPUINFO,
-    "sys/devices/system/cpu/possible": "0\n",
-    "sys/devices/system/cpu/present": "0\n",
-    "sys/devices/system/cpu/online": "0\n",
+    **{f"sys/devices/system/cpu/{n}": "0\n" for n in ("possible", "present", "online")},
 }
 PLATFORMS = [f"manylinux{name}_aarch64" for name in ("_2_28", "_2_27", "_2_17", "2014")]
 MARK = "complete.json"  # written last, before the folder is renamed
@@ -81,11 +80,9 @@ class Sysroot:
 
     def environment(self) -> dict[str, str]:
         """All variables that the script runs with: none of this process's own Python."""
-        kept = {
-            name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
-        }
+        names = os.environ.keys() & {"PATH", "HOME", "TMPDIR"}
         return {
-            **kept,
+            **{name: os.environ[name] for name in names},
             "LANG": "C.UTF-8",
             "PYTHONHOME": str(self.root / "usr"),
             "PYTHONPATH": str(self.site),
@@ -96,9 +93,7 @@ class Sysroot:
         }
 
 
-def arm64_sysroot(
-    engine_packages: Sequence[str], *, log: Callable[[str], None] = lambda line: None
-) -> Sysroot:
+def arm64_sysroot(engine_packages: Sequence[str], *, log: Log = lambda line: None) -> Sysroot:
     """The sysroot with these wheels. The first call makes it (about 10 s, 200 MB) in
     `cache_dir()/"sysroot-arm64"`.
 
@@ -114,7 +109,7 @@ def arm64_sysroot(
     if not engine_packages:
         raise ValueError("an aarch64 sysroot needs the names of its engine's wheels; got none")
     folder = cache_dir() / "sysroot-arm64"
-    qemu, qemu_version = qemu_binary(log=log)
+    qemu, qemu_version = _qemu_binary(log)
     base = made_folder(folder / "debian", _make_root, lambda: log("unpacking an aarch64 Debian"))
     facts = json.loads((base / MARK).read_text())
     packages = sorted(set(engine_packages))
@@ -129,7 +124,7 @@ def arm64_sysroot(
     return Sysroot(base / "root", site / "site", qemu, facts["python"], versions)
 
 
-def qemu_binary(*, log: Callable[[str], None] = lambda line: None) -> tuple[Path, str]:
+def _qemu_binary(log: Log) -> tuple[Path, str]:
     """qemu-aarch64-static and its version: this system's, or one unpacked from Debian's package.
 
     Raises:
@@ -137,12 +132,9 @@ def qemu_binary(*, log: Callable[[str], None] = lambda line: None) -> tuple[Path
     """
     found = shutil.which("qemu-aarch64-static")
     if found is None:
-        folder = made_folder(
-            cache_dir() / "sysroot-arm64" / "qemu",
-            _make_qemu,
-            lambda: log("unpacking qemu-aarch64-static"),
-        )
-        found = str(folder / "qemu-aarch64-static")
+        path = cache_dir() / "sysroot-arm64" / "qemu"
+        made_folder(path, _make_qemu, lambda: log("unpacking qemu-aarch64-static"))
+        found = str(path / "qemu-aarch64-static")
     text = apt.run_tool([found, "--version"], "asking QEMU for its version")
     return Path(found), text.splitlines()[0].removeprefix("qemu-aarch64 version ").strip()
 
@@ -187,8 +179,8 @@ def _make_root(path: Path) -> None:
         file = root / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    kept = {name: versions[name] for name in ("libc6", names[0]) if name in versions}
-    mark_whole(path, python=python, versions=kept)
+    main = {name: versions[name] for name in ("libc6", names[0]) if name in versions}
+    mark_whole(path, python=python, versions=main)
 
 
 def _make_site(path: Path, packages: Sequence[str], python: str) -> None:

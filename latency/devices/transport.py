@@ -67,16 +67,12 @@ class Transport(Protocol):
 
 
 class BufferedStream(ABC):
-    """A stream whose input is cut into lines."""
+    """A stream whose input is cut into lines; `source` is the file or socket that `select` waits
+    for."""
 
-    def __init__(self, where: str) -> None:
-        self._where, self._buffer = where, b""
+    def __init__(self, where: str, source: Any) -> None:
+        self._where, self._source, self._buffer = where, source, b""
         self._lock = threading.Lock()  # heartbeats come from another thread
-
-    @property
-    @abstractmethod
-    def _source(self) -> Any:
-        """The file or socket that `select` waits for."""
 
     @abstractmethod
     def _receive(self) -> bytes:
@@ -103,7 +99,6 @@ class ProcessStream(BufferedStream):
     """A server that is a child of this process."""
 
     def __init__(self, command: Sequence[str], where: str, env: Mapping[str, str] | None) -> None:
-        super().__init__(where)
         self._errors: IO[bytes] = tempfile.TemporaryFile()
         try:
             self.process = subprocess.Popen(
@@ -114,14 +109,11 @@ class ProcessStream(BufferedStream):
             self._errors.close()
             raise OSError(f"{where}: {command[0]} cannot be run: {error.strerror}") from None
         assert self.process.stdin and self.process.stdout
-        self._in, self._out = self.process.stdin, self.process.stdout
-
-    @property
-    def _source(self) -> Any:
-        return self._out
+        self._in = self.process.stdin
+        super().__init__(where, self.process.stdout)
 
     def _receive(self) -> bytes:
-        return os.read(self._out.fileno(), 2**20)
+        return os.read(self._source.fileno(), 2**20)
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -139,7 +131,7 @@ class ProcessStream(BufferedStream):
         raise OSError(ended(self._where, self.process.poll(), self._errors.read()))
 
     def close(self) -> None:
-        for pipe in (self._in, self._out):
+        for pipe in (self._in, self._source):
             with contextlib.suppress(OSError):
                 pipe.close()
         try:
@@ -192,4 +184,4 @@ class ProcessTransport:
         return ProcessStream(command, self.where, self._env)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to end."""

@@ -107,13 +107,9 @@ def _make(path: Path, packages: tuple[str, ...], python: str, tags: list[str], w
                     f"{tags[0]}): {error}"
                 ) from None
         names = (p.relative_to(site).as_posix() for p in site.rglob("*") if p.is_file())
-        files = {name: (site / name).read_bytes() for name in names if _runs_models(name)}
+        needed = [n for n in names if not LEFT_OUT.search(n) or n.endswith("/__init__.py")]
+        files = {name: (site / name).read_bytes() for name in needed}
     write_atomic(path, zip_bytes(files, compress=True))
-
-
-def _runs_models(name: str) -> bool:
-    """Whether a file of a wheel is needed to run models."""
-    return not LEFT_OUT.search(name) or name.endswith("/__init__.py")
 
 
 def pip_install(
