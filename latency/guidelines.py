@@ -10,7 +10,6 @@ from typing import Any
 from latency.paper_model.paper_speeds import PAPER_DEVICES
 from space.common.cli import DONE, Parser, add_format, command_line, run_command
 
-DEVICES = f"cpu, {', '.join(PAPER_DEVICES)}, ssh://user@host[:port], adb://SERIAL"
 MEASURING = ("engine", "threads", "batch", "rounds", "columns")  # options, none for the paper's
 
 
@@ -46,9 +45,8 @@ def parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     options = parser().parse_args(arguments)
-    measuring: dict[str, Any] = {
-        name: getattr(options, name) for name in MEASURING if getattr(options, name) is not None
-    }
+    values = {name: getattr(options, name) for name in MEASURING}
+    measuring: dict[str, Any] = {k: v for k, v in values.items() if v is not None}
 
     def body() -> int:
         from latency.devices.open import GPU_ENGINES
@@ -58,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         device, out = options.device, options.out
         if "://" not in device and device not in ("cpu", *PAPER_DEVICES):
-            raise ValueError(f"`--device` must be one of {DEVICES}; got {device!r}")
+            known = f"cpu, {', '.join(PAPER_DEVICES)}, ssh://user@host[:port], adb://SERIAL"
+            raise ValueError(f"`--device` must be one of {known}; got {device!r}")
         host_gpu = device == "gpu" and measuring.get("engine") in GPU_ENGINES
         if device not in PAPER_DEVICES or host_gpu:
             command = command_line("latency.guidelines", arguments)

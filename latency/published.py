@@ -28,21 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
 
     def body() -> int:
-        from latency.paper_model.build import (
-            fit_paper_model,
-            format_model,
-            models_json,
-            write_model,
-        )
+        from latency.paper_model import build
 
         targets = [options.target] if options.target else PAPER_DEVICES
-        models = [fit_paper_model(target) for target in targets]
+        models = [build.fit_paper_model(target) for target in targets]
         if options.format == "json":
-            print(models_json(models))
+            print(build.models_json(models))
         else:
-            print("\n\n".join(map(format_model, models)))
+            print("\n\n".join(map(build.format_model, models)))
         for model in models if options.write else ():
-            path = write_model(model)
+            path = build.write_model(model)
             log(f"wrote {path} and {path.with_suffix('.csv').name}")
         return DONE
 

@@ -31,7 +31,6 @@ SOURCE = "ncnn, benchmark/README.md (github.com/Tencent/ncnn): one thread, min o
 # left-out errors.
 FITTED = {"cortex-a76": Terms("cycles", (3,)), "cortex-a72": Terms("instructions", (1,))}
 
-HELD_OUT = "ncnn's published benchmark, one at a time"
 LARGE_FLOPS = 1e9
 
 
@@ -131,7 +130,7 @@ def compare_with_published(
         "model": {**asdict(model), "how": how},
         "network_error": {
             "networks": len(works),
-            "held_out": HELD_OUT,
+            "held_out": "ncnn's published benchmark, one at a time",
             **errors.get("model", errors["unfitted"]),
             "published": SOURCE,
             "by_model": errors,

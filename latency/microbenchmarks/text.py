@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,15 +73,14 @@ def format_tables(
     for table, title in TITLES.items():
         heads = f"  {'':18}{'channels':>10}{'MFLOPs':>8}{f'G{table}':>7}{measured}"
         heads += f"{f'paper {column}, ms':>15}{'to best':>9}{model}"
-        text += [f"Table {table}. {title}", heads]
-        text += _lines(table, list(zip(cases, rows, strict=True)))
+        text += [f"Table {table}. {title}", heads, *_lines(table, zip(cases, rows, strict=True))]
         aligned = _lines(table, more)
         text += [f"  at multiples of {ALIGNED}, not in the paper:", *aligned] if aligned else []
         text += [*ends[table], ""]
     return "\n".join(text).rstrip()
 
 
-def _lines(table: int, pairs: Sequence[tuple[Case, dict]]) -> list[str]:
+def _lines(table: int, pairs: Iterable[tuple[Case, dict]]) -> list[str]:
     """The lines of one table, width by width."""
     ordered = sorted(pairs, key=lambda pair: pair[0].scale)
     return [_line(case, row) for case, row in ordered if case.table == table]

@@ -85,19 +85,23 @@ def _at_level(family: str, level: int, height: int, width: int) -> tuple[str, Ne
 
 
 def _appendix_1a(target: str) -> Iterator[FitRow]:
-    for (family, level, height, width), (gpu, gpu_batch, arm) in APPENDIX_1A.items():
-        known, network = _at_level(family, level, height, width)
-        yield FitRow(
-            "1a",
-            family,
-            f"{family} {level}M {height}x{width}",
-            *_speed(arm if target == "arm" else gpu),
-            network.blocks,
-            repeats=1,
-            batch=1 if target == "arm" else gpu_batch,
-            uncertainty=abs(PAPER_NETWORKS[known]().flops / (PAPER_SPEEDS[known][0] * 1e6) - 1.0),
-            is_network=True,
-        )
+    for (family, height, width), (gpu, arm) in APPENDIX_1A.items():
+        speeds = (arm if target == "arm" else gpu).split()
+        for level, printed in zip(LEVELS, speeds, strict=True):
+            known, network = _at_level(family, level, height, width)
+            yield FitRow(
+                "1a",
+                family,
+                f"{family} {level}M {height}x{width}",
+                *_speed(printed),
+                network.blocks,
+                repeats=1,
+                batch=8 if (target, level, height) == ("gpu", 40, 320) else 1,
+                uncertainty=abs(
+                    PAPER_NETWORKS[known]().flops / (PAPER_SPEEDS[known][0] * 1e6) - 1.0
+                ),
+                is_network=True,
+            )
 
 
 def _unit(family: str, size: int, c: int) -> Block:

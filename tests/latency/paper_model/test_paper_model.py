@@ -72,12 +72,17 @@ def test_table_3_is_the_papers(paper: Rows) -> None:
 
 
 def test_appendix_1_is_the_papers(paper: Rows) -> None:
-    networks = {}
+    networks: dict[tuple[str, int, int], list[tuple[str, str]]] = {}
     for row in paper("appendix_table1a.csv"):
         width, height = (int(n) for n in row["input"].split("x"))
-        speeds = row["gpu_batches_per_s"], int(row["gpu_batch"]), row["arm_images_per_s"]
-        networks[row["model"], int(row["mflops_level_at_224"]), height, width] = speeds
-    assert {k: v for k, v in networks.items() if k[0] != "Xception"} == data.APPENDIX_1A
+        speeds = networks.setdefault((row["model"], height, width), [])
+        level = int(row["mflops_level_at_224"])
+        assert level == (40, 140, 300, 500)[len(speeds)]
+        speeds.append((row["gpu_batches_per_s"], row["arm_images_per_s"]))
+        if row["model"] != "Xception":
+            assert int(row["gpu_batch"]) == (8 if (level, height) == (40, 320) else 1)
+    typed = {k: tuple(map(" ".join, zip(*v, strict=True))) for k, v in networks.items()}
+    assert {k: v for k, v in typed.items() if k[0] != "Xception"} == data.APPENDIX_1A
     units: dict[tuple[str, int], list[str]] = {}
     for row in paper("appendix_table1b_units.csv"):
         key = row["unit"], int(row["feature_map"].split("x")[0])
