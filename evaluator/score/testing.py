@@ -25,8 +25,7 @@ class ScoreContract(ABC):
     """What a search expects of a score: one finite number for each network, the same every time,
     whatever else is in the array."""
 
-    n: int = 200
-    """How many networks the tests draw."""
+    n: int = 200  # networks that the tests draw
 
     @property
     @abstractmethod
