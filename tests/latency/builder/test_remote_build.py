@@ -21,7 +21,6 @@ from latency.devices import remote
 from latency.devices.remote import RemoteSession
 from latency.devices.session import Timed
 from latency.devices.ssh import SshTransport
-from latency.devices.transport import ProcessStream, ProcessTransport
 from latency.engines.null import RUN_S, block_s
 from latency.engines.registry import get_engine
 from latency.measure.network import measure_networks
@@ -32,6 +31,7 @@ from space.common.errors import DroppedError
 from space.network.block import Block
 from space.zoo.families import shufflenet_v2
 from tests.helpers import device_servers
+from tests.helpers.process_transport import ProcessStream, ProcessTransport
 
 TINY = Grid("tiny", stem=8, first=9, rest=12, head=9)
 X = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)

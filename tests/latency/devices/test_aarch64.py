@@ -15,11 +15,11 @@ from latency.devices.archive import has_runner, server_archive
 from latency.devices.local import LocalSession
 from latency.devices.remote import RemoteSession
 from latency.devices.sysroot import Sysroot, arm64_sysroot
-from latency.devices.transport import ProcessTransport
 from latency.engines.registry import ENGINES, get_engine
 from latency.measure.network import time_networks
 from space.network.block import Block
 from space.zoo.families import shufflenet_v2
+from tests.helpers.process_transport import ProcessTransport
 
 pytestmark = pytest.mark.slow
 CORE = "cortex-a76"

@@ -18,11 +18,12 @@ from latency.devices.remote import RemoteSession
 from latency.devices.session import Session
 from latency.devices.ssh import SshTransport
 from latency.devices.testing import UNIT, SessionContract
-from latency.devices.transport import ProcessTransport, Transport
+from latency.devices.transport import Transport
 from latency.engines.registry import get_engine
 from latency.ondevice import host
 from space.network.block import Block
 from tests.helpers import device_servers, fake_adb
+from tests.helpers.process_transport import ProcessTransport
 
 WAYS = ("local", "process", "ssh", "adb", pytest.param("sshd", marks=pytest.mark.slow))
 

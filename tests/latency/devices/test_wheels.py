@@ -10,8 +10,8 @@ import pytest
 
 from latency.devices import wheels
 from latency.devices.remote import RemoteSession
-from latency.devices.transport import ProcessTransport
 from latency.engines.registry import get_engine
+from tests.helpers.process_transport import ProcessTransport
 
 HELLO = {
     "python": "3.11.2", "machine": "aarch64", "system": "Linux", "libc": ["glibc", "2.31"],
