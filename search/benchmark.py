@@ -55,11 +55,11 @@ def _samplers(args: argparse.Namespace) -> int:
     check_least(vars(args), {"trials": 1, "seeds": 1})
     from search.experiments.benchmark import compare_samplers, format_samplers
 
-    found = compare_samplers(
+    base, found = compare_samplers(
         target=args.target, budget=args.budget, trials=args.trials, seeds=args.seeds
     )
     as_json = args.format == "json"
-    print(json.dumps(found.record(), indent=2) if as_json else format_samplers(found))
+    print(json.dumps(found, indent=2) if as_json else format_samplers(base, found))
     return DONE
 
 

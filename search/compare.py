@@ -42,18 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     check_least(vars(args), {"batch": 1})
-    from search.comparison.compare import CompareConfig, compare_networks
+    from search.comparison.compare import compare_networks
     from search.comparison.report import draw_paper_figure, print_comparison
 
-    config = CompareConfig(
-        target=args.target or ("gpu" if args.features_only else "arm"),
-        names=tuple(args.network or ()),
+    comparison = compare_networks(
+        args.target or ("gpu" if args.features_only else "arm"),
+        names=args.network or (),
         budget=args.budget,
         size=_size(args.input),
         batch=args.batch,
         features_only=args.features_only,
     )
-    comparison = compare_networks(config)
     if args.format == "json":
         print(json.dumps(comparison.record(), indent=2))
     else:

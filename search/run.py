@@ -70,21 +70,14 @@ def parser() -> Parser:
 
 def config_of(args: argparse.Namespace) -> SearchConfig:
     """The config that the words of the command line ask for; ValueError for a bad value."""
-    changes = {name: getattr(args, name) for name in OPTIONS}
-    labels = LabelOptions(
-        **{name: getattr(args, name) for name in ORDER},
-        recipe_options={name: value for name, value in changes.items() if value is not None},
-    )
+    values = vars(args)
+    changes = {name: values[name] for name in OPTIONS if values[name] is not None}
+    labels = LabelOptions(**{name: values[name] for name in ORDER}, recipe_options=changes)
+    names = ("target", "trials", "seed", "out", "guidelines", "sampler", "resume")
     return SearchConfig(
-        target=args.target,
+        **{name: values[name] for name in names},
         budgets=tuple(args.budget),
-        trials=args.trials,
-        seed=args.seed,
-        out=args.out,
         relax=tuple(args.relax),
-        guidelines=args.guidelines,
-        sampler=args.sampler,
-        resume=args.resume,
         labels=labels,
     )
 

@@ -1,9 +1,11 @@
-"""The comparison of the networks of the paper on a target, and where its latencies come from."""
+"""The comparison of the networks of the paper on a target, and whether the paper's order of speed
+holds: ShuffleNet v2, v1, then MobileNet v2."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from latency.engines.registry import get_engine
@@ -12,99 +14,142 @@ from latency.ondevice.host import chip
 from latency.table.header import latency_line
 from latency.table.load import load_table
 from latency.table.op_model import OpCostModel
-from search.comparison.order import speed_orders
-from search.comparison.rows import PaperRow, paper_rows, select_networks_to_compare
+from search.comparison.rows import (
+    GROUPS,
+    MEMBERS,
+    PaperRow,
+    paper_rows,
+    select_networks_to_compare,
+)
 from search.result.rows import network_latency
 from search.result.write import provenance
 from space.network.network import Network
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompareConfig:
-    """What to compare.
-
-    Args:
-        target: a table's name or path, or "cpu" to measure here.
-        names: of networks; empty: all with a published error, or those of Table 7.
-        budget: FLOPs; only networks with 2/3 to 3/2 of it.
-        size: (height, width) of the images; None: each network's published input.
-        batch: None: the target's.
-        features_only: compare the backbones without their heads, as Table 7 does.
-    """
-
-    target: str = "arm"
-    names: tuple[str, ...] = ()
-    budget: str | None = None
-    size: tuple[int, int] | None = None
-    batch: int | None = None
-    features_only: bool = False
+# The claim of the ShuffleNet v2 paper (section 4, Table 8) at each of its complexity levels.
+ORDER = ("ShuffleNet v2", "ShuffleNet v1", "MobileNet v2")
 
 
 @dataclass(frozen=True, slots=True)
-class LatencySource:
-    """Where latencies at `batch` images come from. `kind` is "measured", "published" or
-    "estimated"; `line` describes the source to people."""
+class SpeedOrder:
+    """The order at one complexity level.
 
-    kind: str
-    line: str
-    batch: int
+    Args:
+        group: the level, in MFLOPs.
+        gaps: by what share each network of `ORDER` takes longer than the one before; below 0 where
+            the order does not hold.
+        paper_gaps: the same of the paper's measurements, if the target is one of its devices.
+    """
+
+    group: int
+    gaps: tuple[float, ...]
+    paper_gaps: tuple[float, ...] | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether each network takes longer than the one before."""
+        return min(self.gaps) > 0
+
+    def record(self) -> dict[str, Any]:
+        """The level for JSON."""
+        level = {"mflops": self.group, "order": ORDER, "holds": self.holds}
+        return {**level, "gaps": self.gaps, "paper_gaps": self.paper_gaps}
+
+
+def speed_orders(rows: Sequence[PaperRow]) -> list[SpeedOrder]:
+    """The levels at which all three networks are among the rows and have a latency."""
+    by_name = {row.name: row for row in rows}
+    found = []
+    for index, group in enumerate(GROUPS):
+        known = [by_name[n] for f in ORDER if (n := MEMBERS[f][index]) in by_name]
+        gaps = _gaps([row.latency_s for row in known])
+        if gaps is not None:
+            found.append(SpeedOrder(group, gaps, _gaps([row.paper_s for row in known])))
+    return found
+
+
+def _gaps(seconds: Sequence[float | None]) -> tuple[float, ...] | None:
+    """None if one of the three is missing."""
+    known = [value for value in seconds if value is not None]
+    if len(known) < len(ORDER):
+        return None
+    return tuple(after / before - 1 for before, after in pairwise(known))
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The rows of a comparison, fastest first or by group, and where their latencies come from."""
+    """The rows of a comparison, fastest first or by group with `features_only`.
 
-    config: CompareConfig
-    source: LatencySource
+    Args:
+        kind: "measured", "published" or "estimated" latencies.
+        line: their source, for people.
+        batch: the images that they are of.
+    """
+
+    target: str
+    features_only: bool
+    kind: str
+    line: str
+    batch: int
     rows: list[PaperRow]
 
     def record(self) -> dict[str, Any]:
         """The comparison for JSON."""
         return {
-            "latency": self.source.line,
-            "batch": self.source.batch,
-            "features_only": self.config.features_only,
+            "latency": self.line,
+            "batch": self.batch,
+            "features_only": self.features_only,
             **provenance(),
             "orders": [order.record() for order in speed_orders(self.rows)],
-            "rows": [row.record(self.source.kind) for row in self.rows],
+            "rows": [row.record(self.kind) for row in self.rows],
         }
 
 
-def compare_networks(config: CompareConfig) -> Comparison:
-    """Look up or measure the latency of every network.
+def compare_networks(
+    target: str,
+    *,
+    names: Sequence[str] = (),
+    budget: str | None = None,
+    size: tuple[int, int] | None = None,
+    batch: int | None = None,
+    features_only: bool = False,
+) -> Comparison:
+    """Look up the latency of every network in the table of the target, or measure it for "cpu".
+
+    Args:
+        names, budget, size: as `select_networks_to_compare` takes them.
+        batch: None: the target's.
+        features_only: compare the backbones without their heads, as Table 7 does.
 
     Raises:
         ValueError: an unknown network or target, a budget that is not FLOPs, no network is left,
             or an input or batch that does not fit.
     """
-    only = config.features_only
-    networks = select_networks_to_compare(config.names, config.budget, config.size, only)
-    source, seconds = _latencies(config, [network for _, network in networks])
-    rows = paper_rows(networks, seconds, config.target, source.batch, only)
-    return Comparison(config, source, rows)
+    chosen = select_networks_to_compare(names, budget, size, features_only)
+    networks = [network for _, network in chosen]
+    if target == "cpu":
+        kind, line, seconds = _measured(networks, batch := batch or 1)
+    else:
+        table = load_table(target)
+        batch, line = batch or table.header.batch, latency_line(table.header)
+        if batch != table.header.batch:
+            if not isinstance(table, OpCostModel):
+                raise ValueError(
+                    f"{target} was measured at batch {table.header.batch}; got --batch {batch}"
+                )
+            table = replace(table, header=replace(table.header, batch=batch))
+            line = f"{latency_line(table.header)}; batch {batch} is an extrapolation"
+        kind = table.header.source
+        seconds = [network_latency(table, network) for network in networks]
+    rows = paper_rows(chosen, seconds, target, batch, features_only)
+    return Comparison(target, features_only, kind, line, batch, rows)
 
 
-def _latencies(
-    config: CompareConfig, networks: Sequence[Network]
-) -> tuple[LatencySource, list[float | None]]:
-    """The source, and the seconds of each network: measured here for `cpu`, else from the table of
-    the target, None where it lacks a block."""
-    if config.target == "cpu":
-        engine, batch = get_engine("onnxruntime"), config.batch or 1
-        line = (
-            f"latency: measured: {chip()}, {engine.name} {engine.version}, 1 thread, "
-            f"batch {batch}; whole networks, median of {ROUNDS}"
-        )
-        times = measure_networks(networks, engine=engine.name, batch=batch)
-        return LatencySource("measured", line, batch), times.tolist()
-    table = load_table(config.target)
-    batch, line = config.batch or table.header.batch, latency_line(table.header)
-    if batch != table.header.batch:
-        if not isinstance(table, OpCostModel):
-            raise ValueError(
-                f"{config.target} was measured at batch {table.header.batch}; got --batch {batch}"
-            )
-        table = replace(table, header=replace(table.header, batch=batch))
-        line = f"{latency_line(table.header)}; batch {batch} is an extrapolation"
-    source = LatencySource(table.header.source, line, batch)
-    return source, [network_latency(table, network) for network in networks]
+def _measured(networks: Sequence[Network], batch: int) -> tuple[str, str, list[float | None]]:
+    """(kind, line, seconds of each network), measured on this machine."""
+    engine = get_engine("onnxruntime")
+    line = (
+        f"latency: measured: {chip()}, {engine.name} {engine.version}, 1 thread, batch {batch}; "
+        f"whole networks, median of {ROUNDS}"
+    )
+    times = measure_networks(networks, engine=engine.name, batch=batch)
+    return "measured", line, times.tolist()

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latency.paper_model.paper_speeds import PAPER_DEVICES
-from search.comparison.compare import Comparison
-from search.comparison.order import format_orders, speed_orders
+from search.comparison.compare import ORDER, Comparison, SpeedOrder, speed_orders
 from search.comparison.rows import TABLE_8, PaperRow
 from search.problem.budget import scaled
 from space.common.files import replace_file
@@ -29,7 +28,7 @@ WIDTH = 118
 
 def print_comparison(comparison: Comparison) -> None:
     """Print a row per network, and what follows from the rows."""
-    if comparison.config.features_only:
+    if comparison.features_only:
         _print_backbones(comparison)
     else:
         _print_networks(comparison)
@@ -41,26 +40,46 @@ def _latency(row: PaperRow) -> str:
 
 def _print_networks(comparison: Comparison) -> None:
     """Fastest first, with the paper's measurement beside the latency if any row has one."""
-    rows, source = comparison.rows, comparison.source
+    rows = comparison.rows
     measured = any(row.paper_s is not None for row in rows)
     headings = ["network", "FLOPs", "published top-1 error", "latency", "images/s"]
     cells = []
     for row in rows:
-        speed = "-" if row.latency_s is None else f"{source.batch / row.latency_s:.1f}"
+        speed = "-" if row.latency_s is None else f"{comparison.batch / row.latency_s:.1f}"
         error = "-" if row.published_error is None else f"{row.published_error:g} %"
         cells.append([row.name, scaled(row.flops, "flops"), error, _latency(row), speed])
         if measured:
             paper = "-" if row.paper_s is None else scaled(row.paper_s, "latency_s")
             cells[-1] += [paper, format_number(row.error, "+.1%")]
-    lines = format_orders(speed_orders(rows))
+    lines = _format_orders(speed_orders(rows))
     if measured:
         headings += ["the paper measured", "error"]
         errors = [abs(row.error) for row in rows if row.error is not None]
         mean = f"{sum(errors) / len(errors):.1%}"
         lines.insert(0, f"\nmean error {mean} on {len(errors)} networks")
-    lines.append(f"\n{source.line}")
+    lines.append(f"\n{comparison.line}")
     lines.append("top-1 error: ImageNet, as published; sources: python -m space.zoo")
     print_rich(rich_table(headings, cells, wrap=False, **TABLE_OPTIONS), *lines, width=WIDTH)
+
+
+def _format_orders(found: Sequence[SpeedOrder]) -> list[str]:
+    """Lines for people: at which levels the order holds, and by how much it fails elsewhere."""
+    if not found:
+        return []
+    holds = ", ".join(f"{order.group}M" for order in found if order.holds)
+    lines = [f"order of speed {' > '.join(ORDER)}: holds at {holds or 'no level'}"]
+    for order in found:
+        for i, gap in enumerate(order.gaps):
+            if gap <= 0:
+                line = f"{ORDER[i + 1]} takes {_words(gap)} time than {ORDER[i]}"
+                if order.paper_gaps is not None:
+                    line += f"; the paper measured {_words(order.paper_gaps[i])}"
+                lines.append(f"  not at {order.group}M: {line}")
+    return lines
+
+
+def _words(gap: float) -> str:
+    return f"{abs(gap):.1%} {'more' if gap > 0 else 'less'}"
 
 
 def _print_backbones(comparison: Comparison) -> None:
@@ -75,7 +94,7 @@ def _print_backbones(comparison: Comparison) -> None:
         cells.append((group, row.name, scaled(row.flops, "flops"), _latency(row), here, paper))
     print_rich(
         rich_table(headings, cells, right_from=2, wrap=False, **TABLE_OPTIONS),
-        f"\n{comparison.source.line}",
+        f"\n{comparison.line}",
         "Table 7 times the whole detector on a GTX 1080 Ti; its common part brings ratios nearer "
         "to 1 than those of the backbones alone",
         width=WIDTH,
@@ -93,17 +112,17 @@ def draw_paper_figure(path: Path, comparison: Comparison) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    source, target = comparison.source, comparison.config.target
+    target = comparison.target
     rows = [row for row in comparison.rows if _family(row.name) and row.latency_s is not None]
-    here = [(row, source.batch / row.latency_s) for row in rows if row.latency_s]
+    here = [(row, comparison.batch / row.latency_s) for row in rows if row.latency_s]
     device, column, images = ("gpu", 0, 8) if target == "gpu" else ("arm", 1, 1)
     paper = [(row, images * TABLE_8[row.name][column]) for row in rows if row.name in TABLE_8]
     figure = Figure(figsize=(9, 7), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 2)
-    _draw_panels(upper, here, f"{target} ({source.kind})")
+    _draw_panels(upper, here, f"{target} ({comparison.kind})")
     _draw_panels(lower, paper, f"{PAPER_DEVICES[device]}, measured by the paper")
-    figure.supxlabel(textwrap.fill(source.line, 120), fontsize=8)
+    figure.supxlabel(textwrap.fill(comparison.line, 120), fontsize=8)
     with replace_file(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -21,40 +21,22 @@ from space.common.text import print_rich, rich_table
 from space.cost.guidelines import NAMES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AblationRun:
-    """One search. Its winner is the fastest network at the baseline's score or better; None where
-    no guideline was dropped or no network won.
-
-    Args:
-        front, front_within_limit: the size of the Pareto front, and its share within the dropped
-            limit.
-        choices: the winner's choices on the axes that dropping opened.
-        speed_up: baseline's latency / winner's latency.
-        value, within_limit: the winner's value of the dropped guideline.
-    """
-
-    front: int
-    front_within_limit: float | None = None
-    choices: dict[str, str] = field(default_factory=dict)
-    speed_up: float | None = None
-    architecture: str | None = None
-    value: float | None = None
-    within_limit: bool | None = None
-
-    def record(self) -> dict[str, Any]:
-        """The run for JSON, without what does not apply."""
-        optional = ("architecture", "value", "within_limit")
-        return {k: v for k, v in asdict(self).items() if v is not None or k not in optional}
-
-
 @dataclass(frozen=True, slots=True)
 class AblationRow:
-    """The runs without one guideline; `dropped` None: with all four."""
+    """The runs without one guideline; `dropped` None: with all four.
+
+    Each run is a record of one search. Its winner is the fastest network at the baseline's score
+    or better. What does not apply is None, or absent from the last three:
+
+    - front, front_within_limit: the size of the Pareto front, and its share within the limit;
+    - choices: the winner's choices on the axes that dropping opened;
+    - speed_up: the baseline's latency / the winner's;
+    - architecture, value, within_limit: the winner, and its value of the dropped guideline.
+    """
 
     dropped: str | None
     baseline: str
-    runs: tuple[AblationRun, ...]
+    runs: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +50,8 @@ class AblationResult:
 
     def record(self) -> dict[str, Any]:
         """The result for JSON."""
-        rows = [{**asdict(row), "runs": [r.record() for r in row.runs]} for row in self.rows]
         return {
-            "rows": rows,
+            "rows": [asdict(row) for row in self.rows],
             "trials": self.trials,
             "seeds": self.seeds,
             "latency": {"target": self.header.target, "source": self.header.source},
@@ -99,34 +80,36 @@ def run_ablation(
         for seed in range(seeds):
             found = finished_study(problem, trials, seed=seed).evaluated()
             runs.append(_summarize(problem, found, base, dropped))
-        rows.append(AblationRow(dropped, base.name, tuple(runs)))
+        rows.append(AblationRow(dropped, base.name, runs))
     return AblationResult(trials, seeds, table.header, tuple(rows))
 
 
 def _summarize(
     problem: Problem, found: Evaluation, base: Baseline, dropped: str | None
-) -> AblationRun:
+) -> dict[str, Any]:
     rows = front(found)
-    result: dict[str, Any] = {"front": len(rows)}
+    run: dict[str, Any] = {
+        "front": len(rows), "front_within_limit": None, "choices": {}, "speed_up": None
+    }  # fmt: skip
     if dropped is not None:
         values, limit = getattr(found.costs, dropped), getattr(problem.limits, dropped)
-        result["front_within_limit"] = float(np.mean(values[rows] <= limit)) if len(rows) else None
+        run["front_within_limit"] = float(np.mean(values[rows] <= limit)) if len(rows) else None
     as_good, _ = rivals(found, base)
     if not len(as_good):
-        return AblationRun(**result)
+        return run
     best = int(as_good[0])
-    result["speed_up"] = float(base.latency_s / found.costs.latency_s[best])
-    result["architecture"] = problem.text(found.genes[best])
+    run["speed_up"] = float(base.latency_s / found.costs.latency_s[best])
+    run["architecture"] = problem.text(found.genes[best])
     if dropped is not None:
-        architecture = problem.space.architecture(found.genes[best])
-        result["value"] = float(values[best])
-        result["within_limit"] = result["value"] <= limit
-        result["choices"] = {
-            parameter.name: str(problem.space.value(architecture, parameter.name))
-            for parameter in problem.space.parameters
-            if parameter.breaks == dropped
+        space, architecture = problem.space, problem.space.architecture(found.genes[best])
+        run["value"] = float(values[best])
+        run["within_limit"] = run["value"] <= limit
+        run["choices"] = {
+            each.name: str(space.value(architecture, each.name))
+            for each in space.parameters
+            if each.breaks == dropped
         }
-    return AblationRun(**result)
+    return run
 
 
 def print_ablation(result: AblationResult) -> None:
@@ -145,10 +128,10 @@ def print_ablation(result: AblationResult) -> None:
 
 def _cells(row: AblationRow) -> tuple[str, ...]:
     runs = row.runs
-    ups = " ".join("none" if r.speed_up is None else f"{r.speed_up:.2f}x" for r in runs)
+    ups = " ".join("none" if r["speed_up"] is None else f"{r['speed_up']:.2f}x" for r in runs)
     if row.dropped is None:
         return ("none", ups, "-", "-", "-")
-    within = sum(bool(run.within_limit) for run in runs)
-    share = mean_of(run.front_within_limit for run in runs) or 0.0
-    choices = "; ".join(", ".join(f"{k} {v}" for k, v in run.choices.items()) for run in runs)
+    within = sum(run.get("within_limit", False) for run in runs)
+    share = mean_of(run["front_within_limit"] for run in runs) or 0.0
+    choices = "; ".join(", ".join(f"{k} {v}" for k, v in r["choices"].items()) for r in runs)
     return (row.dropped.upper(), ups, f"{within} of {len(runs)}", f"{share:.0%}", choices)

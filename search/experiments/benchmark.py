@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -61,33 +60,15 @@ def format_scoring(found: Mapping[str, Any]) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SamplerRow:
-    """One sampler's searches: speed-up over the baseline at its score or better, None where no
-    such network was found, and the seconds that each search took."""
-
-    sampler: str
-    speed_ups: tuple[float | None, ...]
-    seconds: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SamplerComparison:
-    """A row per sampler; no network has a speed-up above `bound`."""
-
-    baseline: str
-    trials: int
-    bound: float
-    rows: tuple[SamplerRow, ...]
-
-    def record(self) -> dict[str, Any]:
-        """The comparison for JSON."""
-        rows = [asdict(row) for row in self.rows]
-        return {"trials": self.trials, "bound": self.bound, "rows": rows}
-
-
-def compare_samplers(*, target: str, budget: str, trials: int, seeds: int) -> SamplerComparison:
+def compare_samplers(
+    *, target: str, budget: str, trials: int, seeds: int
+) -> tuple[str, dict[str, Any]]:
     """Run `seeds` searches of `trials` trials with each sampler.
+
+    Returns:
+        The name of the baseline, and the record for JSON. It has the bound that no speed-up
+        exceeds, and of each sampler the speed-up of every search over the baseline, at its score
+        or better (None: no such network was found), and the seconds.
 
     Raises:
         ValueError: an unknown target, a budget of no known form, or one below any ShuffleNet v2.
@@ -100,8 +81,9 @@ def compare_samplers(*, target: str, budget: str, trials: int, seeds: int) -> Sa
     rows = []
     for sampler in SAMPLERS:
         runs = [_search(problem, sampler, seed, trials, base) for seed in range(seeds)]
-        rows.append(SamplerRow(sampler, *zip(*runs, strict=True)))
-    return SamplerComparison(base.name, trials, bound, tuple(rows))
+        speed_ups, seconds = zip(*runs, strict=True)
+        rows.append({"sampler": sampler, "speed_ups": speed_ups, "seconds": seconds})
+    return base.name, {"trials": trials, "bound": bound, "rows": rows}
 
 
 def _search(
@@ -117,14 +99,13 @@ def _search(
     return float(base.latency_s / found.costs.latency_s[as_good[0]]), taken
 
 
-def format_samplers(comparison: SamplerComparison) -> str:
+def format_samplers(baseline_name: str, found: Mapping[str, Any]) -> str:
     """The comparison for people, a line per sampler."""
     lines = [
-        f"speed-up over {comparison.baseline} at its score or better, {comparison.trials} trials; "
-        f"bound {comparison.bound:.3f}x"
+        f"speed-up over {baseline_name} at its score or better, {found['trials']} trials; "
+        f"bound {found['bound']:.3f}x"
     ]
-    for row in comparison.rows:
-        ups = " ".join("none " if up is None else f"{up:.3f}" for up in row.speed_ups)
-        mean_s = sum(row.seconds) / len(row.seconds)
-        lines.append(f"{row.sampler:12} {ups}   {mean_s:.1f} s a search")
+    for row in found["rows"]:
+        ups = " ".join("none " if up is None else f"{up:.3f}" for up in row["speed_ups"])
+        lines.append(f"{row['sampler']:12} {ups}   {np.mean(row['seconds']):.1f} s a search")
     return "\n".join(lines)

@@ -7,10 +7,10 @@ selection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from evaluator.data.dataset import Dataset, Part, split, subset
 from evaluator.data.open import open_data
 from search.labels.config import LabelConfig
-from search.labels.progress import TrainingProgress
 from search.labels.pruning import Pruning, completed
 from search.labels.score import ScoreComparison, score_of
 from search.labels.selection import select_networks
@@ -27,6 +26,7 @@ from search.problem.baseline import baseline
 from search.problem.problem import CLOSED_FORM, Evaluation, Problem
 from space.common.cli import log
 from space.common.errors import DataError, NoAnswerError
+from space.common.progress import Progress
 from space.common.text import format_duration
 from space.network.network import Network
 
@@ -40,6 +40,34 @@ TEST_COST = 1 / 3  # of a test image against a training image: no backward pass
 
 # Of one network: (seed, accuracy in %) of each training.
 Accuracies = tuple[tuple[int, float], ...]
+
+
+class TrainingProgress(Progress):
+    """Progress over `count` trainings, measured by their expected `seconds`, so that the remaining
+    time is right although large networks take longer. `finished` of them are on disk already."""
+
+    def __init__(self, title: str, count: int, finished: int, seconds: float) -> None:
+        super().__init__(title, seconds, counted=False, quiet=not seconds)
+        self.count, self.finished, self._past = count, finished, 0.0
+        if finished:
+            log(f"{title}: {finished} of {count} are on disk")
+
+    def step(self, seconds: float) -> Callable[[float], None]:
+        """What a training of so many expected seconds calls with its finished share."""
+        return lambda share: self.update(self._past + share * seconds)
+
+    def finish(self, row: dict[str, Any], seconds: float) -> None:
+        """A training has ended with this row of the store."""
+        self.finished, self._past = self.finished + 1, self._past + seconds
+        how = ", stopped early" if row["pruned"] else ", diverged" if row["diverged"] else ""
+        line = (
+            f"{self.finished} of {self.count}, {row['purpose']}, seed {row['seed']}: "
+            f"{row['accuracy']:.2f} %{how}, {row['seconds']:.0f} s"
+        )
+        if self.shown:
+            self.update(self._past, title=line)
+        else:
+            log(line)
 
 
 @dataclass(eq=False)
@@ -100,6 +128,11 @@ class LabelPipeline:
             candidates = select_networks(closed, config.labels, seed, baseline(closed))
         return cls(config, problem, seed, out, store, labels, final, candidates)
 
+    @property
+    def seeds(self) -> range:
+        """Of the final trainings; no label uses them."""
+        return range(self.seed + 1, self.seed + 1 + self.config.seeds)
+
     def score(self) -> tuple[Problem, ScoreComparison | None]:
         """Train what is not labelled yet; the problem with the better score, and how both scores
         rank the labels (None without labels).
@@ -144,10 +177,8 @@ class LabelPipeline:
                     progress=bar.step(costs[i]),
                     judge=pruning.judge(latencies[i]),
                 )
-                self.store.add(row)
-                self.labels.forget()
+                self._finish(self.labels, row, bar, costs[i])
                 pruning.recall(latencies[i], row)
-                bar.finish(row, costs[i])
 
     def train_final(self, networks: Mapping[str, Network]) -> dict[str, Accuracies]:
         """Train networks alike, by name, with seeds that no label used.
@@ -155,10 +186,9 @@ class LabelPipeline:
         Raises:
             KeyboardInterrupt: finished trainings are in the store, the last one in a checkpoint.
         """
-        seeds = range(self.seed + 1, self.seed + 1 + self.config.seeds)
         keys = {
             (name, seed): self.final.key(network.name, seed)
-            for seed in seeds
+            for seed in self.seeds
             for name, network in networks.items()
         }
         missing = [job for job, key in keys.items() if key not in self.store.rows]
@@ -179,13 +209,16 @@ class LabelPipeline:
                     progress=bar.step(costs[name]),
                     weights_path=self.final.folder / f"{keys[name, seed]}.safetensors",
                 )
-                self.store.add(row)
-                self.final.forget()
-                bar.finish(row, costs[name])
-        return {
-            name: tuple((s, float(self.store.rows[keys[name, s]]["accuracy"])) for s in seeds)
-            for name in networks
-        }
+                self._finish(self.final, row, bar, costs[name])
+        rows = {job: self.store.rows[key] for job, key in keys.items()}
+        return {n: tuple((s, float(rows[n, s]["accuracy"])) for s in self.seeds) for n in networks}
+
+    def _finish(
+        self, trainer: LabelTrainer, row: dict[str, Any], bar: TrainingProgress, seconds: float
+    ) -> None:
+        self.store.add(row)
+        trainer.forget()
+        bar.finish(row, seconds)
 
     def weights(self, network: Network, accuracies: Accuracies) -> list[str]:
         """The trained weights of a network, as paths below the search's folder."""

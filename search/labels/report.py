@@ -13,18 +13,21 @@ from search.labels.score import ScoreComparison
 from search.labels.store import FILE
 
 
-def predicted_record(comparison: ScoreComparison, source: str) -> dict[str, Any]:
-    """For winners.json, where labels from the file `source` make the score and nothing is
-    trained."""
-    labels = {**comparison.record(), "file": Path(source).name}
-    return {"source": "predicted", "labels": labels}
-
-
-def trained_record(
-    pipeline: LabelPipeline, comparison: ScoreComparison | None, accuracies: Accuracies
-) -> dict[str, Any]:
-    """For winners.json: how accuracies were measured. `accuracies`: of one of the networks."""
-    final = pipeline.final
+def trained_record(pipeline: LabelPipeline, comparison: ScoreComparison | None) -> dict[str, Any]:
+    """For winners.json: how accuracies were measured, and how the labels came about."""
+    final, source = pipeline.final, pipeline.config.options.labels_from
+    labels: dict[str, Any] = {} if comparison is None else comparison.record()
+    if source is not None:
+        labels["file"] = Path(source).name
+    elif not pipeline.config.labels:
+        labels |= {"labels": 0, "score": "closed form"}
+    else:
+        labels |= {
+            "recipe": pipeline.labels.recipe.record(),
+            "images": [len(pipeline.labels.train), len(pipeline.labels.test)],
+            "seed": pipeline.seed,
+            "file": FILE,
+        }
     return {
         "source": "measured",
         "data": final.data.name,
@@ -32,22 +35,8 @@ def trained_record(
         "device": final.device,
         "recipe": final.recipe.record(),
         "images": [len(final.train), len(final.test)],
-        "seeds": [seed for seed, _ in accuracies],
-        "labels": {**(comparison.record() if comparison else {}), **_labels(pipeline)},
-    }
-
-
-def _labels(pipeline: LabelPipeline) -> dict[str, Any]:
-    """How the labels came about."""
-    if pipeline.config.options.labels_from is not None:
-        return {"file": Path(pipeline.config.options.labels_from).name}
-    if not pipeline.config.labels:
-        return {"labels": 0, "score": "closed form"}
-    return {
-        "recipe": pipeline.labels.recipe.record(),
-        "images": [len(pipeline.labels.train), len(pipeline.labels.test)],
-        "seed": pipeline.seed,
-        "file": FILE,
+        "seeds": list(pipeline.seeds),
+        "labels": labels,
     }
 
 
@@ -57,8 +46,8 @@ def accuracy_lines(
     """What the accuracies are, and each network against the one named `base`."""
     final = pipeline.final
     recipe, images = final.recipe, len(final.train)
-    seeds = [str(seed) for seed, _ in next(iter(accuracies.values()))]
-    over = f"mean and deviation over seeds {', '.join(seeds)}"
+    seeds = pipeline.seeds
+    over = f"mean and deviation over seeds {', '.join(map(str, seeds))}"
     if len(seeds) == 1:
         over = f"seed {seeds[0]} alone, so of unknown spread"
     epochs = recipe.total_steps(images) / recipe.steps_per_epoch(images)

@@ -18,7 +18,7 @@ from space.common.errors import MissingOpError
 from space.common.stats import deviation
 from space.cost.guidelines import NAMES, Guidelines
 from space.network.network import Network
-from space.zoo.families import PAPER_NETWORKS
+from space.zoo.catalog import PAPER_NETWORKS
 
 
 @dataclass(frozen=True, slots=True)

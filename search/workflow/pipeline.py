@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from latency.microbenchmarks.limits import load_limits
 from search.labels.config import LabelConfig, label_config
 from search.labels.pipeline import LabelPipeline
-from search.labels.report import accuracy_lines, predicted_record, trained_record
+from search.labels.report import accuracy_lines, trained_record
 from search.labels.score import ScoreComparison, score_from_benchmark, study_file
 from search.labels.store import FILE
 from search.optimizer.study import Study
@@ -55,7 +56,7 @@ def search(config: SearchConfig) -> SearchResult:
         >>> (out / "winner-1.onnx").exists()
         True
     """
-    labels = label_config(config.labels)
+    labels, source = label_config(config.labels), config.labels.labels_from
     problem = open_problem(config)
     _check_resume(config, labels)
     folder = writable_folder(config.folder)
@@ -65,8 +66,7 @@ def search(config: SearchConfig) -> SearchResult:
             pipeline = comparison = None
             if labels is not None:
                 pipeline = LabelPipeline.open(labels, problem, config.seed, folder)
-            if config.labels.labels_from is not None:
-                source = config.labels.labels_from
+            if source is not None:
                 problem, comparison = score_from_benchmark(problem, source, folder)
             elif pipeline is not None:
                 problem, comparison = pipeline.score()
@@ -76,9 +76,9 @@ def search(config: SearchConfig) -> SearchResult:
             result = replace(result, rows=tuple(with_measurements(result.rows, result.header)))
             if pipeline is not None:
                 result = train(result, pipeline, comparison)
-            elif comparison is not None:
-                record = predicted_record(comparison, str(config.labels.labels_from))
-                result = replace(result, accuracy=record)
+            elif source is not None and comparison is not None:
+                record = {**comparison.record(), "file": Path(source).name}
+                result = replace(result, accuracy={"source": "predicted", "labels": record})
         except KeyboardInterrupt as error:
             if error.args or labels is None:
                 raise
@@ -162,7 +162,7 @@ def train(
         result,
         rows=tuple(replace(row, accuracy=accuracies.get(row.name, ())) for row in result.rows),
         files={name: {"trained": paths} for name, paths in weights.items()},
-        accuracy=trained_record(pipeline, comparison, next(iter(accuracies.values()))),
+        accuracy=trained_record(pipeline, comparison),
         accuracy_lines=accuracy_lines(pipeline, accuracies, base),
     )
 
