@@ -20,7 +20,6 @@ from space.common.files import cache_dir
 RUNS = 40
 SHARE = 0.995  # of a region's instructions, in the blocks that are analysed
 BLOCKS_PER_CALL = 400
-MARKED = re.compile(r"^\[\d+\] Code Region - b(\d+)$", re.MULTILINE)
 TOTAL = re.compile(r"^Total Cycles:\s+(\d+)$", re.MULTILINE)
 
 
@@ -114,12 +113,10 @@ def region_totals(report: str, count: int) -> list[int]:
     Raises:
         OSError: a region is missing.
     """
-    names = [int(name) for name in MARKED.findall(report)]
-    totals = dict(zip(names, map(int, TOTAL.findall(report)), strict=True))
-    lost = set(range(count)) - totals.keys()
-    if lost:
-        raise OSError(f"llvm-mca gave no cycles for {len(lost)} of {count} blocks")
-    return [totals[i] for i in range(count)]
+    totals = [int(total) for total in TOTAL.findall(report)]
+    if len(totals) != count:
+        raise OSError(f"llvm-mca gave no cycles for {count - len(totals)} of {count} blocks")
+    return totals
 
 
 def open_database(path: Path, table: str) -> sqlite3.Connection:

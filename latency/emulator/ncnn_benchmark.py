@@ -15,6 +15,8 @@ from latency.emulator.ncnn_text import NetworkText, Value
 Builder = Callable[[NetworkText], Value]
 # of (network, input, width of the expansion or 0, output channels, kernel, stride)
 Unit = Callable[[NetworkText, Value, int, int, int, int], Value]
+# kernel, expansion, output channels, units, stride of the first unit
+Stage = tuple[int, float, int, int, int]
 NETWORKS: dict[str, Builder] = {}
 
 
@@ -57,12 +59,16 @@ def _mobilenet(n: NetworkText) -> Value:  # MobileNet v1
     return n.linear(n.global_pool(x), 1000)
 
 
-def _stages(n: NetworkText, x: Value, unit: Unit, rows: Iterable[tuple[int, ...]]) -> Value:
-    """Units of stages (kernel, expansion, output channels, units, stride of the first unit)."""
+def _stages(n: NetworkText, x: Value, unit: Unit, rows: Iterable[Stage]) -> Value:
     for kernel, expand, out, count, stride in rows:
         for i in range(count):
-            x = unit(n, x, expand * x.channels, out, kernel, stride if i == 0 else 1)
+            x = unit(n, x, round(expand * x.channels), out, kernel, stride if i == 0 else 1)
     return x
+
+
+def _staged(n: NetworkText, unit: Unit, rows: Iterable[Stage], act: str = "relu") -> Value:
+    x = _stages(n, n.conv(n.input(3, 224), 32, 3, 2, act=act), unit, rows)
+    return n.linear(n.global_pool(n.conv(x, 1280, act=act)), 1000)
 
 
 def _inverted(n: NetworkText, x: Value, width: int, out: int, kernel: int, stride: int) -> Value:
@@ -73,12 +79,10 @@ def _inverted(n: NetworkText, x: Value, width: int, out: int, kernel: int, strid
 
 @_network
 def _mobilenet_v2(n: NetworkText) -> Value:  # as its Caffe version: a first expansion of 1
-    x = n.conv(n.input(3, 224), 32, 3, 2)
-    x = _stages(n, x, _inverted, (
+    return _staged(n, _inverted, (
         (3, 1, 16, 1, 1), (3, 6, 24, 2, 2), (3, 6, 32, 3, 2), (3, 6, 64, 4, 2), (3, 6, 96, 3, 1),
         (3, 6, 160, 3, 2), (3, 6, 320, 1, 1),
     ))  # fmt: skip
-    return n.linear(n.global_pool(n.conv(x, 1280)), 1000)
 
 
 @_network
@@ -122,28 +126,20 @@ def _shufflenet(n: NetworkText) -> Value:  # ShuffleNet v1, g = 3
 
 @_network
 def _mnasnet(n: NetworkText) -> Value:  # MnasNet-B1
-    x = n.conv(n.input(3, 224), 32, 3, 2)
-    x = _stages(n, x, _inverted, (
+    return _staged(n, _inverted, (
         (3, 0, 16, 1, 1), (3, 3, 24, 3, 2), (5, 3, 40, 3, 2), (5, 6, 80, 3, 2), (3, 6, 96, 2, 1),
         (5, 6, 192, 4, 2), (3, 6, 320, 1, 1),
     ))  # fmt: skip
-    return n.linear(n.global_pool(n.conv(x, 1280)), 1000)
 
 
 @_network
 def _proxylessnasnet(n: NetworkText) -> Value:  # ProxylessNAS, mobile
-    x = n.conv(n.input(3, 224), 32, 3, 2)
-    x = _inverted(n, x, 0, 32, 3, 1)
-    for width, out, kernel, stride in (
-        (48, 32, 5, 2), (96, 32, 3, 1),
-        (96, 40, 7, 2), (120, 40, 3, 1), (120, 40, 5, 1), (120, 40, 5, 1),
-        (240, 80, 7, 2), (240, 80, 5, 1), (240, 80, 5, 1), (240, 80, 5, 1),
-        (480, 96, 5, 1), (288, 96, 5, 1), (288, 96, 5, 1), (288, 96, 5, 1),
-        (576, 192, 7, 2), (1152, 192, 7, 1), (576, 192, 7, 1), (576, 192, 7, 1),
-        (1152, 320, 7, 1),
-    ):  # fmt: skip
-        x = _inverted(n, x, width, out, kernel, stride)
-    return n.linear(n.global_pool(n.conv(x, 1280)), 1000)
+    return _staged(n, _inverted, (
+        (3, 0, 32, 1, 1), (5, 1.5, 32, 1, 2), (3, 3, 32, 1, 1), (7, 3, 40, 1, 2),
+        (3, 3, 40, 1, 1), (5, 3, 40, 2, 1), (7, 6, 80, 1, 2), (5, 3, 80, 3, 1), (5, 6, 96, 1, 1),
+        (5, 3, 96, 3, 1), (7, 6, 192, 1, 2), (7, 6, 192, 1, 1), (7, 3, 192, 2, 1),
+        (7, 6, 320, 1, 1),
+    ))  # fmt: skip
 
 
 def _mbconv(n: NetworkText, x: Value, width: int, out: int, kernel: int, stride: int) -> Value:
@@ -156,12 +152,11 @@ def _mbconv(n: NetworkText, x: Value, width: int, out: int, kernel: int, stride:
 
 @_network
 def _efficientnet_b0(n: NetworkText) -> Value:
-    x = n.conv(n.input(3, 224), 32, 3, 2, act="Swish")
-    x = _stages(n, x, _mbconv, (
+    rows = (
         (3, 0, 16, 1, 1), (3, 6, 24, 2, 2), (5, 6, 40, 2, 2), (3, 6, 80, 3, 2), (5, 6, 112, 3, 1),
         (5, 6, 192, 4, 2), (3, 6, 320, 1, 1),
-    ))  # fmt: skip
-    return n.linear(n.global_pool(n.conv(x, 1280, act="Swish")), 1000)
+    )  # fmt: skip
+    return _staged(n, _mbconv, rows, act="Swish")
 
 
 @_network

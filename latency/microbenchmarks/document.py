@@ -159,7 +159,7 @@ def format_document(
         f"median spread (IQR / median) {noise['spread']:.1%} over {noise['passes']} x "
         f"{noise['rounds']} rounds; 'to best' is time per multiply-add over the best of its width"
     )
-    more = list(zip(aligned.cases, found["aligned_rows"], strict=True))
-    listed = format_tables(own.cases, found["rows"], ends, column, more)
+    rows = found["rows"] + found["aligned_rows"]
+    listed = format_tables((*own.cases, *aligned.cases), rows, ends, column)
     limits = ["Limits for search.run --guidelines", *(f"  {why}" for why in found["why"].values())]
     return "\n\n".join([head, listed, "\n".join(limits)])

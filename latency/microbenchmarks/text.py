@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -58,14 +58,12 @@ def format_tables(
     rows: Sequence[dict],
     ends: dict[int, list[str]],
     column: str,
-    more: Sequence[tuple[Case, dict]] = (),
 ) -> str:
-    """The four tables.
+    """The four tables, with cases that are not in the paper after the others.
 
     Args:
         rows: of `case_rows`.
         ends: the lines under each table.
-        more: cases that are not in the paper, and their rows.
     """
     text = []
     measured = f"{'here, ms':>10}{'spread':>8}{'to best':>9}" if "measured_s" in rows[0] else ""
@@ -73,17 +71,14 @@ def format_tables(
     for table, title in TITLES.items():
         heads = f"  {'':18}{'channels':>10}{'MFLOPs':>8}{f'G{table}':>7}{measured}"
         heads += f"{f'paper {column}, ms':>15}{'to best':>9}{model}"
-        text += [f"Table {table}. {title}", heads, *_lines(table, zip(cases, rows, strict=True))]
-        aligned = _lines(table, more)
-        text += [f"  at multiples of {ALIGNED}, not in the paper:", *aligned] if aligned else []
-        text += [*ends[table], ""]
+        pairs = [pair for pair in zip(cases, rows, strict=True) if pair[0].table == table]
+        pairs.sort(key=lambda pair: pair[0].scale)
+        printed = [_line(case, row) for case, row in pairs if case.printed]
+        aligned = [_line(case, row) for case, row in pairs if not case.printed]
+        if aligned:
+            aligned.insert(0, f"  at multiples of {ALIGNED}, not in the paper:")
+        text += [f"Table {table}. {title}", heads, *printed, *aligned, *ends[table], ""]
     return "\n".join(text).rstrip()
-
-
-def _lines(table: int, pairs: Iterable[tuple[Case, dict]]) -> list[str]:
-    """The lines of one table, width by width."""
-    ordered = sorted(pairs, key=lambda pair: pair[0].scale)
-    return [_line(case, row) for case, row in ordered if case.table == table]
 
 
 def _line(case: Case, row: dict) -> str:
