@@ -75,46 +75,35 @@ class PublishedNetwork:
 
 def register(
     name: str,
-    *,
-    flops: float | None,
-    params: float | None = None,
-    top1_error: float | None = None,
+    make: Make,
+    printed: tuple[float | None, float | None, float | None],
     source: str,
     note: str = "",
+    *,
     size: tuple[int, int] = (224, 224),
     stride: int = 32,
-) -> Callable[[Make], Make]:
-    """Register the decorated function as the network `name`.
+) -> None:
+    """Register a known network.
 
     Args:
-        flops, params: as published, in millions.
-        top1_error: as published, percent on ImageNet.
-        size: height and width of the input of the published numbers.
+        printed: FLOPs and parameters in millions, top-1 error in percent on ImageNet.
+        size: height and width of the input of the printed numbers.
 
     Raises:
         ValueError: the name is taken.
     """
-
-    def add(make: Make) -> Make:
-        if name in REGISTERED:
-            raise ValueError(f"network {name!r} is registered already")
-        REGISTERED[name] = PublishedNetwork(
-            name=name,
-            make=make,
-            published_flops=None if flops is None else round(flops * 1e6),
-            published_params=None if params is None else round(params * 1e6),
-            published_top1_error=top1_error,
-            source=source,
-            note=note,
-            height=size[0],
-            width=size[1],
-            stride=stride,
-        )
-        return make
-
-    return add
-
-
-def registered() -> dict[str, PublishedNetwork]:
-    """The registered networks by name."""
-    return dict(REGISTERED)
+    if name in REGISTERED:
+        raise ValueError(f"network {name!r} is registered already")
+    flops, params = (None if number is None else round(number * 1e6) for number in printed[:2])
+    REGISTERED[name] = PublishedNetwork(
+        name=name,
+        make=make,
+        published_flops=flops,
+        published_params=params,
+        published_top1_error=printed[2],
+        source=source,
+        note=note,
+        height=size[0],
+        width=size[1],
+        stride=stride,
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from space.network.network import Network, NetworkBuilder
 
 # Widths of stages 2-4 and of the head: paper, Table 5. Stem 24 and depths 4, 8, 4 for all.
@@ -16,14 +14,33 @@ SHUFFLENET_V2 = {
 STAGE_DEPTHS = (4, 8, 4)
 
 
+def stages(depths: tuple[int, ...], first_stride: int = 2) -> list[tuple[int, int]]:
+    """(stage, stride) of every unit; the first of each later stage halves the map."""
+    return [
+        (stage, 1 if index else 2 if stage else first_stride)
+        for stage, depth in enumerate(depths)
+        for index in range(depth)
+    ]
+
+
 def shufflenet_v2(size: str = "1.0", height: int = 224, width: int = 224) -> Network:
     """ShuffleNet v2 of the paper's Table 5; `size` is 0.5, 1.0, 1.5 or 2.0."""
+    return shufflenet_v2_like("shufflenet_v2", "ShuffleNet v2 {}x", size, height, width)
+
+
+def shufflenet_v2_like(
+    kind: str, name: str, size: str, height: int, width: int, *, se: bool = False, **fields: int
+) -> Network:
+    """A network in the frame of Table 5, of units of `kind` with these fields.
+
+    `se`: with a squeeze-and-excitation of half the channels at the end of each unit."""
     widths, last = _size(SHUFFLENET_V2, size, "ShuffleNet v2")
-    builder = NetworkBuilder(f"ShuffleNet v2 {size}x", height, width)
+    builder = NetworkBuilder(name.format(size), height, width)
     builder.add("stem", c_out=24)
-    for c_out, depth in zip(widths, STAGE_DEPTHS, strict=True):
-        for index in range(depth):
-            builder.add("shufflenet_v2", c_out=c_out, branch=c_out // 2, stride=2 - (index > 0))
+    for stage, stride in stages(STAGE_DEPTHS):
+        c_out = widths[stage]
+        fields |= {"se": c_out // 2} if se else {}
+        builder.add(kind, c_out=c_out, branch=c_out // 2, stride=stride, **fields)
     builder.add("head", c_out=last)
     return builder.network()
 
@@ -43,26 +60,17 @@ def shufflenet_v1(size: str = "1.0", height: int = 224, width: int = 224) -> Net
     stem, widths = _size(SHUFFLENET_V1, size, "ShuffleNet v1")
     builder = NetworkBuilder(f"ShuffleNet v1 {size}x g=3", height, width)
     builder.add("stem", c_out=stem)
-    for stage, (c_out, depth) in enumerate(zip(widths, STAGE_DEPTHS, strict=True)):
-        for index in range(depth):
-            first = int(stage == 0 and index == 0)
-            builder.add("shufflenet_v1", c_out=c_out, stride=2 - (index > 0), first=first)
+    for index, (stage, stride) in enumerate(stages(STAGE_DEPTHS)):
+        builder.add("shufflenet_v1", c_out=widths[stage], stride=stride, first=int(index == 0))
     builder.add("classifier")
     return builder.network()
 
 
 # (c_out, stride) of the separable units: MobileNet paper, Table 1.
 MOBILENET_V1 = (
-    (64, 1),
-    (128, 2),
-    (128, 1),
-    (256, 2),
-    (256, 1),
-    (512, 2),
-    *((512, 1),) * 5,
-    (1024, 2),
-    (1024, 1),
-)
+    (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5,
+    (1024, 2), (1024, 1),
+)  # fmt: skip
 
 
 def mobilenet_v1(width_multiplier: float = 1.0, height: int = 224, width: int = 224) -> Network:
@@ -77,14 +85,9 @@ def mobilenet_v1(width_multiplier: float = 1.0, height: int = 224, width: int = 
 
 # (expansion, c_out, repeats, stride of the first): MobileNet v2 paper, Table 2.
 MOBILENET_V2 = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
+    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
     (6, 320, 1, 1),
-)
+)  # fmt: skip
 
 
 def mobilenet_v2(width_multiplier: float = 1.0, height: int = 224, width: int = 224) -> Network:
@@ -103,13 +106,8 @@ def mobilenet_v2(width_multiplier: float = 1.0, height: int = 224, width: int = 
         for index in range(repeats):
             step = stride if index == 0 else 1
             residual = int(step == 1 and builder.shape[0] == c_out)
-            builder.add(
-                "inverted_residual",
-                c_out=c_out,
-                expansion=expansion,
-                stride=step,
-                residual=residual,
-            )
+            fields = {"expansion": expansion, "stride": step, "residual": residual}
+            builder.add("inverted_residual", c_out=c_out, **fields)
     last = scaled(1280) if width_multiplier > 1 else 1280
     builder.add("head", c_out=last, relu6=1)
     return builder.network()
@@ -119,26 +117,3 @@ def _size(sizes: dict[str, tuple], size: str, family: str) -> tuple:
     if size not in sizes:
         raise ValueError(f"{family} comes in {', '.join(sizes)}; got {size!r}")
     return sizes[size]
-
-
-# The 18 networks of the paper's Table 8 in these four families: name of the row -> network.
-PAPER_NETWORKS: dict[str, Callable[[], Network]] = {
-    **{
-        f"ShuffleNet v2 {size}x": lambda size=size: shufflenet_v2(size)  # type: ignore[misc]
-        for size in SHUFFLENET_V2
-    },
-    **{
-        f"ShuffleNet v1 {size}x g=3": lambda size=size: shufflenet_v1(size)  # type: ignore[misc]
-        for size in SHUFFLENET_V1
-    },
-    "MobileNet v1 0.25": lambda: mobilenet_v1(0.25),
-    "MobileNet v1 0.5": lambda: mobilenet_v1(0.5),
-    "MobileNet v1 0.75": lambda: mobilenet_v1(0.75),
-    "MobileNet v1 1.0": lambda: mobilenet_v1(1.0),
-    "MobileNet v2 0.4 160x160": lambda: mobilenet_v2(0.4, 160, 160),
-    "MobileNet v2 0.15": lambda: mobilenet_v2(0.15),
-    "MobileNet v2 0.75 192x192": lambda: mobilenet_v2(0.75, 192, 192),
-    "MobileNet v2 0.6": lambda: mobilenet_v2(0.6),
-    "MobileNet v2 1.0": lambda: mobilenet_v2(1.0),
-    "MobileNet v2 1.4": lambda: mobilenet_v2(1.4),
-}

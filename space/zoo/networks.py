@@ -7,51 +7,28 @@ Each takes the height and width of the input. Where a paper leaves something ope
 from __future__ import annotations
 
 from space.network.network import Network, NetworkBuilder
-from space.zoo.families import SHUFFLENET_V2, STAGE_DEPTHS
+from space.zoo.families import STAGE_DEPTHS, shufflenet_v2_like, stages
 
 RESNET_DEPTHS = (3, 4, 6, 3)
 
 
-def _stages(depths: tuple[int, ...], first_stride: int = 1) -> list[tuple[int, int]]:
-    """(stage, stride) of every unit; the first of each later stage halves the map."""
-    return [
-        (stage, 1 if index else 2 if stage else first_stride)
-        for stage, depth in enumerate(depths)
-        for index in range(depth)
-    ]
-
-
 def shufflenet_v2_star(size: str, height: int = 224, width: int = 224) -> Network:
     """ShuffleNet v2* (paper, section 4.2): one more 3x3 depthwise convolution in each unit."""
-    widths, last = SHUFFLENET_V2[size]
-    builder = NetworkBuilder(f"ShuffleNet v2* {size}x", height, width)
-    builder.add("stem", c_out=24)
-    for stage, stride in _stages(STAGE_DEPTHS, 2):
-        c_out = widths[stage]
-        fields = {"c_out": c_out, "branch": c_out // 2, "stride": stride}
-        builder.add("shufflenet_v2_variant", **fields, receptive=1)
-    builder.add("head", c_out=last)
-    return builder.network()
+    name, fields = "ShuffleNet v2* {}x", {"receptive": 1}
+    return shufflenet_v2_like("shufflenet_v2_variant", name, size, height, width, **fields)
 
 
 def shufflenet_v2_se(size: str = "2.0", height: int = 224, width: int = 224) -> Network:
     """ShuffleNet v2 with a squeeze-and-excitation at the end of each unit (paper, Table 8)."""
-    widths, last = SHUFFLENET_V2[size]
-    builder = NetworkBuilder(f"ShuffleNet v2 {size}x with SE", height, width)
-    builder.add("stem", c_out=24)
-    for stage, stride in _stages(STAGE_DEPTHS, 2):
-        c_out = widths[stage]
-        fields = {"c_out": c_out, "branch": c_out // 2, "stride": stride}
-        builder.add("shufflenet_v2_variant", **fields, se=c_out // 2)
-    builder.add("head", c_out=last)
-    return builder.network()
+    name = "ShuffleNet v2 {}x with SE"
+    return shufflenet_v2_like("shufflenet_v2_variant", name, size, height, width, se=True)
 
 
 def shufflenet_v2_50(height: int = 224, width: int = 224) -> Network:
     """ShuffleNet v2-50 (paper, appendix, Table 2)."""
     builder = NetworkBuilder("ShuffleNet v2-50", height, width)
     builder.add("stem", c_out=64)
-    for stage, stride in _stages(RESNET_DEPTHS):
+    for stage, stride in stages(RESNET_DEPTHS, 1):
         c_out = 244 << stage
         project = int(builder.shape[0] != c_out)
         fields = {"c_out": c_out, "branch": c_out // 2, "stride": stride}
@@ -64,7 +41,7 @@ def se_shufflenet_v2_164(height: int = 224, width: int = 224) -> Network:
     """SE-ShuffleNet v2-164 with residual (paper, appendix, Table 2)."""
     builder = NetworkBuilder("SE-ShuffleNet v2-164", height, width)
     builder.add("deep_stem", mid=64, c_out=128)
-    for stage, stride in _stages((10, 10, 23, 10)):
+    for stage, stride in stages((10, 10, 23, 10), 1):
         c_out = 340 << stage
         project = int(builder.shape[0] != c_out)
         fields = {"c_out": c_out, "branch": c_out // 2, "stride": stride, "project": project}
@@ -77,7 +54,7 @@ def shufflenet_v1_50(height: int = 224, width: int = 224) -> Network:
     """ShuffleNet v1-50 with 3 groups (paper, appendix, Table 2)."""
     builder = NetworkBuilder("ShuffleNet v1-50 g=3", height, width)
     builder.add("stem", c_out=64)
-    for stage, stride in _stages(RESNET_DEPTHS):
+    for stage, stride in stages(RESNET_DEPTHS, 1):
         c_out = 360 << stage
         builder.add("shufflenet_v1_wide", c_out=c_out, mid=c_out // 2, stride=stride)
     builder.add("classifier")
@@ -92,7 +69,7 @@ def xception(size: str = "1.0", height: int = 224, width: int = 224) -> Network:
     """The small Xception: ShuffleNet v1's unit with one group ("Xception-like", v1 paper, 4.1)."""
     builder = NetworkBuilder(f"Xception {size}x", height, width)
     builder.add("stem", c_out=24)
-    for stage, stride in _stages(STAGE_DEPTHS, 2):
+    for stage, stride in stages(STAGE_DEPTHS):
         fields = {"c_out": XCEPTION[size] << stage, "stride": stride}
         builder.add("shufflenet_v1", **fields, groups=1)
     builder.add("classifier")
@@ -127,7 +104,7 @@ def resnet_50(height: int = 224, width: int = 224, *, stride_first: int = 1) -> 
     in the paper; 0 puts it in the 3x3, as in torchvision ("v1.5")."""
     builder = NetworkBuilder("ResNet-50" if stride_first else "ResNet-50 v1.5", height, width)
     builder.add("resnet_stem", c_out=64)
-    for stage, stride in _stages(RESNET_DEPTHS):
+    for stage, stride in stages(RESNET_DEPTHS, 1):
         fields = {"mid": 64 << stage, "c_out": 256 << stage, "stride": stride}
         builder.add("bottleneck", **fields, stride_first=stride_first if stride > 1 else 0)
     builder.add("classifier")
@@ -138,17 +115,10 @@ def senet_154(height: int = 224, width: int = 224) -> Network:
     """SENet-154 (SENet paper, appendix "Details of SENet-154")."""
     builder = NetworkBuilder("SENet-154", height, width)
     builder.add("deep_stem", mid=64, c_out=128)
-    for stage, stride in _stages((3, 8, 36, 3)):
-        builder.add(
-            "bottleneck",
-            mid=128 << stage,
-            inner=256 << stage,
-            c_out=256 << stage,
-            groups=64,
-            stride=stride,
-            shortcut_kernel=3 if stride > 1 else 1,
-            se=16 << stage,
-        )
+    for stage, stride in stages((3, 8, 36, 3), 1):
+        widths = {"mid": 128 << stage, "inner": 256 << stage, "c_out": 256 << stage}
+        fields = {"groups": 64, "shortcut_kernel": 3 if stride > 1 else 1, "se": 16 << stage}
+        builder.add("bottleneck", **widths, **fields, stride=stride)
     builder.add("classifier")
     return builder.network()
 

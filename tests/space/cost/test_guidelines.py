@@ -21,7 +21,8 @@ from space.cost.guidelines import (
 )
 from space.graph.op import Op
 from space.network.block import Block
-from space.zoo.families import PAPER_NETWORKS, SHUFFLENET_V2, shufflenet_v1, shufflenet_v2
+from space.zoo.catalog import PAPER_NETWORKS
+from space.zoo.families import SHUFFLENET_V2, shufflenet_v1, shufflenet_v2
 
 
 def pointwise(c_in: int, c_out: int, size: int = 56, **fields: int) -> Op:

@@ -11,8 +11,8 @@ from torch import nn
 
 from space.network.block import Block
 from space.network.network import Network, NetworkBuilder
+from space.zoo.catalog import PAPER_NETWORKS
 from space.zoo.families import (
-    PAPER_NETWORKS,
     SHUFFLENET_V1,
     SHUFFLENET_V2,
     STAGE_DEPTHS,

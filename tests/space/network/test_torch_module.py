@@ -22,7 +22,8 @@ from space.network.torch_module import (
     folded_weights,
     shuffle,
 )
-from space.zoo.families import PAPER_NETWORKS, mobilenet_v2, shufflenet_v1, shufflenet_v2
+from space.zoo.catalog import PAPER_NETWORKS
+from space.zoo.families import mobilenet_v2, shufflenet_v1, shufflenet_v2
 from tests.helpers.torch_modules import images
 
 Samples = Callable[[int, int], list[Architecture]]

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,13 @@ import pytest
 from latency.paper_model.paper_speeds import PAPER_SPEEDS as PRINTED
 from latency.table.load import load_table
 from latency.table.op_model import OpCostModel
-from space.network.network import Network
 from space.zoo import catalog as zoo
 from space.zoo import entry as zoo_entry
 from space.zoo import report
+from space.zoo.catalog import PAPER_NETWORKS
 from space.zoo.entry import PublishedNetwork, register
-from space.zoo.families import PAPER_NETWORKS, shufflenet_v2
+from space.zoo.families import shufflenet_v2
+from space.zoo.networks import resnet_50
 
 # FLOPs (multiply-adds) and parameters. tests/space/zoo/test_torch.py has torch count them too.
 GOLDEN = {
@@ -188,23 +190,20 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 
 def test_a_name_is_registered_once() -> None:
-    zoo.published_networks()
     with pytest.raises(ValueError, match="network 'ResNet-50' is registered already"):
-        register("ResNet-50", flops=1, source="test")(lambda h, w: shufflenet_v2("0.5", h, w))
+        register("ResNet-50", resnet_50, (1, None, None), "test")
 
 
-def test_a_decorated_function_is_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo_entry, "REGISTERED", zoo.published_networks())
-
-    @register("a test", flops=41, params=1.4, top1_error=39.7, source="here", size=(96, 64))
-    def made(height: int, width: int) -> Network:
-        return shufflenet_v2("0.5", height, width)
-
-    assert made(32, 32).input_shape == (3, 32, 32)
+def test_register(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo, "REGISTERED", {})
+    monkeypatch.setattr(zoo_entry, "REGISTERED", zoo.REGISTERED)
+    make = partial(shufflenet_v2, "0.5")
+    register("a test", make, (41, 1.4, 39.7), "here", size=(96, 64))
     entry = zoo.published_network("a test")
     assert entry.network().input_shape == (3, 96, 64)
+    assert entry.network(32, 32).input_shape == (3, 32, 32)
     assert (entry.published_flops, entry.published_params) == (41_000_000, 1_400_000)
-    assert "a test" not in GOLDEN
+    assert entry.published_top1_error == 39.7
 
 
 def test_other_inputs() -> None:
