@@ -11,7 +11,7 @@ from latency.builder.campaign import Campaign
 from latency.builder.grid import Grid, summary
 from latency.devices.health import states, warnings
 from latency.measure.drift import REFERENCE
-from latency.table.accuracy import common_factor, error_summary, left_out_error, predictions
+from latency.table.accuracy import common_factor, left_out_error, predictions, scaled_errors
 from latency.table.header import TableHeader
 from latency.table.latency_table import LatencyTable
 from space.common.provenance import commit, today_utc, versions
@@ -65,11 +65,7 @@ def finished_table(
     how = f"geometric mean of measured / predicted, {len(plan.scale_set)} other random networks"
     errors: dict[str, Any] = {"seed": seed}
     for name, nets in (("held_out", plan.held_out), ("on_grid", plan.on_grid)):
-        predicted, measured = predictions(table, nets), campaign.networks_s(nets)
-        errors[name] = {
-            "unscaled": error_summary(predicted, measured),
-            "scaled": error_summary(predicted * factor, measured),
-        }
+        errors[name] = scaled_errors(predictions(table, nets), factor, campaign.networks_s(nets))
     errors["left_out_blocks"] = left_out_error(
         {b: m.median_s for b, m in entries.items()}, {b: m.error for b, m in entries.items()}
     )

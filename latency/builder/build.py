@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from latency.builder.assemble import finished_table
 from latency.builder.campaign import Campaign, Effort, affordable
 from latency.builder.grid import COARSE, FULL, Grid
 from latency.builder.journal import Journal
-from latency.builder.plan import Plan, make_plan
+from latency.builder.plan import make_plan
 from latency.devices.health import warnings
 from latency.devices.open import open_session
 from latency.devices.session import Log, Session, require_real_time
@@ -134,7 +133,10 @@ def build_table(
     journal_path = out.with_suffix(".journal.jsonl")
     if config.fresh:
         journal_path.unlink(missing_ok=True)
-    with Journal(journal_path, _identity(config, session, grid, plan)) as journal:
+    engine = ("host", "engine", "engine_version", "threads", "dtype")
+    identity = {"device": session.chip, **{name: getattr(session, name) for name in engine}}
+    identity |= {"batch": config.batch, "seed": config.seed, "grid": grid.name}
+    with Journal(journal_path, identity | {"plan": plan.digest}) as journal:
         effort, expected_s = affordable(plan, session, effort, config.batch)
         campaign = Campaign(plan, session, journal, effort, config.batch, config.seed)
         count = 2 * config.networks + len(plan.on_grid)
@@ -166,23 +168,6 @@ def build_table(
         log(f"warning: {line}")
     log(f"written: {out}, {out.with_suffix('.csv').name}")
     return table
-
-
-def _identity(config: BuildConfig, session: Session, grid: Grid, plan: Plan) -> dict[str, Any]:
-    """What a build shares with one that it goes on from; stored in journals, which need its
-    keys."""
-    return {
-        "device": session.chip,
-        "host": session.host,
-        "engine": session.engine,
-        "engine_version": session.engine_version,
-        "threads": session.threads,
-        "dtype": session.dtype,
-        "batch": config.batch,
-        "seed": config.seed,
-        "grid": grid.name,
-        "plan": plan.digest,
-    }
 
 
 def table_path(config: BuildConfig, session: Session) -> Path:

@@ -7,7 +7,7 @@ published network of its family (ResNet: an eighth of ResNet-50 to half of it).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -20,7 +20,6 @@ from space.zoo.networks import RESNET_DEPTHS, XCEPTION
 SPACE = "shufflenet_v2"  # the family of the search space
 
 Draw: TypeAlias = "np.random.Generator | _Bound"
-Make: TypeAlias = Callable[[Draw, int, int], Network]
 
 
 class _Bound:
@@ -39,27 +38,26 @@ def _width(rng: Draw, low: float, high: float, step: int) -> int:
     return step * round(float(np.exp(rng.uniform(np.log(first), np.log(last)))))
 
 
-def _shufflenet_v1(groups: int, widths: Collection[int], first: int) -> Make:
-    """`widths`: of stage 2, published. Multiples of 12 suit 3 groups inside a unit, whose
-    bottleneck is a quarter as wide; of 4, one group."""
-
-    def make(rng: Draw, height: int, width: int) -> Network:
-        chain = NetworkBuilder(f"ShuffleNet v1 unit g={groups}, random widths", height, width)
-        chain.add("stem", c_out=_width(rng, 12, 48, 12))
-        for stage, depth in enumerate(STAGE_DEPTHS):
-            low, high = min(widths) << stage, max(widths) << stage
-            c_out = max(_width(rng, low, high, 4 * groups), chain.shape[0] + 4 * groups)
-            for index in range(depth):
-                fields = {"c_out": c_out, "groups": groups, "stride": 2 - (index > 0)}
-                chain.add("shufflenet_v1", **fields, first=int(first and stage == index == 0))
-        chain.add("classifier")
-        return chain.network()
-
-    return make
+def _shufflenet_v1(chain: NetworkBuilder, rng: Draw, groups: int = 3) -> None:
+    """Multiples of 12 suit 3 groups inside a unit, whose bottleneck is a quarter as wide; of 4,
+    one group."""
+    v1 = [widths[0] for _, widths in SHUFFLENET_V1.values()]
+    known = v1 if groups == 3 else XCEPTION.values()  # widths of stage 2
+    chain.add("stem", c_out=_width(rng, 12, 48, 12))
+    for stage, depth in enumerate(STAGE_DEPTHS):
+        c_out = _width(rng, min(known) << stage, max(known) << stage, 4 * groups)
+        c_out = max(c_out, chain.shape[0] + 4 * groups)
+        for index in range(depth):
+            fields = {"c_out": c_out, "groups": groups, "stride": 2 - (index > 0)}
+            chain.add("shufflenet_v1", **fields, first=int(groups == 3 and stage == index == 0))
+    chain.add("classifier")
 
 
-def _mobilenet_v1(rng: Draw, height: int, width: int) -> Network:
-    chain = NetworkBuilder("MobileNet v1, random widths", height, width)
+def _xception(chain: NetworkBuilder, rng: Draw) -> None:
+    _shufflenet_v1(chain, rng, groups=1)
+
+
+def _mobilenet_v1(chain: NetworkBuilder, rng: Draw) -> None:
     chain.add("stem", c_out=_width(rng, 8, 32, 4), pool=0)
     c_out = 0
     for channels, stride in MOBILENET_V1:
@@ -67,11 +65,9 @@ def _mobilenet_v1(rng: Draw, height: int, width: int) -> Network:
             c_out = _width(rng, channels / 4, channels, 4)
         chain.add("separable", c_out=c_out, stride=stride)
     chain.add("classifier")
-    return chain.network()
 
 
-def _mobilenet_v2(rng: Draw, height: int, width: int) -> Network:
-    chain = NetworkBuilder("MobileNet v2, random widths", height, width)
+def _mobilenet_v2(chain: NetworkBuilder, rng: Draw) -> None:
     chain.add("stem", c_out=_width(rng, 8, 48, 4), pool=0, relu6=1)
     for expansion, channels, repeats, stride in MOBILENET_V2:
         c_out = _width(rng, 0.3 * channels, 1.4 * channels, 4)
@@ -83,11 +79,9 @@ def _mobilenet_v2(rng: Draw, height: int, width: int) -> Network:
             fields = {"c_out": c_out, "expansion": expansion, "stride": step}
             chain.add("inverted_residual", **fields, residual=residual)
     chain.add("head", c_out=_width(rng, 1280, 1792, 64), relu6=1)
-    return chain.network()
 
 
-def _resnet(rng: Draw, height: int, width: int) -> Network:
-    chain = NetworkBuilder("ResNet-50, random widths", height, width)
+def _resnet(chain: NetworkBuilder, rng: Draw) -> None:
     chain.add("resnet_stem", c_out=_width(rng, 8, 32, 4))
     for stage, depth in enumerate(RESNET_DEPTHS):
         mid = _width(rng, 8 << stage, 32 << stage, 4)
@@ -97,16 +91,22 @@ def _resnet(rng: Draw, height: int, width: int) -> Network:
             fields = {"mid": mid, "c_out": 4 * mid, "stride": stride}
             chain.add("bottleneck", **fields, stride_first=int(stride == 2))
     chain.add("classifier")
-    return chain.network()
 
 
-VARIANTS: dict[str, Make] = {
-    "shufflenet_v1": _shufflenet_v1(3, [w[1][0] for w in SHUFFLENET_V1.values()], 1),
-    "xception": _shufflenet_v1(1, XCEPTION.values(), 0),
-    "mobilenet_v1": _mobilenet_v1,
-    "mobilenet_v2": _mobilenet_v2,
-    "resnet": _resnet,
+VARIANTS: dict[str, tuple[str, Callable[[NetworkBuilder, Draw], None]]] = {
+    "shufflenet_v1": ("ShuffleNet v1 unit g=3", _shufflenet_v1),
+    "xception": ("ShuffleNet v1 unit g=1", _xception),
+    "mobilenet_v1": ("MobileNet v1", _mobilenet_v1),
+    "mobilenet_v2": ("MobileNet v2", _mobilenet_v2),
+    "resnet": ("ResNet-50", _resnet),
 }
+
+
+def _make(family: str, rng: Draw, size: tuple[int, int]) -> Network:
+    name, add_blocks = VARIANTS[family]
+    chain = NetworkBuilder(f"{name}, random widths", *size)
+    add_blocks(chain, rng)
+    return chain.network()
 
 
 def random_networks(
@@ -135,7 +135,7 @@ def random_networks(
     if relax:
         raise ValueError(f"--relax needs --family {SPACE}; got --family {family}")
     rng = np.random.default_rng((seed, list(VARIANTS).index(family)))
-    return [VARIANTS[family](rng, *size) for _ in range(count)]
+    return [_make(family, rng, size) for _ in range(count)]
 
 
 def sample_networks(
@@ -147,4 +147,4 @@ def sample_networks(
 
 def bounds(family: str, size: tuple[int, int] = (224, 224)) -> list[Network]:
     """The narrowest and the widest network of a family of `VARIANTS`."""
-    return [VARIANTS[family](_Bound(at), *size) for at in (0, 1)]
+    return [_make(family, _Bound(at), size) for at in (0, 1)]

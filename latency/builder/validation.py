@@ -10,7 +10,7 @@ from latency.builder.random_networks import SPACE, random_networks
 from latency.devices.open import open_session
 from latency.measure.drift import REFERENCE
 from latency.measure.network import time_networks
-from latency.table.accuracy import Floats, error_summary, predictions
+from latency.table.accuracy import predictions, scaled_errors
 from latency.table.describe import format_error
 from latency.table.latency_table import LatencyTable
 from latency.table.load import load_table
@@ -88,14 +88,8 @@ def validate_table(
         )
     scale = float(header.scale["factor"])
 
-    def errors(measured: Floats) -> dict[str, dict[str, Any]]:
-        return {
-            "unscaled": error_summary(unscaled, measured),
-            "scaled": error_summary(unscaled * scale, measured),
-        }
-
     measured = timings.seconds()
-    now = errors(measured)
+    now = scaled_errors(unscaled, scale, measured)
     columns: dict[str, Any] = {
         "network": [network.name for network in chosen],
         "flops": [network.flops for network in chosen],
@@ -108,7 +102,7 @@ def validate_table(
         now_s = float(f"{timings.reference_s:.5g}")
         pace = {"network": REFERENCE, "then_s": then_s, "now_s": now_s}
         columns["measured_at_pace_s"] = timings.seconds(then_s)
-        at_pace = errors(columns["measured_at_pace_s"])
+        at_pace = scaled_errors(unscaled, scale, columns["measured_at_pace_s"])
     if out is not None:
         import pandas as pd
 

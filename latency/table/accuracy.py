@@ -54,6 +54,14 @@ def error_summary(predicted: Floats, measured: Floats) -> dict[str, Any]:
     }
 
 
+def scaled_errors(predicted: Floats, factor: float, measured: Floats) -> dict[str, dict[str, Any]]:
+    """`error_summary` of predictions [n] without and with a scale factor."""
+    return {
+        "unscaled": error_summary(predicted, measured),
+        "scaled": error_summary(predicted * factor, measured),
+    }
+
+
 def left_out_error(
     seconds: Mapping[Block, float], noise: Mapping[Block, float] | None = None
 ) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def family_of(block: Block) -> Family:
 
 
 def _flags(batch: BlockBatch) -> NDArray[np.int64]:
-    """Which of `FLAGS` hold, 0 or 1, int [n, 2]: the unit widens; groups do not divide its widths."""
+    """Which of `FLAGS` hold, int [n, 2]: the unit widens; groups do not divide its widths."""
     flags = np.zeros((len(batch), 2), dtype=np.int64)
     if batch.kind in WIDENING:
         flags[:, 0] = batch.column("c_in") != batch.column("c_out")

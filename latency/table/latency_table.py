@@ -93,10 +93,6 @@ class LatencyTable:
         noisy = map(Block.parse, self.header.noise.get("too_noisy", ()))
         return Interpolator(seconds, errors, noisy)
 
-    def exact(self, block: Block) -> bool:
-        """Whether `block` itself was measured."""
-        return block in self.entries
-
     def predict(self, batch: BlockBatch) -> NDArray[np.float64]:
         """Seconds of each block, float64 [n].
 

@@ -82,10 +82,6 @@ class OpCostModel:
             total += self.op_s(step.op)
         return total
 
-    def exact(self, block: Block) -> bool:
-        """Whether `block` itself was measured: never, since coefficients are fitted."""
-        return False
-
     def block_s(self, block: Block) -> float:
         """Seconds of one block."""
         return float(sum(self.op_s(op) for op in block.ops))

@@ -18,8 +18,7 @@ import numpy as np
 from latency.table.family_fit import SIZES
 from latency.table.header import TableHeader
 from latency.table.load import AnyTable
-from space.common.errors import MissingOpError
-from space.network.block import Block, BlockBatch
+from space.network.block import BlockBatch
 from space.network.network import Network
 
 
@@ -65,24 +64,3 @@ class TableContract(ABC):
     def test_the_header_round_trips(self) -> None:
         header = self.table().header
         np.testing.assert_equal(TableHeader.from_json(header.to_json()) == header, True)
-
-
-class BlockTableContract(TableContract):
-    """`TableContract` for a table that lacks some blocks.
-
-    Attributes:
-        missing: a block that it lacks.
-    """
-
-    missing: Block
-
-    def test_a_missing_block_is_an_error_that_names_it(self) -> None:
-        table, known = self.table(), self.networks[0].blocks
-        for blocks in ((self.missing,), (*known, self.missing), (self.missing, *known)):
-            try:
-                found = table.network_s(blocks)
-            except MissingOpError as error:
-                np.testing.assert_equal(str(self.missing) in str(error), True)
-            else:
-                raise AssertionError(f"a partial sum, {found} s, without {self.missing}")
-        np.testing.assert_equal(table.exact(self.missing), False)
