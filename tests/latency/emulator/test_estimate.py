@@ -268,7 +268,7 @@ def test_rows_are_seconds_before_the_factor(made: LatencyTable) -> None:
 def test_the_papers_networks_are_in_a_table_exactly(made: LatencyTable) -> None:
     space = ShuffleNetV2Space()
     for text in EXACT:
-        assert all(made.exact(block) for block in space.lower(space.parse(text)).blocks)
+        assert set(space.lower(space.parse(text)).blocks) <= made.entries.keys()
 
 
 class TestCommand:
