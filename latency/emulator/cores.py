@@ -11,12 +11,12 @@ KIB = 1024
 class Core:
     """A core as QEMU and LLVM know it, and its board.
 
-    `caches`: (bytes, ways) of each level's data cache. `part`: of MIDR_EL1. `hertz`: its clock on
-    the board. `device`: the board's key in ncnn's published benchmark, and its table's target.
+    `name`: of QEMU's core too. `caches`: (bytes, ways) of each level's data cache. `part`: of
+    MIDR_EL1. `hertz`: its clock on the board. `device`: the board's key in ncnn's published
+    benchmark, and its table's target.
     """
 
     name: str
-    qemu_cpu: str
     mca_cpu: str
     mca_features: str
     part: str
@@ -31,7 +31,7 @@ class Core:
     def identity(self) -> tuple[object, ...]:
         """What counts and cycles depend on: neither the board nor its frequency."""
         return (
-            self.qemu_cpu, self.mca_cpu, self.mca_features, self.part, self.features, self.caches,
+            self.name, self.mca_cpu, self.mca_features, self.part, self.features, self.caches,
         )  # fmt: skip
 
 
@@ -44,7 +44,6 @@ CORES = {
     for core in (
         Core(
             name="cortex-a76",
-            qemu_cpu="cortex-a76",
             mca_cpu="neoverse-n1",
             mca_features="+v8.2a,+fullfp16,+dotprod,+lse,+rcpc",
             part="0xd0b",
@@ -58,7 +57,6 @@ CORES = {
         ),
         Core(
             name="cortex-a72",
-            qemu_cpu="cortex-a72",
             mca_cpu="cortex-a72",
             mca_features="+v8a,+crc,+crypto",
             part="0xd08",

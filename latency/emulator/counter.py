@@ -93,7 +93,7 @@ def count_networks(requests: Sequence[CountRequest], core: Core, sysroot: Sysroo
         made = _with_core_files(sysroot, core, folder)
         caches = [f"cache={size}:{ways}" for size, ways in core.caches]
         option = ",".join([str(counter_plugin()), f"out={folder / 'counts'}", *caches])
-        command = made.command(core.qemu_cpu, WORKER, [str(path)], qemu=["-plugin", option])
+        command = made.command(core.name, WORKER, [str(path)], qemu=["-plugin", option])
         command[:1] = plugin_qemu().start
         done = subprocess.run(
             command, env=made.environment(), capture_output=True, text=True, timeout=3600

@@ -11,7 +11,6 @@ import sqlite3
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 
 from latency.emulator.cores import Core
 from latency.emulator.tools import llvm_tool
@@ -30,12 +29,12 @@ class CycleTable:
         OSError: LLVM is missing or fails.
     """
 
-    def __init__(self, core: Core, path: Path | None = None) -> None:
+    def __init__(self, core: Core) -> None:
         self._flags = [f"-mcpu={core.mca_cpu}", f"-mattr={core.mca_features}"]
         llvm = llvm_tool("llvm-mca").version
         self._model = f"llvm {llvm} {core.mca_cpu} {core.mca_features} {RUNS}"
         self._known = open_database(
-            path or cache_dir() / "cycles.sqlite",
+            "cycles",
             "cycles (model TEXT, code BLOB, cycles REAL, PRIMARY KEY (model, code)) WITHOUT ROWID",
         )
 
@@ -119,8 +118,9 @@ def region_totals(report: str, count: int) -> list[int]:
     return totals
 
 
-def open_database(path: Path, table: str) -> sqlite3.Connection:
-    """The SQLite database at `path`, with a table of this definition."""
+def open_database(name: str, table: str) -> sqlite3.Connection:
+    """A SQLite database in the cache, with a table of this definition."""
+    path = cache_dir() / f"{name}.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
     database = sqlite3.connect(path, timeout=60)
     with database:

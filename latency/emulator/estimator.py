@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
-from pathlib import Path
 
 from latency.devices.sysroot import arm64_sysroot
 from latency.emulator.cores import Core
@@ -14,7 +13,6 @@ from latency.emulator.counter import CountRequest, count_networks
 from latency.emulator.cycles import CycleTable, open_database
 from latency.emulator.tools import llvm_tool, plugin_qemu
 from space.common.cli import log
-from space.common.files import cache_dir
 from space.common.progress import Report
 
 ENGINES = {"ncnn": ("ncnn", "numpy")}  # engine -> wheels of its sysroot
@@ -50,7 +48,7 @@ class Estimator:
         OSError: a tool, a package or the internet is missing; one line says what to do.
     """
 
-    def __init__(self, core: Core, engine: str = "ncnn", path: Path | None = None) -> None:
+    def __init__(self, core: Core, engine: str = "ncnn") -> None:
         if engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}")
         self.core, self.engine = core, engine
@@ -59,9 +57,7 @@ class Estimator:
         self.versions = {**self._sysroot.versions, "qemu": qemu, "llvm": llvm}
         self.engine_version = self.versions[engine]
         self._cycles = CycleTable(core)
-        self._known = open_database(
-            path or cache_dir() / "estimates.sqlite", "work (key TEXT PRIMARY KEY, value TEXT)"
-        )
+        self._known = open_database("estimates", "work (key TEXT PRIMARY KEY, value TEXT)")
 
     def close(self) -> None:
         """Close the databases."""

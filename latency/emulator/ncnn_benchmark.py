@@ -67,6 +67,7 @@ def _stages(n: NetworkText, x: Value, unit: Unit, rows: Iterable[Stage]) -> Valu
 
 
 def _staged(n: NetworkText, unit: Unit, rows: Iterable[Stage], act: str = "relu") -> Value:
+    """A 3x3 stem, stages, a 1x1 convolution to 1280 channels, and the classifier."""
     x = _stages(n, n.conv(n.input(3, 224), 32, 3, 2, act=act), unit, rows)
     return n.linear(n.global_pool(n.conv(x, 1280, act=act)), 1000)
 
@@ -188,20 +189,20 @@ def _regnety_400m(n: NetworkText) -> Value:  # RegNetY-400MF, groups of 8 channe
 
 @_network
 def _blazeface(n: NetworkText) -> Value:  # BlazeFace's trunk
-    x = n.conv(n.pad_far(n.input(3, 128), 3), 24, 5, 2, act="ReLU", pad=0)
+    x = n.conv(n.pad(n.input(3, 128), pixels=3), 24, 5, 2, act="ReLU", pad=0)
     for out, stride in (
         (24, 1), (28, 1), (32, 2), (36, 1), (42, 1), (48, 2), (56, 1), (64, 1), (72, 1), (80, 1),
         (88, 1), (96, 2), *[(96, 1)] * 4,
     ):  # fmt: skip
         if stride == 2:
-            y = n.pad_far(x, 2)
+            y = n.pad(x, pixels=2)
             y = n.conv(y, x.channels, 3, 2, act="", groups=x.channels, pad=0)
             short = n.pool(x, "max", 2, 2, full=False)
         else:
             y, short = n.depthwise(x, 3, act=""), x
         y = n.conv(y, out, act="")
         if out > x.channels:
-            short = n.pad_channels(short, out - x.channels)
+            short = n.pad(short, channels=out - x.channels)
         x = n.one("ReLU", n.add(y, short))
     return x
 

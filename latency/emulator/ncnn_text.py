@@ -101,14 +101,10 @@ class NetworkText:
     def concat(self, *values: Value) -> Value:
         return self._add("Concat", list(values), sum(v.channels for v in values), values[0].size)
 
-    def pad_channels(self, x: Value, after: int) -> Value:
-        text = f"0=0 1=0 2=0 3=0 4=0 5=0.0 7=0 8={after}"
-        return self._add("Padding", [x], x.channels + after, x.size, text)
-
-    def pad_far(self, x: Value, pixels: int) -> Value:
-        """Zeros at the bottom and right."""
-        text = f"0=0 1={pixels} 2=0 3={pixels} 4=0 5=0.0 7=0 8=0"
-        return self._add("Padding", [x], x.channels, x.size + pixels, text)
+    def pad(self, x: Value, *, channels: int = 0, pixels: int = 0) -> Value:
+        """Zero channels after the others, zeros at the bottom and right."""
+        text = f"0=0 1={pixels} 2=0 3={pixels} 4=0 5=0.0 7=0 8={channels}"
+        return self._add("Padding", [x], x.channels + channels, x.size + pixels, text)
 
     def squeeze_excite(self, x: Value, channels: int, act: str, gate: str) -> Value:
         """`act` after the first layer, `gate` after the second; as in `conv`."""

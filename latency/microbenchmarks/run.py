@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 from latency.devices.health import warnings
@@ -20,7 +19,7 @@ from latency.microbenchmarks.timing import (
     time_cases,
 )
 from latency.paper_model.cases import make_aligned, make_cases
-from space.common import cli
+from space.common.cli import log
 from space.common.files import writable_folder, write_atomic
 from space.common.progress import Progress
 from space.common.text import format_duration
@@ -28,9 +27,7 @@ from space.common.text import format_duration
 LEAST_SHARE = 0.95  # of the processors' time; below it, other programs ran on them
 
 
-def measure_device(
-    config: MicrobenchmarkConfig, *, log: Callable[[str], None] = cli.log
-) -> tuple[dict[str, Any], str]:
+def measure_device(config: MicrobenchmarkConfig) -> tuple[dict[str, Any], str]:
     """Measure a device and write guidelines.json, .samples.jsonl and .png.
 
     Returns:
@@ -60,7 +57,7 @@ def measure_device(
             f"{format_duration(estimate_s(every, session, batch, rounds))}"
         )
         started = time.monotonic()
-        with Progress("measuring", counted=False, log=log) as bar:
+        with Progress("measuring", counted=False) as bar:
             seconds, jobs = time_cases(
                 every, session, batch=batch, rounds=rounds, report=bar.update
             )

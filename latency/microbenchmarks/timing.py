@@ -74,10 +74,8 @@ def split_rounds(rounds: int) -> tuple[int, int]:
 
 def group_cases(cases: Sequence[Case]) -> list[list[int]]:
     """Indices of the cases that share their rounds: one width of one table each."""
-    groups: dict[tuple[int, int], list[int]] = {}
-    for index, case in enumerate(cases):
-        groups.setdefault((case.table, case.scale), []).append(index)
-    return list(groups.values())
+    keys = [(case.table, case.scale) for case in cases]
+    return [[i for i, key in enumerate(keys) if key == own] for own in dict.fromkeys(keys)]
 
 
 def estimate_s(cases: Sequence[Case], session: Session, batch: int, rounds: int) -> float:

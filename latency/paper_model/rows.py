@@ -42,7 +42,6 @@ class FitRow:
 
     table: str
     family: str
-    name: str
     measured_s: float
     precision: float
     blocks: Chain
@@ -69,9 +68,8 @@ def _microbenchmarks(target: str) -> Iterator[FitRow]:
                     Block("conv", b.height, b.width, c_in=b.c_in, c_out=b.c_in, groups=b["groups"])
                     for b in blocks
                 )
-            family, name = FAMILIES[case.table], f"{case.row} {case.channels}"
-            speed = _speed(case.printed)
-            yield FitRow(str(case.table), family, name, *speed, blocks, case.repeats)
+            table, family, speed = str(case.table), FAMILIES[case.table], _speed(case.printed)
+            yield FitRow(table, family, *speed, blocks, case.repeats)
 
 
 def _at_level(family: str, level: int, height: int, width: int) -> tuple[str, Network]:
@@ -92,7 +90,6 @@ def _appendix_1a(target: str) -> Iterator[FitRow]:
             yield FitRow(
                 "1a",
                 family,
-                f"{family} {level}M {height}x{width}",
                 *_speed(printed),
                 network.blocks,
                 repeats=1,
@@ -126,8 +123,7 @@ def _unit(family: str, size: int, c: int) -> Block:
 def _appendix_1b() -> Iterator[FitRow]:
     for (family, size), speeds in APPENDIX_1B.items():
         for c, printed in zip((64, 128, 256), speeds, strict=True):
-            name, blocks = f"{family} {c} at {size}x{size}", (_unit(family, size, c),)
-            yield FitRow("1b", family, name, *_speed(printed), blocks)
+            yield FitRow("1b", family, *_speed(printed), (_unit(family, size, c),))
 
 
 @cache

@@ -59,11 +59,9 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Emulator:
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Callable[..., Estimator]:
-    def make(core: Core = A76) -> Estimator:
-        return Estimator(core, path=tmp_path / "estimates.sqlite")
-
-    return make
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Estimator]:
+    monkeypatch.setenv("G4NAS_CACHE", str(tmp_path))
+    return lambda core=A76: Estimator(core)
 
 
 def some(count: int, flops: int = 1) -> list[CountRequest]:

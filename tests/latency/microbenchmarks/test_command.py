@@ -24,7 +24,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict, str]
     """(folder, document, text) of one run of the null engine."""
     out = tmp_path_factory.mktemp("guidelines")
     config = MicrobenchmarkConfig(engine="null", rounds=4, out=out)
-    found, text = measure_device(config, log=lambda _: None)
+    found, text = measure_device(config)
     return out, found, text
 
 
