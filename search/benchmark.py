@@ -33,33 +33,25 @@ def parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     args = parser().parse_args(arguments)
-    body = _scoring if args.what == "scoring" else _samplers
-    return run_command("search.benchmark", lambda: body(args))
+    return run_command("search.benchmark", lambda: _run(args))
 
 
-def _scoring(args: argparse.Namespace) -> int:
-    check_least(vars(args), {"architectures": 1, "repeats": 1, "seed": 0})
-    from search.experiments.benchmark import format_scoring, measure_scoring
+def _run(args: argparse.Namespace) -> int:
+    scoring = args.what == "scoring"
+    least = {"architectures": 1, "repeats": 1, "seed": 0} if scoring else {"trials": 1, "seeds": 1}
+    check_least(vars(args), least)
+    from search.experiments import benchmark
 
-    found = measure_scoring(
-        target=args.target,
-        architectures=args.architectures,
-        repeats=args.repeats,
-        seed=args.seed,
-    )
-    print(json.dumps(found, indent=2) if args.format == "json" else format_scoring(found))
-    return DONE
-
-
-def _samplers(args: argparse.Namespace) -> int:
-    check_least(vars(args), {"trials": 1, "seeds": 1})
-    from search.experiments.benchmark import compare_samplers, format_samplers
-
-    base, found = compare_samplers(
-        target=args.target, budget=args.budget, trials=args.trials, seeds=args.seeds
-    )
-    as_json = args.format == "json"
-    print(json.dumps(found, indent=2) if as_json else format_samplers(base, found))
+    target = args.target
+    if scoring:
+        options = {"architectures": args.architectures, "repeats": args.repeats}
+        found = benchmark.measure_scoring(target=target, seed=args.seed, **options)
+        text = benchmark.format_scoring(found)
+    else:
+        options = {"trials": args.trials, "seeds": args.seeds}
+        base, found = benchmark.compare_samplers(target=target, budget=args.budget, **options)
+        text = benchmark.format_samplers(base, found)
+    print(json.dumps(found, indent=2) if args.format == "json" else text)
     return DONE
 
 

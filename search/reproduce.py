@@ -13,7 +13,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from search.optimizer.sampler_names import SAMPLERS
+from search.optimizer import SAMPLERS
 from space.common.cli import DONE, NO_ANSWER, Parser, add_format, check_least, run_command
 
 

@@ -15,7 +15,7 @@ from evaluator.training.cli import (
 )
 from evaluator.training.recipe import OPTIONS
 from search.labels.config import LABELS, ORDER, SEEDS, LabelOptions
-from search.optimizer.sampler_names import SAMPLERS
+from search.optimizer import SAMPLERS
 from search.workflow.config import TRIALS, SearchConfig
 from space.common.cli import DONE, Parser, add_format, run_command
 

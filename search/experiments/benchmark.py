@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from search.optimizer import SAMPLERS
 from search.optimizer.bound import Bounds
-from search.optimizer.sampler_names import SAMPLERS
 from search.optimizer.study import finished_study
-from search.problem.baseline import Baseline, baseline
+from search.problem.baseline import baseline
 from search.problem.budget import parse_budgets
 from search.problem.problem import Problem, target_table
 from search.result.winners import rivals
@@ -80,23 +80,16 @@ def compare_samplers(
     bound = base.latency_s / Bounds(problem).latency_at(base.score)
     rows = []
     for sampler in SAMPLERS:
-        runs = [_search(problem, sampler, seed, trials, base) for seed in range(seeds)]
-        speed_ups, seconds = zip(*runs, strict=True)
-        rows.append({"sampler": sampler, "speed_ups": speed_ups, "seconds": seconds})
+        row: dict[str, Any] = {"sampler": sampler, "speed_ups": [], "seconds": []}
+        for seed in range(seeds):
+            start = time.perf_counter()
+            found = finished_study(problem, trials, seed=seed, sampler=sampler).evaluated()
+            as_good, _ = rivals(found, base)
+            row["seconds"].append(time.perf_counter() - start)
+            speed_ups = (base.latency_s / found.costs.latency_s[as_good]).tolist()
+            row["speed_ups"].append(speed_ups[0] if speed_ups else None)
+        rows.append(row)
     return base.name, {"trials": trials, "bound": bound, "rows": rows}
-
-
-def _search(
-    problem: Problem, sampler: str, seed: int, trials: int, base: Baseline
-) -> tuple[float | None, float]:
-    """(speed-up at the baseline's score or better, seconds taken)."""
-    start = time.perf_counter()
-    found = finished_study(problem, trials, seed=seed, sampler=sampler).evaluated()
-    as_good, _ = rivals(found, base)
-    taken = time.perf_counter() - start
-    if not len(as_good):
-        return None, taken
-    return float(base.latency_s / found.costs.latency_s[as_good[0]]), taken
 
 
 def format_samplers(baseline_name: str, found: Mapping[str, Any]) -> str:

@@ -167,15 +167,11 @@ def print_reproduction(result: ReproductionResult) -> None:
     if not result.full_space:
         return
     headings = ["budget", "baseline", "speed-up at its score", "score gain at its latency"]
-    gains = [
-        (
-            row.budget,
-            row.baseline,
-            _range([run.speed_up_at_score for run in row.runs], "x"),
-            _range([run.score_gain_at_latency for run in row.runs], ""),
-        )
-        for row in result.full_space
-    ]
+    gains = []
+    for row in result.full_space:
+        speed_ups = _range([run.speed_up_at_score for run in row.runs], "x")
+        score_gains = _range([run.score_gain_at_latency for run in row.runs], "")
+        gains.append((row.budget, row.baseline, speed_ups, score_gains))
     title = "\nThe whole space against ShuffleNet v2"
     print_rich(
         rich_table(headings, gains, title=title, **options),

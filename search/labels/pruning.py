@@ -1,9 +1,9 @@
 """Stopping a label's training early: Optuna's median pruner, among networks of like latency.
 
 A fast network is less accurate than a slow one and may be the better answer. So each is compared
-with its own third of the latencies alone, in a study of Optuna's for each. Shorter trainings than
-LEAST_EPOCHS are not pruned: the learning rate falls over the whole of one, and accuracies
-half-way of two epochs say little. What was stopped still counts, as what it would have come to.
+with its third of the latencies only, in a study of Optuna's for each. Shorter trainings than
+LEAST_EPOCHS are not pruned: the learning rate falls from start to end, and accuracies half-way of
+two epochs say little. A stopped training counts with its extrapolated accuracy.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
 from optuna.trial import TrialState, create_trial
 
 from evaluator.predictor.model import from_log, to_log
+from search.problem.problem import Floats
 
-Floats = NDArray[np.float64]
 LEAST_EPOCHS = 4
 BANDS = 3
 STARTUP = 4  # finished trainings of a band before one of it may be stopped
@@ -33,15 +32,10 @@ class Pruning:
     def __init__(self, latencies: Floats, epochs: int) -> None:
         self.on = epochs >= LEAST_EPOCHS
         self._edges = np.quantile(latencies, np.arange(1, BANDS) / BANDS)
+        # No training is stopped before a third of it.
+        pruner = optuna.pruners.MedianPruner(STARTUP, n_warmup_steps=-(-epochs // 3))
         self._studies = [
-            optuna.create_study(
-                direction="maximize",
-                # A third of the training is the least on which one is stopped.
-                pruner=optuna.pruners.MedianPruner(
-                    n_startup_trials=STARTUP, n_warmup_steps=-(-epochs // 3)
-                ),
-            )
-            for _ in range(BANDS)
+            optuna.create_study(direction="maximize", pruner=pruner) for _ in range(BANDS)
         ]
 
     def _study(self, latency: float) -> optuna.Study:
@@ -60,8 +54,7 @@ class Pruning:
         """A function of (epoch, accuracy) that says whether to stop; None where nothing is."""
         if not self.on:
             return None
-        study = self._study(latency)
-        trial = study.ask()
+        trial = self._study(latency).ask()
 
         def stop(epoch: int, accuracy: float) -> bool:
             trial.report(accuracy, epoch)

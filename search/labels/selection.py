@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from search.optimizer.proposals import children
+from search.optimizer.sampler import children
 from search.optimizer.study import finished_study
 from search.problem.baseline import Baseline
 from search.problem.problem import Evaluation, Floats, Problem, concatenate, nondominated

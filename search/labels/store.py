@@ -29,18 +29,14 @@ def training_key(
 
 @dataclass
 class Store:
-    """The trainings in a file, by key. Those of other recipes or images stay in it."""
+    """The trainings in a file, by key; also those of other recipes or images."""
 
     path: Path
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path) -> Store:
-        """The file, or an empty one.
-
-        Raises:
-            ValueError: it is damaged; names the line.
-        """
+        """Read the file, if it exists; ValueError names a damaged line."""
         store = cls(path)
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         for number, line in enumerate(text.splitlines(), start=1):
@@ -57,7 +53,7 @@ class Store:
         return store
 
     def add(self, row: dict[str, Any]) -> None:
-        """Keep a finished training; it is on disk when this returns."""
+        """Add a finished training; it is on disk when this returns."""
         self.rows[row["key"]] = row
         lines = (json.dumps(each, allow_nan=False) for each in self.rows.values())
         write_atomic(self.path, "".join(f"{line}\n" for line in lines))

@@ -1,1 +1,3 @@
-"""How candidates are proposed, kept and bounded."""
+"""How candidates are proposed, kept and bounded. This file loads no Optuna."""
+
+SAMPLERS = ("prescreened", "nsga2", "tpe", "random")

@@ -1,4 +1,8 @@
-"""Optuna's samplers, and NSGA-II that prescreens many children for each trial."""
+"""Optuna's samplers, and NSGA-II that prescreens many children for each trial.
+
+Costs and score of thousands of architectures take milliseconds; storing a trial takes longer and
+training a network minutes. So each trial is the best of many children.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,16 @@ from typing import Any
 
 import numpy as np
 import optuna
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
-from search.optimizer.proposals import Choices, children, pick
-from search.optimizer.sampler_names import SAMPLERS
-from search.problem.problem import Problem
+from search.optimizer import SAMPLERS
+from search.problem.problem import Floats, Problem
 from space.common.errors import ExhaustedError
 
+Choices = NDArray[np.integer]
 POPULATION = 48
 CHILDREN = 512
 ROUNDS = 3
@@ -90,6 +95,76 @@ class PrescreenedNSGAII(NSGAIISampler):
         found = self._problem.evaluate_unchecked(genes)
         index = pick(found.score, found.costs.latency_s, found.violations, fresh, direction)
         return rows[index]
+
+
+def children(
+    parents: Choices, sizes: NDArray[np.int64], n: int, rng: np.random.Generator
+) -> Choices:
+    """n children of `parents` int [p, axes], int64 [n, axes]; random rows if p = 0.
+
+    Each child takes every axis from one of two parents, then changes 1.5 axes on average: half of
+    the changes are steps to a near choice (widths are ordered), half are random. One child in
+    eight is a random row.
+
+    Args:
+        sizes: the number of choices of each axis, [axes].
+    """
+    axes = len(sizes)
+    fresh = rng.integers(0, sizes, size=(n, axes))
+    if not len(parents):
+        return fresh
+    mother, father = parents[rng.integers(0, len(parents), size=(2, n))]
+    child = np.where(rng.random((n, axes)) < 0.5, mother, father)
+    change = rng.random((n, axes)) < 1.5 / axes
+    reach = np.maximum(1, sizes // 12)
+    step = rng.integers(1, reach + 1, size=(n, axes)) * rng.choice((-1, 1), size=(n, axes))
+    near = np.clip(child + step, 0, sizes - 1)
+    changed = np.where(rng.random((n, axes)) < 0.5, near, fresh)
+    child = np.where(change, changed, child)
+    renewed = rng.random(n) < 1 / 8
+    child[renewed] = fresh[renewed]
+    return child
+
+
+def pick(
+    score: Floats,
+    latency: Floats,
+    violations: Floats,
+    allowed: NDArray[np.bool_],
+    direction: float,
+) -> int:
+    """The best row for `direction` (0: only latency counts, 1: only score).
+
+    Among feasible rows the one with the least augmented Tchebycheff distance to the best score
+    and latency (Knowles, "ParEGO", IEEE TEVC 2006, section II); if no row is feasible, the one
+    with the least total violation. Rows that are not `allowed` only widen the ranges.
+
+    Args:
+        score: float64 [n].
+        latency: seconds, float64 [n].
+        violations: float64 [n, constraints], feasible when <= 0.
+        allowed: bool [n], the rows that may be picked.
+
+    Raises:
+        ValueError: no row is allowed.
+    """
+    if not allowed.any():
+        raise ValueError("at least one row must be allowed; got none")
+    total = np.maximum(violations, 0).sum(axis=1)
+    feasible = total == 0
+    if not (feasible & allowed).any():
+        return int(np.argmin(np.where(allowed, total, np.inf)))
+    lack = _unit(-score, feasible)
+    cost = _unit(np.log(latency), feasible)
+    weighted = np.stack([direction * lack, (1 - direction) * cost])
+    distance = weighted.max(axis=0) + 0.05 * weighted.sum(axis=0)
+    return int(np.argmin(np.where(feasible & allowed, distance, np.inf)))
+
+
+def _unit(values: Floats, rows: NDArray[np.bool_]) -> Floats:
+    """Values scaled so that `rows` span 0 to 1."""
+    low, high = values[rows].min(), values[rows].max()
+    return (values - low) / (high - low if high > low else 1.0)
 
 
 def make_sampler(name: str, problem: Problem, seed: int, seen: set[bytes]) -> BaseSampler:

@@ -24,7 +24,7 @@ class SearchConfig:
         out: folder of the files; None: `out/` and a name made of the other options.
         relax: guidelines ("g1" ... "g4") whose axes are open and whose limits do not bind.
         guidelines: limits of G1-G4 measured by latency.guidelines; None: the paper's.
-        sampler: one of `search.optimizer.sampler_names.SAMPLERS`.
+        sampler: one of `search.optimizer.SAMPLERS`.
         resume: a study in `out` is required.
         labels: accuracy options; without them the training-free score ranks networks.
 

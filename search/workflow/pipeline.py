@@ -57,7 +57,9 @@ def search(config: SearchConfig) -> SearchResult:
         True
     """
     labels, source = label_config(config.labels), config.labels.labels_from
-    problem = open_problem(config)
+    budgets, table = parse_budgets(config.budgets), target_table(config.target)
+    limits = PAPER_LIMITS if config.guidelines is None else load_limits(config.guidelines)
+    problem = Problem(ShuffleNetV2Space(), table, budgets, config.relax, limits)
     _check_resume(config, labels)
     folder = writable_folder(config.folder)
     _log_tabulation(problem)
@@ -86,18 +88,6 @@ def search(config: SearchConfig) -> SearchResult:
                 f"stopped; finished trainings are in {folder / FILE}. The same command continues"
             ) from None
         return write(export_winners(result))
-
-
-def open_problem(config: SearchConfig) -> Problem:
-    """What is searched: the table of the target, the budgets and the limits.
-
-    Raises:
-        ValueError: an unknown target, or a budget or limits file that cannot be used.
-    """
-    budgets = parse_budgets(config.budgets)
-    table = target_table(config.target)
-    limits = PAPER_LIMITS if config.guidelines is None else load_limits(config.guidelines)
-    return Problem(ShuffleNetV2Space(), table, budgets, config.relax, limits)
 
 
 def run_study(problem: Problem, config: SearchConfig) -> Study:

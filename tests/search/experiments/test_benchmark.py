@@ -5,7 +5,7 @@ import json
 import pytest
 
 from search.benchmark import main
-from search.optimizer.sampler_names import SAMPLERS
+from search.optimizer import SAMPLERS
 
 
 @pytest.mark.slow

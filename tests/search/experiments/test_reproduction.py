@@ -7,7 +7,7 @@ import pytest
 import search.experiments.reproduction as reproduction
 from latency.table.op_model import OpCostModel
 from search.experiments.reproduction import BUDGETS, PaperAxisResult, full_space, paper_axis
-from search.optimizer.sampler_names import SAMPLERS
+from search.optimizer import SAMPLERS
 from search.reproduce import main
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.zoo.families import SHUFFLENET_V2, shufflenet_v2

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search.optimizer.proposals import children, pick
+from search.optimizer.sampler import children, pick
 
 SIZES = np.array([2, 3, 60, 12, 1])
 

@@ -14,7 +14,7 @@ import optuna
 import pytest
 
 from latency.table.op_model import OpCostModel
-from search.optimizer.sampler_names import SAMPLERS
+from search.optimizer import SAMPLERS
 from search.optimizer.study import Study, finished_study
 from search.problem.baseline import paper_axes
 from search.problem.budget import parse_budgets

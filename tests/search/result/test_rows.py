@@ -16,11 +16,10 @@ from latency.table.op_model import OpCostModel
 from search.problem.baseline import Baseline, baseline
 from search.problem.budget import parse_budgets
 from search.problem.problem import Evaluation, Problem
-from search.result.picture import draw_front
-from search.result.rows import (ResultRow, other_rows, result_rows, with_measurements)
+from search.result.rows import ResultRow, other_rows, result_rows, with_measurements
 from search.result.text import print_rows
-from search.result.winners import (Winner, front, limit_of, winners)
-from search.result.write import front_csv
+from search.result.winners import Winner, front, limit_of, winners
+from search.result.write import draw_front, front_csv
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common.errors import MissingOpError
 from space.cost.guidelines import Guidelines
