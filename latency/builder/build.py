@@ -133,8 +133,8 @@ def build_table(
     journal_path = out.with_suffix(".journal.jsonl")
     if config.fresh:
         journal_path.unlink(missing_ok=True)
-    engine = ("host", "engine", "engine_version", "threads", "dtype")
-    identity = {"device": session.chip, **{name: getattr(session, name) for name in engine}}
+    names = ("host", "engine", "engine_version", "threads", "dtype")
+    identity = {"device": session.chip, **{name: getattr(session, name) for name in names}}
     identity |= {"batch": config.batch, "seed": config.seed, "grid": grid.name}
     with Journal(journal_path, identity | {"plan": plan.digest}) as journal:
         effort, expected_s = affordable(plan, session, effort, config.batch)

@@ -1,10 +1,10 @@
 """Drift correction: how fast the machine was in each round, and which rounds count.
 
-Other programs, other tenants of a virtual machine and thermal throttling change a machine's speed
-by tens of percent, for seconds or for hours, and all chains nearly alike. So every job also times
-a reference network, ShuffleNet v2 1.5x, whose latency is typical of the space. The drift factor of
-a round is the reference's time over its typical time; all other times are divided by it. The
-results are seconds of the machine at its typical speed. They depend on no table's prediction.
+Other programs, tenants of a virtual machine and thermal throttling change a machine's speed by
+tens of percent, for seconds or hours, and all chains nearly alike. So every job also times a
+reference network, whose latency is typical of the space. The drift factor of a round is the
+reference's time over its typical time; all other times are divided by it: seconds of the machine
+at its typical speed, which depend on no table's prediction.
 
 A chain's own time in a round never decides whether that round counts for it: selecting fast
 samples would make the chain look fast.
@@ -23,7 +23,6 @@ from space.network.block import Chain
 from space.zoo.families import shufflenet_v2
 
 Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 REFERENCE = "ShuffleNet v2 1.5x"  # the network whose time is the drift factor
 REFERENCE_QUANTILE = 0.25  # of the groups, by its time in them: the middle of the quieter half
@@ -51,8 +50,8 @@ def time_with_reference(
     reference: Chain,
     *,
     batch: int = 1,
-    rounds: int = 5,
-    steady: bool = False,
+    rounds: int,
+    steady: bool,
 ) -> tuple[TimedGroup, Timed]:
     """Time chains round by round, the reference before the first.
 
@@ -104,7 +103,7 @@ def drift_factor(
     return np.asarray(np.exp(shape + np.median(levels - shape)))
 
 
-def select_rounds(factors: Floats) -> Mask:
+def select_rounds(factors: Floats) -> NDArray[np.bool_]:
     """The rounds that count, of their drift factors [rounds]: the half nearest to 1 without the
     outliers, but at least `MIN_KEPT`. Rounds with equal factors count alike."""
     off = np.abs(np.log(factors))
@@ -115,7 +114,7 @@ def select_rounds(factors: Floats) -> Mask:
     return np.asarray(off <= order[count - 1])
 
 
-def outlier_rounds(factors: Floats) -> Mask:
+def outlier_rounds(factors: Floats) -> NDArray[np.bool_]:
     """The rounds whose drift factor is further than `OUTLIER` from 1, on either side."""
     return np.asarray(np.abs(np.log(factors)) > np.log(OUTLIER))
 
@@ -133,7 +132,8 @@ def corrected_samples(
         typical: of each group, as for `drift_factor`.
     """
     known: Sequence[Floats | None] = typical or [None] * len(groups)
-    each = list(zip(groups, rows, known, strict=True))
-    factors = [drift_factor(group, reference_s, own, level) for group, own, level in each]
-    times = [g.times[list(own)] / f for (g, own, _), f in zip(each, factors, strict=True)]
+    times, factors = [], []
+    for group, own, level in zip(groups, rows, known, strict=True):
+        factors.append(drift_factor(group, reference_s, own, level))
+        times.append(group.times[list(own)] / factors[-1])
     return np.concatenate(times, axis=1)[:, select_rounds(np.concatenate(factors))]

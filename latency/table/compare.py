@@ -20,9 +20,7 @@ from space.common.text import format_number
 from space.network.block import Block
 from space.network.network import Network
 
-FACTS = (
-    "source", "device", "engine", "engine_version", "threads", "batch", "dtype", "input", "date",
-)  # fmt: skip
+FACTS = "source device engine engine_version threads batch dtype input date".split()
 EXTREMES = 5
 
 
@@ -119,8 +117,9 @@ def format_table_comparison(found: dict[str, Any]) -> str:
     lines = [f"{name}: {label}" for name, label in zip("AB", found["labels"], strict=True)]
     if found["differs"]:
         lines += ["", "they differ in"]
-        for name, (a, b) in found["differs"].items():
-            lines.append(f"  {name}: {a or '-'} | {b or '-'}")
+        lines += [
+            f"  {name}: {a or '-'} | {b or '-'}" for name, (a, b) in found["differs"].items()
+        ]
     if blocks := found["blocks"]:
         only = blocks["only"]
         lines += [
@@ -128,30 +127,29 @@ def format_table_comparison(found: dict[str, Any]) -> str:
             f"{blocks['common']} blocks in both (A alone {only[0]}, B alone {only[1]}): B / A "
             f"{blocks['ratio']:.3f} on average, spread {blocks['spread']:.1%}",
             f"  {'family':44} {'blocks':>6} {'B / A':>6} {'least':>6} {'most':>6}",
-        ]
-        for name, row in blocks["families"].items():
-            lines.append(
-                f"  {name:44} {row['blocks']:6} {row['ratio']:6.3f} {row['least']:6.2f} "
-                f"{row['greatest']:6.2f}"
-            )
-        lines.append("  the most extreme")
-        for row in blocks["extremes"]:
-            lines.append(
+            *(
+                "  {:44} {blocks:6} {ratio:6.3f} {least:6.2f} {greatest:6.2f}".format(name, **row)
+                for name, row in blocks["families"].items()
+            ),
+            "  the most extreme",
+            *(
                 f"  {row['ratio']:6.2f}  {row['a_s'] * 1e3:8.4f} ms {row['b_s'] * 1e3:8.4f} ms  "
                 f"{row['block']}"
-            )
+                for row in blocks["extremes"]
+            ),
+        ]
     else:
         lines += ["", "no block stands in both as a row: compared by networks alone"]
+    lines.append("")
     if row := found["networks"]:
-        lines += [
-            "",
+        lines.append(
             f"{row['predicted_by_both']} of {row['asked']} random networks predicted by both: "
             f"B / A {row['ratio']:.3f} on average, {row['least']:.2f} to {row['greatest']:.2f}, "
             f"spread {row['spread']:.1%}; rank agreement (Spearman) "
-            f"{format_number(row['spearman'], '.4f')}",
-        ]
+            f"{format_number(row['spearman'], '.4f')}"
+        )
     else:
-        lines += ["", "no random network is predicted by both"]
+        lines.append("no random network is predicted by both")
     return "\n".join(lines)
 
 
@@ -163,10 +161,7 @@ def draw_table_comparison(
     Raises:
         OSError: `out` cannot be written.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     a_s, b_s = _entries(a), _entries(b)
     panels = []  # title, {label: (A, B) seconds}
@@ -177,9 +172,8 @@ def draw_table_comparison(
         labels = dict.fromkeys(label for label, _ in pairs)
         series = {label: [pair for own, pair in pairs if own == label] for label in labels}
         panels += [(f"{len(pairs)} {title}", series)] * bool(pairs)
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(5.5 * len(panels), 5), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(5.5 * len(panels), 5), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)
     for axis, (title, series) in zip(axes.flat, panels, strict=True):
         for label, points in series.items():
             axis.scatter(*(1e3 * np.array(points).T), s=6, label=label, alpha=0.6)
@@ -195,4 +189,3 @@ def draw_table_comparison(
     figure.suptitle(f"A: {a.header.label}\nB: {b.header.label}", fontsize=9)
     with replace_file(out) as temporary:
         figure.savefig(temporary, dpi=110)
-    plt.close(figure)

@@ -56,7 +56,7 @@ def format_error(error: Mapping[str, Any], digits: int) -> str:
 
 def format_build_errors(header: TableHeader) -> str:
     """The noise and errors of a table that `latency.build` made."""
-    noise = header.noise
+    noise, errors = header.noise, header.network_error
     lines = [
         header.label,
         f"{header.grid}; {noise['samples']} samples each, spread (IQR / median) "
@@ -65,21 +65,20 @@ def format_build_errors(header: TableHeader) -> str:
     ]
     titles = {"held_out": "unmeasured networks", "on_grid": "networks of measured blocks"}
     for name, title in titles.items():
-        for kind in ("unscaled", "scaled"):
-            error = header.network_error[name][kind]
+        for kind, error in errors[name].items():
             lines.append(f"{error['networks']} {title}, {kind}: {format_error(error, digits=2)}")
-    if left := header.network_error["left_out_blocks"]:
+    if left := errors["left_out_blocks"]:
         lines.append(
             f"{left['blocks']} blocks predicted from the others: mean error "
             f"{left['mean_abs_error']:.1%}, median {left['median_abs_error']:.1%}, 95 % of them "
             f"within {left['abs_error_95pct']:.1%}"
         )
-        for group, title in (("kinds", ""), ("alignments", "width a multiple of ")):
-            for name, row in left.get(group, {}).items():
-                lines.append(
-                    f"  {title}{name}: {row['blocks']} blocks, mean error "
-                    f"{row['mean_abs_error']:.1%}, median {row['median_abs_error']:.1%}"
-                )
+        multiples = {f"width a multiple of {n}": row for n, row in left["alignments"].items()}
+        lines += [
+            f"  {name}: {row['blocks']} blocks, mean error {row['mean_abs_error']:.1%}, median "
+            f"{row['median_abs_error']:.1%}"
+            for name, row in {**left["kinds"], **multiples}.items()
+        ]
     if noise["spread"] > NOISE_WARNING:
         lines.append(
             f"warning: samples spread by {noise['spread']:.0%}: the machine was not quiet; "

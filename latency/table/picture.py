@@ -45,10 +45,7 @@ def draw_table(table: AnyTable, out: Path) -> None:
     """
     if not isinstance(table, LatencyTable):
         raise ValueError(f"{table.header.target} is a cost model of ops: it has no blocks to draw")
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     grouped = by_family(table.entries)
@@ -59,10 +56,8 @@ def draw_table(table: AnyTable, out: Path) -> None:
         )
     columns = min(PANELS, len(drawn))
     rows = -(-len(drawn) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(3.6 * columns, 2.7 * rows + 0.8), squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
+    figure = Figure(figsize=(3.6 * columns, 2.7 * rows + 0.8), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat[len(drawn) :]:
         axis.axis("off")
     multiples: set[int] = set()
@@ -71,20 +66,16 @@ def draw_table(table: AnyTable, out: Path) -> None:
     handles: list[Any] = [
         Line2D([], [], color=CLASSES[c], label=f"multiple of {c}") for c in sorted(multiples)[::-1]
     ]
-    for color, label in (("0.15", "measured, near the curve's other widths"),
-                         ("0.8", "measured, others")):  # fmt: skip
-        handles.append(Line2D([], [], color=color, marker="o", ms=4, ls="", label=label))
+    for color, label in (("0.15", "near the curve's other widths"), ("0.8", "others")):
+        handles.append(
+            Line2D([], [], color=color, marker="o", ms=4, ls="", label=f"measured, {label}")
+        )
     figure.legend(
-        handles=handles,
-        loc="outside upper center",
-        ncols=min(len(handles), 2 * columns),
-        fontsize=9,
-        title=table.header.label,
-        title_fontsize=11,
-    )
+        handles=handles, loc="outside upper center", ncols=min(len(handles), 2 * columns),
+        fontsize=9, title=table.header.label, title_fontsize=11,
+    )  # fmt: skip
     with replace_file(out) as temporary:
         figure.savefig(temporary, dpi=100)
-    plt.close(figure)
 
 
 def _order(family: Family) -> tuple:
