@@ -29,41 +29,22 @@ from space.network.network import Network
 ORDER = ("ShuffleNet v2", "ShuffleNet v1", "MobileNet v2")
 
 
-@dataclass(frozen=True, slots=True)
-class SpeedOrder:
-    """The order at one complexity level.
+def speed_orders(rows: Sequence[PaperRow]) -> list[dict[str, Any]]:
+    """A record of each complexity level, in MFLOPs, at which all three networks have a latency.
 
-    Args:
-        group: the level, in MFLOPs.
-        gaps: by what share each network of `ORDER` takes longer than the one before; below 0 where
-            the order does not hold.
-        paper_gaps: the same of the paper's measurements, if the target is one of its devices.
+    gaps: by what share each network of `ORDER` takes longer than the one before; below 0 where the
+    order does not hold. paper_gaps: the same of the paper's measurements, if the target is one of
+    its devices, else None.
     """
-
-    group: int
-    gaps: tuple[float, ...]
-    paper_gaps: tuple[float, ...] | None
-
-    @property
-    def holds(self) -> bool:
-        """Whether each network takes longer than the one before."""
-        return min(self.gaps) > 0
-
-    def record(self) -> dict[str, Any]:
-        """The level for JSON."""
-        level = {"mflops": self.group, "order": ORDER, "holds": self.holds}
-        return {**level, "gaps": self.gaps, "paper_gaps": self.paper_gaps}
-
-
-def speed_orders(rows: Sequence[PaperRow]) -> list[SpeedOrder]:
-    """The levels at which all three networks are among the rows and have a latency."""
     by_name = {row.name: row for row in rows}
     found = []
     for index, group in enumerate(GROUPS):
         known = [by_name[n] for f in ORDER if (n := MEMBERS[f][index]) in by_name]
         gaps = _gaps([row.latency_s for row in known])
         if gaps is not None:
-            found.append(SpeedOrder(group, gaps, _gaps([row.paper_s for row in known])))
+            paper = _gaps([row.paper_s for row in known])
+            level = {"mflops": group, "order": ORDER, "holds": min(gaps) > 0}
+            found.append({**level, "gaps": gaps, "paper_gaps": paper})
     return found
 
 
@@ -99,7 +80,7 @@ class Comparison:
             "batch": self.batch,
             "features_only": self.features_only,
             **provenance(),
-            "orders": [order.record() for order in speed_orders(self.rows)],
+            "orders": speed_orders(self.rows),
             "rows": [row.record(self.kind) for row in self.rows],
         }
 

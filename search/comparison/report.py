@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from latency.paper_model.paper_speeds import PAPER_DEVICES
-from search.comparison.compare import ORDER, Comparison, SpeedOrder, speed_orders
+from search.comparison.compare import ORDER, Comparison, speed_orders
 from search.comparison.rows import TABLE_8, PaperRow
 from search.problem.budget import scaled
 from space.common.files import replace_file
@@ -62,19 +62,19 @@ def _print_networks(comparison: Comparison) -> None:
     print_rich(rich_table(headings, cells, wrap=False, **TABLE_OPTIONS), *lines, width=WIDTH)
 
 
-def _format_orders(found: Sequence[SpeedOrder]) -> list[str]:
+def _format_orders(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """Lines for people: at which levels the order holds, and by how much it fails elsewhere."""
     if not found:
         return []
-    holds = ", ".join(f"{order.group}M" for order in found if order.holds)
+    holds = ", ".join(f"{order['mflops']}M" for order in found if order["holds"])
     lines = [f"order of speed {' > '.join(ORDER)}: holds at {holds or 'no level'}"]
     for order in found:
-        for i, gap in enumerate(order.gaps):
+        for i, gap in enumerate(order["gaps"]):
             if gap <= 0:
                 line = f"{ORDER[i + 1]} takes {_words(gap)} time than {ORDER[i]}"
-                if order.paper_gaps is not None:
-                    line += f"; the paper measured {_words(order.paper_gaps[i])}"
-                lines.append(f"  not at {order.group}M: {line}")
+                if order["paper_gaps"] is not None:
+                    line += f"; the paper measured {_words(order['paper_gaps'][i])}"
+                lines.append(f"  not at {order['mflops']}M: {line}")
     return lines
 
 

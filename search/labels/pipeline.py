@@ -75,7 +75,8 @@ class LabelPipeline:
     """The trainings of one search. Open with `LabelPipeline.open`.
 
     `labels` trains the networks that become the score, `final` the winners and the baseline;
-    `candidates` are the architectures to label.
+    `candidates` are the architectures to label. After an interruption, finished trainings are in
+    the store, the last one in a checkpoint.
     """
 
     config: LabelConfig
@@ -135,11 +136,7 @@ class LabelPipeline:
 
     def score(self) -> tuple[Problem, ScoreComparison | None]:
         """Train what is not labelled yet; the problem with the better score, and how both scores
-        rank the labels (None without labels).
-
-        Raises:
-            KeyboardInterrupt: finished trainings are in the store, the last one in a checkpoint.
-        """
+        rank the labels (None without labels)."""
         if not len(self.candidates):
             return self.problem, None
         if len(self.candidates) < self.config.labels:
@@ -181,11 +178,7 @@ class LabelPipeline:
                 pruning.recall(latencies[i], row)
 
     def train_final(self, networks: Mapping[str, Network]) -> dict[str, Accuracies]:
-        """Train networks alike, by name, with seeds that no label used.
-
-        Raises:
-            KeyboardInterrupt: finished trainings are in the store, the last one in a checkpoint.
-        """
+        """Train networks alike, by name, with seeds that no label used."""
         keys = {
             (name, seed): self.final.key(network.name, seed)
             for seed in self.seeds

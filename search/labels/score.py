@@ -49,7 +49,7 @@ class PredictedScore:
 
 
 def study_file(score: Score) -> str:
-    """The file of a study: one for each score, since other labels make another score."""
+    """The file of a study, one for each score: other labels make another score."""
     return "study.db" if score == CLOSED_FORM else f"study-{score.identity.split()[-1]}.db"
 
 

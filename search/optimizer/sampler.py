@@ -133,17 +133,12 @@ def pick(
     allowed: NDArray[np.bool_],
     direction: float,
 ) -> int:
-    """The best row for `direction` (0: only latency counts, 1: only score).
+    """The best row for `direction` (0: only latency counts, 1: only score), of n rows with
+    `violations` [n, constraints], feasible when <= 0.
 
     Among feasible rows the one with the least augmented Tchebycheff distance to the best score
     and latency (Knowles, "ParEGO", IEEE TEVC 2006, section II); if no row is feasible, the one
     with the least total violation. Rows that are not `allowed` only widen the ranges.
-
-    Args:
-        score: float64 [n].
-        latency: seconds, float64 [n].
-        violations: float64 [n, constraints], feasible when <= 0.
-        allowed: bool [n], the rows that may be picked.
 
     Raises:
         ValueError: no row is allowed.
@@ -168,14 +163,8 @@ def _unit(values: Floats, rows: NDArray[np.bool_]) -> Floats:
 
 
 def make_sampler(name: str, problem: Problem, seed: int, seen: set[bytes]) -> BaseSampler:
-    """A sampler by its name, of `SAMPLERS`.
-
-    Args:
-        seen: genes that the prescreened sampler must not repeat, as bytes.
-
-    Raises:
-        ValueError: an unknown name.
-    """
+    """A sampler by its name, of `SAMPLERS`; ValueError for others. `seen`: genes that the
+    prescreened sampler must not repeat, as bytes."""
     if name == "prescreened":
         return PrescreenedNSGAII(problem, seed, seen)
     if name == "nsga2":

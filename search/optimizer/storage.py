@@ -67,11 +67,7 @@ def _check_study(path: Path) -> None:
 
 
 def finished_trials(disk: optuna.Study, path: Path) -> list[FrozenTrial]:
-    """The finished trials in order.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
+    """The finished trials in order; ValueError if the file is damaged."""
     try:
         return disk.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     except (DatabaseError, StorageInternalError) as error:
@@ -79,11 +75,7 @@ def finished_trials(disk: optuna.Study, path: Path) -> list[FrozenTrial]:
 
 
 def store(disk: optuna.Study, trial: FrozenTrial) -> None:
-    """Add a finished trial in one transaction.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Add a finished trial in one transaction; OSError if it cannot be written."""
     try:
         disk.add_trial(trial)
     except (DatabaseError, StorageInternalError) as error:
