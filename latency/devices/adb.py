@@ -29,11 +29,7 @@ VERSION = "import sys; print('python', sys.version_info >= (3, 9))"
 
 
 class AdbTransport:
-    """A device that this machine's adb server knows.
-
-    Raises:
-        ImportError: adbutils is not installed.
-    """
+    """A device that this machine's adb server knows. ImportError without adbutils."""
 
     emulation = ""
 

@@ -39,11 +39,7 @@ class PushedPython:
 
 
 def debian_python(*, log: Log = lambda line: None) -> PushedPython:
-    """A Python from Debian packages, which the first call fetches.
-
-    Raises:
-        OSError: apt-get, dpkg-deb, pip or the network is missing; one line says what to do.
-    """
+    """A Python from Debian packages. Fetches and raises as `arm64_sysroot` does."""
     sysroot = arm64_sysroot(["numpy"], log=log)
     data = tar_bytes(sysroot.root)
     digest = hashlib.sha256(data).hexdigest()[:12]
@@ -61,7 +57,7 @@ def tar_bytes(root: Path) -> bytes:
                 continue
             info = archive.gettarinfo(path, name)
             info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
-            if info.islnk():  # a second name of a file: toybox's tar takes it, others may not
+            if info.islnk():  # a second name of a file, which not every tar can unpack
                 info.type, info.size = tarfile.REGTYPE, path.stat().st_size
             archive.addfile(info, io.BytesIO(path.read_bytes()) if info.isreg() else None)
     return out.getvalue()

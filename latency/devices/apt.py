@@ -19,11 +19,7 @@ TOOLS = {"apt-get": "apt", "dpkg-deb": "dpkg"}
 
 
 def require_tools() -> None:
-    """Check that apt-get and dpkg-deb are on the PATH.
-
-    Raises:
-        OSError: one is not; the message says what to do.
-    """
+    """OSError, with what to do, unless apt-get and dpkg-deb are on the PATH."""
     missing = [name for name in TOOLS if shutil.which(name) is None]
     if missing:
         raise OSError(
@@ -33,11 +29,7 @@ def require_tools() -> None:
 
 
 def run_tool(command: Sequence[str], doing: str, timeout_s: float = 600.0) -> str:
-    """The standard output of a command.
-
-    Raises:
-        OSError: it failed; the message is one line with its last error.
-    """
+    """The standard output of a command; OSError, with its last error in one line, if it fails."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=timeout_s
@@ -54,11 +46,8 @@ def run_tool(command: Sequence[str], doing: str, timeout_s: float = 600.0) -> st
 
 
 class Apt:
-    """Package lists of one architecture, in a temporary folder; entering the context reads them.
-
-    Raises:
-        OSError: apt-get is missing or the lists cannot be read.
-    """
+    """Package lists of one architecture, in a temporary folder. Entering the context reads them;
+    OSError if that fails."""
 
     def __init__(self, architecture: str) -> None:
         require_tools()
@@ -98,11 +87,8 @@ class Apt:
     def unpack(
         self, packages: Sequence[str], into: Path, *, with_dependencies: bool
     ) -> dict[str, str]:
-        """Download packages and unpack them into a folder; return {package: version}.
-
-        Raises:
-            OSError: a package is unknown, or cannot be fetched or unpacked.
-        """
+        """Download packages and unpack them into a folder; return {package: version}. OSError if a
+        package is unknown, or cannot be fetched or unpacked."""
         archives = Path(self._folder.name) / "archives"
         for old in archives.glob("*.deb"):
             old.unlink()

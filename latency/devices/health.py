@@ -20,13 +20,8 @@ def warnings(
     threads: int = 1,
     spread: float | None = None,
 ) -> list[str]:
-    """One line per warning.
-
-    Args:
-        host_info: of the device, before the first job.
-        states: of the device after each job, none before the first.
-        spread: IQR / median of the samples, if there are any.
-    """
+    """One line per warning, from `host_info` before the first job, and from the device's `states`
+    and the samples' `spread` (IQR / median) since then."""
     found = []
     if host_info.get("on_battery") or any(state.get("on_battery") for state in states):
         found.append("it runs on battery, which slows many chips: connect it to power")

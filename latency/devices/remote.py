@@ -34,10 +34,8 @@ class RemoteSession(Session):
     """A file engine on a device that `transport` reaches.
 
     After a lost connection it reconnects, with TRIES tries, and repeats the interrupted job. The
-    device and its engine must be the same as before.
-
-    Raises:
-        OSError: the device cannot be used; one line says why.
+    device and its engine must be the same as before. OSError, with the reason in one line, if the
+    device cannot be used.
     """
 
     def __init__(

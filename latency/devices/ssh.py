@@ -57,12 +57,8 @@ class Loop:
 class SshTransport:
     """A device that `ssh` reaches. asyncssh reads `~/.ssh/config`, `known_hosts`, keys and agents.
 
-    Args:
-        address: [user@]host[:port]; the host may be a name from `~/.ssh/config`.
-
-    Raises:
-        ImportError: asyncssh is not installed.
-        ValueError: not an address of that form.
+    `address` is [user@]host[:port], or ValueError; the host may be a name from `~/.ssh/config`.
+    ImportError without asyncssh.
     """
 
     emulation = ""

@@ -67,11 +67,8 @@ class Sysroot:
     ) -> list[str]:
         """The command that runs a script under the emulator with the core `cpu` ("cortex-a76").
 
-        Run it with `environment()`. `max` is refused: engines would pick kernels (SVE2, SME) that
-        real chips lack. `qemu` are further options of the emulator.
-
-        Raises:
-            ValueError: cpu "max".
+        Run it with `environment()`. `qemu` are further options of the emulator. The core "max" is
+        a ValueError: engines would pick kernels (SVE2, SME) that real chips lack.
         """
         if cpu == "max":
             raise ValueError("`cpu` must be a core such as cortex-a76; got 'max'")
@@ -125,11 +122,7 @@ def arm64_sysroot(engine_packages: Sequence[str], *, log: Log = lambda line: Non
 
 
 def _qemu_binary(log: Log) -> tuple[Path, str]:
-    """qemu-aarch64-static and its version: this system's, or one unpacked from Debian's package.
-
-    Raises:
-        OSError: it is not installed and cannot be fetched.
-    """
+    """qemu-aarch64-static and its version: this system's, or one from Debian's package."""
     found = shutil.which("qemu-aarch64-static")
     if found is None:
         path = cache_dir() / "sysroot-arm64" / "qemu"

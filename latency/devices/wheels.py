@@ -33,14 +33,11 @@ OLDEST_PYTHON = (3, 9)
 def engine_wheels(
     engine: str, hello: dict[str, Any], where: str, *, log: Log = lambda line: None
 ) -> tuple[str, bytes, int]:
-    """(digest, zip archive, bytes when unpacked) of an engine's wheels.
-
-    Args:
-        hello: the first message of the device's server.
-        where: the device, for messages.
+    """(digest, zip archive, unpacked bytes) of an engine's wheels for the device `where`, whose
+    server sent `hello`.
 
     Raises:
-        OSError: there is no such wheel, or pip or the network is missing; one line says so.
+        OSError: no such wheel exists, or pip or the network is missing; one line says so.
     """
     packages = ENGINES[engine].wheels
     if not packages:
@@ -59,11 +56,8 @@ def engine_wheels(
 
 
 def platform_tags(hello: dict[str, Any], where: str) -> list[str]:
-    """Platform tags of the wheels that run on a device, the best first (PEP 600, PEP 656).
-
-    Raises:
-        OSError: no wheel can run there.
-    """
+    """Platform tags of the wheels that run on a device, the best first (PEP 600, PEP 656); OSError
+    if none can."""
     machine, (libc, version) = hello["machine"], hello["libc"]
     python = tuple(int(part) for part in hello["python"].split(".")[:2])
     if python < OLDEST_PYTHON:
@@ -118,12 +112,12 @@ def pip_install(
     """Install wheels for another machine into a folder, without their dependencies.
 
     Args:
-        python: CPython's version there, as "3.11".
-        platforms: tags of the platforms that may run there.
+        python: CPython's version on that machine, as "3.11".
+        platforms: platform tags that it can run.
         compiled: compile .py files too.
 
     Raises:
-        OSError: pip is missing, or there is no such wheel.
+        OSError: pip is missing, or no such wheel exists.
     """
     pip = [sys.executable, "-m", "pip"]
     if subprocess.run([*pip, "-V"], capture_output=True).returncode != 0:

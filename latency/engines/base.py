@@ -91,7 +91,7 @@ class FileEngine(ABC):
     def write(
         self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
     ) -> Model:
-        """The chain as one model; `weights` None: random ones."""
+        """The chain as one model, for `prepare`'s arguments."""
         return Model(self.files(blocks, batch, weights), input_shape(blocks, batch))
 
     @cached_property
@@ -111,7 +111,6 @@ class FileEngine(ABC):
     def prepare(
         self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
     ) -> Any:
-        """The written model, loaded on this host."""
         model = self.write(blocks, batch, weights)
         return self.runner.load(model.files, model.shape)
 

@@ -44,31 +44,23 @@ def compare_engines(
     if network and host.emulated():
         raise ValueError("this machine is emulated: its wall time is not latency")
     blocks = published_network(network).network().blocks if network else ()
-    engines, rows = open_engines(names, threads)
-    if blocks:
-        timed = time_network(blocks, engines, batch=batch, rounds=rounds)
+    engines: list[Engine] = []
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        for dtype in ENGINES[name].dtypes if name in ENGINES else ("float32",):
+            rows.append({"engine": name, "dtype": dtype})
+            try:
+                engines.append(get_engine(name, threads=threads, dtype=dtype))
+                rows[-1]["version"] = engines[-1].version
+            except (ImportError, OSError) as error:
+                rows[-1]["missing"] = str(error)
+    if network:
         here = [row for row in rows if "version" in row]
+        timed = time_network(blocks, engines, batch=batch, rounds=rounds)
         for row, more in zip(here, timed, strict=True):
             row |= more
     return {"chip": host.chip(), "threads": threads, "batch": batch, "network": network,
             "engines": rows}  # fmt: skip
-
-
-def open_engines(names: Sequence[str], threads: int) -> tuple[list[Engine], list[dict[str, Any]]]:
-    """The engines that can run on this host, one for each dtype, and a row for every engine and
-    dtype; ValueError if a name is unknown."""
-    found, rows = [], []
-    for name in names:
-        for dtype in ENGINES[name].dtypes if name in ENGINES else ("float32",):
-            row = {"engine": name, "dtype": dtype}
-            try:
-                engine = get_engine(name, threads=threads, dtype=dtype)
-            except (ImportError, OSError) as error:
-                rows.append({**row, "missing": str(error)})
-            else:
-                rows.append({**row, "version": engine.version})
-                found.append(engine)
-    return found, rows
 
 
 def time_network(

@@ -15,11 +15,7 @@ V = TypeVar("V")  # how a writer names a value: a string, a number
 
 
 def input_shape(blocks: Sequence[Block], batch: B) -> tuple[B | int, int, int, int]:
-    """Shape [batch, c, h, w] of the input of a chain.
-
-    Raises:
-        ValueError: no blocks.
-    """
+    """Shape [batch, c, h, w] of the input of a chain; ValueError if it has no blocks."""
     if not blocks:
         raise ValueError("a model needs at least one block; got none")
     return (batch, blocks[0].c_in, blocks[0].height, blocks[0].width)

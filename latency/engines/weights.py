@@ -62,11 +62,8 @@ def conv_groups(op: Op) -> int:
 
 
 def checked_weights(weights: Weights, block: int, step: int, op: Op) -> tuple[Array, Array]:
-    """Weight and bias of an op, contiguous float32.
-
-    Raises:
-        ValueError: `weights` gives other shapes than `weight_shape(op)` and [c_out].
-    """
+    """Weight and bias of an op, contiguous float32; ValueError unless they have the shapes
+    `weight_shape(op)` and [c_out]."""
     weight, bias = weights(block, step, op)
     if weight.shape != weight_shape(op) or bias.shape != (op.c_out,):
         raise ValueError(

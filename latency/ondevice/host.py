@@ -6,7 +6,6 @@ import hashlib
 import os
 import platform
 import re
-import struct
 import subprocess
 from collections import Counter
 from functools import cache
@@ -70,20 +69,15 @@ def chip() -> str:
 
 
 def _arm_chip() -> str:
+    parts = [(p.get("CPU implementer", "?"), p.get("CPU part", "?")) for p in cpuinfo()]
     cores = Counter(
-        ARM_CORES.get(p.get("CPU part", ""), "")
-        if p.get("CPU implementer") == "0x41" and p.get("CPU part") in ARM_CORES
-        else f"core {p.get('CPU implementer', '?')}/{p.get('CPU part', '?')}"
-        for p in cpuinfo()
+        ARM_CORES[part] if maker == "0x41" and part in ARM_CORES else f"core {maker}/{part}"
+        for maker, part in parts
     )
     text = " + ".join(f"{count} x {name}" for name, count in cores.items())
-    board = read("/proc/device-tree/model") or _android_name()
+    phone = ", ".join(filter(None, map(_property, ("ro.product.model", "ro.soc.model"))))
+    board = read("/proc/device-tree/model") or phone
     return f"{board} ({text})" if board else text
-
-
-def _android_name() -> str:
-    words = [_property(name) for name in ("ro.product.model", "ro.soc.model")]
-    return ", ".join(word for word in words if word)
 
 
 @cache
@@ -153,7 +147,7 @@ def _elf_family(path: str) -> str:
         return ""
     if head[:4] != b"\x7fELF":
         return ""
-    number = struct.unpack("<H" if head[5] == 1 else ">H", head[18:20])[0]
+    number = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
     return ELF_MACHINES.get(number, "")
 
 
@@ -186,10 +180,6 @@ def _number(path: str) -> int:
     return int(text) if text.lstrip("-").isdigit() else 0
 
 
-def _hexadecimal(text: str) -> int:
-    return int(text, 16) if re.fullmatch(r"(0x)?[0-9a-f]+", text) else 0
-
-
 def state() -> dict[str, Any]:
     """What may change during a measurement; unreadable values are left out.
 
@@ -201,11 +191,12 @@ def state() -> dict[str, Any]:
     hertz = [1000 * _number(f"{CPUS}/cpu{c}/cpufreq/scaling_cur_freq") for c in cpus]
     zones = [_number(str(p)) for p in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
     counts = [_number(f"{CPUS}/cpu{c}/thermal_throttle/core_throttle_count") for c in cpus]
-    flags = read("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi, hex
+    board = read("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi
+    flags = int(board, 16) if re.fullmatch(r"(0x)?[0-9a-f]+", board) else 0
     found: dict[str, Any] = {
         "frequency": min(hertz),
         "temperature": max((z / 1000 for z in zones if -50_000 < z < 200_000), default=0),
-        "throttled": max(counts) or _hexadecimal(flags),
+        "throttled": max(counts) or flags,
         **_battery(),
     }
     found = {name: value for name, value in found.items() if value}

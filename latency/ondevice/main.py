@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -52,7 +53,7 @@ def main(folder_name: str) -> None:
             sweep(folder)
             temporary = tempfile.mkdtemp(dir=folder, prefix="run-")
     except OSError as error:
-        kind = "full" if error.errno == 28 else "folder"
+        kind = "full" if error.errno == errno.ENOSPC else "folder"
         send({"error": f"{folder}: {error.strerror}", "kind": kind})
         return
     if locked is None:
@@ -75,9 +76,9 @@ def main(folder_name: str) -> None:
 
 
 class Reader(threading.Thread):
-    """Puts messages from a file descriptor into `messages`; calls `leave` when there are no more.
+    """Puts messages from a file descriptor into `messages`; calls `leave` at the end of the file.
 
-    A message with `last` is the last one: where the next would begin is unknown.
+    A message with `last` is the last one: the start of a next one is unknown.
     """
 
     def __init__(self, source: int, leave: Callable[[], None], silence_s: float) -> None:
@@ -94,31 +95,33 @@ class Reader(threading.Thread):
             raise
 
     def _read(self) -> None:
-        while True:
-            end = self._buffer.find(b"\n")
-            while end < 0:
+        message: dict[str, Any] = {}
+        while not message.get("last"):
+            message = self._message()
+            self.messages.put(message)
+
+    def _message(self) -> dict[str, Any]:
+        line = b""
+        while not line.strip():
+            while b"\n" not in self._buffer:
                 if len(self._buffer) > MAX_LINE:
-                    self.messages.put(
-                        {"problem": f"a line of over {MAX_LINE} bytes", "last": True}
-                    )
-                    return
+                    return {"problem": f"a line of over {MAX_LINE} bytes", "last": True}
                 self._fill()
-                end = self._buffer.find(b"\n")
-            line = bytes(self._buffer[:end])
-            del self._buffer[: end + 1]
-            if line.strip():
-                message = _parse(line)
-                size = message.pop("bytes", None)
-                if size is not None:
-                    if type(size) is not int or not 0 <= size <= MAX_FRAME:
-                        problem = f"`bytes` must be 0 to {MAX_FRAME}"
-                        self.messages.put({"problem": problem, "last": True})
-                        return
-                    while len(self._buffer) < size:
-                        self._fill()
-                    message["data"] = bytes(self._buffer[:size])
-                    del self._buffer[:size]
-                self.messages.put(message)
+            line = self._take(self._buffer.index(b"\n") + 1)
+        message = _parse(line)
+        size = message.pop("bytes", None)
+        if size is not None:
+            if type(size) is not int or not 0 <= size <= MAX_FRAME:
+                return {"problem": f"`bytes` must be 0 to {MAX_FRAME}", "last": True}
+            while len(self._buffer) < size:
+                self._fill()
+            message["data"] = self._take(size)
+        return message
+
+    def _take(self, size: int) -> bytes:
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
 
     def _fill(self) -> None:
         ready, _, _ = select.select([self._source], [], [], self._silence_s)

@@ -11,6 +11,7 @@ recently used are dropped.
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import importlib
 import io
@@ -50,7 +51,7 @@ class Server:
         self.folder, self.send = folder, send
         self.runner: Any = None
         self.models: OrderedDict[str, tuple[dict[str, bytes], tuple[int, ...]]] = OrderedDict()
-        self.needed: set[str] = set()  # models of the next job
+        self.needed: dict[str, None] = {}  # models of the next job
         self.budget = min(2**30, _available_bytes() // 4)
         self.actions: dict[Any, Callable[[dict[str, Any]], None]] = {
             "open": self._open,
@@ -72,12 +73,12 @@ class Server:
             action(message)
         except RefusedError as error:
             self.send({"error": _line(error), "kind": error.kind})
-        except (KeyError, TypeError, ValueError) as error:
-            self.send({"error": f"{type(error).__name__}: {_line(error)}", "kind": "message"})
         except MemoryError:
             self.send({"error": "out of memory", "kind": "full"})
         except Exception as error:
-            kind = "full" if isinstance(error, OSError) and error.errno == 28 else "failed"
+            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+            wrong = isinstance(error, (KeyError, TypeError, ValueError))
+            kind = "message" if wrong else "full" if full else "failed"
             self.send({"error": f"{type(error).__name__}: {_line(error)}", "kind": kind})
 
     def hello(self) -> dict[str, Any]:
@@ -118,8 +119,7 @@ class Server:
             self.runner = module.open_runner(threads, str(message["dtype"]))
         except ImportError as error:
             raise RefusedError("missing", _line(error)) from error
-        runner = self.runner
-        opened = {"version": str(runner.version), "versions": dict(runner.versions)}
+        opened = {"version": str(self.runner.version), "versions": dict(self.runner.versions)}
         self.send({"opened": {**opened, "affinity": pinned, "facts": host.host_info()}})
 
     def _site(self, digest: str) -> Path:
@@ -134,7 +134,8 @@ class Server:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             needed = sum(entry.file_size for entry in archive.infolist())
             if needed > self._free():
-                raise RefusedError("full", _full(needed, self._free(), self.folder))
+                free = f"{max(self._free(), 0) >> 20} MiB are free"
+                raise RefusedError("full", f"needs {needed >> 20} MiB in {self.folder}, {free}")
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".new-"))
             try:
@@ -146,12 +147,10 @@ class Server:
         self.send({"stored": message["digest"]})
 
     def _have(self, message: dict[str, Any]) -> None:
-        names = [str(name) for name in message["models"]]
-        self.needed = set(names)
-        for name in names:
-            if name in self.models:
-                self.models.move_to_end(name)
-        self.send({"absent": [name for name in dict.fromkeys(names) if name not in self.models]})
+        self.needed = dict.fromkeys(map(str, message["models"]))
+        for name in filter(self.models.__contains__, self.needed):
+            self.models.move_to_end(name)
+        self.send({"absent": [name for name in self.needed if name not in self.models]})
 
     def _model(self, message: dict[str, Any]) -> None:
         """Store a model. There is no answer, so that many can follow each other; a job reports
@@ -163,11 +162,13 @@ class Server:
         if rest or model_digest(files, shape) != message["digest"]:
             raise RefusedError("message", "a model does not match its digest")
         self.models[message["digest"]] = files, shape
-        held = sum(_size(files) for files, _ in self.models.values())
+        sizes = {name: sum(map(len, files.values())) for name, (files, _) in self.models.items()}
+        excess = sum(sizes.values()) - self.budget
         for name in [name for name in self.models if name not in self.needed]:
-            if held <= self.budget:
+            if excess <= 0:
                 break
-            held -= _size(self.models.pop(name)[0])
+            del self.models[name]
+            excess -= sizes[name]
 
     def _load(self, names: list[str]) -> list[Any]:
         if self.runner is None:
@@ -188,25 +189,18 @@ class Server:
         started, processor = time.monotonic(), time.process_time()
         runs = self._load(list(message["models"]))
         prepare_s = time.monotonic() - started
-        clock = self.runner.clock
-        for times in time_rounds(runs, self.runner, clock, rounds, steady):
+        for times in time_rounds(runs, self.runner, self.runner.clock, rounds, steady):
             self.send({"times": times})
-        timed = {
-            "wall_s": time.monotonic() - started,
-            "processor_s": time.process_time() - processor,
-            "prepare_s": prepare_s,
-            "state": host.state(),
-        }
-        self.send({"timed": timed})
+        wall_s, processor_s = time.monotonic() - started, time.process_time() - processor
+        self.send({"timed": {"wall_s": wall_s, "processor_s": processor_s, "prepare_s": prepare_s,
+                             "state": host.state()}})  # fmt: skip
 
     def _outputs(self, message: dict[str, Any]) -> None:
         (run,) = self._load([message["model"]])
         run.run()
-        found = []
-        for value in run.outputs():
-            data = base64.b64encode(value.astype("float32").tobytes()).decode()
-            found.append({"shape": list(value.shape), "float32": data})
-        self.send({"outputs": found})
+        found = [(v.shape, v.astype("float32").tobytes()) for v in run.outputs()]
+        outputs = [{"shape": s, "float32": base64.b64encode(v).decode()} for s, v in found]
+        self.send({"outputs": outputs})
 
 
 def model_digest(files: dict[str, bytes], shape: tuple[int, ...]) -> str:
@@ -215,14 +209,6 @@ def model_digest(files: dict[str, bytes], shape: tuple[int, ...]) -> str:
     for data in files.values():
         found.update(hashlib.sha256(data).digest())
     return found.hexdigest()
-
-
-def _size(files: dict[str, bytes]) -> int:
-    return sum(map(len, files.values()))
-
-
-def _full(needed: int, free: int, folder: Path) -> str:
-    return f"needs {needed >> 20} MiB in {folder}, {max(free, 0) >> 20} MiB are free"
 
 
 def _line(error: BaseException) -> str:

@@ -37,12 +37,7 @@ SCALES, PER_CHANNEL, PER_GROUP, INT8_OUTPUT = 8, 2, 1, 100
 
 
 def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> tuple[str, bytes]:
-    """The chain `blocks` as a .param text and the bytes of a .bin file, quantised.
-
-    Raises:
-        ValueError: no blocks.
-        MissingOpError: an op that ncnn has no layer for.
-    """
+    """The quantised form of what `latency.engines.ncnn.writer.build_model` returns."""
     weights = cache(weights or random_weights())  # `random_weights` draws new ones at each call
     layers = ncnn_layers(blocks)
     scales = _input_scales(blocks, weights)

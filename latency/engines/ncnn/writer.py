@@ -63,11 +63,7 @@ Pack: TypeAlias = Callable[[NcnnLayer, Array, Array], bytes]
 
 def build_model(blocks: Sequence[Block], *, weights: Weights | None = None) -> tuple[str, bytes]:
     """The chain `blocks` as the text of a .param file and the bytes of its .bin file, float32;
-    input blob `in0`, output blob `out0`.
-
-    Args:
-        weights: weight and bias of each convolution, linear layer and lone batch norm; None:
-            random ones.
+    input blob `in0`, output blob `out0`. `weights` None: random ones.
 
     Raises:
         ValueError: no blocks.

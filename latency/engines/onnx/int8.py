@@ -30,12 +30,8 @@ QUANTISED = (*POOLS, "Conv", "Gemm", "Concat", "Add", "Mul", "Sigmoid")
 
 
 def quantised(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
-    """The model in int8; its input and output stay float32.
-
-    Args:
-        model: from `latency.engines.onnx.writer.build_model`.
-        ranges: of the input and every node's output.
-    """
+    """A model of `latency.engines.onnx.writer` in int8; its input and output stay float32.
+    `ranges`: see `value_ranges`."""
     writer = _Quantiser(model, dict(ranges))
     for node in model.graph.node:
         writer.node(node)
@@ -173,16 +169,13 @@ class _Quantiser:
             self.emit(kind, [tensor, *constants], outputs, **attributes)
         elif kind in ("Conv", "Gemm"):
             self._weighted(kind, value, (others[0], others[1]), out, attributes)
-        elif kind == "Concat":
-            parts = [part for name in node.input for part in self._operand(name)]
-            self.emit("QLinearConcat", [*self.scale(out), *parts], [self._made(out)], CONTRIB,
-                      **attributes)  # fmt: skip
         elif kind in QUANTISED:
             if kind in POOLS:
                 attributes["channels_last"] = 0
-            inputs = [part for name in node.input for part in self._operand(name)]
-            self.emit(f"QLinear{kind}", [*inputs, *self.scale(out)], [self._made(out)], CONTRIB,
-                      **attributes)  # fmt: skip
+            parts = [part for name in node.input for part in self._operand(name)]
+            scale = self.scale(out)
+            inputs = [*scale, *parts] if kind == "Concat" else [*parts, *scale]
+            self.emit(f"QLinear{kind}", inputs, [self._made(out)], CONTRIB, **attributes)
         else:  # ONNX Runtime has no uint8 operator for it
             constants = [self._copy(name) for name in others]
             self._floats.add(out)
@@ -218,9 +211,8 @@ class _Quantiser:
         ]
         c = self.constant(names[1], np.clip(rounded_bias, limits.min, limits.max).astype(np.int32))
         y = self.scale(out)
+        inputs = [*self._operand(value), *tensors]
         if kind == "Conv":
-            self.emit("QLinearConv", [*self._operand(value), *tensors, *y, c], [self._made(out)],
-                      **attributes)  # fmt: skip
+            self.emit("QLinearConv", [*inputs, *y, c], [self._made(out)], **attributes)
         else:
-            inputs = [*self._operand(value), *tensors, c, *y]
-            self.emit("QGemm", inputs, [self._made(out)], CONTRIB, **attributes)
+            self.emit("QGemm", [*inputs, c, *y], [self._made(out)], CONTRIB, **attributes)

@@ -62,13 +62,10 @@ def build_model(
     weights: Weights | None = None,
     name: str = "network",
 ) -> onnx.ModelProto:
-    """The chain `blocks` as one model with input `input` and output `output`, float32.
-
-    Args:
-        batch, weights: see `write_onnx`.
+    """The chain `blocks` as one model, as `write_onnx` writes it.
 
     Raises:
-        ValueError: no blocks, or an op this writer does not know.
+        ValueError: no blocks, weights of other shapes, or an op this writer does not know.
     """
     shape_in = input_shape(blocks, batch)
     writer = _Writer(weights or random_weights())

@@ -26,11 +26,7 @@ MONOTONE = ("maxpool", "avgpool", "globalpool", "slice", "shuffle", "concat", "a
 def build_model(
     blocks: Sequence[Block], *, batch: int = 1, weights: Weights | None = None
 ) -> bytes:
-    """The chain `blocks` as the content of a .tflite file, float32.
-
-    Args:
-        weights: weight and bias of each convolution, linear layer and lone batch norm; None:
-            random ones.
+    """The chain `blocks` as the content of a .tflite file, float32. `weights` None: random ones.
 
     Raises:
         ValueError: no blocks, or weights of another shape.

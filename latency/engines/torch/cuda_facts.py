@@ -25,25 +25,11 @@ REASONS = {
 }
 BENIGN = {"idle", "application clocks", "display clocks"}  # set by a person, or no work to do
 CLOCK_CHANGE = 0.05  # the share by which a clock may move without a warning
-# Field of `nvidia-smi --query-gpu` -> name here. The last has an older name in older drivers.
-QUERY = {
-    "driver_version": "driver",
-    "clocks.current.sm": "sm_clock_mhz",
-    "clocks.max.sm": "sm_clock_max_mhz",
-    "clocks.current.memory": "memory_clock_mhz",
-    "temperature.gpu": "temperature_c",
-    "power.draw": "power_w",
-    "enforced.power.limit": "power_limit_w",
-    "persistence_mode": "persistence",
-    "clocks_event_reasons.active": "throttle",
-}
-OLD_REASONS = "clocks_throttle_reasons.active"
 
 
 def read_facts(uuid: str) -> dict[str, Any]:
     """The present state of the GPU with that UUID ("GPU-..."); empty if unknown."""
-    found = _from_nvml(uuid)
-    return found or _from_smi(uuid)
+    return _from_nvml(uuid) or _from_smi(uuid)
 
 
 def throttle_words(mask: int) -> str:
@@ -73,68 +59,67 @@ def slowed(states: Sequence[dict[str, Any]]) -> list[str]:
 def _from_nvml(uuid: str) -> dict[str, Any]:
     try:
         import pynvml as nvml
+
+        nvml.nvmlInit()
     except ImportError:
         return {}
-    try:
-        nvml.nvmlInit()
     except nvml.NVMLError:
         return {}
     found: dict[str, Any] = {}
     try:
         gpu = nvml.nvmlDeviceGetHandleByUUID(uuid)
-        temperature = nvml.NVML_TEMPERATURE_GPU
         persistence = ("disabled", "enabled")
-        reads: dict[str, Callable[[], Any]] = {
-            "driver": nvml.nvmlSystemGetDriverVersion,
-            "sm_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM),
-            "sm_clock_max_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM),
-            "memory_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM),
-            "temperature_c": lambda: nvml.nvmlDeviceGetTemperature(gpu, temperature),
-            "power_w": lambda: nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3,
-            "power_limit_w": lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1e3,
-            "persistence": lambda: persistence[nvml.nvmlDeviceGetPersistenceMode(gpu)],
-            "throttle": lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(gpu),
-        }
-        for name, read in reads.items():
+        reads: list[tuple[str, Callable[[], Any]]] = [
+            ("driver", nvml.nvmlSystemGetDriverVersion),
+            ("sm_clock_mhz", lambda: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM)),
+            ("sm_clock_max_mhz", lambda: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM)),
+            ("memory_clock_mhz", lambda: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM)),
+            ("temperature_c",
+             lambda: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)),
+            ("power_w", lambda: nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3),
+            ("power_limit_w", lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1e3),
+            ("persistence", lambda: persistence[nvml.nvmlDeviceGetPersistenceMode(gpu)]),
+            # Drivers before 535 have the first of these, newer ones the second.
+            ("throttle",
+             lambda: throttle_words(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu))),
+            ("throttle", lambda: throttle_words(nvml.nvmlDeviceGetCurrentClocksEventReasons(gpu))),
+        ]  # fmt: skip
+        for name, read in reads:
             with suppress(nvml.NVMLError):  # not every GPU has every value
                 found[name] = read()
-        if "throttle" not in found:  # the name of drivers before 535
-            with suppress(nvml.NVMLError):
-                found["throttle"] = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)
-        if "throttle" in found:
-            found["throttle"] = throttle_words(found["throttle"])
     except nvml.NVMLError:
-        return {}
+        pass
     finally:
         nvml.nvmlShutdown()
     return found
 
 
+# Field of `nvidia-smi --query-gpu` -> name here, and how to read the value.
+QUERY: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "driver_version": ("driver", str),
+    "clocks.current.sm": ("sm_clock_mhz", float),
+    "clocks.max.sm": ("sm_clock_max_mhz", float),
+    "clocks.current.memory": ("memory_clock_mhz", float),
+    "temperature.gpu": ("temperature_c", float),
+    "power.draw": ("power_w", float),
+    "enforced.power.limit": ("power_limit_w", float),
+    "persistence_mode": ("persistence", str.lower),
+}
+REASONS_FIELDS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")  # new, old
+
+
 def _from_smi(uuid: str) -> dict[str, Any]:
-    for reasons in ("clocks_event_reasons.active", OLD_REASONS):
-        names = [reasons if name.startswith("clocks_event") else name for name in QUERY]
-        command = ["nvidia-smi", f"--id={uuid}", f"--query-gpu={','.join(names)}"]
+    for reasons in REASONS_FIELDS:
+        query = {**QUERY, reasons: ("throttle", lambda text: throttle_words(int(text, 16)))}
+        command = ["nvidia-smi", f"--id={uuid}", f"--query-gpu={','.join(query)}"]
         command.append("--format=csv,noheader,nounits")
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=20)
         except (OSError, subprocess.TimeoutExpired):
             return {}
         values = [value.strip() for value in done.stdout.strip().split(",")]
-        if done.returncode == 0 and len(values) == len(names):
-            return dict(_parsed(QUERY.values(), values))
+        if done.returncode == 0 and len(values) == len(query):
+            pairs = zip(query.values(), values, strict=True)
+            # It writes "[N/A]" and the like for missing values.
+            return {name: read(v) for (name, read), v in pairs if v and not v.startswith("[")}
     return {}
-
-
-def _parsed(names: Any, values: list[str]) -> Any:
-    """The pairs with a value; nvidia-smi writes "[N/A]" and the like for the others."""
-    for name, value in zip(names, values, strict=True):
-        if not value or value.startswith("["):
-            continue
-        if name == "throttle":
-            yield name, throttle_words(int(value, 16))
-        elif name == "persistence":
-            yield name, value.lower()
-        elif name == "driver":
-            yield name, value
-        else:
-            yield name, float(value)
