@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from latency.builder.assemble import finished_table
+import numpy as np
+
 from latency.builder.campaign import Campaign, Effort, affordable
-from latency.builder.grid import COARSE, FULL, Grid
+from latency.builder.grid import COARSE, FULL, Grid, summary
 from latency.builder.journal import Journal
 from latency.builder.plan import make_plan
-from latency.devices.health import warnings
+from latency.devices.health import states, warnings
 from latency.devices.open import open_session
 from latency.devices.session import Log, Session, require_real_time
+from latency.measure.drift import REFERENCE
+from latency.table.accuracy import common_factor, left_out_error, predictions, scaled_errors
 from latency.table.describe import format_build_errors
+from latency.table.header import TableHeader
 from latency.table.latency_table import LatencyTable
 from latency.table.load import HOST_TARGET, host_table_path, load_table
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
@@ -22,6 +27,7 @@ from space.common.cli import log as log_line
 from space.common.errors import MissingOpError, NoAnswerError
 from space.common.files import cache_dir, writable_folder
 from space.common.progress import Progress
+from space.common.provenance import commit, today_utc, versions
 from space.common.text import format_duration
 
 
@@ -153,9 +159,7 @@ def build_table(
         with Progress("", lines="jobs", log=log) as bar:
             campaign.run(lambda i, done, jobs: bar.update(done, jobs, title=f"pass {i + 1}"))
         try:
-            table = finished_table(
-                campaign, target=out.stem, grid=grid, command=config.command, seed=config.seed
-            )
+            table = finished_table(campaign, config=config, grid=grid, target=out.stem)
         except MissingOpError as error:
             raise NoAnswerError(
                 f"no table: {error}; too many blocks were too noisy: measure again with --fresh "
@@ -168,6 +172,62 @@ def build_table(
         log(f"warning: {line}")
     log(f"written: {out}, {out.with_suffix('.csv').name}")
     return table
+
+
+def finished_table(
+    campaign: Campaign, *, config: BuildConfig, grid: Grid, target: str
+) -> LatencyTable:
+    """The table of a finished campaign, with its scale factor and its errors.
+
+    Raises:
+        MissingOpError: blocks of the networks were too noisy, so that nothing predicts them.
+    """
+    plan, session, journal = campaign.plan, campaign.session, campaign.journal
+    entries, noisy = campaign.blocks()
+    spreads = [m.spread for m in entries.values()]
+    spread = float(np.median(spreads))
+    header = TableHeader(
+        layout="blocks",
+        target=target,
+        source="measured",
+        device=session.chip,
+        engine=session.engine,
+        engine_version=session.engine_version,
+        threads=session.threads,
+        batch=config.batch,
+        dtype=session.dtype,
+        input=config.input,
+        date=today_utc(),
+        versions={**versions("numpy"), **session.versions},
+        commit=commit(),
+        command=config.command,
+        grid=f"{grid.name}: {summary(plan.targets)}, seed {config.seed}",
+        host=session.host_info | {"id": session.host} | states(journal.states),
+        noise={
+            "spread": round(spread, 4),
+            "spread_90pct": round(float(np.quantile(spreads, 0.9)), 4),
+            "samples": int(np.median([m.n for m in entries.values()])),
+            "disturbed": round(campaign.outlier_share(), 4),
+            "reference": REFERENCE,
+            "reference_s": float(f"{campaign.reference_s():.5g}"),
+            "stopped_by": campaign.stopped_by,
+            "seconds": round(journal.spent_s),
+            "processor_share": round(journal.processor_s / max(journal.device_s, 1e-9), 3),
+            "too_noisy": [str(block) for block in noisy],
+            "warnings": warnings(session.host_info, journal.states, session.threads, spread),
+        },
+    )
+    table = LatencyTable(header, entries)
+    factor = common_factor(predictions(table, plan.scale_set), campaign.networks_s(plan.scale_set))
+    how = f"geometric mean of measured / predicted, {len(plan.scale_set)} other random networks"
+    errors: dict[str, Any] = {"seed": config.seed}
+    for name, nets in (("held_out", plan.held_out), ("on_grid", plan.on_grid)):
+        errors[name] = scaled_errors(predictions(table, nets), factor, campaign.networks_s(nets))
+    errors["left_out_blocks"] = left_out_error(
+        {b: m.median_s for b, m in entries.items()}, {b: m.error for b, m in entries.items()}
+    )
+    scale = {"factor": round(factor, 5), "how": how}
+    return LatencyTable(replace(header, scale=scale, network_error=errors), entries)
 
 
 def table_path(config: BuildConfig, session: Session) -> Path:

@@ -26,7 +26,7 @@ def chain_text(chain: Chain) -> str:
     return "; ".join(text if count == 1 else f"{count} x {text}" for text, count in words)
 
 
-class Journal:
+class Journal(JsonLines):
     """The finished jobs of a build, as context manager.
 
     `done`: {(pass, job): times}, rounded as on disk. Sums over the jobs: wall seconds here
@@ -46,35 +46,32 @@ class Journal:
         self.spent_s = self.device_s = self.processor_s = 0.0
         self.states: list[dict[str, Any]] = []
         advice = "mend or delete it, or use --fresh"
-        self._lines = JsonLines(path, what="the builder's journal", advice=advice)
+        super().__init__(path, what="the builder's journal", advice=advice)
         try:
-            self._read(identity)
+            self._resume(identity)
         except BaseException:
-            self._lines.close()
+            self.close()
             raise
 
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._lines.close()
-
-    def _read(self, identity: Mapping[str, Any]) -> None:
-        if not self._lines.rows:
-            self._lines.append(identity)
+    def _resume(self, identity: Mapping[str, Any]) -> None:
+        if not self.rows:
+            self.append(identity)
             return
-        first, *jobs = self._lines.rows
+        first, *jobs = self.rows
         for name, value in identity.items():
             if first.get(name) != value:
                 raise ValueError(
-                    f"{self._lines.path} was begun with {name} {first.get(name)!r}, this run has "
+                    f"{self.path} was begun with {name} {first.get(name)!r}, this run has "
                     f"{value!r}: finish it with those settings, use another --out, or --fresh"
                 )
         for number, row in enumerate(jobs, 2):
             try:
                 self._count(row)
             except (ValueError, KeyError, TypeError) as error:
-                raise self._lines.damaged(number, error) from None
+                raise self.damaged(number, error) from None
 
     def _count(self, row: Mapping[str, Any]) -> None:
         """ValueError, KeyError or TypeError if the row is not of a job."""
@@ -106,5 +103,5 @@ class Journal:
             "times": [[float(f"{t:.5g}") for t in row] for row in group.times],
             "reference": [[float(f"{t:.5g}") for t in row] for row in group.reference],
         }
-        self._lines.append(row)
+        self.append(row)
         self._count(row)

@@ -76,11 +76,7 @@ def slot(block: Block) -> Slot:
 
 
 def make_plan(
-    grid: Grid,
-    space: ShuffleNetV2Space,
-    networks: int,
-    seed: int,
-    relax: Iterable[str] = (),
+    grid: Grid, space: ShuffleNetV2Space, networks: int, seed: int, relax: Iterable[str] = ()
 ) -> Plan:
     """The plan of a grid, with `networks` random networks for the scale and as many for the error.
 
