@@ -1,4 +1,4 @@
-"""python -m latency.guidelines: the paper's microbenchmarks on a device; do G1-G4 hold there?"""
+"""python -m latency.guidelines: do G1-G4 hold on a device? The paper's microbenchmarks."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Counts:
     """The blocks that ran between two marks, and their memory accesses.
 
     `blocks`: {instructions' bytes: runs}. `accesses`: to memory, of at most 8 bytes each. Misses
-    are of each level of the core's simulated data caches, 0 where there is none; `sequential`:
+    are of each level of the core's simulated data caches, 0 of a level it lacks; `sequential`:
     misses of the last level on the line after the one that missed before.
     """
 

@@ -77,7 +77,7 @@ def counter_plugin() -> Path:
     """The counting plugin, compiled once by this system's C compiler.
 
     Raises:
-        OSError: there is no compiler, or it fails.
+        OSError: the compiler is missing, or it fails.
     """
     source = COUNTER.read_bytes()
     name = f"counter-{hashlib.sha256(source).hexdigest()[:12]}-{platform.machine()}.so"

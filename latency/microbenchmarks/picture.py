@@ -18,7 +18,7 @@ NUMBERS = {
     3: "G3: fragments of a block",
     4: "G4: share of element-wise memory access",
 }
-COLORS = ("#8a8a8a", "#1f5a91", "#c9701a")  # of the paper, the device, and aligned widths there
+COLORS = ("#8a8a8a", "#1f5a91", "#c9701a")  # the paper, the device, its aligned widths
 STYLES = ({"marker": "o", "ls": "-"}, {"marker": "s", "ls": "--"})
 
 

@@ -47,7 +47,7 @@ def slowdown_at(points: Sequence[Slowdown], number: float) -> float:
 
 def number_at(points: Sequence[Slowdown], allowed: float) -> float:
     """The number at which the curve rises above `allowed`, on its way to the first point that is
-    significantly above it; inf if there is none."""
+    significantly above it; inf without such a point."""
     sure = next((i for i, point in enumerate(points) if point.low > allowed), 0)
     while sure > 1 and points[sure - 1].value > allowed:
         sure -= 1

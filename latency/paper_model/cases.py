@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 from latency.paper_model.paper_speeds import PAPER_DEVICES, TABLE_1, TABLE_2, TABLE_3, TABLE_4
 from space.cost.guidelines import Guidelines
@@ -24,7 +23,6 @@ TITLES = {
     4: "G4, element-wise operators: ten ResNet bottlenecks c -> c/4 -> c at 56x56",
 }
 _ELEMENTWISE = {(0, 0): "neither", (1, 0): "ReLU", (0, 1): "shortcut", (1, 1): "ReLU and shortcut"}
-_Key = TypeVar("_Key")
 
 
 def printed_speed(printed: str) -> tuple[float, float]:
@@ -38,7 +36,7 @@ class Case:
 
     `unit` x `repeats` are the ten blocks; the output of a unit has the shape of its input.
     `printed`: the speed in the paper, "" of a case that is not in it. `nominal`: multiply-adds of
-    the ten blocks at the paper's widths, where some of these are no whole numbers.
+    the ten blocks at the paper's widths, where these are not the built ones.
     """
 
     table: int
@@ -76,10 +74,8 @@ class Case:
         return float(getattr(Guidelines.of(self.unit), f"g{self.table}"))
 
 
-def _speeds(
-    table: Mapping[_Key, tuple[str, str, str]],
-) -> Iterator[tuple[_Key, int, str]]:
-    """Key, scale of the width and printed speed of each cell of a table."""
+def _speeds(table: dict[tuple[int, int], tuple[str, str, str]]) -> Iterator[tuple]:
+    """The key, scale of the width, and printed speed of each cell of a table."""
     for key, speeds in table.items():
         for scale, printed in zip((1, 2, 4), speeds, strict=True):
             yield key, scale, printed
