@@ -196,7 +196,7 @@ def finished_table(
         threads=session.threads,
         batch=config.batch,
         dtype=session.dtype,
-        input=config.input,
+        input="x".join(map(str, plan.held_out[0].input_shape[1:])),
         date=today_utc(),
         versions={**versions("numpy"), **session.versions},
         commit=commit(),
