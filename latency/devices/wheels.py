@@ -7,7 +7,6 @@ of them stays in the cache folder and is pushed: the device needs neither pip no
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import re
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ from latency.devices.archive import zip_bytes
 from latency.devices.session import Log
 from latency.engines.registry import ENGINES
 from space.common.files import cache_dir, write_atomic
+from space.common.provenance import package_version
 
 # Not needed to run models: tests and headers of packages, and code for other hardware.
 LEFT_OUT = re.compile(r"(^|/)(tests?|include|__pycache__|transformers|quantization|tools)/")
@@ -75,14 +75,9 @@ def platform_tags(hello: dict[str, Any], where: str) -> list[str]:
 
 
 def requirements(packages: tuple[str, ...]) -> list[str]:
-    """pip requirements, at the versions that are installed here."""
-    found = []
-    for name in packages:
-        try:
-            found.append(f"{name}=={importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            found.append(name)
-    return found
+    """pip requirements, at the versions that this host has."""
+    here = {name: package_version(name) for name in packages}
+    return [name if v == "not installed" else f"{name}=={v}" for name, v in here.items()]
 
 
 def _make(path: Path, packages: tuple[str, ...], python: str, tags: list[str], where: str) -> None:
@@ -96,10 +91,8 @@ def _make(path: Path, packages: tuple[str, ...], python: str, tags: list[str], w
             try:
                 pip_install(packages, site, python, tags, compiled=False)
             except OSError as error:
-                raise OSError(
-                    f"no wheels of {', '.join(packages)} for {where} (Python {python}, "
-                    f"{tags[0]}): {error}"
-                ) from None
+                what = f"{', '.join(packages)} for {where} (Python {python}, {tags[0]})"
+                raise OSError(f"no wheels of {what}: {error}") from None
         names = (p.relative_to(site).as_posix() for p in site.rglob("*") if p.is_file())
         needed = [n for n in names if not LEFT_OUT.search(n) or n.endswith("/__init__.py")]
         files = {name: (site / name).read_bytes() for name in needed}

@@ -58,8 +58,8 @@ def time_rounds(
         runs: objects with `run()`; one may occur several times.
         engine: its `evict()` overwrites the caches.
         clock: one for all runs, or one per run.
-        steady: per run, whether it is timed right after a run of the same chain, as a network in
-            use, without overwriting the caches in between.
+        steady: per run, whether it directly follows a run of the same chain, as in a network in
+            use, with the caches as that left them.
 
     Yields:
         For each round after the warm-up, the seconds of one run of each.

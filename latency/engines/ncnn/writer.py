@@ -184,16 +184,12 @@ def _layer(op: Op) -> tuple[str, dict[int, Value]]:
 def _with_splits(layers: Sequence[NcnnLayer]) -> list[NcnnLayer]:
     """Insert a Split after each value that is read more than once, with an output per reader."""
     readers = Counter(name for layer in layers for name in layer.inputs)
-    taken: Counter[str] = Counter()
+    copies = {n: [f"{n}_{i}" for i in range(count)] for n, count in readers.items() if count > 1}
+    unread = {name: iter(outputs) for name, outputs in copies.items()}
     result: list[NcnnLayer] = []
     for layer in layers:
-        for i, name in enumerate(layer.inputs):
-            if readers[name] > 1:
-                layer.inputs[i] = f"{name}_{taken[name]}"
-                taken[name] += 1
-        result.append(layer)
-        for name in layer.outputs:
-            if readers[name] > 1:
-                copies = [f"{name}_{copy}" for copy in range(readers[name])]
-                result.append(NcnnLayer("Split", f"{name}_split", [name], copies))
+        layer.inputs = [next(unread[n]) if n in unread else n for n in layer.inputs]
+        splits = [NcnnLayer("Split", f"{n}_split", [n], copies[n])
+                  for n in layer.outputs if n in copies]  # fmt: skip
+        result += [layer, *splits]
     return result

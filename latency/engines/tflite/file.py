@@ -127,7 +127,9 @@ class Graph:
             for tensor in self.tensors
         ]
         kinds = list(dict.fromkeys(operator.kind for operator in self.operators))
-        codes = [_code(builder, KINDS[kind]) for kind in kinds]
+        known = [KINDS[kind] for kind in kinds]
+        fields = [{0: (BYTE, k.code), 2: (INT, k.version), 3: (INT, k.code)} for k in known]
+        codes = [_table(builder, numbers=each) for each in fields]  # 0: for older readers
         operators = [_operator(builder, op, kinds.index(op.kind)) for op in self.operators]
         parts = {
             0: _vector(builder, tensors),
@@ -183,12 +185,6 @@ def _tensor(builder: flatbuffers.Builder, tensor: Tensor, buffer: int) -> int:
     kind = TYPES[np.dtype(np.float32) if tensor.data is None else tensor.data.dtype]
     offsets = {0: _vector(builder, tensor.shape, INT), 3: builder.CreateString(tensor.name)}
     return _table(builder, numbers={1: (BYTE, kind), 2: ("Uint32", buffer)}, offsets=offsets)
-
-
-def _code(builder: flatbuffers.Builder, kind: Kind) -> int:
-    # Older readers need the code in field 0.
-    numbers = {0: (BYTE, kind.code), 2: (INT, kind.version), 3: (INT, kind.code)}
-    return _table(builder, numbers=numbers)
 
 
 def _operator(builder: flatbuffers.Builder, operator: Operator, code: int) -> int:

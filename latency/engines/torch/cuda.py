@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -48,14 +48,11 @@ def rounding(precision: str) -> Iterator[None]:
         (torch.backends.cudnn.conv, "fp32_precision", precision),  # type: ignore[attr-defined]
         (torch.backends.cudnn, "benchmark", True),
     ]
-    before = [getattr(owner, name) for owner, name, _ in settings]
-    for owner, name, value in settings:
-        setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        for (owner, name, _), value in zip(settings, before, strict=True):
+    with ExitStack() as stack:
+        for owner, name, value in settings:
+            stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)
+        yield
 
 
 class GraphRun:
@@ -135,14 +132,14 @@ class TorchCudaEngine:
         """The GPU, for a table's header; its clocks under load."""
         with self._busy():
             found = read_facts(f"GPU-{self._device.uuid}")
-        device = {
+        return {
             "name": self._device.name,
             "compute_capability": f"{self._device.major}.{self._device.minor}",
             "multiprocessors": self._device.multi_processor_count,
             "memory": self._device.total_memory,
             "l2_cache": self._device.L2_cache_size,
+            **found,
         }
-        return device | found
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
