@@ -26,9 +26,9 @@ Floats = NDArray[np.float64]
 
 REFERENCE = "ShuffleNet v2 1.5x"  # the network whose time is the drift factor
 REFERENCE_QUANTILE = 0.25  # of the groups, by its time in them: the middle of the quieter half
-KEPT_SHARE = 0.5  # of the rounds counts
-MIN_KEPT = 4  # rounds count, if there are as many
-OUTLIER = 1.1  # a round this much slower or faster is an outlier: it counts only as MIN_KEPT
+COUNTED_SHARE = 0.5  # of the rounds counts
+MIN_COUNTED = 4  # rounds count, if there are as many
+OUTLIER = 1.1  # a round this much slower or faster is an outlier: it counts only as MIN_COUNTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +105,12 @@ def drift_factor(
 
 def select_rounds(factors: Floats) -> NDArray[np.bool_]:
     """The rounds that count, of their drift factors [rounds]: the half nearest to 1 without the
-    outliers, but at least `MIN_KEPT`. Rounds with equal factors count alike."""
+    outliers, but at least `MIN_COUNTED`. Rounds with equal factors count alike."""
     off = np.abs(np.log(factors))
     order = np.sort(off)
-    half = int(np.ceil(KEPT_SHARE * len(order)))
+    half = int(np.ceil(COUNTED_SHARE * len(order)))
     near = int((order <= np.log(OUTLIER)).sum())
-    count = min(len(order), max(MIN_KEPT, min(half, near)))
+    count = min(len(order), max(MIN_COUNTED, min(half, near)))
     return np.asarray(off <= order[count - 1])
 
 

@@ -12,7 +12,7 @@ from latency.devices.open import open_session
 from latency.devices.session import Session, require_real_time
 from latency.engines.registry import ENGINES
 from latency.measure.drift import (
-    KEPT_SHARE,
+    COUNTED_SHARE,
     TimedGroup,
     corrected_samples,
     drift_factor,
@@ -73,7 +73,7 @@ class Timings:
             for network in range(self.count)
         )
         share = [outlier_rounds(np.concatenate(each)).mean() for each in factors]
-        return np.flatnonzero(np.array(share) > 1 - KEPT_SHARE)
+        return np.flatnonzero(np.array(share) > 1 - COUNTED_SHARE)
 
     def _groups_of(self, network: int) -> list[tuple[TimedGroup, int, NDArray[np.intp]]]:
         """The groups that hold a network, its row in each, and the networks of each."""

@@ -6,17 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from latency.table.family_fit import ALIGNMENTS, alignment, widths_of
+from latency.table.family_fit import ALIGNMENTS, Floats, alignment, widths_of
 from latency.table.interpolate import Interpolator
 from latency.table.load import AnyTable
 from space.common.errors import MissingOpError
 from space.common.stats import spearman
 from space.network.block import Block, BlockBatch
 from space.network.network import Network
-
-Floats = NDArray[np.float64]
 
 FOLDS = 5
 

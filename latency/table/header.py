@@ -15,8 +15,6 @@ from typing import Any
 from space.common.files import write_atomic
 
 SCHEMA = 1
-LAYOUTS = ("blocks", "ops")
-SOURCES = ("measured", "published", "estimated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +73,8 @@ class TableHeader:
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise ValueError(f"`schema` must be {SCHEMA}; got {self.schema!r}: rebuild the table")
-        for name, known in (("layout", LAYOUTS), ("source", SOURCES)):
+        sources = ("measured", "published", "estimated")
+        for name, known in (("layout", ("blocks", "ops")), ("source", sources)):
             if (value := getattr(self, name)) not in known:
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}; got {value!r}")
         for name in ("threads", "batch"):

@@ -110,32 +110,27 @@ def _read(path: Path) -> AnyTable:
         raise ValueError(f"{path}: {error}") from None
     rows_path = path.with_suffix(".csv")
     text = _text(rows_path)
-    if header.layout == "ops":
-        _check_sum(rows_path, text, header)
-        try:
-            return OpCostModel.from_rows(header, csv.DictReader(io.StringIO(text)))
-        except ValueError as error:
-            raise ValueError(f"{rows_path}, {error}") from None
-    entries = _entries(rows_path, text)
-    _check_sum(rows_path, text, header)
-    return LatencyTable(header, entries)
-
-
-def _check_sum(path: Path, text: str, header: TableHeader) -> None:
-    found = hashlib.sha256(text.encode()).hexdigest()
-    if header.csv_sha256 and found != header.csv_sha256:
+    table: AnyTable
+    try:
+        if header.layout == "ops":
+            table = OpCostModel.from_rows(header, csv.DictReader(io.StringIO(text)))
+        else:
+            table = LatencyTable(header, _entries(text))
+    except ValueError as error:
+        raise ValueError(f"{rows_path}, {error}; build the table again") from None
+    if header.csv_sha256 not in ("", hashlib.sha256(text.encode()).hexdigest()):
         raise ValueError(
-            f"{path}: does not match the checksum in {path.with_suffix('.json').name}: rows were "
-            "edited or lost; build the table again (its journal, if kept, spares re-measuring)"
+            f"{rows_path}: does not match the checksum in {path.name}: rows were edited or lost; "
+            "build the table again (its journal, if it still exists, spares re-measuring)"
         )
+    return table
 
 
-def _entries(path: Path, text: str) -> dict[Block, Measurement]:
-    """The rows of a block table; ValueError with file and line of the first bad one."""
+def _entries(text: str) -> dict[Block, Measurement]:
+    """The rows of a block table; ValueError with the line of the first bad one."""
     rows = csv.reader(io.StringIO(text))
-    heading = next(rows, [])
-    if tuple(heading) != COLUMNS:
-        raise ValueError(f"{path}, line 1: columns must be {','.join(COLUMNS)}; got {heading}")
+    if tuple(heading := next(rows, [])) != COLUMNS:
+        raise ValueError(f"line 1: columns must be {','.join(COLUMNS)}; got {heading}")
     entries: dict[Block, Measurement] = {}
     for row in rows:
         try:
@@ -146,9 +141,7 @@ def _entries(path: Path, text: str) -> dict[Block, Measurement]:
                 raise ValueError(f"{block} appears twice")
             entries[block] = Measurement(median, q25, q75, int(row[-1]))
         except ValueError as error:
-            raise ValueError(
-                f"{path}, line {rows.line_num}: {error}; build the table again"
-            ) from None
+            raise ValueError(f"line {rows.line_num}: {error}") from None
     if not entries:
-        raise ValueError(f"{path}: must have at least one row; build the table again")
+        raise ValueError("line 2: must have at least one row")
     return entries
