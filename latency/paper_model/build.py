@@ -3,9 +3,6 @@ written, and as text or JSON."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,9 +17,8 @@ from latency.paper_model.rows import fit_rows, held_out
 from latency.table.accuracy import predictions
 from latency.table.header import TableHeader
 from latency.table.load import SHIPPED
-from latency.table.op_model import COLUMNS, OpCostModel
+from latency.table.op_model import OpCostModel
 from latency.table.op_terms import TERMS
-from space.common.files import write_atomic
 from space.common.provenance import commit, today_utc, versions
 from space.common.stats import spearman
 
@@ -106,14 +102,7 @@ def write_model(model: OpCostModel, folder: Path = SHIPPED) -> Path:
         OSError: a file cannot be written.
     """
     path = folder / f"{model.header.target}.json"
-    out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(model.to_rows())
-    text = out.getvalue()
-    header = replace(model.header, csv_sha256=hashlib.sha256(text.encode()).hexdigest())
-    write_atomic(path.with_suffix(".csv"), text)
-    write_atomic(path, header.to_json())
+    model.save(path)
     return path
 
 
