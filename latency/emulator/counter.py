@@ -36,17 +36,12 @@ class CountRequest:
 class Counts:
     """The blocks that ran between two marks, and their memory accesses.
 
-    `blocks`: {instructions' bytes: runs}. `accesses`: to memory, of at most 8 bytes each. Misses
-    are of each level of the core's simulated data caches, 0 of a level it lacks; `sequential`:
-    misses of the last level on the line after the one that missed before.
+    `blocks`: {instructions' bytes: runs}. `memory`: accesses, misses of three levels of cache, and
+    sequential misses, as in `latency.emulator.estimator.Work`.
     """
 
     blocks: Mapping[bytes, int]
-    accesses: int = 0
-    l1_misses: int = 0
-    l2_misses: int = 0
-    l3_misses: int = 0
-    sequential: int = 0
+    memory: tuple[int, ...]
 
     @property
     def instructions(self) -> int:
@@ -68,7 +63,7 @@ def parse_counts(text: str) -> dict[int, Counts]:
             for code, runs in row["blocks"]:
                 blocks[bytes.fromhex(code)] += runs
             accesses, l1, l2, l3, sequential = row["memory"]
-            regions[row["label"]] = Counts(blocks, accesses, l1, l2, l3, sequential)
+            regions[row["label"]] = Counts(blocks, (accesses, l1, l2, l3, sequential))
         except (ValueError, KeyError, TypeError):
             message = f"line {number}: not a record of the counter: {line[:60]!r}"
             raise ValueError(message) from None

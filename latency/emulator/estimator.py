@@ -24,8 +24,12 @@ START_S, SECONDS_PER_FLOP = 1.0, 3e-8  # of a run of the space's blocks on an AM
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The work of a run of a network: instructions, their cycles if no access waits, memory
-    accesses, and misses of each level of the simulated data caches, as in `Counts`."""
+    """The work of a run of a network.
+
+    `cycles`: of the instructions if no access waits. `accesses`: to memory, of at most 8 bytes
+    each. Misses are of each level of the core's simulated data caches, 0 of a level it lacks;
+    `sequential`: misses of the last level on the line after the one that missed before.
+    """
 
     instructions: float
     cycles: float
@@ -91,8 +95,7 @@ class Estimator:
             counts = count_networks(batch, self.core, self._sysroot)
             rows = []
             for request, found in zip(batch, counts, strict=True):
-                _, *memory = astuple(found)
-                work = [found.instructions, self._cycles.total(found.blocks), *memory]
+                work = [found.instructions, self._cycles.total(found.blocks), *found.memory]
                 rows.append((self._key(request), json.dumps(work)))
             with self._known:
                 self._known.executemany("INSERT OR REPLACE INTO work VALUES (?, ?)", rows)
