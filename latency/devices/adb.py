@@ -20,7 +20,7 @@ from latency.devices.session import Log
 from latency.devices.transport import BufferedStream, Stream
 from space.common.errors import DroppedError
 
-FOLDER = "/data/local/tmp/g4nas"  # adb's user may write there and run programs
+FOLDER = "/data/local/tmp/g4nas"  # where adb's user may write and run programs
 ERRORS = f"{FOLDER}/errors"
 SPARE_KIB = 64 * 1024
 COMMAND_S = 60.0
@@ -88,7 +88,7 @@ class AdbTransport:
             raise DroppedError(f"{self.where} is {state}")
         return client.device(serial=self._serial)
 
-    def state(self) -> str:
+    def _state(self) -> str:
         """The device's state in the adb server; empty if unknown."""
         with contextlib.suppress(OSError, self._adb.AdbError):
             infos = self._adb.AdbClient().list()
@@ -98,12 +98,15 @@ class AdbTransport:
     def shell(self, device: Any, command: str) -> str:
         return str(device.shell(command, timeout=COMMAND_S))
 
-    def last_error(self) -> str:
-        """The last line of the server's stderr."""
+    def raise_ended(self) -> NoReturn:
+        """The error of a server that has ended, with the last line of its stderr."""
+        if self._state() != "device":
+            raise DroppedError(f"{self.where} was lost")
+        error = ""
         with contextlib.suppress(OSError, self._adb.AdbError):
             device = self._adb.AdbClient().device(serial=self._serial)
-            return self.shell(device, f"tail -n 1 {ERRORS} 2>/dev/null").strip()
-        return ""
+            error = self.shell(device, f"tail -n 1 {ERRORS} 2>/dev/null").strip()
+        raise OSError(f"{self.where}: the worker ended{f': {error[:300]}' if error else ''}")
 
     def _find_python(self, device: Any) -> str:
         """The shell words that start the device's Python, or one that is pushed."""
@@ -131,11 +134,10 @@ class AdbTransport:
             )
         self._log(f"pushing Python to {self.where} ({len(python.data) >> 20} MiB)")
         self._push(device, python.data, f"{root}.tar")
-        output = self.shell(
-            device, f"rm -rf {root} && mkdir {root} && tar -xf {root}.tar -C {root} && echo whole"
-        )
+        unpack = f"rm -rf {root} && mkdir {root} && tar -xf {root}.tar -C {root} && echo unpacked"
+        output = self.shell(device, unpack)
         self.shell(device, f"rm -f {root}.tar")
-        if "whole" not in output:
+        if "unpacked" not in output:
             self.shell(device, f"rm -rf {root}")
             raise OSError(f"{self.where}: Python cannot be unpacked there: {_line(output)}")
 
@@ -143,7 +145,7 @@ class AdbTransport:
         try:
             device.sync.push(data, path, check=True)
         except (self._adb.AdbError, OSError, ValueError) as error:
-            if self.state() != "device":
+            if self._state() != "device":
                 raise DroppedError(f"{self.where} was lost") from None
             self.shell(device, f"rm -f {path}")
             raise OSError(
@@ -176,10 +178,7 @@ class AdbStream(BufferedStream):
             self._raise_ended()
 
     def _raise_ended(self) -> NoReturn:
-        if self._transport.state() != "device":
-            raise DroppedError(f"{self._where} was lost")
-        error = self._transport.last_error()
-        raise OSError(f"{self._where}: the worker ended{f': {error[:300]}' if error else ''}")
+        self._transport.raise_ended()
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

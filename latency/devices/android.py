@@ -30,7 +30,7 @@ class PushedPython:
     version: str
 
     def command(self, root: str) -> str:
-        """A shell command in place of `python3`, for the archive unpacked in the folder `root`."""
+        """The shell command that stands for `python3`, once the archive is unpacked in `root`."""
         libraries = ":".join(f"{root}/{path}/aarch64-linux-gnu" for path in ("lib", "usr/lib"))
         words = [f"PYTHONHOME={root}/usr", "LD_LIBRARY_PATH=", "LD_PRELOAD=", "LANG=C.UTF-8"]
         words += [f"{root}/lib/ld-linux-aarch64.so.1", "--library-path", libraries]

@@ -1,4 +1,4 @@
-"""A session with an engine on another device, through the server that runs there."""
+"""A session with an engine on another device, through the server that runs on it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ADVICE = {
     "full": ": make room there; what was measured is kept, the same command goes on from here",
     "missing": ": install the engine's package there",
 }
-KNOWN_MODELS = 50_000  # digests in memory, so that a model is not written again for its digest
+KNOWN_MODELS = 50_000  # digests in memory, so that a model is not written twice for its digest
 
 
 class RemoteSession(Session):

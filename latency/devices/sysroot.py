@@ -20,7 +20,7 @@ from latency.devices.session import Log
 from latency.devices.wheels import pip_install
 from space.common.files import cache_dir
 
-# QEMU 7.2 shows the host's own /proc/cpuinfo and /sys: onnxruntime then assumes another
+# QEMU 7.2 passes on the host's own /proc/cpuinfo and /sys: onnxruntime then assumes another
 # architecture and crashes on import. QEMU's -L finds these plain files instead.
 # "CPU part" by core: Arm's Technical Reference Manuals, MIDR_EL1 (0xd08 is Cortex-A72, 0xd0b
 # Cortex-A76). The device's server recognises emulation by the model name.

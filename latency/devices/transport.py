@@ -89,7 +89,7 @@ class BufferedStream(ABC):
 
 def ended(where: str, status: int | None, errors: bytes) -> str:
     """One line about a server that ended by itself."""
-    said = [line for line in errors.decode(errors="replace").splitlines() if line.strip()]
+    lines = [line for line in errors.decode(errors="replace").splitlines() if line.strip()]
     how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
-    last = f": {said[-1].strip()[:300]}" if said else ""
+    last = f": {lines[-1].strip()[:300]}" if lines else ""
     return f"{where}: the worker ended with {how}{last}"

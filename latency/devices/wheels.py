@@ -81,7 +81,7 @@ def requirements(packages: tuple[str, ...]) -> list[str]:
 
 
 def _make(path: Path, packages: tuple[str, ...], python: str, tags: list[str], where: str) -> None:
-    """Fetch wheels, in the versions of this host if there are such, and pack their content."""
+    """Fetch wheels, in the versions of this host if they exist, and pack their content."""
     with tempfile.TemporaryDirectory(prefix="g4nas-wheels-") as folder:
         site = Path(folder) / "site"
         try:
@@ -114,7 +114,7 @@ def pip_install(
     """
     pip = [sys.executable, "-m", "pip"]
     if subprocess.run([*pip, "-V"], capture_output=True).returncode != 0:
-        raise OSError(f"wheels need pip: {sys.executable} -m ensurepip, then run this again")
+        raise OSError(f"wheels need pip: {sys.executable} -m ensurepip, then repeat the command")
     command = [*pip, "install", "-q", "--no-deps", "--no-input", "--disable-pip-version-check"]
     command += [f"--target={into}", *([] if compiled else ["--no-compile"])]
     command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]

@@ -1,7 +1,7 @@
 """The contract of engines and their runners, for the tests of whoever adds one.
 
     class TestMyEngine(EngineContract):
-        name = "mine"  # in latency.engines.registry.ENGINES
+        name = "my-engine"  # in latency.engines.registry.ENGINES
 
 Run it with pytest, which collects the inherited tests.
 """

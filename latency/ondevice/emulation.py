@@ -1,6 +1,6 @@
 """Detects a processor whose instructions are translated by software, from the time they take.
 
-A translator keeps integers in registers of the real processor, but computes vectors of floats in
+A translator holds integers in registers of the real processor, but computes vectors of floats in
 functions of its own, number by number. A chain of vector additions then takes many times as long
 as a chain of integer additions, whatever chip it imitates.
 """

@@ -43,7 +43,7 @@ def read(path: str) -> str:
 
 @cache
 def cpuinfo() -> tuple[dict[str, str], ...]:
-    """The fields of /proc/cpuinfo, one dict per processor; () where there is none."""
+    """The fields of /proc/cpuinfo, one dict per processor; () without that file."""
     found = []
     for part in read("/proc/cpuinfo").split("\n\n"):
         pairs = (line.partition(":") for line in part.splitlines())
@@ -103,7 +103,7 @@ def host_id() -> str:
 
 @cache
 def emulation() -> str:
-    """The sign that software translates this host's instructions; "" if there is none.
+    """The sign that software translates this host's instructions; "" without one.
 
     Signs: names that QEMU gives its processors; the program that the kernel runs, which is the
     emulator under user-mode emulation (hidden in /proc/self, but not in /proc/thread-self); the

@@ -59,7 +59,7 @@ def main(folder_name: str) -> None:
     if locked is None:
         send({"error": "another measurement is running on this device", "kind": "busy"})
         leave()
-    # Files that an engine writes (onnxruntime: an identifier of this device) go there too.
+    # Also for files that an engine writes (onnxruntime: an identifier of this device).
     os.environ.update(dict.fromkeys(("TMPDIR", "HOME", "XDG_CACHE_HOME"), temporary))
     tempfile.tempdir = temporary
     reader = Reader(0, leave, float(os.environ.get("G4NAS_SILENCE_S", SILENCE_S)))

@@ -149,19 +149,18 @@ class _Writer:
     def _pool(self, op: Op, x: int, shape: tuple[int, ...], act: int) -> int:
         """Torch's average counts the padding and TensorFlow's does not, but at the far edge,
         where an even kernel is cut off, neither does."""
-        kernel, lowest = int(op.kernel), 0.0
-        if op.kind == "avgpool" and kernel % 2 == 0:
+        kernel, average = int(op.kernel), op.kind == "avgpool"
+        if average and kernel % 2 == 0:
             if kernel > 2:
                 raise MissingOpError(f"the TensorFlow Lite writer has no form for {op}")
             padding = SAME
-        elif op.kind == "avgpool":
+        elif average:
             x, padding = self._padded(op, x, always=kernel > 1)
         else:
-            lowest = 0.0 if x in self._positive else LOWEST
-            x, padding = self._padded(op, x, lowest)
+            x, padding = self._padded(op, x, 0.0 if x in self._positive else LOWEST)
         window = {"filter_width": kernel, "filter_height": kernel}
         window |= {"stride_w": int(op.stride), "stride_h": int(op.stride)}
-        name = "MAX_POOL_2D" if op.kind == "maxpool" else "AVERAGE_POOL_2D"
+        name = "AVERAGE_POOL_2D" if average else "MAX_POOL_2D"
         return self.add(name, [x], shape, padding=padding, act=act, **window)
 
     def _padded(self, op: Op, x: int, fill: float = 0.0, always: bool = False) -> tuple[int, int]:

@@ -22,7 +22,7 @@ logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 class TorchCompileEngine(TorchEngine):
     """`prepare` compiles, which takes seconds a block: see docs/results/engines.md.
 
-    Inductor keeps what it compiled in `$TORCHINDUCTOR_CACHE_DIR`.
+    Inductor stores what it compiled in `$TORCHINDUCTOR_CACHE_DIR`.
     """
 
     name = "torch-compile"

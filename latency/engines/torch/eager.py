@@ -64,7 +64,7 @@ class TorchEngine(CpuRunner):
         return EagerModel(self.transform(module), x, self.threads)
 
     def transform(self, module: torch.nn.Module) -> Callable[[Tensor], Tensor]:
-        """The function that is run in place of the module."""
+        """The function to run for the module."""
         return module
 
 
