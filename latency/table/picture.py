@@ -129,7 +129,7 @@ def _input_of(blocks: list[Block]) -> int | None:
 
 def _panel(axis: Any, table: LatencyTable, family: Family, blocks: list[Block]) -> set[int]:
     """Draw a family; return the alignments of its curves."""
-    factor = table.header.scale["factor"] * 1e3
+    factor = table.header.scale["factor"]
     name, share = axis_of(blocks)
     middle = _input_of(blocks) if name != "c_in" else None
 
@@ -139,7 +139,7 @@ def _panel(axis: Any, table: LatencyTable, family: Family, blocks: list[Block]) 
         gaps += [] if middle is None else [block["c_in"] / middle]
         return all(1 / NEAR <= gap <= NEAR for gap in gaps)
 
-    milliseconds = {block: table.entries[block].median_s * factor for block in blocks}
+    milliseconds = {block: table.entries[block].median_s * factor * 1e3 for block in blocks}
     for own, color, size in ((False, "0.8", 5), (True, "0.15", 9)):
         points = [block for block in blocks if near(block) == own]
         x, y = [block[name] for block in points], [milliseconds[block] for block in points]
