@@ -8,9 +8,8 @@ zero exactly where the limit is exceeded. G3 counts operators and moves no memor
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -41,6 +40,10 @@ class Numbers:
     elementwise: float
     flops: int
     params: int
+
+    @property
+    def largest_g2(self) -> float:
+        return max(self.values.g2, self.g2_all)
 
     @property
     def total_excess(self) -> float:
@@ -84,31 +87,29 @@ class Audit:
     held_params: int
     rule: str
     target: str = ""
-    limits: Guidelines = field(default=PAPER_LIMITS)
 
 
-def numbers(steps: Sequence[Step], fragments: int, limits: Guidelines = PAPER_LIMITS) -> Numbers:
-    """The numbers of some ops; `fragments` is what G3 counts of them."""
+def numbers(steps: Sequence[Step], fragments: int, names: Sequence[str] = NAMES) -> Numbers:
+    """The numbers of ops that G3 counts as `fragments` and that may break guidelines `names`."""
     sums = np.array(guidelines.parts(steps), dtype=float)
     pointwise, bound, _, elementwise, traffic = (float(value) for value in sums)
     g1, g2, g4 = (float(v) for v in guidelines.ratios(sums)) if traffic else (1.0, 1.0, 0.0)
     convs = [step.op for step in steps if step.op.kind == "conv"]
     access = float(sum(op.mem_access for op in convs))
     ungrouped = float(sum(guidelines.pointwise_ungrouped(op) for op in convs))
-    values = Guidelines(g1, g2, fragments, g4)
     g2_all = access / ungrouped if convs else 1.0
     found = {"g1": g1, "g2": max(g2, g2_all), "g3": fragments, "g4": g4}
-    over = {name: found[name] - getattr(limits, name) for name in NAMES}
+    over = {name: found[name] - getattr(PAPER_LIMITS, name) for name in names}
     excess = {
-        "g1": pointwise - limits.g1 * bound,
-        "g2": access - limits.g2 * ungrouped,
-        "g4": elementwise - limits.g4 * traffic,
+        "g1": pointwise - PAPER_LIMITS.g1 * bound,
+        "g2": access - PAPER_LIMITS.g2 * ungrouped,
+        "g4": elementwise - PAPER_LIMITS.g4 * traffic,
     }
     return Numbers(
-        values,
+        Guidelines(g1, g2, fragments, g4),
         g2_all,
         {name: value for name, value in over.items() if value > 0},
-        {name: max(0.0, value) for name, value in excess.items()},
+        {name: max(0.0, value) if name in names else 0.0 for name, value in excess.items()},
         traffic,
         elementwise,
         sum(int(step.op.flops) for step in steps),
@@ -150,66 +151,41 @@ def analyze(
     source: Source, layers: tuple[Layer, ...], pricer: Pricer | None = None, *, model: str = ""
 ) -> Audit:
     """The audit of a model whose nodes were read and lowered."""
+
+    def row(
+        name: str, which: Sequence[int], fragments: int | None = None, names: Sequence[str] = NAMES
+    ) -> AuditRow:
+        steps = steps_of(layers, which)
+        count = guidelines.fragments(steps) if fragments is None else fragments
+        seconds = pricer.price([step.op for step in steps]) if pricer else None
+        return AuditRow(name, numbers(steps, count, names), tuple(which), seconds)
+
     parts, rule = units(layers)
     unit_rows: list[AuditRow] = []
-    layer_rows: dict[int, AuditRow] = {}
+    layer_rows: list[AuditRow] = []
     for part in parts:
-        steps = steps_of(layers, part.layers)
-        if not steps:
+        known = [index for index in part.layers if layers[index].op is not None]
+        if not known:
             continue
-        row = _row(part.name, layers, part.layers, guidelines.fragments(steps), pricer)
-        unit_rows.append(row)
-        for index in part.layers:
-            if layers[index].op is not None:
-                layer_rows[index] = _layer_row(layers, index, row, pricer)
-    most = max((int(row.numbers.values.g3) for row in unit_rows), default=0)
-    network = _row("network", layers, range(len(layers)), most, pricer)
+        unit = row(part.name, part.layers)
+        unit_rows.append(unit)
+        # A layer breaks G4 only in a unit that breaks G4.
+        names = NAMES if "g4" in unit.numbers.over else NAMES[:-1]
+        layer_rows += [row(layers[index].name, (index,), names=names) for index in known]
+    unknown: dict[tuple[str, str], list[str]] = {}
+    for layer in layers:
+        if layer.op is None:
+            unknown.setdefault((layer.source, layer.missing), []).append(layer.name)
+    most = max((int(unit.numbers.values.g3) for unit in unit_rows), default=0)
     return Audit(
         model,
         source.input_shape,
         layers,
         tuple(unit_rows),
-        tuple(layer_rows[index] for index in sorted(layer_rows)),
-        network,
-        _unknown(layers),
+        tuple(sorted(layer_rows, key=lambda row: row.layers)),
+        row("network", range(len(layers)), most),
+        tuple(Unknown(*kind, tuple(where)) for kind, where in unknown.items()),
         source.held_params,
         rule,
         pricer.label if pricer else "",
-    )
-
-
-def _row(
-    name: str, layers: Sequence[Layer], which: Sequence[int], most: int, pricer: Pricer | None
-) -> AuditRow:
-    steps = steps_of(layers, which)
-    seconds = pricer.price([step.op for step in steps]) if pricer else None
-    return AuditRow(name, numbers(steps, most), tuple(which), seconds)
-
-
-def _layer_row(
-    layers: Sequence[Layer], index: int, unit: AuditRow, pricer: Pricer | None
-) -> AuditRow:
-    """A layer breaks G4 only in a unit that breaks G4."""
-    steps = steps_of(layers, (index,))
-    found = numbers(steps, guidelines.fragments(steps))
-    if "g4" not in unit.numbers.over:
-        found.over.pop("g4", None)
-        found.excess["g4"] = 0.0
-    seconds = pricer.price([steps[0].op]) if pricer else None
-    return AuditRow(layers[index].name, found, (index,), seconds)
-
-
-def _unknown(layers: Sequence[Layer]) -> tuple[Unknown, ...]:
-    kinds = Counter((layer.source, layer.missing) for layer in layers if layer.op is None)
-    return tuple(
-        Unknown(
-            source,
-            missing,
-            tuple(
-                layer.name
-                for layer in layers
-                if layer.op is None and (layer.source, layer.missing) == (source, missing)
-            ),
-        )
-        for source, missing in kinds
     )

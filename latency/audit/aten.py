@@ -13,8 +13,7 @@ Kind: TypeAlias = dict[str, Any]  # fields of a Node
 
 ACTS = {
     "relu", "relu6", "hardswish", "hardsigmoid", "silu", "sigmoid", "gelu", "tanh", "leaky_relu",
-    "elu", "selu", "celu", "mish", "softplus", "prelu", "clamp", "abs", "hardtanh",
-    "erf",
+    "elu", "selu", "celu", "mish", "softplus", "prelu", "clamp", "abs", "hardtanh", "erf",
 }  # fmt: skip
 PASS = {
     "dropout", "feature_dropout", "alpha_dropout", "contiguous", "clone", "alias", "detach", "to",
@@ -66,23 +65,15 @@ def _conv(call: Call) -> Kind | None:
 
 
 def _linear(call: Call) -> Kind | None:
-    others = call.maps
-    bias = call.args.get("bias") is not None or call.base == "addmm"
-    weights = call.constants
-    if len(others) != 1 or not any(len(n.meta["val"].shape) == 2 for n in weights):
+    if len(call.maps) != 1 or not any(len(n.meta["val"].shape) == 2 for n in call.constants):
         return None
-    return {"kind": "linear", "bias": bias}
+    return {"kind": "linear", "bias": call.args.get("bias") is not None or call.base == "addmm"}
 
 
 def _pool(call: Call) -> Kind | None:
     kernel = _pair(call.args["kernel_size"])
     stride = _pair(call.args["stride"]) if call.args.get("stride") else kernel
     return {"kind": POOLS[call.base], "kernel": kernel, "stride": stride}
-
-
-def _adaptive(call: Call) -> Kind | None:
-    before, after = call.taken[1:], call.shape[1:]
-    return adaptive_pool(before, after)
 
 
 def _mean(call: Call) -> Kind | None:
@@ -103,9 +94,7 @@ def _slice(call: Call) -> Kind | None:
     rank = len(call.first)
     if call.args["dim"] % rank != 1 or rank != 4 or call.args.get("step", 1) != 1:
         return {"kind": "reshape"}
-    channels = int(call.first[1])
-    start = call.args.get("start") or 0
-    return {"kind": "slice", "start": start % channels if start else 0}
+    return {"kind": "slice", "start": (call.args.get("start") or 0) % int(call.first[1])}
 
 
 def _item(call: Call) -> Kind | None:
@@ -116,8 +105,7 @@ def _item(call: Call) -> Kind | None:
     rank = len(parts[0].shape)
     if arguments(source).get("dim", 0) % rank != 1 or rank != 4:
         return {"kind": "reshape"}
-    start = sum(int(part.shape[1]) for part in parts[:number])
-    return {"kind": "slice", "start": start}
+    return {"kind": "slice", "start": sum(int(part.shape[1]) for part in parts[:number])}
 
 
 def _transpose(call: Call) -> Kind | None:
@@ -133,11 +121,8 @@ def _transpose(call: Call) -> Kind | None:
 
 def _named(call: Call) -> Kind | None:
     if call.base in ACTS:
-        low, high = (
-            call.args.get("min_val", call.args.get("min")),
-            call.args.get("max_val", call.args.get("max")),
-        )
-        name = "relu6" if (low, high) == (0, 6) else "relu" if (low, high) == (0, None) else ""
+        limits = [call.args.get(f"{end}_val", call.args.get(end)) for end in ("min", "max")]
+        name = "relu6" if limits == [0, 6] else "relu" if limits == [0, None] else ""
         return {"kind": "act", "act": name or call.base.replace("hardtanh", "clamp")}
     if call.base in NORMS:
         return {"kind": "norm"}
@@ -153,8 +138,10 @@ _RULES: dict[str, Callable[[Call], Kind | None]] = {
     **dict.fromkeys(("conv2d", "convolution"), _conv),
     **dict.fromkeys(("linear", "addmm", "mm", "matmul"), _linear),
     **dict.fromkeys(POOLS, _pool),
-    "adaptive_avg_pool2d": _adaptive,
-    "_adaptive_avg_pool2d": _adaptive,
+    **dict.fromkeys(
+        ("adaptive_avg_pool2d", "_adaptive_avg_pool2d"),
+        lambda call: adaptive_pool(call.taken[1:], call.shape[1:]),
+    ),
     "mean": _mean,
     **dict.fromkeys(FACTORS, _factor),
     **dict.fromkeys(("slice", "narrow"), _slice),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from latency.audit.graph import Shape
@@ -75,10 +77,7 @@ def planes(shape: Shape) -> tuple[int, int, int]:
     """A shape as (channels, height, width); without three axes the last one is the channels."""
     if len(shape) == 3:
         return shape[0], shape[1], shape[2]
-    positions = 1
-    for size in shape[:-1]:
-        positions *= size
-    return (shape[-1] if shape else 1), positions, 1
+    return (shape[-1] if shape else 1), prod(shape[:-1]), 1
 
 
 def make_op(
@@ -98,19 +97,18 @@ def make_op(
     """The op from `sizes` to `out`, both (channels, height, width).
 
     `params`: the parameters of the layer in the model. `read`: elements read; -1: those of the
-    input.
+    input. A linear layer has neither `stride` nor `norm`.
     """
     c_in, height, width = sizes
     c_out, rows, columns = out
+    if kind == "linear":
+        stride, norm = (1, 1), "batch"
     fields: dict[str, Any] = {"kind": kind, "c_in": c_in, "c_out": c_out}
     fields |= {"height": height, "width": width, "kernel": kernel[0], "stride": stride[0]}
     fields |= {"groups": groups, "start": start, "act": costs_like(act), "norm": norm}
     if kernel[0] == kernel[1] and stride[0] == stride[1]:
-        try:
+        with suppress(ValueError):
             op = Op(**fields)
-        except ValueError:
-            pass
-        else:
             same = (op.out_height, op.out_width, op.params) == (rows, columns, params)
             if same and read in (-1, op.in_elements):
                 return op

@@ -12,28 +12,6 @@ from typing import TypeAlias
 
 Shape: TypeAlias = tuple[int, ...]  # without the batch
 
-# What a node can be. `norm`, `affine` and `act` are absorbed by a convolution before them.
-NODE_KINDS = (
-    "input",
-    "conv",
-    "linear",
-    "norm",  # batch norm
-    "affine",  # times or plus a constant
-    "act",
-    "maxpool",
-    "avgpool",
-    "globalpool",
-    "add",
-    "mul",
-    "concat",
-    "slice",
-    "shuffle",
-    "reshape",
-    "transpose",
-    "pass",  # what inference does not run: dropout, copies, casts
-    "unknown",
-)
-
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -41,18 +19,28 @@ def quiet() -> Iterator[None]:
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            with redirect_stderr(io.StringIO()):
-                warnings.simplefilter("ignore")
-                yield
+        sink = io.StringIO()
+        with warnings.catch_warnings(), redirect_stdout(sink), redirect_stderr(sink):
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logging.disable(level)
+
+
+def first_line(error: BaseException) -> str:
+    """The type and the first line of an error of foreign code."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].strip() if lines else '-'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """One operator of the source.
 
+    `kind`: "input", "conv", "linear", "norm" (batch norm), "affine" (times or plus a constant),
+    "act", "maxpool", "avgpool", "globalpool", "add", "mul", "concat", "slice", "shuffle",
+    "reshape", "transpose", "pass" (what inference does not run: dropout, copies, casts) or
+    "unknown". A convolution absorbs "norm", "affine" and "act" after it.
     `inputs` are indices of nodes, without constants; `params` counts the constants. `modules` is
     the module path from the root inwards, (path, class) each, where the source records it.
     `kernel` and `stride` are (height, width). `start`: first channel of a slice. `perm`: the axes
@@ -74,9 +62,6 @@ class Node:
     start: int = 0
     perm: tuple[int, ...] = ()
     missing: str = ""
-
-    def __post_init__(self) -> None:
-        assert self.kind in NODE_KINDS, self.kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,29 +73,19 @@ def _by_module(layers: Sequence[Layer]) -> tuple[Unit, ...]:
     for layer in layers:
         if _joins(layer):
             containers.update(path for path, _ in layer.modules[:-1])
-    units: list[Unit] = []
-    position: dict[str, int] = {}  # path -> unit
+    names: dict[str | int, str] = {}
+    members: dict[str | int, list[int]] = {}
     for index, layer in enumerate(layers):
-        inside = [path for path, _ in layer.modules if path not in containers]
-        if inside and inside[0] in position:
-            at = position[inside[0]]
-            units[at] = Unit(units[at].name, (*units[at].layers, index))
-        elif inside:
-            position[inside[0]] = len(units)
-            units.append(Unit(inside[0], (index,)))
-        else:
-            path = layer.modules[-1][0]
-            units.append(Unit(f"{path or 'root'}: {_word(layer)}", (index,)))
-    return tuple(units)
+        path = next((path for path, _ in layer.modules if path not in containers), "")
+        kind = layer.op.kind if layer.op is not None else layer.source
+        names.setdefault(path or index, path or f"{layer.modules[-1][0] or 'root'}: {kind}")
+        members.setdefault(path or index, []).append(index)
+    return tuple(Unit(names[key], tuple(which)) for key, which in members.items())
 
 
 def _is_container(kind: str) -> bool:
     words = kind.split(".")
     return words[-1] in CONTAINERS and (len(words) == 1 or words[0] == "torch")
-
-
-def _word(layer: Layer) -> str:
-    return layer.op.kind if layer.op is not None else layer.source
 
 
 def _by_graph(layers: Sequence[Layer]) -> tuple[Unit, ...]:
@@ -114,9 +104,8 @@ def _by_graph(layers: Sequence[Layer]) -> tuple[Unit, ...]:
             held[index] = set(layer.inputs).union(*(held.get(i, set()) for i in layer.inputs))
         if found[-1] and live - held.get(index, set()) == {index}:
             found.append([])
-    return tuple(Unit(_span(layers, which), tuple(which)) for which in found if which)
-
-
-def _span(layers: Sequence[Layer], which: Sequence[int]) -> str:
-    first, last = layers[which[0]].name, layers[which[-1]].name
-    return first if len(which) == 1 else f"{first} .. {last}"
+    spans = [(layers[which[0]].name, layers[which[-1]].name, which) for which in found if which]
+    return tuple(
+        Unit(first if len(which) == 1 else f"{first} .. {last}", tuple(which))
+        for first, last, which in spans
+    )

@@ -8,7 +8,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from latency.audit.graph import Shape, Source, format_shape, quiet
+from latency.audit.graph import Shape, Source, first_line, format_shape, quiet
 from space.common.errors import AuditError
 
 DEFAULT_INPUT = (3, 224, 224)
@@ -33,21 +33,18 @@ def read_model(model: str, input_shape: Shape | None = None) -> Source:
     if suffix in (".pt2", ".onnx"):
         if not path.is_file():
             raise ValueError(f"{model}: no such file")
-        return _read_onnx(path, input_shape) if suffix == ".onnx" else _read_pt2(path, input_shape)
+        if suffix == ".pt2":
+            return _read_pt2(path, input_shape)
+        from latency.audit.onnx_reader import read_file
+
+        return read_file(path, input_shape)
     if ":" not in model:
         what = "unknown kind of file" if path.exists() else "no such file"
         raise ValueError(f"MODEL must be {KINDS}; got {model!r} ({what})")
-    shape = input_shape or DEFAULT_INPUT
     module = build_factory(model)
     from latency.audit.torch_reader import export, read_program
 
-    return read_program(export(module, shape))
-
-
-def _read_onnx(path: Path, input_shape: Shape | None) -> Source:
-    from latency.audit.onnx_reader import read_file
-
-    return read_file(path, input_shape)
+    return read_program(export(module, input_shape or DEFAULT_INPUT))
 
 
 def _read_pt2(path: Path, input_shape: Shape | None) -> Source:
@@ -88,7 +85,7 @@ def _find(model: str, name: str, attribute: str) -> Any:
                 raise ValueError(f"{model}: no module named {missing!r}") from None
             raise ValueError(f"{model}: {name} needs {missing!r}: install it") from None
         except Exception as error:
-            raise AuditError(f"{name} cannot be imported: {_short(error)}") from None
+            raise AuditError(f"{name} cannot be imported: {first_line(error)}") from None
     for word in attribute.split("."):
         if not hasattr(found, word):
             near = difflib.get_close_matches(word, dir(found))
@@ -120,9 +117,4 @@ def _call(model: str, factory: Any) -> Any:
         try:
             return factory()
         except Exception as error:
-            raise AuditError(f"{model} cannot be called: {_short(error)}") from None
-
-
-def _short(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else '-'}"
+            raise AuditError(f"{model} cannot be called: {first_line(error)}") from None

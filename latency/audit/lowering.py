@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import Any
 
 from latency.audit.foreign_op import make_op, planes
 from latency.audit.graph import Node, Shape, Source
@@ -110,32 +111,21 @@ class _Lowering:
 
     def _alias(self, index: int, of: int) -> None:
         self.draft_of[index] = self.draft_of[of]
-        self.sole[index] = self.sole[of] and self.uses[of] == 1
+        self.sole[index] = self._only_reader(of)
+
+    def _only_reader(self, of: int) -> bool:
+        """Whether a node has one reader, and is the only reader of its draft."""
+        return self.sole[of] and self.uses[of] == 1
 
     def _new(self, index: int, kind: str, inputs: tuple[int, ...] | None = None) -> _Draft:
         node = self.nodes[index]
         read = node.inputs if inputs is None else inputs
         taken = tuple(self.nodes[i].shape for i in read)
-        draft = _Draft(
-            kind, node, tuple(self.draft_of[i] for i in read), taken, params=node.params
-        )
-        draft.groups = node.groups
+        before = tuple(self.draft_of[i] for i in read)
+        draft = _Draft(kind, node, before, taken, params=node.params, groups=node.groups)
         self.drafts.append(draft)
         self.draft_of[index], self.sole[index] = len(self.drafts) - 1, True
         return draft
-
-    def _before(self, index: int) -> _Draft | None:
-        """The layer before a node, if the node is its only reader."""
-        (of,) = self.nodes[index].inputs[:1]
-        if self.draft_of[of] < 0 or not (self.sole[of] and self.uses[of] == 1):
-            return None
-        return self.drafts[self.draft_of[of]]
-
-    def _absorb(self, index: int, draft: _Draft) -> None:
-        draft.absorbed.append(self.nodes[index].source)
-        draft.params += self.nodes[index].params
-        self.draft_of[index] = self.draft_of[self.nodes[index].inputs[0]]
-        self.sole[index] = True
 
     def _lower(self, index: int, node: Node) -> None:
         if node.kind == "input":
@@ -170,21 +160,22 @@ class _Lowering:
 
     def _follow(self, index: int, node: Node) -> None:
         """Batch norm, a constant factor or an activation: absorbed, or a layer."""
-        before = self._before(index)
-        if before is not None:
+        of = node.inputs[0]
+        if self._only_reader(of):
+            before = self.drafts[self.draft_of[of]]
             free = before.kind in ABSORB and not before.act
             constant = node.kind == "affine" and not node.params and before.kind != "unknown"
             second = node.kind == "norm" and before.norm == "batch"
             bound = node.act == "clamp" and before.act in ("relu", "clamp")  # the other bound
             if (free and not second) or constant or bound:
-                self._absorb(index, before)
+                before.absorbed.append(node.source)
+                before.params += node.params
                 before.act = node.act if bound else before.act or node.act
                 before.norm = "batch" if node.kind == "norm" else before.norm
+                self.draft_of[index], self.sole[index] = self.draft_of[of], True
                 return
         draft = self._new(index, "relu" if node.kind == "act" else "batchnorm")
-        if node.kind == "act":
-            draft.act = node.act
-        draft.norm = "batch"
+        draft.act, draft.norm = node.act, "batch"
 
     def _reshape(self, index: int, node: Node) -> None:
         """A view, or the end of reshape - transpose - reshape, which is a channel shuffle."""
@@ -208,8 +199,8 @@ class _Lowering:
 
     def _shuffle(self, index: int, groups: int, start: int, only: bool = True) -> None:
         at = self.draft_of[start]
-        sole = only and at >= 0 and self.sole[start] and self.uses[start] == 1
-        if sole and self.drafts[at].kind == "concat" and self.drafts[at].groups == 1:
+        joins = only and self._only_reader(start) and self.drafts[at].kind == "concat"
+        if joins and self.drafts[at].groups == 1:
             self.drafts[at].groups = groups
             self.draft_of[index], self.sole[index] = at, True
         else:
@@ -227,31 +218,23 @@ def _finish(draft: _Draft) -> Layer:
 def _op(draft: _Draft) -> Op:
     node, kind = draft.node, draft.kind
     out = planes(node.shape)
-    if kind in ("conv", "dwconv", "linear") and node.kind == "conv":
-        return make_op(
-            kind,
-            planes(draft.taken[0]),
-            out,
-            kernel=node.kernel,
-            stride=node.stride if kind != "linear" else (1, 1),
-            groups=draft.groups,
-            act=draft.act,
-            norm=draft.norm if kind != "linear" else "batch",
-            params=draft.params,
-        )
-    if node.kind == "linear":
-        positions = node.shape[:-1]
-        height = positions[0] if positions else 1
-        width = prod(positions[1:])
-        norm = "batch" if kind == "linear" else draft.norm
-        c_in, c_out = draft.taken[0][-1], node.shape[-1]
-        sizes, after = (c_in, height, width), (c_out, height, width)
-        return make_op(kind, sizes, after, act=draft.act, norm=norm, params=draft.params)
+    if node.kind in ("conv", "linear"):
+        sizes = planes(draft.taken[0])
+        if node.kind == "linear":
+            height, *rest = node.shape[:-1] or (1,)
+            sizes = draft.taken[0][-1], height, prod(rest)
+            out = node.shape[-1], height, prod(rest)
+        options: dict[str, Any] = {
+            "kernel": node.kernel,
+            "stride": node.stride,
+            "norm": draft.norm,
+        }
+        options |= {"groups": draft.groups, "act": draft.act, "params": draft.params}
+        return make_op(kind, sizes, out, **options)
     taken = sorted(draft.taken, key=prod, reverse=True)  # a gate is the smaller operand
     read = sum(prod(shape) for shape in taken)
     if kind in ("maxpool", "avgpool", "globalpool", "slice"):
         kernel, stride = node.kernel, node.stride
         return make_op(kind, planes(taken[0]), out, kernel=kernel, stride=stride, start=node.start)
-    own = draft.params if kind == "batchnorm" else 0
-    act = draft.act if kind == "batchnorm" else ""
+    own, act = (draft.params, draft.act) if kind == "batchnorm" else (0, "")
     return make_op(kind, out, out, groups=draft.groups, act=act, params=own, read=read)

@@ -17,7 +17,8 @@ ACTS = {
     "Abs": "abs", "Clip": "clamp", "Erf": "erf",
 }  # fmt: skip
 KINDS = {
-    "BatchNormalization": "norm", "Concat": "concat", "Transpose": "transpose",
+    "BatchNormalization": "norm", "Concat": "concat", "MaxPool": "maxpool",
+    "AveragePool": "avgpool",
     **dict.fromkeys(("Dropout", "Identity", "Cast"), "pass"),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), "reshape"),
 }  # fmt: skip
@@ -93,9 +94,7 @@ class _Reader:
         self.constants: dict[str, int] = {t.name: prod(t.dims) for t in graph.initializer}
         self.stored = {t.name: t for t in graph.initializer}
         self.floats = {t.name for t in graph.initializer if t.data_type in (1, 10, 11, 16)}
-        self.shapes: dict[str, tuple[int, ...]] = {
-            t.name: tuple(t.dims) for t in self.stored.values()
-        }
+        self.shapes = {t.name: tuple(t.dims) for t in graph.initializer}
         for info in (*graph.input, *graph.value_info, *graph.output):
             tensor = info.type.tensor_type
             if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
@@ -118,10 +117,9 @@ class _Reader:
                         self.stored[name] = node.attribute[0].t
                 continue
             for number, name in enumerate(node.output):
-                if not name or (number and node.op_type not in ("Split",)):
-                    continue
-                self.nodes.append(self._node(node, number))
-                self.index[name] = len(self.nodes) - 1
+                if name and (not number or node.op_type == "Split"):
+                    self.nodes.append(self._node(node, number))
+                    self.index[name] = len(self.nodes) - 1
         outputs = tuple(self.index[o.name] for o in self.graph.output if o.name in self.index)
         live = [node for node in self.graph.node if any(n in self.index for n in node.input)]
         held = sum(self.constants[n] for n in {n for node in live for n in self._weights(node)})
@@ -133,11 +131,6 @@ class _Reader:
         if node.op_type in ("Reshape", "Clip", "Resize", "Pad"):
             return ()
         return tuple(n for n in names if n in self.floats and self.constants[n] > 1)
-
-    def _count(self, node: Any) -> int:
-        new = [name for name in self._weights(node) if name not in self.counted]
-        self.counted.update(new)
-        return sum(self.constants[name] for name in new)
 
     def _node(self, node: Any, number: int) -> Node:
         attributes = {a.name: self.attribute(a) for a in node.attribute}
@@ -156,7 +149,9 @@ class _Reader:
             kinds = self._kind(node, number, attributes)
         kinds = kinds or {"kind": "unknown"}
         if kinds["kind"] not in ("pass", "reshape"):
-            fields["params"] = self._count(node)
+            new = [name for name in self._weights(node) if name not in self.counted]
+            self.counted.update(new)
+            fields["params"] = sum(self.constants[name] for name in new)
         return Node(**{**fields, **kinds})
 
     def _kind(self, node: Any, number: int, attributes: dict[str, Any]) -> dict[str, Any] | None:
@@ -181,8 +176,7 @@ class _Reader:
                 return None
             if name == "AveragePool" and kernel == before[1:] and after[1:] == (1, 1):
                 return {"kind": "globalpool"}
-            kind = "maxpool" if name == "MaxPool" else "avgpool"
-            return {"kind": kind, "kernel": kernel, "stride": stride}
+            return {"kind": KINDS[name], "kernel": kernel, "stride": stride}
         if name in ("GlobalAveragePool", "ReduceMean"):
             full = len(before) == 3 and prod(after) == before[0] and after[:1] == before[:1]
             return adaptive_pool(before[1:], (1, 1)) if full else None
@@ -204,11 +198,10 @@ class _Reader:
             return {"kind": "linear", "bias": len(node.input) > 2}
         if len(weight) != 4 or len(before) != 3:
             return None
-        self._check_channels(node, weight[1] * attributes.get("group", 1), before[0])
-        strides = tuple(attributes.get("strides", (1, 1)))
-        bias = len(node.input) > 2 and bool(node.input[2])
-        fields = {"kind": "conv", "kernel": weight[2:], "stride": strides, "bias": bias}
-        return {**fields, "groups": attributes.get("group", 1)}
+        groups, strides = attributes.get("group", 1), tuple(attributes.get("strides", (1, 1)))
+        self._check_channels(node, weight[1] * groups, before[0])
+        fields = {"kind": "conv", "kernel": weight[2:], "stride": strides, "groups": groups}
+        return {**fields, "bias": len(node.input) > 2 and bool(node.input[2])}
 
     def _check_channels(self, node: Any, channels: int, got: int) -> None:
         """Check the channels of an input: ONNX's inference does not."""
@@ -227,23 +220,23 @@ class _Reader:
         if node.op_type == "Split":
             parts = [self.shapes[name] for name in node.output[:number]]
             return {"kind": "slice", "start": sum(part[1] for part in parts)}
-        starts = self._value(node.input[1]) if len(node.input) > 1 else attributes.get("starts")
+        starts = attributes.get("starts")
+        if len(node.input) > 1:
+            starts = self._value(node.input[1]) if node.input[1] in self.stored else None
         start = int(starts[0]) if starts is not None and len(starts) == 1 else 0
         return {"kind": "slice", "start": start % before[0]}
 
-    def _value(self, name: str) -> Any:
-        tensor = self.stored.get(name)
-        return None if tensor is None else self.to_array(tensor).ravel()
-
     def _clip(self, node: Any, attributes: dict[str, Any]) -> str:
-        limits: list[float | None] = []
-        for position, word in ((1, "min"), (2, "max")):
+        limits = []
+        for position, word in enumerate(("min", "max"), start=1):
             name = node.input[position] if len(node.input) > position else ""
-            value = self._value(name) if name else attributes.get(word)
-            limits.append(None if value is None else float(value[0] if name else value))
+            limits.append(self._value(name)[0] if name in self.stored else attributes.get(word))
         if limits[0] != 0:
             return "clamp"
         return {6.0: "relu6", None: "relu"}.get(limits[1], "clamp")
+
+    def _value(self, name: str) -> Any:
+        return self.to_array(self.stored[name]).ravel()
 
 
 def _modules(node: Any) -> tuple[tuple[str, str], ...]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, astuple
 from typing import Any
 
-from latency.audit.analysis import Audit, AuditRow
+from latency.audit.analysis import Audit, AuditRow, Unknown
 from latency.audit.graph import format_shape
 from latency.audit.lowering import Layer
-from space.common.text import plain_text, print_rich, rich_table
-from space.cost.guidelines import NAMES
+from space.common.text import format_number, plain_text, print_rich, rich_table
+from space.cost.guidelines import NAMES, PAPER_LIMITS
+from space.graph.op import Op
 
 MEANINGS = {
     "g1": "1x1 convolutions: memory access over its bound",
@@ -38,18 +40,13 @@ def audit_record(audit: Audit) -> dict[str, Any]:
         "params": network.params,
         "held_params": audit.held_params,
         "mem_access": network.traffic,
-        "limits": {name: getattr(audit.limits, name) for name in NAMES},
+        "limits": asdict(PAPER_LIMITS),
         "network": _row(audit.network, audit),
         "units_by": audit.rule,
         "units": [{**_row(row, audit), "layers": list(row.layers)} for row in audit.units],
         "layers": [_layer(row, audit) for row in audit.rows],
         "unknown": [
-            {
-                "op": u.source,
-                "why": u.missing or "not known",
-                "count": len(u.where),
-                "where": list(u.where),
-            }
+            {"op": u.source, "why": _why(u), "count": len(u.where), "where": list(u.where)}
             for u in audit.unknown
         ],
     }
@@ -60,7 +57,7 @@ def _row(row: AuditRow, audit: Audit) -> dict[str, Any]:
     traffic = audit.network.numbers.traffic
     return {
         "name": row.name,
-        **{name: getattr(n.values, name) for name in NAMES},
+        **asdict(n.values),
         "g2_all_kernels": n.g2_all,
         "over": n.over,
         "excess": n.excess,
@@ -76,21 +73,26 @@ def _row(row: AuditRow, audit: Audit) -> dict[str, Any]:
 
 
 def _layer(row: AuditRow, audit: Audit) -> dict[str, Any]:
-    layer = audit.layers[row.layers[0]]
-    op = layer.op
-    assert op is not None
+    layer, op = _layer_and_op(row, audit)
     return {
         "index": row.layers[0],
         **_row(row, audit),
         "op": str(op),
-        "kind": op.kind,
-        "c_in": op.c_in,
-        "c_out": op.c_out,
-        "groups": op.groups,
+        **{name: getattr(op, name) for name in ("kind", "c_in", "c_out", "groups")},
         "act": layer.act,
         "source": layer.source,
         "inputs": list(layer.inputs),
     }
+
+
+def _layer_and_op(row: AuditRow, audit: Audit) -> tuple[Layer, Op]:
+    layer = audit.layers[row.layers[0]]
+    assert layer.op is not None
+    return layer, layer.op
+
+
+def _why(unknown: Unknown) -> str:
+    return unknown.missing or "not known"
 
 
 def print_audit(audit: Audit, top: int) -> None:
@@ -99,41 +101,38 @@ def print_audit(audit: Audit, top: int) -> None:
     print_rich(*_parts(audit, top), width=width)
 
 
-def _parts(audit: Audit, top: int) -> Iterator[Any]:
-    def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[Any]:
-        names = [head.lstrip("<") for head in heads]
-        left = [index for index, head in enumerate(heads) if head.startswith("<")]
-        style: dict[str, Any] = {
-            "title": title,
-            "title_justify": "left",
-            "title_style": "bold",
-            "box": None,
-        }
-        yield rich_table(names, rows, right_from=0, left=left, fold=True, **style)
-        yield ""
+def _parts(audit: Audit, top: int) -> list[Any]:
+    parts: list[Any] = [plain_text(_intro(audit)), ""]
 
-    yield plain_text(_intro(audit))
-    yield ""
-    yield from table("Guidelines of the network", *_summary(audit))
-    units, layers = _order(audit.units), _order(audit.rows)
+    def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Add a table; a heading after "<" is that of a left-aligned column."""
+        names = [head.removeprefix("<") for head in heads]
+        left = [index for index, head in enumerate(heads) if head.startswith("<")]
+        style: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "box": None}
+        options = {"right_from": 0, "left": left, "fold": True, **style}
+        parts.extend([rich_table(names, rows, title=title, **options), ""])
+
+    table("Guidelines of the network", *_summary(audit))
     prices = ["ms", "costs ms"] if audit.network.seconds is not None else []
     heads = ["<unit", "<breaks", "G1", "G2", "G3", "G4", "excess", "of all", *prices]
+    units = _order(audit.units)
     title = f"Units that break a guideline: {_count(units, top)} of {len(audit.units)} units"
-    cells = [[plain_text(row.name), *_unit_cells(row, audit)] for row in units[:top]]
-    yield from table(title, heads, cells)
+    table(title, heads, [[plain_text(row.name), *_unit_cells(row, audit)] for row in units[:top]])
     heads = ["<layer", "<op", "<breaks", "widths", "G1", "groups", "G2", "excess", "of all"]
+    layers = _order(audit.rows)
     title = f"Layers that break a guideline: {_count(layers, top)} of {len(audit.rows)} layers"
     cells = [[plain_text(row.name), *_layer_cells(row, audit)] for row in layers[:top]]
-    yield from table(title, [*heads, *prices], cells)
+    table(title, [*heads, *prices], cells)
     if audit.unknown:
+        heads = ["<op", "count", "<why", "<where"]
         rows = [
-            [u.source, str(len(u.where)), u.missing or "not known", plain_text(_some(u.where))]
+            [u.source, str(len(u.where)), _why(u), plain_text(_some(u.where))]
             for u in audit.unknown
         ]
-        title = "Unknown ops: the sums lack them"
-        yield from table(title, ["<op", "count", "<why", "<where"], rows)
+        table("Unknown ops: the sums lack them", heads, rows)
     if audit.network.seconds is not None:
-        yield plain_text(_latency(audit))
+        parts.append(plain_text(_latency(audit)))
+    return parts
 
 
 def _intro(audit: Audit) -> str:
@@ -155,77 +154,58 @@ def _summary(audit: Audit) -> tuple[list[str], list[list[str]]]:
         heads.append("costs ms")
     rows = []
     for name in NAMES:
-        value = (
-            max(network.values.g2, network.g2_all)
-            if name == "g2"
-            else getattr(network.values, name)
-        )
+        value = network.largest_g2 if name == "g2" else getattr(network.values, name)
         over = network.over.get(name)
         row = [
             name.upper(),
             MEANINGS[name],
             f"{value:g}" if name == "g3" else f"{value:.3f}",
-            f"{getattr(audit.limits, name):g}",
+            f"{getattr(PAPER_LIMITS, name):g}",
             "kept" if over is None else f"exceeded by {over:.3g}",
-            *_excess(network.excess.get(name), network.traffic),
+            *_excess(network.excess.get(name), audit),
             str(sum(name in row.numbers.over for row in audit.units)),
             str(sum(name in row.numbers.over for row in audit.rows)),
         ]
         if audit.network.seconds:
             cost = audit.network.seconds.cost_s.get(name)
-            row.append("-" if cost is None else f"{cost * 1e3:.3f}")
+            row.append(format_number(cost and cost * 1e3, ".3f"))
         rows.append(row)
     return heads, rows
 
 
 def _unit_cells(row: AuditRow, audit: Audit) -> list[str]:
-    n = row.numbers
-    values = [n.values.g1, max(n.values.g2, n.g2_all), n.values.g3, n.values.g4]
-    cells = [_breaks(row), *(_value(v) for v in values)]
-    cells += _excess(n.total_excess, audit.network.numbers.traffic)
-    return [*cells, *_seconds(row)]
+    g1, _, g3, g4 = astuple(row.numbers.values)
+    cells = [f"{g1:.3f}", f"{row.numbers.largest_g2:.3f}", str(g3), f"{g4:.3f}"]
+    return [_breaks(row), *cells, *_excess(row.numbers.total_excess, audit), *_seconds(row)]
 
 
 def _layer_cells(row: AuditRow, audit: Audit) -> list[str]:
-    n, layer = row.numbers, audit.layers[row.layers[0]]
-    op = layer.op
-    assert op is not None
-    kernel = getattr(op, "kernel_width", op.kernel)
-    cells = [
-        _text(layer, f"{op.kernel}x{kernel} " if op.kind in ("conv", "dwconv") else ""),
+    n, (layer, op) = row.numbers, _layer_and_op(row, audit)
+    square = f"{op.kernel}x{getattr(op, 'kernel_width', op.kernel)} "
+    kind = "activation" if op.kind == "relu" else op.kind
+    words = f"{kind}@{op.height}x{op.width} {layer.act}".rstrip()
+    return [
+        f"{square if op.kind in ('conv', 'dwconv') else ''}{words}",
         _breaks(row),
         f"{op.c_in}:{op.c_out}",
         f"{n.values.g1:.3f}" if op.is_pointwise else "-",
         str(op.groups) if op.kind == "conv" else "-",
         f"{n.g2_all:.3f}" if op.kind == "conv" else "-",
-        *_excess(n.total_excess, audit.network.numbers.traffic),
+        *_excess(n.total_excess, audit),
+        *_seconds(row),
     ]
-    return [*cells, *_seconds(row)]
-
-
-def _text(layer: Layer, before: str) -> str:
-    op = layer.op
-    assert op is not None
-    kind = "activation" if op.kind == "relu" else op.kind
-    size = f"@{op.height}x{op.width}"
-    return f"{before}{kind}{size}" + (f" {layer.act}" if layer.act else "")
 
 
 def _breaks(row: AuditRow) -> str:
     """As G1 +0.12 G4 +0.05: the broken guidelines, and value - limit of each."""
     over = row.numbers.over
-    return " ".join(
-        f"{name.upper()} +{value:.0f}" if name == "g3" else f"{name.upper()} +{value:.2f}"
-        for name, value in over.items()
-    )
+    return " ".join(f"{n.upper()} +{v:.{0 if n == 'g3' else 2}f}" for n, v in over.items())
 
 
-def _value(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.3f}"
-
-
-def _excess(value: float | None, traffic: float) -> list[str]:
-    return ["-", "-"] if not value else [f"{value:,.0f}", f"{value / traffic:.1%}"]
+def _excess(value: float | None, audit: Audit) -> list[str]:
+    if not value:
+        return ["-", "-"]
+    return [f"{value:,.0f}", f"{value / audit.network.numbers.traffic:.1%}"]
 
 
 def _seconds(row: AuditRow) -> list[str]:

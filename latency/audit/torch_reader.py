@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from latency.audit.aten import SPLITS, Call, arguments, base_name, kind_of
-from latency.audit.graph import Node, Shape, Source, format_shape, quiet, without_batch
+from latency.audit.graph import Node, Shape, Source, first_line, format_shape, quiet, without_batch
 from space.common.errors import AuditError
 
 
@@ -26,20 +26,15 @@ def export(module: Any, input_shape: Shape) -> Any:
         try:
             return torch.export.export(module, (image,))
         except Exception as error:
-            why, where = _first_line(error), _line_of(error)
+            why, where = first_line(error), _line_of(error)
         try:
             module(image)
         except Exception as error:
             raise ValueError(
-                f"the model refuses an input of {format_shape(input_shape)}: {_first_line(error)}"
+                f"the model refuses an input of {format_shape(input_shape)}: {first_line(error)}"
                 f"{_line_of(error)}; give the one it takes with --input CHANNELSxHEIGHTxWIDTH"
             ) from None
     raise AuditError(f"torch.export cannot trace the model: {why}{where}")
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else '-'}"
 
 
 def _line_of(error: BaseException) -> str:
@@ -80,6 +75,7 @@ class _Reader:
         graph = self.program.graph
         outputs: list[int] = []
         for node in graph.nodes:
+            value = node.meta.get("val")
             if node.op == "placeholder" and node.name in self.user:
                 self._input(node)
             elif node.op in ("placeholder", "get_attr"):
@@ -89,10 +85,9 @@ class _Reader:
                 outputs = [self.index[n] for n in node.all_input_nodes if n in self.index]
             elif not any(n in self.index for n in node.all_input_nodes):
                 self.holds[node] = self._parameters(node)
-            elif hasattr(node.meta.get("val"), "shape") or isinstance(
-                node.meta.get("val"), tuple | list
-            ):
-                self._append(node, self._node(node))
+            elif isinstance(value, tuple | list) or hasattr(value, "shape"):
+                self.nodes.append(self._node(node))
+                self.index[node] = len(self.nodes) - 1
         held = sum(p.numel() for _, p in self.program.named_parameters())
         return Source(tuple(self.nodes), tuple(outputs), held, self.nodes[0].shape)
 
@@ -111,10 +106,6 @@ class _Reader:
         self.index[node] = 0
         self.nodes.append(Node(kind="input", source="input", name=node.name, shape=shape[1:]))
 
-    def _append(self, node: Any, made: Node) -> None:
-        self.index[node] = len(self.nodes)
-        self.nodes.append(made)
-
     def _parameters(self, node: Any) -> tuple[str, ...]:
         found = (name for n in node.all_input_nodes for name in self.holds.get(n, ()))
         return tuple(dict.fromkeys(found))
@@ -123,10 +114,7 @@ class _Reader:
         """Elements of parameters; a shared parameter counts in the first node only."""
         new = [name for name in names if name not in self.counted]
         self.counted.update(new)
-        return sum(self._get(name).numel() for name in new)
-
-    def _get(self, name: str) -> Any:
-        return self.program.state_dict[name]
+        return sum(self.program.state_dict[name].numel() for name in new)
 
     def _shape(self, node: Any) -> Shape:
         value = node.meta.get("val")
@@ -153,15 +141,10 @@ class _Reader:
 
     def _kind(self, node: Any) -> dict[str, Any] | None:
         reads = node.all_input_nodes
-        call = Call(
-            node,
-            base_name(node),
-            arguments(node),
-            [n for n in reads if n in self.index],
-            [n for n in reads if n not in self.index],
-            self._shape(reads[0]),
-            self._shape(node),
-        )
+        maps = [n for n in reads if n in self.index]
+        constants = [n for n in reads if n not in self.index]
+        shapes = self._shape(reads[0]), self._shape(node)
+        call = Call(node, base_name(node), arguments(node), maps, constants, *shapes)
         return kind_of(call) if call.base else None
 
 

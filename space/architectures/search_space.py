@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ class SearchSpace:
     @property
     def active_sizes(self) -> NDArray[np.int64]:
         """The number of active choices of each parameter, int64 [parameters]."""
-        return np.array([parameter.active_choices for parameter in self.parameters])
+        return np.array([each.active_choices for each in self.parameters])
 
     @property
     def size(self) -> int:
@@ -72,39 +72,38 @@ class SearchSpace:
 
     def position(self, name: str) -> int:
         """The column of a parameter; ValueError lists the known ones."""
-        names = [parameter.name for parameter in self.parameters]
+        names = [each.name for each in self.parameters]
         if name not in names:
             raise ValueError(f"parameter must be one of {', '.join(names)}; got {name!r}")
         return names.index(name)
 
-    def relaxed_parameters(self, guidelines: Iterable[str]) -> tuple[Parameter, ...]:
-        """The parameters, with all choices open for those that break one of `guidelines`."""
+    def relaxed(self, guidelines: Iterable[str]) -> Self:
+        """The space where all choices of the parameters that break these guidelines ("g1" ...
+        "g4") are active."""
         names = set(guidelines)
-        known = {parameter.breaks for parameter in self.parameters} - {""}
+        known = {each.breaks for each in self.parameters} - {""}
         if names - known:
             raise ValueError(
                 f"a guideline to relax must be one of {', '.join(sorted(known))}; "
                 f"got {', '.join(sorted(names - known))}"
             )
-        return tuple(
-            replace(parameter, active_choices=len(parameter.choices))
-            if parameter.breaks in names
-            else parameter
-            for parameter in self.parameters
+        parameters = (
+            replace(each, active_choices=len(each.choices)) if each.breaks in names else each
+            for each in self.parameters
         )
+        return replace(self, parameters=tuple(parameters))
 
     def sample(self, n: int, rng: np.random.Generator) -> Genes:
         """n architectures, uniform over the active choices, int16 [n, parameters]."""
-        return rng.integers(
-            0, self.active_sizes, size=(n, len(self.parameters)), dtype=np.int64
-        ).astype(np.int16)
+        size = (n, len(self.parameters))
+        return rng.integers(0, self.active_sizes, size, np.int64).astype(np.int16)
 
     def check(self, genes: Genes) -> None:
         """ValueError if a gene is not one of its choices; closed choices are allowed."""
         genes = np.asarray(genes)
         if genes.ndim != 2 or genes.shape[1] != len(self.parameters):
             raise ValueError(f"genes must be [n, {len(self.parameters)}]; got shape {genes.shape}")
-        sizes = np.array([len(parameter.choices) for parameter in self.parameters])
+        sizes = np.array([len(each.choices) for each in self.parameters])
         rows, columns = np.nonzero((genes < 0) | (genes >= sizes))
         if len(rows):
             parameter = self.parameters[columns[0]]

@@ -8,8 +8,8 @@ are closed until `relaxed` opens them.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -26,10 +26,11 @@ STAGES = (2, 3, 4)
 # Multiples of 4 around the widths of Table 5 (48-244, 96-488, 192-976), half and a bit more.
 WIDTHS = {2: range(24, 257, 4), 3: range(48, 513, 4), 4: range(96, 1025, 4)}
 DEPTHS = range(2, 13)
-SPLITS = tuple(Fraction(share, 8) for share in (2, 3, 4, 5, 6))
+SPLITS = tuple(Fraction(eighths, 8) for eighths in (2, 3, 4, 5, 6))
 KERNELS = (3, 5, 7)
 STEMS = range(8, 65, 4)
 HEADS = range(256, 2049, 128)
+_STAGED = ("width", "depth", "split", "kernel")
 
 # What breaks a guideline: (parameter, choices, first the one within the guideline, guideline).
 _RELAXED: tuple[tuple[str, tuple[Choice, ...], str], ...] = (
@@ -42,18 +43,16 @@ _RELAXED: tuple[tuple[str, tuple[Choice, ...], str], ...] = (
 
 
 def _make_parameters() -> tuple[Parameter, ...]:
-    parameters = [Parameter("stem", tuple(STEMS), len(STEMS))]
+    searched: list[tuple[str, Sequence[Any]]] = [("stem", STEMS)]
     for stage in STAGES:
-        for name, choices in (
-            ("width", WIDTHS[stage]),
-            ("depth", DEPTHS),
-            ("split", SPLITS),
-            ("kernel", KERNELS),
-        ):
-            parameters.append(Parameter(f"{name}{stage}", tuple(choices), len(choices)))
-    parameters.append(Parameter("head", tuple(HEADS), len(HEADS)))
-    parameters += [Parameter(name, choices, 1, breaks) for name, choices, breaks in _RELAXED]
-    return tuple(parameters)
+        staged = zip(_STAGED, (WIDTHS[stage], DEPTHS, SPLITS, KERNELS), strict=True)
+        searched += [(f"{name}{stage}", choices) for name, choices in staged]
+    searched.append(("head", HEADS))
+    active = [(name, tuple(choices)) for name, choices in searched]
+    return (
+        *(Parameter(name, choices, len(choices)) for name, choices in active),
+        *(Parameter(name, choices, 1, breaks) for name, choices, breaks in _RELAXED),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +91,6 @@ class ShuffleNetV2Space(SearchSpace):
     width: int = 224
     classes: int = 1000
 
-    def relaxed(self, guidelines: Iterable[str]) -> ShuffleNetV2Space:
-        """The space with the parameters open that break these guidelines ("g1" ... "g4")."""
-        return replace(self, parameters=self.relaxed_parameters(guidelines))
-
-    def variant(self, arch: Architecture) -> tuple[int, ...]:
-        """The genes of the guideline-breaking parameters."""
-        return arch.genes[-len(_RELAXED) :]
-
     @property
     def variant_columns(self) -> slice:
         """The columns of the guideline-breaking parameters."""
@@ -116,13 +107,13 @@ class ShuffleNetV2Space(SearchSpace):
         self.check(np.array([arch.genes], dtype=np.int64))
         builder = NetworkBuilder(self.text(arch), self.height, self.width)
         builder.add("stem", c_out=self._int(arch, "stem"))
+        variant = arch.genes[self.variant_columns]
         for stage in STAGES:
-            c_out = self._int(arch, f"width{stage}")
-            share = self.value(arch, f"split{stage}")
-            kernel = self._int(arch, f"kernel{stage}")
+            c_out, kernel = self._int(arch, f"width{stage}"), self._int(arch, f"kernel{stage}")
+            eighths = int(8 * Fraction(self.value(arch, f"split{stage}")))
             for index in range(self._int(arch, f"depth{stage}")):
-                split = Fraction(1, 2) if index == 0 else Fraction(share)
-                fields = self._unit(c_out, split, kernel, 2 - (index > 0), self.variant(arch))
+                split, stride = (eighths, 1) if index else (4, 2)
+                fields = self._unit(c_out, split, kernel, stride, variant)
                 builder.add("shufflenet_v2", **fields)
         builder.add("head", c_out=self._int(arch, "head"), classes=self.classes)
         return builder.network()
@@ -136,25 +127,15 @@ class ShuffleNetV2Space(SearchSpace):
         _, height, width = segments[0].batch.block(0).out_shape
         before = stem
         for stage in STAGES:
-            after = self.position(f"width{stage}")
-            split, kernel = self.position(f"split{stage}"), self.position(f"kernel{stage}")
+            after, depth, split, kernel = (self.position(f"{name}{stage}") for name in _STAGED)
             c_in, c_out, size = self._grid(before, after, kernel)
-            fields = self._unit(c_out, Fraction(1, 2), size, 2, variant)
-            batch = BlockBatch("shufflenet_v2", height, width, {"c_in": c_in, **fields})
+            fields = {"c_in": c_in, **self._unit(c_out, 4, size, 2, variant)}
+            batch = BlockBatch("shufflenet_v2", height, width, fields)
             segments.append(Segment((before, after, kernel), batch))
             _, height, width = batch.block(0).out_shape
-            (c_out, size), shares = self._grid(after, kernel), SPLITS
-            columns: dict[str, list[Any]] = {}
-            for share in shares:
-                for name, value in self._unit(c_out, share, size, 1, variant).items():
-                    columns.setdefault(name, []).append(value)
-            stacked = {
-                name: values[0] if np.ndim(values[0]) == 0 else np.concatenate(values)
-                for name, values in columns.items()
-            }
-            stacked["c_in"] = stacked["c_out"]
-            batch = BlockBatch("shufflenet_v2", height, width, stacked)
-            depth = self.position(f"depth{stage}")
+            eighths, c_out, size = self._grid(split, after, kernel)
+            fields = {"c_in": c_out, **self._unit(c_out, eighths, size, 1, variant)}
+            batch = BlockBatch("shufflenet_v2", height, width, fields)
             segments.append(Segment((split, after, kernel), batch, depth))
             before = after
         c_in, c_out = self._grid(before, self.position("head"))
@@ -164,40 +145,43 @@ class ShuffleNetV2Space(SearchSpace):
         return tuple(segments)
 
     def _unit(
-        self, c_out: Count, split: Fraction, kernel: Count, stride: int, variant: Sequence[int]
+        self, c_out: Count, eighths: Count, kernel: Count, stride: int, variant: Sequence[int]
     ) -> dict[str, Any]:
-        """The fields of a unit without `c_in`."""
+        """The fields of a unit with a split of `eighths`, without `c_in`."""
         values = (choices[gene] for (_, choices, _), gene in zip(_RELAXED, variant, strict=True))
         bottleneck, groups, fragments, residual, extra_relu = values
         count, _, order = str(fragments).partition("-")
-        branch = even_share(c_out, split.numerator, split.denominator)
-        fields: dict[str, Any] = {"c_out": c_out, "branch": branch, "kernel": kernel}
-        fields["stride"] = stride
-        ratio = Fraction(bottleneck)
-        if ratio != 1:
-            fields["mid"] = even_share(branch, ratio.numerator, ratio.denominator)
-        if groups != 1:
-            fields["groups"] = groups
-        if count != "1":
-            fields |= {"fragments": int(count), "serial": int(order == "serial")}
-        if residual and stride == 1:
-            fields["residual"] = 1
-        if extra_relu:
-            fields["extra_relu"] = 1
-        return fields
+        branch, ratio = even_share(c_out, eighths, 8), Fraction(bottleneck)
+        mid = 0 if ratio == 1 else even_share(branch, ratio.numerator, ratio.denominator)
+        return {
+            "c_out": c_out,
+            "branch": branch,
+            "kernel": kernel,
+            "stride": stride,
+            "mid": mid,
+            "groups": groups,
+            "fragments": int(count),
+            "serial": int(order == "serial"),
+            "residual": int(bool(residual) and stride == 1),
+            "extra_relu": extra_relu,
+        }
 
     def _int(self, arch: Architecture, name: str) -> int:
         return int(self.value(arch, name))
 
     def _grid(self, *columns: int) -> list[NDArray[np.int64]]:
-        """Every combination of the int choices of these columns, flat, in C order."""
-        choices = [np.array(self.parameters[c].choices, dtype=np.int64) for c in columns]
-        return [axis.ravel() for axis in np.meshgrid(*choices, indexing="ij")]
+        """Every combination of the choices of these columns, flat, in C order; splits in 1/8."""
+        listed: list[Any] = [self.parameters[column].choices for column in columns]
+        arrays = [
+            np.array([int(8 * c) if isinstance(c, Fraction) else c for c in choices], np.int64)
+            for choices in listed
+        ]
+        return [axis.ravel() for axis in np.meshgrid(*arrays, indexing="ij")]
 
     def text(self, arch: Architecture) -> str:
         """One line that `parse` reads; without defaults of the guideline-breaking parameters."""
         words = [self.name, f"stem={self.value(arch, 'stem')}"]
-        for name in ("width", "depth", "split", "kernel"):
+        for name in _STAGED:
             values = (str(self.value(arch, f"{name}{stage}")) for stage in STAGES)
             words.append(f"{name}={','.join(values)}")
         words.append(f"head={self.value(arch, 'head')}")
@@ -214,8 +198,7 @@ class ShuffleNetV2Space(SearchSpace):
         values: dict[str, str] = {}
         for word in words:
             key, equals, listed = word.partition("=")
-            staged = key in ("width", "depth", "split", "kernel")
-            keys = [f"{key}{stage}" for stage in STAGES] if staged else [key]
+            keys = [f"{key}{stage}" for stage in STAGES] if key in _STAGED else [key]
             parts = listed.split(",")
             if not equals or len(parts) != len(keys) or set(keys) & set(values):
                 raise ValueError(f"must be `name=value` or `name=v2,v3,v4`, once; got {word!r}")
@@ -239,12 +222,9 @@ class ShuffleNetV2Space(SearchSpace):
         head: int = 1024,
     ) -> Architecture:
         """The architecture with these values, with equal split and kernel in every stage."""
-        words = [f"stem={stem}", f"width={','.join(map(str, widths))}"]
-        words.append(f"depth={','.join(map(str, depths))}")
-        words += [
-            f"{n}={','.join([str(v)] * 3)}" for n, v in (("split", split), ("kernel", kernel))
-        ]
-        return self.parse(" ".join([self.name, *words, f"head={head}"]))
+        stages = {"width": widths, "depth": depths, "split": [split] * 3, "kernel": [kernel] * 3}
+        words = [f"{name}={','.join(map(str, values))}" for name, values in stages.items()]
+        return self.parse(" ".join([self.name, f"stem={stem}", *words, f"head={head}"]))
 
     def variants(self) -> list[tuple[int, ...]]:
         """Every open combination of the guideline-breaking parameters."""

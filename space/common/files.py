@@ -53,23 +53,23 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def make_folder(folder: Path, option: str = "--out") -> Path:
+def make_folder(folder: Path) -> Path:
     """Make `folder` if it is missing.
 
     Raises:
-        ValueError: the path, or one above it, is a file; the message names the `option`.
+        ValueError: the path, or one above it, is a file; the message names --out.
         OSError: it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise ValueError(f"{option} must be a folder, or a new one; got {folder}") from None
+        raise ValueError(f"--out must be a folder, or a new one; got {folder}") from None
     return folder
 
 
-def writable_folder(folder: Path, option: str = "--out") -> Path:
+def writable_folder(folder: Path) -> Path:
     """`make_folder`, and an OSError about it now, before any work, if it cannot be written to."""
-    make_folder(folder, option)
+    make_folder(folder)
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -77,11 +77,11 @@ def parts(steps: Iterable[Step]) -> tuple[Any, ...]:
     totals: list[Any] = [0.0] * len(PARTS)
     for step in steps:
         op = step.op
-        share = elementwise(op)
-        activation = 2 * op.out_elements if op.act else 0
-        values: tuple[Any, ...] = (0, 0, 0, share, op.mem_access + activation)
+        traffic = op.mem_access + (2 * op.out_elements if op.act else 0)
+        pointwise: tuple[Any, ...] = (0, 0, 0)
         if op.is_pointwise:
-            values = (op.mem_access, pointwise_bound(op), pointwise_ungrouped(op), *values[3:])
+            pointwise = op.mem_access, pointwise_bound(op), pointwise_ungrouped(op)
+        values = (*pointwise, elementwise(op), traffic)
         totals = [total + value for total, value in zip(totals, values, strict=True)]
     return tuple(totals)
 

@@ -89,8 +89,7 @@ class GraphBuilder:
 
 
 Lowering: TypeAlias = Callable[..., None]
-_UNITS: dict[str, Lowering] = {}
-_DEFAULTS: dict[str, dict[str, Any]] = {}
+_UNITS: dict[str, tuple[Lowering, dict[str, Any]]] = {}  # with the defaults of its fields
 
 
 def unit(name: str) -> Callable[[Lowering], Lowering]:
@@ -100,26 +99,26 @@ def unit(name: str) -> Callable[[Lowering], Lowering]:
         if name in _UNITS:
             raise ValueError(f"block kind {name!r} is registered already")
         parameters = list(inspect.signature(lower).parameters.values())[1:]
-        _UNITS[name] = lower
-        _DEFAULTS[name] = {p.name: p.default for p in parameters}
+        _UNITS[name] = lower, {p.name: p.default for p in parameters}
         return lower
 
     return register
 
 
-def registered_kinds() -> tuple[str, ...]:
+def unit_kinds() -> tuple[str, ...]:
     """The registered kinds."""
     return tuple(_UNITS)
 
 
 def unit_defaults(kind: str) -> Mapping[str, Any]:
     """The fields of a registered kind and their defaults; `inspect.Parameter.empty`: none."""
-    return _DEFAULTS[kind]
+    return _UNITS[kind][1]
 
 
 def lower_unit(kind: str, height: int, width: int, fields: Mapping[str, Any]) -> tuple[Step, ...]:
     """The steps of a unit of a registered kind, of an input of this size with these fields."""
-    values = {**_DEFAULTS[kind], **fields}
+    lower, defaults = _UNITS[kind]
+    values = {**defaults, **fields}
     graph = GraphBuilder(values["c_in"], height, width)
-    _UNITS[kind](graph, **values)
+    lower(graph, **values)
     return tuple(graph.steps)

@@ -15,15 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from space import units
-from space.graph.builder import Step, lower_unit, registered_kinds, unit_defaults
+from space.graph.builder import Step, lower_unit, unit_defaults
 from space.graph.op import Count, Op, parse_words
-
-
-def unit_kinds() -> tuple[str, ...]:
-    """The known block kinds."""
-    assert units  # importing them registers the units
-    return registered_kinds()
+from space.units import unit_kinds
 
 
 def _check_fields(kind: str, names: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -127,8 +121,7 @@ def _steps(block: Block) -> tuple[Step, ...]:
 class BlockBatch:
     """n blocks of one kind and one structure: fields are ints or int arrays [n].
 
-    Fields that change which ops there are (stride, fragments, ...) must be ints. The lowering is
-    that of a single block, with arrays instead of ints.
+    Fields that change which ops there are (stride, fragments, ...) must be ints.
     """
 
     kind: str

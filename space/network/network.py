@@ -11,8 +11,6 @@ from space.network.block import Block
 class Network:
     """A chain of blocks; the first takes the image.
 
-    `flops` are multiply-adds of convolutions and linear layers, as in the papers.
-
     Raises:
         ValueError: a block's input shape is not the output shape of the block before it.
 
@@ -51,14 +49,8 @@ class Network:
         return sum(block.params for block in self.blocks)
 
 
-FEATURE_STRIDES = (4, 8, 16, 32)
-
-
 class NetworkBuilder:
-    """Appends blocks, each with the output shape of the block before it as its input shape.
-
-    `shape` is that shape now: (channels, height, width).
-    """
+    """Appends blocks; `shape` (channels, height, width) is the output of the last one."""
 
     def __init__(self, name: str, height: int, width: int, channels: int = 3) -> None:
         self.name = name
@@ -73,6 +65,17 @@ class NetworkBuilder:
 
     def network(self) -> Network:
         return Network(self.name, tuple(self.blocks))
+
+
+def block_stride(block: Block) -> int:
+    """The factor by which a block divides height and width."""
+    strides = [1]
+    for step in block.steps:
+        strides.append(max(strides[value] for value in step.inputs) * int(step.op.stride))
+    return strides[-1]
+
+
+FEATURE_STRIDES = (4, 8, 16, 32)
 
 
 def feature_layers(network: Network) -> dict[str, str]:
@@ -96,10 +99,7 @@ def feature_layers(network: Network) -> dict[str, str]:
     for index, block in enumerate(network.blocks):
         if block.ops[-1].kind == "linear":
             break
-        strides = [1]
-        for step in block.steps:
-            strides.append(strides[step.inputs[0]] * int(step.op.stride))
-        total *= strides[-1]
+        total *= block_stride(block)
         found[total] = f"blocks.{index}"
     missing = [str(stride) for stride in FEATURE_STRIDES if stride not in found]
     if missing:

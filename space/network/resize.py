@@ -8,29 +8,27 @@ both, 32x32 is divided by 8 to 4x4.
 
 from __future__ import annotations
 
-from space.network.network import Network, NetworkBuilder
+from math import prod
+
+from space.network.network import Network, NetworkBuilder, block_stride
 
 SMALL = 64  # up to this side both halvings are dropped by default
 DROPPABLE = 2
 _STRIDED = ("separable", "inverted_residual")  # at stride 1 their weights have equal shapes
 
 
-def dropped_halvings(height: int, width: int) -> int:
-    """How many halvings are dropped at an input size by default."""
-    return DROPPABLE if max(height, width) <= SMALL else 0
-
-
 def on_input(
     network: Network, height: int, width: int, *, classes: int, drop: int | None = None
 ) -> Network:
     """The network with another input size and number of classes. `drop`: how many of the first
-    two halvings are dropped (default: `dropped_halvings`).
+    two halvings are dropped (None: both up to 64x64, none above).
 
     Raises:
         ValueError: `drop` is not 0, 1 or 2, the network's stem has no such halvings, or the input
             is smaller than the total stride.
     """
-    drop = dropped_halvings(height, width) if drop is None else drop
+    if drop is None:
+        drop = DROPPABLE if max(height, width) <= SMALL else 0
     if not 0 <= drop <= DROPPABLE:
         raise ValueError(f"halvings to drop must be 0, 1 or 2; got {drop}")
     if classes < 1:
@@ -60,13 +58,7 @@ def on_input(
 
 def total_stride(network: Network) -> int:
     """The factor by which a network divides height and width before the classifier."""
-    total = 1
-    for block in network.blocks:
-        strides = [1]
-        for step in block.steps:
-            strides.append(max(strides[i] for i in step.inputs) * int(step.op.stride))
-        total *= strides[-1]
-    return total
+    return prod(block_stride(block) for block in network.blocks)
 
 
 def _halvings(network: Network) -> list[tuple[int, str, int]]:
@@ -81,7 +73,7 @@ def _halvings(network: Network) -> list[tuple[int, str, int]]:
             found.append((index, "stride", 1))
         if len(found) >= DROPPABLE:
             return found[:DROPPABLE]
-        if total_stride(Network(network.name, (block,))) > 1 and not found:
+        if block_stride(block) > 1 and not found:
             break
     raise ValueError(
         f"the first halvings of {network.name} cannot be dropped: its first block is "

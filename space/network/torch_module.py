@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,37 +27,22 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class ConvNorm(nn.Module):
-    """Convolution, batch norm (or a bias, or nothing), activation; input [n, c_in, h, w]."""
+    """Convolution, batch norm (or a bias, or nothing), activation; input [n, c_in, h, w].
+
+    An op of kind "batchnorm" has no convolution."""
 
     def __init__(self, op: Op) -> None:
         super().__init__()
-        groups = op.c_in if op.kind == "dwconv" else op.groups
-        self.conv = nn.Conv2d(
-            op.c_in,
-            op.c_out,
-            op.kernel,
-            op.stride,
-            padding=op.kernel // 2,
-            groups=groups,
-            bias=op.norm == "bias",
-        )
+        self.conv: nn.Module = nn.Identity()
+        if op.kind != "batchnorm":
+            groups = op.c_in if op.kind == "dwconv" else op.groups
+            fields = {"padding": op.kernel // 2, "groups": groups, "bias": op.norm == "bias"}
+            self.conv = nn.Conv2d(op.c_in, op.c_out, op.kernel, op.stride, **fields)
         self.bn = nn.BatchNorm2d(op.c_out) if op.norm == "batch" else nn.Identity()
         self.act = op.act
 
     def forward(self, x: Tensor) -> Tensor:
         return _ACTIVATIONS[self.act](self.bn(self.conv(x)))
-
-
-class Norm(nn.Module):
-    """Batch norm without a convolution, and activation; input [n, c, h, w]."""
-
-    def __init__(self, op: Op) -> None:
-        super().__init__()
-        self.bn = nn.BatchNorm2d(op.c_out)
-        self.act = op.act
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _ACTIVATIONS[self.act](self.bn(x))
 
 
 class Classifier(nn.Module):
@@ -75,7 +60,7 @@ class Classifier(nn.Module):
 _LAYERS: dict[str, Callable[[Op], nn.Module]] = {
     "conv": ConvNorm,
     "dwconv": ConvNorm,
-    "batchnorm": Norm,
+    "batchnorm": ConvNorm,
     "linear": Classifier,
 }
 
@@ -92,18 +77,15 @@ def _concat(groups: int, *values: Tensor) -> Tensor:
 
 def _function(op: Op) -> Callable[..., Tensor]:
     """The computation of an op without weights."""
-    padding, groups = (op.kernel - 1) // 2, cast(int, op.groups)
+    groups = cast(int, op.groups)
+    window: dict[str, Any] = {
+        "kernel_size": op.kernel,
+        "stride": op.stride,
+        "padding": (op.kernel - 1) // 2,
+    }
     functions: dict[str, Callable[..., Tensor]] = {
-        "maxpool": partial(
-            functional.max_pool2d, kernel_size=op.kernel, stride=op.stride, padding=padding
-        ),
-        "avgpool": partial(
-            functional.avg_pool2d,
-            kernel_size=op.kernel,
-            stride=op.stride,
-            padding=padding,
-            ceil_mode=op.kernel % 2 == 0,
-        ),
+        "maxpool": partial(functional.max_pool2d, **window),
+        "avgpool": partial(functional.avg_pool2d, **window, ceil_mode=op.kernel % 2 == 0),
         "globalpool": lambda x: x.mean((2, 3), keepdim=True),
         "slice": lambda x: x[:, op.start : op.start + op.c_out],
         "concat": partial(_concat, groups),
@@ -121,20 +103,18 @@ class BlockModule(nn.Module):
     def __init__(self, block: Block) -> None:
         super().__init__()
         self.block = block
-        self._runs: list[tuple[Callable[..., Tensor] | str, tuple[int, ...]]] = []
+        self._functions: dict[int, Callable[..., Tensor]] = {}
         for index, step in enumerate(block.steps):
-            run: Callable[..., Tensor] | str = str(index)
             if step.op.kind in _LAYERS:
                 self.add_module(str(index), _LAYERS[step.op.kind](step.op))
             else:
-                run = _function(step.op)
-            self._runs.append((run, step.inputs))
+                self._functions[index] = _function(step.op)
 
     def forward(self, x: Tensor) -> Tensor:
         values = [x]
-        for run, inputs in self._runs:
-            function = self.get_submodule(run) if isinstance(run, str) else run
-            values.append(function(*(values[i] for i in inputs)))
+        for index, step in enumerate(self.block.steps):
+            run = self._functions.get(index) or self.get_submodule(str(index))
+            values.append(run(*(values[value] for value in step.inputs)))
         return values[-1]
 
 
@@ -247,9 +227,9 @@ def folded_weights(module: NetworkModule, block: int, step: int) -> tuple[Tensor
     layer = module.blocks[block].get_submodule(str(step))
     if isinstance(layer, Classifier):
         return layer.linear.weight.detach(), layer.linear.bias.detach()
-    if isinstance(layer, Norm):
-        return _affine(layer.bn)
     assert isinstance(layer, ConvNorm)
+    if isinstance(layer.conv, nn.Identity):
+        return _affine(layer.bn)
     weight = layer.conv.weight.detach()
     if isinstance(layer.bn, nn.BatchNorm2d):
         scale, shift = _affine(layer.bn)

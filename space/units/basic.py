@@ -1,4 +1,4 @@
-"""Units of several networks: single convolutions, stem, head, classifier.
+"""Units of several networks: single convolutions, stem, head, classifier; pieces of units.
 
 A unit takes a `GraphBuilder` with the block's input and adds its steps. Fields are ints, or int
 arrays [n] where a field does not change which steps there are.
@@ -10,7 +10,7 @@ from space.graph.builder import GraphBuilder, unit
 from space.graph.op import Count
 
 
-def even_share(value: Count, numerator: int, denominator: int) -> Count:
+def even_share(value: Count, numerator: Count, denominator: int) -> Count:
     """The even number nearest to value * numerator / denominator, at least 2; ties go down.
 
     Vector units waste part of an odd width; halves of a multiple of 4 are exact.
@@ -18,6 +18,36 @@ def even_share(value: Count, numerator: int, denominator: int) -> Count:
     doubled = 2 * denominator
     nearest = (value * numerator + denominator - 1) // doubled * 2
     return nearest + 2 * (nearest < 2)
+
+
+def raw_conv(
+    g: GraphBuilder,
+    x: int,
+    c_out: Count,
+    *,
+    kernel: Count = 1,
+    stride: Count = 1,
+    norm: str = "none",
+    act: str = "",
+) -> int:
+    """A convolution with a bias (`norm` "bias") or nothing ("none") instead of batch norm."""
+    fields = {"kernel": kernel, "stride": stride, "norm": norm, "act": act}
+    return g.op("conv", (x,), c_out, **fields)
+
+
+def batchnorm(g: GraphBuilder, x: int, *, act: str = "") -> int:
+    """Batch norm that no convolution before it can absorb."""
+    return g.op("batchnorm", (x,), g.channels(x), act=act)
+
+
+def squeeze_excite(g: GraphBuilder, x: int, hidden: Count) -> int:
+    """Squeeze-and-excitation (Hu et al., CVPR 2018, Figure 3): `x` times one number per channel,
+    computed from its global average by two linear layers with `hidden` channels in between."""
+    channels = g.channels(x)
+    pooled = g.pool(x, "globalpool")
+    inner = g.op("linear", (pooled,), hidden, act="relu")
+    scale = g.op("linear", (inner,), channels, act="sigmoid")
+    return g.op("mul", (x, scale), channels)
 
 
 @unit("conv")

@@ -6,8 +6,29 @@ import numpy as np
 
 from space.graph.builder import GraphBuilder, unit
 from space.graph.op import Count
-from space.units.basic import even_share
-from space.units.parts import squeeze_excite
+from space.units.basic import even_share, squeeze_excite
+
+
+def _split(
+    g: GraphBuilder,
+    c_out: Count,
+    branch: Count,
+    *,
+    kernel: Count,
+    stride: int,
+    groups: Count,
+    project: bool,
+) -> tuple[int, int]:
+    """The input of the branch, and what is concatenated to its output: a projection of the input,
+    or the channels that pass."""
+    c_in = g.channels(0)
+    if project:
+        x = g.dwconv(0, kernel=kernel, stride=stride)
+        return 0, g.conv(x, c_out - branch, groups=groups, act="relu")
+    if np.any(c_in != c_out):
+        raise ValueError(f"a unit that passes channels keeps its channels; got {c_in} -> {c_out}")
+    passing = g.slice(0, 0, c_in - branch)
+    return g.slice(0, c_in - branch, branch), passing
 
 
 @unit("shufflenet_v2")
@@ -39,15 +60,9 @@ def shufflenet_v2_unit(
     """
     if fragments < 1:
         raise ValueError(f"`fragments` must be at least 1; got {fragments}")
-    if stride == 1:
-        if np.any(c_in != c_out):
-            raise ValueError(f"a unit of stride 1 keeps its channels; got {c_in} -> {c_out}")
-        passing = g.slice(0, 0, c_in - branch)
-        active = g.slice(0, c_in - branch, branch)
-    else:
-        x = g.dwconv(0, kernel=kernel, stride=stride)
-        passing = g.conv(x, c_out - branch, groups=groups, act="relu")
-        active = 0
+    active, passing = _split(
+        g, c_out, branch, kernel=kernel, stride=stride, groups=groups, project=stride > 1
+    )
     inside = np.where(mid, mid, branch) if np.ndim(mid) else mid or branch
     inside = inside if fragments == 1 else even_share(inside, 1, fragments)
 
@@ -88,15 +103,9 @@ def shufflenet_v2_variant(
     squeeze-and-excitation of the unit's output, or of the branch. `residual`: the branch ends in
     an addition and a ReLU (appendix, Figure 2), or in the ReLU only where it has a projection.
     """
-    if stride == 1 and not project:
-        if np.any(c_in != c_out):
-            raise ValueError(f"a unit that passes channels keeps them; got {c_in} -> {c_out}")
-        other = g.slice(0, 0, c_in - branch)
-        active = g.slice(0, c_in - branch, branch)
-    else:
-        other = g.dwconv(0, kernel=3, stride=stride)
-        other = g.conv(other, c_out - branch, act="relu")
-        active = 0
+    active, other = _split(
+        g, c_out, branch, kernel=3, stride=stride, groups=1, project=stride > 1 or project > 0
+    )
     x = g.dwconv(active, kernel=3) if receptive else active
     x = g.conv(x, branch, act="relu")
     x = g.dwconv(x, kernel=3, stride=stride)

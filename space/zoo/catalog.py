@@ -12,10 +12,11 @@ from functools import partial
 from space.network.network import Network
 from space.zoo import families as nets
 from space.zoo import networks as more
-from space.zoo.entry import REGISTERED, PublishedNetwork, register
+from space.zoo.entry import REGISTERED, Printed, PublishedNetwork, register
 
 V2 = "v2 paper"
-UNPRINTED = (None, None, None)
+UNPRINTED: Printed = (None, None, None)
+printed: Printed
 PLAIN = (
     "The paper prints {over} more than a plain count of the multiply-adds of convolutions and "
     "linear layers; what else it counts is not stated."

@@ -11,6 +11,9 @@ from space.network.network import Network
 
 Make: TypeAlias = Callable[[int, int], Network]
 
+Printed: TypeAlias = tuple[float | None, float | None, float | None]
+"""FLOPs and parameters in millions, top-1 error in percent on ImageNet."""
+
 REGISTERED: dict[str, PublishedNetwork] = {}
 
 
@@ -76,7 +79,7 @@ class PublishedNetwork:
 def register(
     name: str,
     make: Make,
-    printed: tuple[float | None, float | None, float | None],
+    printed: Printed,
     source: str,
     note: str = "",
     *,
@@ -86,7 +89,6 @@ def register(
     """Register a known network.
 
     Args:
-        printed: FLOPs and parameters in millions, top-1 error in percent on ImageNet.
         size: height and width of the input of the printed numbers.
 
     Raises:

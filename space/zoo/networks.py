@@ -1,7 +1,7 @@
 """Networks for comparison with ShuffleNet v2, beside those of `space.zoo.families`.
 
 Each takes the height and width of the input. Where a paper leaves something open, the note in
-`space.zoo.entries` has what was chosen.
+`space.zoo.catalog` has what was chosen.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ RESNET_DEPTHS = (3, 4, 6, 3)
 
 def shufflenet_v2_star(size: str, height: int = 224, width: int = 224) -> Network:
     """ShuffleNet v2* (paper, section 4.2): one more 3x3 depthwise convolution in each unit."""
-    name, fields = "ShuffleNet v2* {}x", {"receptive": 1}
-    return shufflenet_v2_like("shufflenet_v2_variant", name, size, height, width, **fields)
+    name = "ShuffleNet v2* {}x"
+    return shufflenet_v2_like("shufflenet_v2_variant", name, size, height, width, receptive=1)
 
 
 def shufflenet_v2_se(size: str = "2.0", height: int = 224, width: int = 224) -> Network:

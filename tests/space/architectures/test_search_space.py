@@ -20,7 +20,7 @@ TOY = SearchSpace(
 
 
 def opened(*guidelines: str) -> SearchSpace:
-    return SearchSpace("toy", TOY.relaxed_parameters(guidelines))
+    return TOY.relaxed(guidelines)
 
 
 def test_size_is_the_number_of_combinations() -> None:
@@ -32,12 +32,12 @@ def test_size_is_the_number_of_combinations() -> None:
     ).size == (100**30)
 
 
-def test_relaxed_parameters() -> None:
+def test_relaxed() -> None:
     assert [parameter.active_choices for parameter in opened("g4").parameters] == [3, 2, 1, 2, 2]
     assert [parameter.active_choices for parameter in opened().parameters] == [3, 2, 1, 1, 1]
     assert [parameter.active_choices for parameter in TOY.parameters] == [3, 2, 1, 1, 1]
     with pytest.raises(ValueError, match="must be one of g2, g4; got g1, g9"):
-        TOY.relaxed_parameters(["g9", "g2", "g1"])
+        TOY.relaxed(["g9", "g2", "g1"])
 
 
 def test_sample_is_uniform_over_open_choices() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from space.graph.builder import GraphBuilder, unit
 from space.graph.op import Op
-from space.network.block import Block, BlockBatch, unit_kinds
+from space.network.block import Block, BlockBatch
+from space.units import unit_kinds
 
 V2 = {"c_in": 116, "c_out": 116, "branch": 58}
 

@@ -52,7 +52,7 @@ def test_projection_at_stride_1_widens() -> None:
     assert kinds(block) == ["dwconv", "conv", "conv", "dwconv", "conv", "concat"]
     assert block.out_shape == (16, 9, 7)
     assert block.flops == 63 * (9 * 6 + 6 * 8 + 6 * 8 + 9 * 8 + 8 * 8)
-    with pytest.raises(ValueError, match="passes channels keeps them; got 6 -> 16"):
+    with pytest.raises(ValueError, match="passes channels keeps its channels; got 6 -> 16"):
         _ = variant(c_in=6).steps
 
 
