@@ -8,7 +8,8 @@ import pytest
 from latency.engines.null import RUN_S, block_s
 from latency.engines.registry import ENGINES, EngineSpec, get_engine
 from latency.engines.testing import EXAMPLES, EngineContract
-from space.network.block import Block, unit_kinds
+from space.network.block import Block
+from space.units import unit_kinds
 
 X = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)
 SLOW = ("torch-compile",)  # seconds a block

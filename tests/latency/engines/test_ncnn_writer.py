@@ -13,7 +13,8 @@ from latency.engines.weights import random_weights
 from space.common.errors import MissingOpError
 from space.graph import op
 from space.graph.builder import GraphBuilder
-from space.network.block import Block, unit_kinds
+from space.network.block import Block
+from space.units import unit_kinds
 from space.zoo.catalog import published_network
 
 
