@@ -29,13 +29,8 @@ for size, (printed, over) in {
     "1.5": ((299, 3.5, 27.4), "1.1 %"),
     "2.0": ((591, 7.4, 25.1), "1.3 %"),
 }.items():
-    register(
-        f"ShuffleNet v2 {size}x",
-        partial(nets.shufflenet_v2, size),
-        printed,
-        f"{V2}, Tables 5 and 8",
-        PLAIN.format(over=over),
-    )
+    name, note = f"ShuffleNet v2 {size}x", PLAIN.format(over=over)
+    register(name, partial(nets.shufflenet_v2, size), printed, f"{V2}, Tables 5 and 8", note)
 
 register(
     "ShuffleNet v2 2.0x with SE",
@@ -92,13 +87,8 @@ for size, (printed, note) in {
     "1.5": ((292, None, 28.5), STEM.format(24, 292)),
     "2.0": ((524, None, 26.3), STEM.format(48, 524)),
 }.items():
-    register(
-        f"ShuffleNet v1 {size}x g=3",
-        partial(nets.shufflenet_v1, size),
-        printed,
-        f"{V2}, Table 8; v1 paper, Tables 1 and 2",
-        note,
-    )
+    name, source = f"ShuffleNet v1 {size}x g=3", f"{V2}, Table 8; v1 paper, Tables 1 and 2"
+    register(name, partial(nets.shufflenet_v1, size), printed, source, note)
 
 register(
     "ShuffleNet v1-50 g=3",
@@ -117,12 +107,8 @@ for multiplier, printed in {
     "0.75": (325, 2.6, 31.6),
     "1.0": (569, 4.2, 29.4),
 }.items():
-    register(
-        f"MobileNet v1 {multiplier}",
-        partial(nets.mobilenet_v1, float(multiplier)),
-        printed,
-        f"{V2}, Table 8; MobileNet paper, Tables 1 and 6",
-    )
+    make, source = partial(nets.mobilenet_v1, float(multiplier)), "MobileNet paper, Tables 1 and 6"
+    register(f"MobileNet v1 {multiplier}", make, printed, f"{V2}, Table 8; {source}")
 
 ROUNDING = (
     "Under-specified: how the v2 paper's own implementation rounds widths. Chosen: the rounding "
@@ -141,14 +127,9 @@ for name, (times, side, printed, note) in {
     "1.0": (1.0, 224, (301, 3.4, 28.3), "Parameters as torchvision's: 3.50M; the paper: 3.4M."),
     "1.4": (1.4, 224, (587, 6.9, 26.7), MOBILENET_14),
 }.items():
-    register(
-        f"MobileNet v2 {name}",
-        partial(nets.mobilenet_v2, times),
-        printed,
-        f"{V2}, Table 8 (our impl.); MobileNet v2 paper, Tables 2 and 4",
-        note,
-        size=(side, side),
-    )
+    make, source = partial(nets.mobilenet_v2, times), "MobileNet v2 paper, Tables 2 and 4"
+    source = f"{V2}, Table 8 (our impl.); {source}"
+    register(f"MobileNet v2 {name}", make, printed, source, note, size=(side, side))
 
 XCEPTION = (
     "Under-specified: the paper takes the small Xception of the Light-Head R-CNN paper, whose "
@@ -163,13 +144,8 @@ for size, printed in {
     "1.5": (305, None, 29.4),
     "2.0": (525, None, 27.6),
 }.items():
-    register(
-        f"Xception {size}x",
-        partial(more.xception, size),
-        printed,
-        f"{V2}, Table 8 (our impl.)",
-        XCEPTION,
-    )
+    make, source = partial(more.xception, size), f"{V2}, Table 8 (our impl.)"
+    register(f"Xception {size}x", make, printed, source, XCEPTION)
 
 GROWTHS = "; ".join(", ".join(map(str, growths)) for growths, _ in more.DENSENET.values())
 DENSENET = (
@@ -184,13 +160,8 @@ for size, printed in {
     "1.5": (295, None, 39.9),
     "2.0": (519, None, 34.6),
 }.items():
-    register(
-        f"DenseNet {size}x",
-        partial(more.densenet, size),
-        printed,
-        f"{V2}, Table 8 (our impl.)",
-        DENSENET,
-    )
+    make, source = partial(more.densenet, size), f"{V2}, Table 8 (our impl.)"
+    register(f"DenseNet {size}x", make, printed, source, DENSENET)
 
 register(
     "ResNet-50",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 from space.cost.guidelines import Guidelines
@@ -57,7 +57,6 @@ class PublishedNetwork:
         """The counted and published numbers side by side, ready for JSON."""
         network = self.network()
         published = self.published_flops
-        numbers = Guidelines.of(network.blocks)
         return {
             "name": self.name,
             "input": list(network.input_shape),
@@ -67,10 +66,7 @@ class PublishedNetwork:
             "params": network.params,
             "published_params": self.published_params,
             "published_top1_error": self.published_top1_error,
-            "g1": numbers.g1,
-            "g2": numbers.g2,
-            "g3": int(numbers.g3),
-            "g4": numbers.g4,
+            **asdict(Guidelines.of(network.blocks)),
             "source": self.source,
             "note": self.note,
         }
