@@ -30,12 +30,12 @@ class Seconds:
     unpriced: int
 
 
+@dataclass(frozen=True, slots=True)
 class Pricer:
     """Prices ops with `op_s`; `label`: the source of its seconds."""
 
-    def __init__(self, op_s: Callable[[Op], Any], label: str) -> None:
-        self._op_s = op_s
-        self.label = label
+    op_s: Callable[[Op], Any]
+    label: str
 
     def price(self, ops: Sequence[Op]) -> Seconds:
         """Seconds of some ops run one after the other."""
@@ -59,13 +59,13 @@ class Pricer:
         if isinstance(op, ForeignOp) and not op.square:
             return None
         try:
-            return float(self._op_s(op))
+            return float(self.op_s(op))
         except MissingOpError:
             return None
 
     def _scaled(self, other: Op, op: Op) -> float:
         """Seconds of another convolution, scaled to the FLOPs of `op`, as widths are integers."""
-        return float(self._op_s(other)) * float(op.flops) / float(other.flops)
+        return float(self.op_s(other)) * float(op.flops) / float(other.flops)
 
 
 def equal_widths(op: Op) -> Op:

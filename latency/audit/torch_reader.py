@@ -110,46 +110,36 @@ class _Reader:
         found = (name for n in node.all_input_nodes for name in self.holds.get(n, ()))
         return tuple(dict.fromkeys(found))
 
-    def _count(self, names: tuple[str, ...]) -> int:
-        """Elements of parameters; a shared parameter counts in the first node only."""
-        new = [name for name in names if name not in self.counted]
-        self.counted.update(new)
-        return sum(self.program.state_dict[name].numel() for name in new)
-
     def _shape(self, node: Any) -> Shape:
         value = node.meta.get("val")
         value = value[0] if isinstance(value, tuple | list) and value else value
         return without_batch(tuple(getattr(value, "shape", ())), self.batch)
 
     def _node(self, node: Any) -> Node:
+        is_overload, call = type(node.target).__name__ == "OpOverload", self._call(node)
         fields: dict[str, Any] = {
-            "source": _source_name(node),
+            "source": str(node.target) if is_overload else base_name(node),
             "name": node.name,
-            "inputs": tuple(self.index[n] for n in node.all_input_nodes if n in self.index),
-            "shape": self._shape(node),
+            "inputs": tuple(self.index[n] for n in call.maps),
+            "shape": call.taken if call.base in SPLITS else call.shape,  # what its parts slice
             "modules": _modules(node),
         }
-        if base_name(node) in SPLITS:  # what its parts are slices of
-            fields["shape"] = self._shape(node.all_input_nodes[0])
-        kinds = self._kind(node) or {"kind": "unknown"}
+        kinds = (kind_of(call) if call.base else None) or {"kind": "unknown"}
         if not all(isinstance(size, int) for size in fields["shape"]):
             kinds = {"kind": "unknown", "missing": "no fixed shape"}
             fields["shape"] = ()
         if kinds["kind"] not in ("pass", "reshape"):
-            fields["params"] = self._count(self._parameters(node))
+            new = [name for name in self._parameters(node) if name not in self.counted]
+            self.counted.update(new)  # a shared parameter counts in the first node only
+            fields["params"] = sum(self.program.state_dict[name].numel() for name in new)
         return Node(**{**fields, **kinds})
 
-    def _kind(self, node: Any) -> dict[str, Any] | None:
+    def _call(self, node: Any) -> Call:
         reads = node.all_input_nodes
         maps = [n for n in reads if n in self.index]
         constants = [n for n in reads if n not in self.index]
         shapes = self._shape(reads[0]), self._shape(node)
-        call = Call(node, base_name(node), arguments(node), maps, constants, *shapes)
-        return kind_of(call) if call.base else None
-
-
-def _source_name(node: Any) -> str:
-    return str(node.target) if node.target.__class__.__name__ == "OpOverload" else base_name(node)
+        return Call(node, base_name(node), arguments(node), maps, constants, *shapes)
 
 
 def _modules(node: Any) -> tuple[tuple[str, str], ...]:
