@@ -67,11 +67,6 @@ class ForeignOp(Op):
     def is_pointwise(self) -> bool:
         return self.kind == "conv" and self.kernel == self.kernel_width == 1
 
-    @property
-    def square(self) -> bool:
-        """Whether a cost model with one kernel size can price it."""
-        return bool(self.kernel == self.kernel_width)
-
 
 def planes(shape: Shape) -> tuple[int, int, int]:
     """A shape as (channels, height, width); without three axes the last one is the channels."""

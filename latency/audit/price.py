@@ -56,8 +56,8 @@ class Pricer:
         return Seconds(total, cost, unpriced)
 
     def _seconds(self, op: Op) -> float | None:
-        if isinstance(op, ForeignOp) and not op.square:
-            return None
+        if isinstance(op, ForeignOp) and op.kernel != op.kernel_width:
+            return None  # a table has one kernel size
         try:
             return float(self.op_s(op))
         except MissingOpError:

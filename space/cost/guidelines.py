@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from space.graph.builder import Step
 from space.graph.op import Op
+from space.network.block import Block
 
 NAMES = ("g1", "g2", "g3", "g4")
 
@@ -27,11 +28,6 @@ ELEMENTWISE = ("dwconv", "relu", "add", "mul", "batchnorm")
 
 # The additive parts, in the order in which cost tables hold them.
 PARTS = ("pointwise", "pointwise_bound", "pointwise_ungrouped", "elementwise", "traffic")
-
-
-class HasSteps(Protocol):
-    @property
-    def steps(self) -> tuple[Step, ...]: ...
 
 
 def pointwise_bound(op: Op) -> Any:
@@ -118,7 +114,7 @@ class Guidelines:
     g4: float
 
     @classmethod
-    def of(cls, blocks: Sequence[HasSteps]) -> Guidelines:
+    def of(cls, blocks: Sequence[Block]) -> Guidelines:
         """The guidelines of a chain of blocks."""
         sums = np.array([parts(block.steps) for block in blocks], dtype=float).sum(axis=0)
         g1, g2, g4 = (float(value) for value in ratios(sums))

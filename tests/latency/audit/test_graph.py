@@ -200,7 +200,7 @@ def test_foreign_ops() -> None:
     assert isinstance(tall, ForeignOp)
     assert (tall.weights, tall.flops, tall.params) == (168, 168 * 64, 168)
     assert not tall.is_pointwise
-    assert not tall.square
+    assert tall.kernel != tall.kernel_width
     wide = make_op("conv", (4, 8, 8), (6, 8, 8), kernel=(1, 3), norm="none", params=72)
     assert not wide.is_pointwise
     valid = make_op("conv", (4, 8, 8), (6, 6, 6), kernel=(3, 3), norm="none", params=216)
