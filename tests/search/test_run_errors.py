@@ -184,11 +184,11 @@ def test_out_is_in_use(tmp_path: Path, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--seed", "1"], "seed: 0 there, 1 asked for"),
+        (["--seed", "1"], "seed: stored 0, requested 1"),
         (["--budget", "60ms"], "constraints: "),
         (["--relax", "g1"], "slots: "),
         (["--target", "gpu"], "target: "),
-        (["--sampler", "random"], "sampler: prescreened there, random asked for"),
+        (["--sampler", "random"], "sampler: stored prescreened, requested random"),
     ],
 )
 def test_a_study_of_something_else(
@@ -197,7 +197,7 @@ def test_a_study_of_something_else(
     before = _snapshot(finished)
     for resume in ([], ["--resume"]):
         command = [*ARM, *words, "--out", str(finished), *resume]
-        _fails(command, 2, f"holds a study of something else .*{told}", capsys)
+        _fails(command, 2, f"was created with other settings .*{told}", capsys)
     assert _snapshot(finished) == before
 
 
