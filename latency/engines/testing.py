@@ -128,13 +128,21 @@ class EngineContract:
     def test_outputs_agree_with_torch(self) -> None:
         """Each example with two images, the second of two runs."""
         import pytest
+        import torch
+
+        from latency.ondevice.runners.cpu import fixed_input
+        from space.network.network import Network
+        from space.network.torch_module import build_module
 
         engine = self.open_engine()
         if not self.computes:
             pytest.skip(f"engine {self.name} computes no outputs")
         wrong = {}
         for block in map(Block.parse, self.examples):
-            module, expected = torch_outputs(block)
+            module = randomise_norms(build_module(Network("one", (block,))))
+            with torch.inference_mode():
+                images = torch.from_numpy(fixed_input(input_shape([block], 2)))
+                expected = module(images).numpy()
             run: Any = engine.prepare([block], 2, partial(weights_of, module))
             run.run()
             run.run()
@@ -146,19 +154,6 @@ class EngineContract:
             if not (exact and error < TOLERANCE[self.dtype]):
                 wrong[str(block)] = error, correlation
         assert not wrong
-
-
-def torch_outputs(block: Block) -> tuple[Any, Any]:
-    """(torch module of a block with random batch norms, its outputs for two fixed images)."""
-    import torch
-
-    from latency.ondevice.runners.cpu import fixed_input
-    from space.network.network import Network
-    from space.network.torch_module import build_module
-
-    module = randomise_norms(build_module(Network("one", (block,))))
-    with torch.inference_mode():
-        return module, module(torch.from_numpy(fixed_input(input_shape([block], 2)))).numpy()
 
 
 def randomise_norms(module: Any, seed: int = 0) -> Any:

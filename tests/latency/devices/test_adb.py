@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latency.devices import adb, android, remote
-from latency.devices.adb import AdbTransport
-from latency.devices.android import PushedPython
+from latency.devices import adb, remote
+from latency.devices.adb import AdbTransport, PushedPython
 from latency.devices.open import open_session
 from latency.devices.remote import RemoteSession
 from latency.devices.sysroot import arm64_sysroot
@@ -194,7 +193,7 @@ def test_debians_python_starts_by_its_own_linker(
         qemu = arm64_sysroot(["numpy"]).qemu
     except OSError as error:
         pytest.skip(f"no aarch64 sysroot here: {error}")
-    root = f"{adb.FOLDER}/{android.debian_python().name}"
+    root = f"{adb.FOLDER}/{adb.debian_python().name}"
     linker = f"{root}/lib/ld-linux-aarch64.so.1 "
     phone.replace = {f"C.UTF-8 {linker}": f"C.UTF-8 {qemu} -cpu cortex-a76 {linker}"}
     said: list[str] = []
