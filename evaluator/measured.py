@@ -6,16 +6,15 @@ Every row is on disk before the next training begins; the same command goes on w
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from space.common.cli import Parser, run_command
+from space.common.cli import DONE, Parser, run_command
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
+def parser() -> Parser:
+    """The options of the command."""
     result = Parser(
         prog="python -m evaluator.measured",
         description="Train the networks of the measured benchmark with one short recipe each, "
@@ -38,25 +37,25 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
+    """Train, or print the plan; returns the exit status."""
     args = parser().parse_args(arguments)
-    return run_command("evaluator.measured", lambda: _run(args), extra="train")
 
+    def body() -> int:
+        from evaluator.measured_benchmark.plan import BenchmarkConfig
 
-def _run(args: argparse.Namespace) -> int:
-    from evaluator.measured_benchmark.config import BenchmarkConfig
+        values = {name: value for name, value in vars(args).items() if value is not None}
+        dry_run = values.pop("dry_run")
+        config = BenchmarkConfig(**values)
+        if dry_run:
+            for run in config.planned():
+                print(f"{run.recipe:5}  {run.seed}  {run.entry.name:26}  {run.entry.architecture}")
+            return DONE
+        from evaluator.measured_benchmark.train import train_benchmark
 
-    values = {name: value for name, value in vars(args).items() if value is not None}
-    dry_run = values.pop("dry_run")
-    config = BenchmarkConfig(**values)
-    if dry_run:
-        for run in config.planned():
-            print(f"{run.recipe:5}  {run.seed}  {run.entry.name:26}  {run.entry.architecture}")
-        return 0
-    from evaluator.measured_benchmark.train import train_benchmark
+        train_benchmark(config)
+        return DONE
 
-    train_benchmark(config)
-    return 0
+    return run_command("evaluator.measured", body, extra="train")
 
 
 if __name__ == "__main__":

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from space.common.cli import Parser, add_format, run_command
+from space.common.cli import DONE, Parser, add_format, run_command
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
+def parser() -> Parser:
+    """The options of the command."""
     result = Parser(
         prog="python -m evaluator.measured_report",
         description="The measured benchmark: the noise between seeds, how well short training "
@@ -27,17 +25,19 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
+    """Print the report; returns the exit status."""
     args = parser().parse_args(arguments)
-    return run_command("evaluator.measured_report", lambda: _run(args), extra="train")
 
+    def body() -> int:
+        import json
 
-def _run(args: argparse.Namespace) -> int:
-    from evaluator.measured_benchmark.report import benchmark_report, format_report
+        from evaluator.measured_benchmark.report import benchmark_report, format_report
 
-    report = benchmark_report(args.file)
-    print(json.dumps(report, indent=1) if args.format == "json" else format_report(report))
-    return 0
+        report = benchmark_report(args.file)
+        print(json.dumps(report, indent=1) if args.format == "json" else format_report(report))
+        return DONE
+
+    return run_command("evaluator.measured_report", body, extra="train")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +13,11 @@ from evaluator.training.cli import (
     add_threads_option,
     chosen_recipe,
 )
-from space.common.cli import Parser, add_format, check_least, run_command
+from space.common.cli import DONE, Parser, add_format, check_least, run_command
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
+def parser() -> Parser:
+    """The options of the command."""
     result = Parser(
         prog="python -m evaluator.train",
         description="Train a network on your images. The same command goes on where it stopped, "
@@ -78,30 +76,30 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
+    """Train, and print the result; returns the exit status."""
     args = parser().parse_args(arguments)
-    return run_command("evaluator.train", lambda: _run(args), extra="train")
 
+    def body() -> int:
+        options = vars(args).copy()
+        recipe = chosen_recipe(options)
+        check_least(options, {"seed": 0, "workers": 0, "threads": 1, "save_every": 0})
+        import json
+        from dataclasses import fields
 
-def _run(args: argparse.Namespace) -> int:
-    recipe = chosen_recipe(vars(args))
-    check_least(vars(args), {"seed": 0, "workers": 0, "threads": 1, "save_every": 0})
-    from evaluator.training.source import read_network
+        from evaluator.training.source import read_network
 
-    network = read_network(" ".join(args.arch))
-    from evaluator.training.reporter import format_result
-    from evaluator.training.run import TrainConfig, train_network
+        network = read_network(" ".join(args.arch))
+        from evaluator.training.report import format_result
+        from evaluator.training.run import TrainConfig, train_network
 
-    names = (
-        "data", "out", "seed", "held_out", "image_column", "label_column", "download", "device",
-        "threads", "workers", "amp", "weights", "fresh", "tensorboard",
-    )  # fmt: skip
-    options = {name: getattr(args, name) for name in names}
-    config = TrainConfig(network=network, recipe=recipe, save_every_s=args.save_every, **options)
-    result = train_network(config)
-    if result is not None:
-        print(json.dumps(result, indent=1) if args.format == "json" else format_result(result))
-    return 0
+        options |= {"network": network, "recipe": recipe, "save_every_s": args.save_every}
+        config = TrainConfig(**{field.name: options[field.name] for field in fields(TrainConfig)})
+        result = train_network(config)
+        if result is not None:
+            print(json.dumps(result, indent=1) if args.format == "json" else format_result(result))
+        return DONE
+
+    return run_command("evaluator.train", body, extra="train")
 
 
 if __name__ == "__main__":

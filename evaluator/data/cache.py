@@ -62,25 +62,19 @@ def decoded(
     """
     name = f"{digest([LAYOUT, part.key, side, len(part)])}-{side}.npy"
     path = (folder or cache_dir() / "images") / name
-    if path.exists():
-        return _mapped(path)
-    shape = (len(part), side, side, 3)
-    with replace_file(path) as temporary, ThreadPoolExecutor(max(1, workers)) as pool:
-        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+    if not path.exists():
+        shape = (len(part), side, side, 3)
+        with replace_file(path) as temporary, ThreadPoolExecutor(max(1, workers)) as pool:
+            pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
 
-        def read(index: int) -> None:
-            pixels[index] = np.asarray(squared(part.image(index), side))
+            def read(index: int) -> None:
+                pixels[index] = np.asarray(squared(part.image(index), side))
 
-        for start in range(0, len(part), CHUNK):
-            chosen = range(start, min(start + CHUNK, len(part)))
-            for _ in pool.map(read, chosen):
-                pass
-            if progress is not None:
-                progress(chosen.stop)
-        pixels.flush()
-    return _mapped(path)
-
-
-def _mapped(path: Path) -> Pixels:
+            for start in range(0, len(part), CHUNK):
+                chosen = range(start, min(start + CHUNK, len(part)))
+                list(pool.map(read, chosen))
+                if progress is not None:
+                    progress(chosen.stop)
+            pixels.flush()
     found: Pixels = np.load(path, mmap_mode="r")
     return found

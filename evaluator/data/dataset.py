@@ -102,7 +102,7 @@ class Dataset:
         return digest([list(self.classes), self.train.key, self.test.key, self.split])
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class ReadParts:
     """The parts that a reader finds. `test`: None if the source has none; `split`: how the source
     separates them."""
@@ -169,7 +169,6 @@ def subset(part: Part, images: int, *, seed: int) -> Part:
     labels = part.labels[order]
     rank = np.empty(len(part), dtype=np.int64)  # position within its class, in `order`
     for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        rank[members] = np.arange(len(members))
+        rank[labels == label] = np.arange(np.sum(labels == label))
     chosen = order[np.argsort(rank, kind="stable")[:images]]
     return part.subset(np.sort(chosen))

@@ -35,7 +35,7 @@ def read_folder(path: Path) -> ReadParts:
     part = _part(top, classes)
     test = _first(path, TEST) if train else None
     if test is None:
-        return ReadParts(classes=classes, train=part)
+        return ReadParts(classes, part)
     others = _class_folders(test)
     if others != classes:
         only = [
@@ -46,8 +46,7 @@ def read_folder(path: Path) -> ReadParts:
         raise DataError(
             f"{path} must have the same class folders in both parts; {'; '.join(only)}"
         )
-    how = f"{top.name}/ and {test.name}/"
-    return ReadParts(classes=classes, train=part, test=_part(test, classes), split=how)
+    return ReadParts(classes, part, _part(test, classes), f"{top.name}/ and {test.name}/")
 
 
 def _first(path: Path, names: tuple[str, ...]) -> Path | None:
@@ -67,27 +66,25 @@ def _class_folders(top: Path) -> tuple[str, ...]:
 
 
 def _part(top: Path, classes: tuple[str, ...]) -> Part:
-    files: list[str] = []
-    labels: list[int] = []
-    listing: list[tuple[str, int, int]] = []
-    for label, name in enumerate(classes):
-        before = len(files)
-        for path, size, modified in _images(top / name):
-            files.append(path)
-            labels.append(label)
-            listing.append((os.path.relpath(path, top), size, modified))
-        if len(files) == before:
+    images: list[tuple[str, int, int]] = []
+    counts: list[int] = []
+    for name in classes:
+        found = _images(top / name)
+        if not found:
             raise DataError(
                 f"{top / name} has no images ({', '.join(EXTENSIONS)}): fill or remove it"
             )
+        images += found
+        counts.append(len(found))
 
     def load(index: int) -> Image:
         from PIL import Image
 
-        return Image.open(files[index])
+        return Image.open(images[index][0])
 
-    key = digest(listing)
-    return Part(np.array(labels, dtype=np.int64), load, files.__getitem__, key)
+    key = digest([(os.path.relpath(path, top), *state) for path, *state in images])
+    labels = np.repeat(np.arange(len(classes)), counts)
+    return Part(labels, load, lambda index: images[index][0], key)
 
 
 def _images(folder: Path) -> list[tuple[str, int, int]]:

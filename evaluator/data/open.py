@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaluator.data.dataset import Dataset, ReadParts, split
+from evaluator.data.dataset import Dataset, split
 from evaluator.data.folder import read_folder
 from evaluator.data.parquet import read_parquet
 from evaluator.data.torchvision import TORCHVISION, read_torchvision
@@ -47,21 +47,18 @@ def open_data(
         >>> data.train.image(0).size
         (8, 8)
     """
-    if str(where).startswith(TORCHVISION):
-        parts = read_torchvision(str(where), download=download)
-    else:
-        parts = _read_path(Path(where), image_column, label_column)
-    if parts.test is not None:
-        return Dataset(str(where), parts.classes, parts.train, parts.test, parts.split)
-    train, test, how = split(parts.train, len(parts.classes), seed=seed, held_out=held_out)
-    return Dataset(str(where), parts.classes, train, test, how)
-
-
-def _read_path(path: Path, image: str | None, label: str | None) -> ReadParts:
-    if not path.exists():
+    name, path = str(where), Path(where)
+    if name.startswith(TORCHVISION):
+        parts = read_torchvision(name, download=download)
+    elif not path.exists():
         raise DataError(
             f"--data must be a folder, a .parquet file or torchvision:NAME; {path} does not exist"
         )
-    if path.suffix == ".parquet" or (path.is_dir() and next(path.glob("*.parquet"), None)):
-        return read_parquet(path, image=image, label=label)
-    return read_folder(path)
+    elif path.suffix == ".parquet" or (path.is_dir() and next(path.glob("*.parquet"), None)):
+        parts = read_parquet(path, image=image_column, label=label_column)
+    else:
+        parts = read_folder(path)
+    train, test, how = parts.train, parts.test, parts.split
+    if test is None:
+        train, test, how = split(train, len(parts.classes), seed=seed, held_out=held_out)
+    return Dataset(name, parts.classes, train, test, how)

@@ -7,9 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from evaluator.data.dataset import Part, ReadParts, digest, encode_labels
+from evaluator.data.dataset import Ints, Part, ReadParts, digest, encode_labels
 from space.common.errors import DataError, NoAnswerError
 
 if TYPE_CHECKING:
@@ -36,15 +34,15 @@ def read_parquet(path: Path, *, image: str | None, label: str | None) -> ReadPar
     train = [file for file in files if file not in test]
     if not train:
         raise DataError(f"{path} has no training files, only {', '.join(f.name for f in test)}")
-    images, labels, names = _read(train, image, label)
-    other_images, other_labels, _ = _read(test, image, label) if test else ([], [], None)
-    classes, encoded, other_encoded = encode_labels(labels, other_labels, names)
-    part = _part(train, images, encoded)
-    if not test:
-        return ReadParts(classes=classes, train=part)
-    other = _part(test, other_images, other_encoded)
-    how = f"{len(train)} and {len(test)} files"
-    return ReadParts(classes=classes, train=part, test=other, split=how)
+    images, column, names = _read(train, image, label)
+    other_images, other_column, _ = _read(test, image, label) if test else ([], [], None)
+    classes, labels, other_labels = encode_labels(column, other_column, names)
+    return ReadParts(
+        classes,
+        _part(train, images, labels),
+        _part(test, other_images, other_labels) if test else None,
+        f"{len(train)} and {len(test)} files",
+    )
 
 
 def _read(
@@ -64,43 +62,36 @@ def _read(
     for file in files:
         try:
             names = parquet.read_schema(file).names
-            chosen = [_column(file, names, *each) for each in _choices(image, label)]
-            table = parquet.read_table(file, columns=sorted(set(chosen)))
+            image_name = _column(file, names, "--image-column", image, IMAGES)
+            label_name = _column(file, names, "--label-column", label, LABELS)
+            table = parquet.read_table(file, columns=sorted({image_name, label_name}))
         except (pyarrow.ArrowException, OSError) as error:
             first = str(error).splitlines()[0]
             raise DataError(f"{file} cannot be read as parquet: {first}") from None
-        column = table.column(chosen[0])
+        column = table.column(image_name)
         if pyarrow.types.is_struct(column.type):
             column = pyarrow.compute.struct_field(column, "bytes")
-        if not (
-            pyarrow.types.is_binary(column.type) or pyarrow.types.is_large_binary(column.type)
-        ):
+        if column.type not in (pyarrow.binary(), pyarrow.large_binary()):
             raise DataError(
-                f"column {chosen[0]} of {file} must hold encoded images (bytes, or a struct with "
+                f"column {image_name} of {file} must hold encoded images (bytes, or a struct with "
                 f"bytes); got {column.type}"
             )
         images += list(column)
-        labels += table.column(chosen[1]).to_pylist()
-        stated = stated or _class_names(table.schema.metadata, chosen[1])
+        labels += table.column(label_name).to_pylist()
+        stated = stated or _class_names(table.schema.metadata, label_name)
     if any(value is None for value in labels):
         raise DataError(f"{files[0]}: row {labels.index(None)} has no label")
     return images, labels, stated
 
 
-def _choices(
-    image: str | None, label: str | None
-) -> tuple[tuple[str, str | None, tuple[str, ...]], ...]:
-    return (("--image-column", image, IMAGES), ("--label-column", label, LABELS))
-
-
 def _column(
     file: Path, names: list[str], option: str, named: str | None, usual: tuple[str, ...]
 ) -> str:
-    found = [name for name in ((named,) if named else usual) if name in names]
-    if not found:
-        missing = named or f"one of {', '.join(usual)}"
-        raise DataError(f"{file} has no column {missing}; name it with {option}: {names}")
-    return found[0]
+    for name in (named,) if named else usual:
+        if name in names:
+            return name
+    missing = named or f"one of {', '.join(usual)}"
+    raise DataError(f"{file} has no column {missing}; name it with {option}: {names}")
 
 
 def _class_names(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...] | None:
@@ -112,7 +103,7 @@ def _class_names(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, 
         return None
 
 
-def _part(files: list[Path], images: list[Any], labels: np.ndarray) -> Part:
+def _part(files: list[Path], images: list[Any], labels: Ints) -> Part:
     def load(index: int) -> Image:
         from PIL import Image
 
@@ -121,7 +112,7 @@ def _part(files: list[Path], images: list[Any], labels: np.ndarray) -> Part:
     listing = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     where = ", ".join(str(file) for file in files[:3])
     return Part(
-        np.asarray(labels, dtype=np.int64),
+        labels,
         load,
         lambda index: f"image {index} of {where}",
         digest([listing, labels.tolist()]),

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from evaluator.data.dataset import Part, ReadParts, digest, encode_labels
+from evaluator.data.dataset import Ints, Part, ReadParts, digest, encode_labels
 from space.common.errors import DataError, NoAnswerError
 from space.common.files import cache_dir
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 TORCHVISION = "torchvision:"
 SPLITS = (("train", "test"), ("train", "val"), ("trainval", "test"))
@@ -37,15 +35,15 @@ def read_torchvision(text: str, *, download: bool) -> ReadParts:
     if name not in datasets.__all__:
         raise DataError(f"torchvision has no data set {name!r}; some are CIFAR10, MNIST, Food101")
     train, test = _both(getattr(datasets, name), root, download, text)
-    labels = _labels(train, text)
-    other_labels = _labels(test, text) if test is not None else []
+    stored, other_stored = (_labels(each, text) if each else [] for each in (train, test))
     names = getattr(train, "classes", None)
-    classes, encoded, other_encoded = encode_labels(labels, other_labels, names)
-    part = _part(train, encoded, f"{name} train")
-    if test is None:
-        return ReadParts(classes=classes, train=part)
-    other = _part(test, other_encoded, f"{name} test")
-    return ReadParts(classes=classes, train=part, test=other, split="torchvision's own")
+    classes, labels, other_labels = encode_labels(stored, other_stored, names)
+    return ReadParts(
+        classes,
+        _part(train, labels, f"{name} train"),
+        _part(test, other_labels, f"{name} test") if test is not None else None,
+        "torchvision's own",
+    )
 
 
 def _both(kind: Any, root: Path, download: bool, text: str) -> tuple[Any, Any]:
@@ -60,10 +58,8 @@ def _both(kind: Any, root: Path, download: bool, text: str) -> tuple[Any, Any]:
         if "split" not in known:
             return kind(**options), None
         for first, second in SPLITS:
-            try:
+            with suppress(ValueError):  # it has no such split
                 return kind(split=first, **options), kind(split=second, **options)
-            except ValueError:  # it has no such split
-                continue
         raise DataError(f"{text}: its splits are none of train, trainval, val, test")
     except (RuntimeError, OSError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -83,13 +79,10 @@ def _labels(data: Any, text: str) -> list[Any]:
     raise DataError(f"{text} has no labels but in its images: use a folder of images instead")
 
 
-def _part(data: Any, labels: np.ndarray, what: str) -> Part:
-    def load(index: int) -> Image:
-        return data[index][0]
-
+def _part(data: Any, labels: Ints, what: str) -> Part:
     return Part(
-        np.asarray(labels, dtype=np.int64),
-        load,
+        labels,
+        lambda index: data[index][0],
         lambda index: f"image {index} of {what}",
         digest([what, repr(data), labels.tolist()]),
     )

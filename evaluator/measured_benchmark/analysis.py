@@ -70,21 +70,23 @@ def noise(found: dict[str, MeasuredNetwork]) -> dict[str, Any]:
 
     "deviation": of one training, in points of accuracy, from the differences of pairs.
     """
-    by_band: dict[str, float | None] = {}
-    pairs: list[tuple[float, float]] = []
-    for name, members in random_bands(found).items():
-        two = [m.accuracies[:2] for m in members if len(m.accuracies) > 1]
-        by_band[name] = rank_correlation([a for a, _ in two], [b for _, b in two])
-    for each in found.values():
-        if len(each.accuracies) > 1:
-            pairs.append((each.accuracies[0], each.accuracies[1]))
-    gaps = np.array([a - b for a, b in pairs])
+
+    def seeds(members: Iterable[MeasuredNetwork]) -> Floats:
+        """[2, n]: the accuracies by two seeds of the networks that have them."""
+        pairs = [m.accuracies[:2] for m in members if len(m.accuracies) > 1]
+        return np.array(pairs, dtype=float).reshape(-1, 2).T
+
+    by_band = {
+        name: rank_correlation(*seeds(members)) for name, members in random_bands(found).items()
+    }
+    first, second = seeds(found.values())
+    gaps = first - second
     return {
-        "pairs": len(pairs),
+        "pairs": len(gaps),
         "deviation": float(np.sqrt(np.mean(gaps**2) / 2)) if len(gaps) else None,
         "spearman_by_band": by_band,
         "spearman_equal_flops": mean_of(by_band.values()),
-        "spearman": rank_correlation([a for a, _ in pairs], [b for _, b in pairs]),
+        "spearman": rank_correlation(first, second),
     }
 
 
@@ -107,41 +109,39 @@ def axis_correlations(
     with accuracy after the long trainings, of one band, as "long"."""
     space = ShuffleNetV2Space()
 
-    def value(arch: Architecture, name: str, stage: int) -> float:
-        return float(space.value(arch, f"{name}{stage}"))
+    def stages(arch: Architecture, name: str) -> Floats:
+        return np.array([float(space.value(arch, f"{name}{stage}")) for stage in STAGES])
 
     def axes(arch: Architecture) -> dict[str, float]:
-        split = [value(arch, "split", stage) for stage in STAGES]
-        width = [value(arch, "width", stage) for stage in STAGES]
+        split, width, depth = (stages(arch, name) for name in ("split", "width", "depth"))
         return {
-            "split, mean": float(np.mean(split)),
-            "split, away from 1/2": float(np.mean([abs(s - 0.5) for s in split])),
-            "depth, sum": sum(value(arch, "depth", stage) for stage in STAGES),
+            "split, mean": split.mean(),
+            "split, away from 1/2": np.abs(split - 0.5).mean(),
+            "depth, sum": depth.sum(),
             "width, stage 4 / stage 2": width[2] / width[0],
-            "kernel, mean": float(np.mean([value(arch, "kernel", stage) for stage in STAGES])),
+            "kernel, mean": stages(arch, "kernel").mean(),
             "stem": float(space.value(arch, "stem")),
             "head": float(space.value(arch, "head")),
-            **{f"width{stage}": value(arch, "width", stage) for stage in STAGES},
-            **{f"depth{stage}": value(arch, "depth", stage) for stage in STAGES},
+            **{f"width{stage}": each for stage, each in zip(STAGES, width, strict=True)},
+            **{f"depth{stage}": each for stage, each in zip(STAGES, depth, strict=True)},
         }
 
-    correlations: dict[str, list[float | None]] = {}
-    for members in random_bands(found).values():
-        values_of = [axes(space.parse(each.row.architecture)) for each in members]
-        accuracy = [each.accuracy for each in members]
-        for name in values_of[0]:
-            values = [each[name] for each in values_of]
-            correlations.setdefault(name, []).append(rank_correlation(values, accuracy))
-    longer = list((long or {}).values())
-    values_of = [axes(space.parse(each.row.architecture)) for each in longer]
-    accuracy = [each.accuracy for each in longer]
+    def correlations(members: Iterable[MeasuredNetwork]) -> dict[str, float | None]:
+        rows = [(axes(space.parse(m.row.architecture)), m.accuracy) for m in members]
+        return {
+            name: rank_correlation([each[name] for each, _ in rows], [a for _, a in rows])
+            for name in (rows[0][0] if rows else ())
+        }
+
+    by_band = [correlations(members) for members in random_bands(found).values()]
+    after = correlations((long or {}).values())
     return [
         {
             "axis": name,
-            "equal_flops": mean_of(found_by_band),
-            "long": rank_correlation([each[name] for each in values_of], accuracy),
+            "equal_flops": mean_of(band[name] for band in by_band),
+            "long": after.get(name),
         }
-        for name, found_by_band in correlations.items()
+        for name in (by_band[0] if by_band else ())
     ]
 
 
@@ -150,17 +150,16 @@ def pattern_results(found: dict[str, MeasuredNetwork]) -> dict[str, list[dict[st
     if BASELINE not in found:
         return {}
     base = found[BASELINE]
-    usual = {
-        "split": str(USUAL_SPLIT),
-        "depths": "-".join(map(str, USUAL_DEPTHS)),
-        "growth": str(USUAL_GROWTH),
-    }
+    depths = "-".join(map(str, USUAL_DEPTHS))
+    usual = {"split": str(USUAL_SPLIT), "depths": depths, "growth": str(USUAL_GROWTH)}
     result = {}
     for axis, own in usual.items():
         rows = [(own, base)]
-        for each in found.values():
-            if each.row.group == "pattern" and each.row.name.startswith(f"{axis} "):
-                rows.append((each.row.name.partition(" ")[2], each))
+        rows += [
+            (name.removeprefix(f"{axis} "), each)
+            for name, each in found.items()
+            if each.row.group == "pattern" and name.startswith(f"{axis} ")
+        ]
         result[axis] = [
             {
                 axis: text,

@@ -1,4 +1,4 @@
-"""Which networks the measured benchmark trains, and in which order.
+"""Which networks the measured benchmark trains, in which order, and how.
 
 Three bands of FLOPs (at 224x224, 3 % either way): those of ShuffleNet v2 0.5x and 1x and their
 geometric mean; in each, networks drawn uniformly from the space. With them the paper's networks,
@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
+from evaluator.training.recipe import SHORT, Recipe
 from space.architectures.shufflenet_v2 import SPLITS, WIDTHS, ShuffleNetV2Space
 from space.cost.lookup import CostModel
 from space.network.network import Network
@@ -25,9 +27,9 @@ from space.zoo.families import shufflenet_v2
 TOLERANCE = 0.03
 PER_BAND = 32
 SECOND_SEED_EVERY = 3
+LONGER = 4  # how many times the long recipe's epochs are the short one's
 LONG = 8  # networks of band 1 with a long training within the rounds; the others follow them
-DRAWN, MOST_DRAWN = 50_000, 20_000_000
-SEED = 2018
+DRAWN, SEED = 50_000, 2018
 
 # Cheapest first: a benchmark that stops early has most of them.
 PAPER = (
@@ -89,19 +91,13 @@ def band_flops() -> tuple[int, int, int]:
 
 
 @cache
-def random_candidates(
-    per_band: int = PER_BAND, seed: int = SEED
-) -> tuple[tuple[PlannedNetwork, ...], ...]:
+def random_candidates(per_band: int) -> tuple[tuple[PlannedNetwork, ...], ...]:
     """`per_band` different networks of each band, drawn uniformly from the space."""
     space = ShuffleNetV2Space()
-    model, rng = CostModel(space), np.random.default_rng(seed)
+    model, rng = CostModel(space), np.random.default_rng(SEED)
     found: list[dict[str, None]] = [{} for _ in band_flops()]
-    drawn = 0
     while min(map(len, found)) < per_band:
-        if drawn >= MOST_DRAWN:
-            raise RuntimeError(f"{drawn} draws gave {[len(f) for f in found]} networks a band")
         genes = space.sample(DRAWN, rng)
-        drawn += DRAWN
         flops = model.costs(genes).flops
         for texts, target in zip(found, band_flops(), strict=True):
             for row in np.flatnonzero(np.abs(flops / target - 1) <= TOLERANCE):
@@ -120,11 +116,11 @@ def pattern_networks() -> tuple[PlannedNetwork, ...]:
     that FLOPs are the same."""
     splits = (split for split in SPLITS if split != USUAL_SPLIT)
     found = [(f"split {s}", _refitted(s, USUAL_DEPTHS, USUAL_GROWTH)) for s in splits]
-    for depths in DEPTHS:
-        name = f"depths {'-'.join(map(str, depths))}"
-        found.append((name, _refitted(USUAL_SPLIT, depths, USUAL_GROWTH)))
-    for growth in GROWTHS:
-        found.append((f"growth {growth}", _refitted(USUAL_SPLIT, USUAL_DEPTHS, growth)))
+    found += [
+        (f"depths {'-'.join(map(str, d))}", _refitted(USUAL_SPLIT, d, USUAL_GROWTH))
+        for d in DEPTHS
+    ]
+    found += [(f"growth {g}", _refitted(USUAL_SPLIT, USUAL_DEPTHS, g)) for g in GROWTHS]
     return tuple(PlannedNetwork(name, "pattern", text) for name, text in found)
 
 
@@ -171,3 +167,54 @@ def planned_runs(per_band: int = PER_BAND) -> Iterator[PlannedRun]:
         if index < LONG:
             yield PlannedRun(trio[0], 0, "long")
     yield from (PlannedRun(entry, 0, "long") for entry in randoms[0][LONG:])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkConfig:
+    """What the measured benchmark trains, and how.
+
+    Args:
+        data: CIFAR-10, as for `open_data`.
+        out: the .csv; its header is beside it.
+        runs: stop after this many rows; None: all.
+        per_band: random networks of each band of FLOPs.
+        epochs: of the short recipe.
+        images: train on this many; 0: all.
+        jobs: trainings at a time; changes no row.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    data: str
+    out: Path
+    runs: int | None = None
+    per_band: int = PER_BAND
+    epochs: float = 1.0
+    images: int = 0
+    threads: int = 1
+    jobs: int = 1
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "jobs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be at least 1; got {getattr(self, name)}")
+        if not 1 <= self.per_band <= PER_BAND:
+            raise ValueError(f"--per-band must be in 1..{PER_BAND}; got {self.per_band}")
+
+    def planned(self) -> list[PlannedRun]:
+        """The trainings, in their order."""
+        return list(planned_runs(self.per_band))[: self.runs]
+
+    def recipes(self) -> dict[str, Recipe]:
+        """The short recipe and the long one. They skip one stride of two: in the same time a
+        network trains on three times the images (docs/results/training.md)."""
+        short = SHORT.changed(
+            name="measured",
+            skipped_strides=1,
+            epochs=self.epochs,
+            images=self.images,
+            augment="flip",
+        )
+        return {"short": short, "long": short.changed(epochs=LONGER * short.epochs)}

@@ -62,41 +62,24 @@ def format_report(report: dict[str, Any]) -> str:
     ]
     names = [*bands, "equal_flops", "overall", "long"]
     headings = ["score: Spearman with accuracy", *bands, "equal FLOPs", "overall", "after long"]
-    lines += _correlations(headings, "score", names, report["scores"])
+    lines += _correlations(headings, ["score", *names], report["scores"])
     headings = ["axis: Spearman with accuracy", "equal FLOPs", "after long"]
-    lines += ["", *_correlations(headings, "axis", ["equal_flops", "long"], report["axes"])]
+    lines += ["", *_correlations(headings, ["axis", "equal_flops", "long"], report["axes"])]
     for axis, rows in report["patterns"].items():
-        lines += ["", *_patterns(axis, rows)]
-        lines.append(format_verdict(axis, rows, report["noise"]["deviation"]))
-    lines += ["", *_paper_networks(report["standing"])]
-    lines += ["", "FLOPs: of the architecture at 224x224. equal FLOPs: mean over the bands."]
-    lines += ["after long: with the accuracies after the long trainings, band 1 alone."]
-    return "\n".join(lines)
-
-
-def _correlations(
-    headings: Sequence[str], name: str, values: Sequence[str], rows: Rows
-) -> list[str]:
-    cells = [[row[name], *(format_number(row[value]) for value in values)] for row in rows]
-    return columns(headings, cells)
-
-
-def _patterns(axis: str, rows: Rows) -> list[str]:
-    cells = [
-        [
-            f"{row[axis]}{' (paper)' if row['paper'] else ''}",
-            f"{row['flops_224'] / 1e6:.1f}M",
-            f"{row['accuracy']:.2f}",
-            f"{row['difference']:+.2f}",
-            str(row["seeds"]),
+        headings = [f"ShuffleNet v2 0.5x, {axis}", "FLOPs", "accuracy", "difference", "seeds"]
+        cells = [
+            [
+                f"{row[axis]}{' (paper)' if row['paper'] else ''}",
+                f"{row['flops_224'] / 1e6:.1f}M",
+                f"{row['accuracy']:.2f}",
+                f"{row['difference']:+.2f}",
+                str(row["seeds"]),
+            ]
+            for row in rows
         ]
-        for row in rows
-    ]
-    headings = [f"ShuffleNet v2 0.5x, {axis}", "FLOPs", "accuracy", "difference", "seeds"]
-    return columns(headings, cells)
-
-
-def _paper_networks(rows: Rows) -> list[str]:
+        lines += ["", *columns(headings, cells)]
+        lines.append(format_verdict(axis, rows, report["noise"]["deviation"]))
+    headings = ["network of the paper", "FLOPs", "accuracy", "seeds", "beats of its band"]
     cells = [
         [
             row["name"],
@@ -105,11 +88,18 @@ def _paper_networks(rows: Rows) -> list[str]:
             str(row["seeds"]),
             format_number(row["beats_share_of_band"], ".0%"),
         ]
-        for row in rows
+        for row in report["standing"]
     ]
-    return columns(
-        ["network of the paper", "FLOPs", "accuracy", "seeds", "beats of its band"], cells
-    )
+    lines += ["", *columns(headings, cells)]
+    lines += ["", "FLOPs: of the architecture at 224x224. equal FLOPs: mean over the bands."]
+    lines += ["after long: with the accuracies after the long trainings, band 1 alone."]
+    return "\n".join(lines)
+
+
+def _correlations(headings: Sequence[str], keys: Sequence[str], rows: Rows) -> list[str]:
+    """Columns of `keys`: a name, then numbers."""
+    cells = [[row[keys[0]], *(format_number(row[key]) for key in keys[1:])] for row in rows]
+    return columns(headings, cells)
 
 
 def _noise(noise: dict[str, Any]) -> str:
@@ -137,8 +127,7 @@ def format_verdict(axis: str, rows: Rows, deviation: float | None) -> str:
     """Whether the paper's choice is the best of these, against the noise of both means."""
     if len(rows) < 2:
         return f"{axis}: nothing to compare yet"
-    rank = next(i for i, row in enumerate(rows) if row["paper"])
-    own = rows[rank]
+    rank, own = next((i, row) for i, row in enumerate(rows) if row["paper"])
     if rank == 0:
         return f"{axis}: the paper's is the best of {len(rows)}"
     best = rows[0]

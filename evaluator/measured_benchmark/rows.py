@@ -64,18 +64,18 @@ def read_rows(path: Path) -> list[TrainingRow]:
     Raises:
         ValueError: the file is no benchmark or is damaged; names the line.
     """
-    names = [field.name for field in fields(TrainingRow)]
     kinds = {field.name: TYPES[str(field.type)] for field in fields(TrainingRow)}
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        if reader.fieldnames != names:
+        if reader.fieldnames != list(kinds):
             raise ValueError(
-                f"{path} must have the columns {', '.join(names)}: it is no benchmark"
+                f"{path} must have the columns {', '.join(kinds)}: it is no benchmark"
             )
         rows = []
         for line, entry in enumerate(reader, start=2):
             try:
-                rows.append(TrainingRow(**{name: kinds[name](entry[name]) for name in names}))
+                values: dict[str, Any] = {name: kind(entry[name]) for name, kind in kinds.items()}
+                rows.append(TrainingRow(**values))
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{path}, line {line} is damaged: {error}") from None
     return rows

@@ -75,8 +75,7 @@ def score_correlations(
         return []
     table = measured_table(space, members)
     genes = np.array([space.parse(each.row.architecture).genes for each in members])
-    every = dict(formulas(table))
-    every["closed form with stem and head"] = score_genes(space, genes)
+    every = {**formulas(table), "closed form with stem and head": score_genes(space, genes)}
     predictions = predicted(space, genes, members)
     if predictions is not None:
         every[PREDICTOR] = predictions
@@ -89,20 +88,20 @@ def score_correlations(
             band: rank_correlation(score[groups == band], accuracy[groups == band])
             for band in by_band
         }
-        equal, overall = (
-            mean_of(each.values()),
-            rank_correlation(score, accuracy),
+        rows.append(
+            {
+                "score": name,
+                **each,
+                "equal_flops": mean_of(each.values()),
+                "overall": rank_correlation(score, accuracy),
+                "long": rank_correlation(score[longer], after),
+            }
         )
-        row = {"score": name, **each, "equal_flops": equal, "overall": overall}
-        rows.append({**row, "long": rank_correlation(score[longer], after)})
     return sorted(rows, key=lambda row: -(row["equal_flops"] or -2.0))
 
 
 def predicted(
-    space: ShuffleNetV2Space,
-    genes: NDArray[np.integer],
-    members: Sequence[MeasuredNetwork],
-    seed: int = 0,
+    space: ShuffleNetV2Space, genes: NDArray[np.integer], members: Sequence[MeasuredNetwork]
 ) -> Floats | None:
     """[n]: each network's accuracy in percent, by a predictor fitted on the validation accuracies
     of four fifths of the networks, the other ones; None if there are too few."""
@@ -113,7 +112,7 @@ def predicted(
     params = np.array([space.lower(space.architecture(row)).params for row in genes], dtype=float)
     free = free_scores(space, genes, flops, params)
     found = np.empty(len(members))
-    fold = folds(len(members), np.random.default_rng(seed))
+    fold = folds(len(members), np.random.default_rng(0))
     for held in range(int(fold.max()) + 1):
         out = fold == held
         fitted, tested = ({k: v[rows] for k, v in free.items()} for rows in (~out, out))

@@ -10,8 +10,7 @@ import torch
 from evaluator.data.cache import decoded
 from evaluator.data.dataset import split, subset
 from evaluator.data.open import open_data
-from evaluator.measured_benchmark.config import BenchmarkConfig
-from evaluator.measured_benchmark.plan import PlannedRun
+from evaluator.measured_benchmark.plan import BenchmarkConfig
 from evaluator.measured_benchmark.rows import (
     TrainingRow,
     read_header,
@@ -34,14 +33,14 @@ def train_benchmark(config: BenchmarkConfig) -> list[TrainingRow]:
         ValueError: the data cannot be used, or the file has rows of other settings.
         NoAnswerError: out of memory, or a training's process was killed.
     """
-    runs = config.planned()
     config.out.parent.mkdir(parents=True, exist_ok=True)
     with locked(config.out.parent, "benchmark"):
-        return _train(config, runs)
+        return _train(config)
 
 
-def _train(config: BenchmarkConfig, runs: list[PlannedRun]) -> list[TrainingRow]:
+def _train(config: BenchmarkConfig) -> list[TrainingRow]:
     torch.set_num_threads(config.threads)
+    runs = config.planned()
     recipes = config.recipes()
     short = recipes["short"]
     data = open_data(config.data)

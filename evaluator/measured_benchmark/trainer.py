@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import active_children, parent_process
 from pathlib import Path
 
@@ -22,10 +22,10 @@ from evaluator.data.dataset import digest
 from evaluator.measured_benchmark.plan import PlannedRun
 from evaluator.measured_benchmark.rows import TrainingRow
 from evaluator.training.batches import ArrayBatches
-from evaluator.training.checkpoint import identity
+from evaluator.training.checkpoint import CheckpointWriter, identity
 from evaluator.training.loop import Training
 from evaluator.training.recipe import Recipe
-from evaluator.training.session import CheckpointWriter, run_to_end
+from evaluator.training.session import run_to_end
 from space.common.cli import log
 from space.common.errors import DivergedError, NoAnswerError
 from space.common.provenance import commit, now_utc
@@ -96,14 +96,7 @@ class BenchmarkTrainer:
         training = Training(
             network, recipe, images, train, test, seed=run.seed, device=self.device
         )
-        expected = identity(
-            published.name,
-            recipe,
-            seed=run.seed,
-            classes=self.classes,
-            data=self.data,
-            amp=False,
-        )
+        expected = identity(training, self.classes, self.data)
         writer = CheckpointWriter(training, self._path(run.key), expected)
         writer.resume(replace=True)
         started = time.perf_counter() - training.seconds
@@ -117,9 +110,7 @@ class BenchmarkTrainer:
             accuracy = validation = 100 / classes
             loss = float("nan")
         return TrainingRow(
-            name=run.entry.name,
-            group=run.entry.group,
-            architecture=run.entry.architecture,
+            **asdict(run.entry),
             recipe=run.recipe,
             seed=run.seed,
             accuracy=round(accuracy, 4),

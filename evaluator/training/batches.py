@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from evaluator.data.cache import Pixels
+from evaluator.data.cache import Pixels, decoded, fits
 from evaluator.data.dataset import Part
 from evaluator.training.process import SINGLE_PROCESS, ProcessShare
 from evaluator.training.recipe import Recipe
 from space.common.errors import DataError
+from space.common.progress import Progress
+from space.network.resize import SMALL
 
 Batch = tuple[Tensor, Tensor]
 # ImageNet's channel means and standard deviations, as torchvision's models take them.
@@ -36,24 +38,24 @@ def seeded(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state) >> 1)
 
 
-@dataclass(eq=False)
-class Order:
-    """Which images a step takes: a seeded permutation for each epoch."""
+def batch_indices(
+    images: int, recipe: Recipe, seed: int, first: int, last: int
+) -> Iterator[tuple[int, int, Tensor]]:
+    """(step, epoch, int64 [batch] indices of images) of steps first .. last - 1: a seeded
+    permutation for each epoch. A data set smaller than a batch gives fewer."""
+    permuted = -1
+    for step in range(first, last):
+        epoch, batch = divmod(step, recipe.steps_per_epoch(images))
+        if epoch != permuted:
+            order = torch.randperm(images, generator=seeded(seed, ORDER, epoch))
+            permuted = epoch
+        yield step, epoch, order[batch * recipe.batch : (batch + 1) * recipe.batch]
 
-    images: int
-    recipe: Recipe
-    seed: int
-    _last: tuple[int, Tensor | None] = field(default=(-1, None))
 
-    def indices(self, step: int) -> tuple[int, Tensor]:
-        """(epoch, int64 [batch]) of a step; fewer where the data set is smaller than a batch."""
-        epoch, batch = divmod(step, self.recipe.steps_per_epoch(self.images))
-        if self._last[0] != epoch:
-            generator = seeded(self.seed, ORDER, epoch)
-            self._last = epoch, torch.randperm(self.images, generator=generator)
-        order = self._last[1]
-        assert order is not None
-        return epoch, order[batch * self.recipe.batch : (batch + 1) * self.recipe.batch]
+def evaluation_slices(images: int, share: ProcessShare) -> list[slice]:
+    """The batches of a test, in order; each process takes every world-th."""
+    starts = range(0, images, TEST_BATCH)[share.rank :: share.world]
+    return [slice(start, min(start + TEST_BATCH, images)) for start in starts]
 
 
 @dataclass(eq=False)
@@ -69,24 +71,19 @@ class ArrayBatches:
 
     def train(self, first: int, last: int) -> Iterator[Batch]:
         """Images [n, 3, side, side] and labels [n] of steps first .. last - 1."""
-        order = Order(len(self.labels), self.recipe, self.seed)
-        side = self.pixels.shape[1]
-        margin = side // 8 if self.recipe.augment == "crop" else 0
-        for step in range(first, last):
-            _, chosen = order.indices(step)
-            generator = seeded(self.seed, AUGMENT, step)
-            draws = torch.rand(len(chosen), 3, generator=generator)
+        margin = self.pixels.shape[1] // 8 if self.recipe.augment == "crop" else 0
+        batches = batch_indices(len(self.labels), self.recipe, self.seed, first, last)
+        for step, _, chosen in batches:
+            draws = torch.rand(len(chosen), 3, generator=seeded(self.seed, AUGMENT, step))
             own, draws = self.share.of(chosen), self.share.of(draws).to(self.device)
             x = torch.from_numpy(self.pixels[own.numpy()]).to(self.device)
             yield normalised(shifted(x, draws, margin)), self.labels[own].to(self.device)
 
     def test(self) -> Iterator[Batch]:
-        """All images in order, unchanged; each process takes every world-th batch."""
-        starts = range(0, len(self.labels), TEST_BATCH)[self.share.rank :: self.share.world]
-        for start in starts:
-            x = torch.from_numpy(np.array(self.pixels[start : start + TEST_BATCH]))
-            labels = self.labels[start : start + TEST_BATCH]
-            yield normalised(x.to(self.device)), labels.to(self.device)
+        """All images of this process in order, unchanged."""
+        for chosen in evaluation_slices(len(self.labels), self.share):
+            x = torch.from_numpy(np.array(self.pixels[chosen])).to(self.device)
+            yield normalised(x), self.labels[chosen].to(self.device)
 
 
 def shifted(x: Tensor, draws: Tensor, margin: int) -> Tensor:
@@ -95,16 +92,11 @@ def shifted(x: Tensor, draws: Tensor, margin: int) -> Tensor:
     side = x.shape[1]
     line = torch.arange(side, device=x.device)
     offset = (draws[:, :2] * (2 * margin + 1)).long() - margin
-    rows = _mirrored(line + offset[:, :1], side)
-    columns = _mirrored(line + offset[:, 1:], side)
+    rows, columns = (line + offset[:, axis, None] for axis in (0, 1))
+    rows, columns = ((side - 1) - ((side - 1) - each.abs()).abs() for each in (rows, columns))
     columns = torch.where(draws[:, 2:] < 0.5, columns.flip(1), columns)
     image = torch.arange(len(x), device=x.device)[:, None, None]
     return x[image, rows[:, :, None], columns[:, None, :]]
-
-
-def _mirrored(index: Tensor, side: int) -> Tensor:
-    index = index.abs()
-    return torch.where(index >= side, 2 * (side - 1) - index, index)
 
 
 def normalised(x: Tensor) -> Tensor:
@@ -168,29 +160,22 @@ class DecodedBatches:
 
     def train(self, first: int, last: int) -> Iterator[Batch]:
         """Images [n, 3, input, input] and labels [n] of steps first .. last - 1."""
-        order = Order(len(self.part), self.recipe, self.seed)
-
-        def lists() -> Iterator[list[tuple[int, int]]]:
-            for step in range(first, last):
-                epoch, chosen = order.indices(step)
-                yield [(epoch, int(index)) for index in self.share.of(chosen)]
-
-        return self._batches(lists())
-
-    def test(self) -> Iterator[Batch]:
-        """All images in order; each process takes every world-th batch."""
-        starts = range(0, len(self.part), TEST_BATCH)[self.share.rank :: self.share.world]
-        stops = [min(start + TEST_BATCH, len(self.part)) for start in starts]
+        steps = batch_indices(len(self.part), self.recipe, self.seed, first, last)
         return self._batches(
-            [[(-1, i) for i in range(a, b)] for a, b in zip(starts, stops, strict=True)]
+            [(epoch, int(index)) for index in self.share.of(chosen)] for _, epoch, chosen in steps
         )
 
-    def _batches(self, lists: Any) -> Iterator[Batch]:
+    def test(self) -> Iterator[Batch]:
+        """All images of this process in order."""
+        slices = evaluation_slices(len(self.part), self.share)
+        return self._batches([(-1, i) for i in range(s.start, s.stop)] for s in slices)
+
+    def _batches(self, items: Iterator[list[tuple[int, int]]]) -> Iterator[Batch]:
         with warnings.catch_warnings():  # more processes than cores is the user's choice
             warnings.filterwarnings("ignore", message="This DataLoader will create")
             loader = torch.utils.data.DataLoader(
                 Decoded(self.part, self.recipe, self.seed),
-                batch_sampler=lists,
+                batch_sampler=items,  # type: ignore[arg-type]
                 num_workers=self.workers,
                 multiprocessing_context="fork" if self.workers else None,
                 collate_fn=_collated,
@@ -206,9 +191,42 @@ class DecodedBatches:
             yield x.to(self.device, memory_format=layout, non_blocking=True), y.to(self.device)
 
 
-def _collated(items: list[tuple[Tensor, int] | str]) -> Batch | str:
-    for item in items:
-        if isinstance(item, str):
-            return item
-    pairs = [item for item in items if not isinstance(item, str)]
-    return torch.stack([x for x, _ in pairs]), torch.tensor([y for _, y in pairs])
+def _collated(items: list[Any]) -> Batch | str:
+    errors = [item for item in items if isinstance(item, str)]
+    if errors:
+        return errors[0]
+    images, labels = zip(*items, strict=True)
+    return torch.stack(images), torch.tensor(labels)
+
+
+def make_batches(
+    part: Part,
+    recipe: Recipe,
+    seed: int,
+    *,
+    device: str,
+    workers: int,
+    share: ProcessShare = SINGLE_PROCESS,
+    quiet: bool = True,
+) -> ArrayBatches | DecodedBatches:
+    """Batches of a part: decoded once into the cache if the recipe's inputs are small and they
+    fit, else decoded on the fly.
+
+    Args:
+        workers: processes or threads that decode; 0: this one.
+        quiet: no progress bar.
+
+    Raises:
+        DataError: an image is damaged.
+    """
+    small = recipe.input <= SMALL and recipe.augment != "scale"
+    if not small or not fits(part, recipe.input):
+        return DecodedBatches(part, recipe, seed, share, device, workers)
+    if share.rank:
+        torch.distributed.barrier()  # the first process decodes, the others read
+    with Progress("decoding", len(part), quiet=quiet or share.rank > 0) as bar:
+        pixels = decoded(part, recipe.input, workers=workers, progress=bar.update)
+    if share.world > 1 and not share.rank:
+        torch.distributed.barrier()
+    labels = torch.from_numpy(part.labels.copy())
+    return ArrayBatches(pixels, labels, recipe, seed, share, device)

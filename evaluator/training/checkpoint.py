@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,60 +17,120 @@ from torch import Tensor
 from evaluator.data.dataset import Dataset
 from evaluator.training.batches import MEAN, STD
 from evaluator.training.loop import Epoch, Training
-from evaluator.training.recipe import Recipe
 from evaluator.training.source import read_metadata
+from space.common.errors import DivergedError
 from space.common.files import write_atomic
 from space.common.provenance import commit, now_utc, versions
 
 CHECKPOINT, LAST, BEST, LOG = "checkpoint.pt", "last.safetensors", "best.safetensors", "log.csv"
-PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors")
-SCHEMA = 1
+SCHEMA, SAVE_S = 1, 60.0
 
 
-def identity(
-    architecture: str, recipe: Recipe, *, seed: int, classes: Sequence[str], data: str, amp: bool
-) -> dict[str, Any]:
-    """What two trainings must have in common to be the same one. `data`: the data set's key."""
+def identity(training: Training, classes: Sequence[str], data: str) -> dict[str, Any]:
+    """What two trainings must have in common to be the same one. `data`: the key of the images."""
     return {
-        "architecture": architecture,
-        "recipe": recipe.record(),
-        "seed": seed,
+        "architecture": training.network.name,
+        "recipe": training.recipe.record(),
+        "seed": training.seed,
         "classes": list(classes),
         "data": data,
-        "amp": amp,
+        "amp": training.amp,
     }
 
 
-def save_checkpoint(path: Path, training: Training, expected: Mapping[str, Any]) -> None:
-    """Replace the checkpoint atomically. `expected`: the training's identity."""
-    out = io.BytesIO()
-    torch.save({"schema": SCHEMA, "identity": dict(expected), **training.state()}, out)
-    write_atomic(path, out.getvalue())
+class CheckpointWriter:
+    """Reads and writes the checkpoint of one training; of several processes, the first writes.
 
-
-def load_checkpoint(path: Path, training: Training, expected: Mapping[str, Any]) -> None:
-    """Bring a training to the state of a checkpoint. `expected`: the training's identity.
-
-    Raises:
-        ValueError: it is damaged, or of another training; the message says what differs.
+    Args:
+        identity: of the training, by `identity`.
+        every_s: seconds from one checkpoint to the next within an epoch.
     """
-    advice = "Choose another --out, or --fresh to start over"
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        stored, schema = dict(state["identity"]), state["schema"]
-    except Exception as error:  # torch raises half a dozen kinds for a damaged file
-        first = " ".join(str(error).split())[:80]
-        raise ValueError(f"{path} is no checkpoint of this program: {first}. {advice}") from None
-    differences = [
-        _difference(name, stored.get(name), value)
-        for name, value in expected.items()
-        if stored.get(name) != value
-    ]
-    if schema != SCHEMA:
-        differences.append(f"schema: stored {schema}, expected {SCHEMA}")
-    if differences:
-        raise ValueError(f"{path} is of another training ({'; '.join(differences)}). {advice}")
-    training.load(state)
+
+    def __init__(
+        self,
+        training: Training,
+        path: Path,
+        identity: Mapping[str, Any],
+        *,
+        every_s: float = SAVE_S,
+    ) -> None:
+        self.training, self.path, self.identity = training, path, identity
+        self.every_s, self._saved = every_s, time.monotonic()
+
+    def resume(self, *, replace: bool = False) -> bool:
+        """Bring the training to the state of the checkpoint; False if there is none.
+
+        Args:
+            replace: whether to remove a checkpoint that is damaged or of another training.
+
+        Raises:
+            ValueError: it is one of these, and `replace` is False; the message says what differs.
+        """
+        if not self.path.exists():
+            return False
+        try:
+            self.training.load(self._read())
+        except ValueError:
+            if not replace:
+                raise
+            self.path.unlink()
+            return False
+        return True
+
+    def _read(self) -> dict[str, Any]:
+        advice = "Choose another --out, or --fresh to start over"
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            stored, schema = dict(state["identity"]), state["schema"]
+        except Exception as error:  # torch raises half a dozen kinds for a damaged file
+            first = " ".join(str(error).split())[:80]
+            raise ValueError(
+                f"{self.path} is no checkpoint of this program: {first}. {advice}"
+            ) from None
+        differences = [
+            _difference(name, stored.get(name), value)
+            for name, value in self.identity.items()
+            if stored.get(name) != value
+        ]
+        if schema != SCHEMA:
+            differences.append(f"schema: stored {schema}, expected {SCHEMA}")
+        if differences:
+            found = "; ".join(differences)
+            raise ValueError(f"{self.path} is of another training ({found}). {advice}")
+        return dict(state)
+
+    def save(self) -> None:
+        """Replace the checkpoint atomically, if this is the first process.
+
+        Raises:
+            DivergedError: a weight is not a finite number; the last good checkpoint stays.
+        """
+        if not self.training.share.rank:
+            self.check_finite()
+            out = io.BytesIO()
+            state = {"schema": SCHEMA, "identity": dict(self.identity), **self.training.state()}
+            torch.save(state, out)
+            write_atomic(self.path, out.getvalue())
+            self._saved = time.monotonic()
+
+    def step_done(self) -> None:
+        """`save` after an epoch, and every `every_s` seconds. Call it after each step."""
+        if self.training.epoch_ended or time.monotonic() - self._saved >= self.every_s:
+            self.save()
+
+    def check_finite(self) -> None:
+        """DivergedError if a weight is not a finite number."""
+        if not self.training.finite():
+            raise DivergedError(
+                f"training diverged at step {self.training.step} (non-finite weight): lower --lr"
+            )
+
+    @property
+    def saved_text(self) -> str:
+        """A sentence for messages: where the work so far is."""
+        if self.path.exists():
+            return f"What was done before is in {self.path}"
+        return "Nothing was written yet"
 
 
 def _difference(name: str, stored: Any, expected: Any) -> str:
@@ -104,7 +165,7 @@ def weights_metadata(
         "device": training.device,
         "threads": torch.get_num_threads(),
         "processes": training.share.world,
-        "versions": versions(*PACKAGES),
+        "versions": versions("torch", "torchvision", "numpy", "pillow", "safetensors"),
         "commit": commit(),
         "date": now_utc(),
         "split": data.split,
@@ -122,18 +183,20 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[st
 def save_epoch(
     folder: Path, training: Training, expected: Mapping[str, Any], data: Dataset
 ) -> None:
-    """Write the last weights, the best ones if they are the last, and the log."""
+    """Write the last weights, the best ones if they are the last, and log.csv, an epoch a row."""
     metadata = weights_metadata(training, expected, data)
     save_weights(folder / LAST, training.weights(), metadata)
     best = max(training.history, key=lambda entry: (entry.test_accuracy, -entry.step))
     if best is training.history[-1]:
         save_weights(folder / BEST, training.best, metadata)
-    write_log(folder / LOG, training.history)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(Epoch.__slots__), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(epoch) for epoch in training.history)
+    write_atomic(folder / LOG, out.getvalue())
 
 
-def load_weights(
-    path: Path, training: Training, architecture: str, classes: Sequence[str]
-) -> None:
+def load_weights(path: Path, training: Training, classes: Sequence[str]) -> None:
     """Start from trained weights.
 
     Raises:
@@ -143,8 +206,9 @@ def load_weights(
 
     metadata = read_metadata(path)
     stored, count = metadata.get("architecture"), len(metadata.get("classes", ()))
-    if stored != architecture:
-        raise ValueError(f"{path} is of another architecture: {stored}; requested: {architecture}")
+    name = training.network.name
+    if stored != name:
+        raise ValueError(f"{path} is of another architecture: {stored}; requested: {name}")
     if count != len(classes):
         raise ValueError(
             f"the classifier of {path} is for {count} classes; the data has {len(classes)}. "
@@ -152,14 +216,4 @@ def load_weights(
         )
     training.module.load_state_dict(load_file(path))
     if training.averaged:
-        state = training.module.state_dict()
-        training.averaged = {name: value.clone() for name, value in state.items()}
-
-
-def write_log(path: Path, history: Sequence[Epoch]) -> None:
-    """log.csv: an epoch a row."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(Epoch.__slots__), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(epoch) for epoch in history)
-    write_atomic(path, out.getvalue())
+        training.averaged = training.copied_weights()

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evaluator.training.allocator import keep_freed_memory
 from evaluator.training.batches import Batch
 from evaluator.training.depthwise import quickened
-from evaluator.training.process import SINGLE_PROCESS, ProcessShare
+from evaluator.training.process import SINGLE_PROCESS, ProcessShare, reuse_freed_memory
 from evaluator.training.recipe import Recipe
 from space.common.errors import DivergedError
 from space.network.network import Network
@@ -79,18 +78,23 @@ class Training:
         self.module: nn.Module = quickened(module) if self.share.world == 1 else module
         self.total = self.recipe.total_steps(self.images)
         self.epoch_steps = self.recipe.steps_per_epoch(self.images)
+        decay = self.recipe.weight_decay
+        others = decay if self.recipe.decay_norm else 0.0  # of batch norms and biases
+        parameters = list(self.module.parameters())
         self.optimizer = torch.optim.SGD(
-            _groups(self.module, self.recipe),
+            [
+                {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
+                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": others},
+            ],
             lr=self.recipe.lr,
             momentum=self.recipe.momentum,
             nesterov=self.recipe.nesterov,
         )
-        self.averaged: dict[str, Tensor] = {}
-        if self.recipe.ema:
-            self.averaged = {k: v.clone() for k, v in self.module.state_dict().items()}
+        self.averaged = self.copied_weights() if self.recipe.ema else {}
         kind = self.device.partition(":")[0]
         half = kind == "cpu" or (kind == "cuda" and torch.cuda.is_bf16_supported())
-        self.dtype = torch.bfloat16 if half else torch.float16
+        dtype = torch.bfloat16 if half else torch.float16
+        self.autocast = torch.autocast(kind, dtype=dtype, enabled=self.amp)
         self.scaler = torch.amp.GradScaler(kind, enabled=self.amp and not half)
         self.forward: Callable[[Tensor], Tensor] = self.module
         if self.share.world > 1:
@@ -106,7 +110,7 @@ class Training:
         """
         last = self.total if steps is None else min(self.total, self.step + steps)
         if self.device == "cpu":
-            keep_freed_memory()
+            reuse_freed_memory()
         started = time.perf_counter() - self.seconds
         cpu_started = time.process_time() - self.cpu_s
         total_loss = torch.tensor(self.losses[0], dtype=torch.float64)
@@ -132,8 +136,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.lr * factor
         self.optimizer.zero_grad(set_to_none=True)
-        kind = self.device.partition(":")[0]
-        with torch.autocast(kind, dtype=self.dtype, enabled=self.amp):
+        with self.autocast:
             smoothing = self.recipe.label_smoothing
             loss = functional.cross_entropy(self.forward(x), labels, label_smoothing=smoothing)
         self.scaler.scale(loss).backward()
@@ -167,18 +170,19 @@ class Training:
     def _finish_epoch(self, loss: Tensor) -> None:
         mean = self.losses[0] / self.losses[1] if self.check_every == 1 else float(loss.detach())
         test_loss, accuracy = self.evaluate()
-        done = Epoch(
-            epoch=-(-self.step // self.epoch_steps),
-            step=self.step,
-            lr=self.optimizer.param_groups[0]["lr"],
-            train_loss=mean,
-            test_loss=test_loss,
-            test_accuracy=accuracy,
-            seconds=self.seconds,
-        )
         if accuracy > max((e.test_accuracy for e in self.history), default=-1.0):
             self.best = {k: v.detach().cpu().clone() for k, v in self.weights().items()}
-        self.history.append(done)
+        self.history.append(
+            Epoch(
+                epoch=-(-self.step // self.epoch_steps),
+                step=self.step,
+                lr=self.optimizer.param_groups[0]["lr"],
+                train_loss=mean,
+                test_loss=test_loss,
+                test_accuracy=accuracy,
+                seconds=self.seconds,
+            )
+        )
         self.losses = (0.0, 0)
 
     @property
@@ -190,18 +194,21 @@ class Training:
         """The weights that are evaluated and stored: the averaged ones if there are any."""
         return self.averaged or self.module.state_dict()
 
+    def copied_weights(self) -> dict[str, Tensor]:
+        """The weights of the module, which the next step leaves as they are."""
+        return {name: value.clone() for name, value in self.module.state_dict().items()}
+
     @torch.no_grad()
     def evaluate(self, on: Batches | None = None) -> tuple[float, float]:
         """(mean cross-entropy, accuracy in percent) over all processes, on the test part or on
         another one."""
-        own = {k: v.clone() for k, v in self.module.state_dict().items()} if self.averaged else {}
-        if self.averaged:
+        own = self.copied_weights() if self.averaged else {}
+        if own:
             self.module.load_state_dict(self.averaged)
         self.module.eval()
         sums = torch.zeros(3, dtype=torch.float64)
         for x, labels in (on or self.tests).test():
-            kind = self.device.partition(":")[0]
-            with torch.autocast(kind, dtype=self.dtype, enabled=self.amp):
+            with self.autocast:
                 logits = self.module(x)
             loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
             right = (logits.argmax(1) == labels).sum()
@@ -221,7 +228,7 @@ class Training:
             "losses": list(self.losses),
             "seconds": self.seconds,
             "cpu_s": self.cpu_s,
-            "history": [{n: getattr(e, n) for n in e.__slots__} for e in self.history],
+            "history": [asdict(entry) for entry in self.history],
             "module": self.module.state_dict(),
             "averaged": self.averaged,
             "best": self.best,
@@ -245,14 +252,3 @@ class Training:
         """Whether every weight is a finite number."""
         values = [v for v in self.module.state_dict().values() if v.is_floating_point()]
         return all(bool(torch.isfinite(value).all()) for value in values)
-
-
-def _groups(module: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Parameters with and without weight decay."""
-    weights = [p for p in module.parameters() if p.ndim > 1]
-    others = [p for p in module.parameters() if p.ndim <= 1]
-    decay = recipe.weight_decay
-    return [
-        {"params": weights, "weight_decay": decay},
-        {"params": others, "weight_decay": decay if recipe.decay_norm else 0.0},
-    ]

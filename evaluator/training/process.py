@@ -1,10 +1,12 @@
-"""Where a training runs: device, processes of torchrun, processes that decode images."""
+"""Where a training runs: device, processes of torchrun, processes that decode images, memory."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from torch import Tensor
 from space.common.files import locked
 
 MOST_WORKERS = 8
+# mallopt(3): parameters of malloc.h, and a value above any tensor here.
+TRIM_THRESHOLD, MMAP_THRESHOLD, LARGEST = -1, -3, 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,7 @@ SINGLE_PROCESS = ProcessShare()
 
 
 def loader_workers(workers: int | None, share: ProcessShare) -> int:
-    """How many processes decode images: `workers`, or for None one a free core of this process's
-    share."""
+    """How many processes decode images; None: one a free core of this process's share."""
     if workers is not None:
         return workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -57,26 +60,11 @@ def device_of(name: str) -> str:
 
 
 @contextmanager
-def processes(device: str) -> Iterator[ProcessShare]:
-    """This process's share of each batch, as torchrun started it."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        yield SINGLE_PROCESS
-        return
-    if device != "cpu":
-        torch.cuda.set_device(device)
-    torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
-    try:
-        yield ProcessShare(torch.distributed.get_rank(), world)
-    finally:
-        torch.distributed.destroy_process_group()
-
-
-@contextmanager
 def process_context(
     out: Path, *, device: str, threads: int | None, batch: int
 ) -> Iterator[tuple[str, ProcessShare]]:
-    """Device and share of this process; the first process locks the folder `out`.
+    """Device and share of this process, as torchrun started it; the first process locks the
+    folder `out`.
 
     Raises:
         ValueError: there is no such device, the processes cannot share `batch`, or another
@@ -84,14 +72,31 @@ def process_context(
     """
     if threads:
         torch.set_num_threads(threads)
-    device = device_of(device)
-    with processes(device) as share:
-        if batch % share.world:
-            raise ValueError(
-                f"--batch must be a multiple of the {share.world} processes; got {batch}"
-            )
-        if share.rank:
+    device, world = device_of(device), int(os.environ.get("WORLD_SIZE", "1"))
+    share = SINGLE_PROCESS
+    if world > 1:
+        if device != "cpu":
+            torch.cuda.set_device(device)
+        torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
+        share = ProcessShare(torch.distributed.get_rank(), world)
+    try:
+        if batch % world:
+            raise ValueError(f"--batch must be a multiple of the {world} processes; got {batch}")
+        with nullcontext() if share.rank else locked(out, "training"):
             yield device, share
-            return
-        with locked(out, "training"):
-            yield device, share
+    finally:
+        if world > 1:
+            torch.distributed.destroy_process_group()
+
+
+def reuse_freed_memory() -> bool:
+    """Make this process reuse the memory it frees; False if its C library is not glibc.
+
+    glibc gives large blocks back to the system when they are freed, and each step gets its
+    activations as new pages. This makes a step of a small network 14 % longer
+    (docs/results/training.md).
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return all(mallopt(which, LARGEST) == 1 for which in (TRIM_THRESHOLD, MMAP_THRESHOLD))

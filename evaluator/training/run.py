@@ -12,15 +12,16 @@ from typing import Any
 from evaluator.data.dataset import Dataset, subset
 from evaluator.data.open import open_data
 from evaluator.training import checkpoint as files
-from evaluator.training.loader import make_batches
+from evaluator.training.batches import make_batches
 from evaluator.training.loop import Epoch, Training
 from evaluator.training.process import ProcessShare, loader_workers, process_context
 from evaluator.training.recipe import SHORT, Recipe
-from evaluator.training.reporter import TrainingReporter, format_start
-from evaluator.training.session import SAVE_S, CheckpointWriter, run_to_end
+from evaluator.training.report import format_epoch, format_start
+from evaluator.training.session import run_to_end
 from space.common.cli import log
 from space.common.errors import DataError, DivergedError, NoAnswerError
 from space.common.files import make_folder
+from space.common.progress import Progress
 from space.network.network import Network
 from space.network.resize import on_input, total_stride
 
@@ -45,6 +46,19 @@ class TrainConfig:
         fresh: ignore the checkpoint in `out`.
         save_every_s: seconds from one checkpoint to the next within an epoch.
         tensorboard: write its event files too.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from evaluator.training.recipe import SHORT
+        >>> from evaluator.training.source import read_network
+        >>> config = TrainConfig(
+        ...     network=read_network("ShuffleNet v2 0.5x"),
+        ...     data="torchvision:CIFAR10",
+        ...     recipe=SHORT.changed(epochs=1),
+        ...     seed=2,
+        ... )
+        >>> config.folder.name[:18], config.folder.name[-11:]
+        ('ShuffleNet-v2-0.5x', 'short-seed2')
     """
 
     network: Network
@@ -62,7 +76,7 @@ class TrainConfig:
     amp: bool = False
     weights: Path | None = None
     fresh: bool = False
-    save_every_s: float = SAVE_S
+    save_every_s: float = files.SAVE_S
     tensorboard: bool = False
 
     @property
@@ -113,10 +127,11 @@ def train_network(config: TrainConfig) -> dict[str, Any] | None:
         >>> result["input"], result["classes"]
         ([3, 16, 16], ['blue', 'red'])
     """
-    out, recipe = make_folder(config.folder), config.recipe
-    with process_context(
-        out, device=config.device, threads=config.threads, batch=recipe.batch
-    ) as (device, share):
+    out, batch = make_folder(config.folder), config.recipe.batch
+    with process_context(out, device=config.device, threads=config.threads, batch=batch) as (
+        device,
+        share,
+    ):
         data = open_data(
             config.data,
             seed=config.seed,
@@ -126,16 +141,14 @@ def train_network(config: TrainConfig) -> dict[str, Any] | None:
             download=config.download,
         )
         training = _new_training(config, data, device, share)
-        identity = files.identity(
-            config.network.name,
-            recipe,
-            seed=config.seed,
-            classes=data.classes,
-            data=data.key,
-            amp=config.amp,
+        if config.weights is not None:
+            files.load_weights(config.weights, training, data.classes)
+        identity = files.identity(training, data.classes, data.key)
+        writer = files.CheckpointWriter(
+            training, out / files.CHECKPOINT, identity, every_s=config.save_every_s
         )
-        _train(config, data, training, identity, out)
-        return None if share.rank else _result(training, identity, out)
+        _train(config, data, writer)
+        return None if share.rank else _result(training, data, out)
 
 
 def _new_training(
@@ -147,8 +160,8 @@ def _new_training(
     part = subset(data.train, recipe.images, seed=seed)
     if len(part) < 2 * share.world:
         raise DataError(f"{data.name} must have 2 images a process to train on; got {len(part)}")
-    for line in () if share.rank else format_start(data, len(part), network, recipe, device):
-        log(line)
+    if not share.rank:
+        log(format_start(data, len(part), network, recipe, device))
     workers = loader_workers(config.workers, share)
     train, tests = (
         make_batches(each, recipe, seed, device=device, workers=workers, share=share, quiet=False)
@@ -168,31 +181,31 @@ def _new_training(
     )
 
 
-def _train(
-    config: TrainConfig, data: Dataset, training: Training, identity: dict[str, Any], out: Path
-) -> None:
-    first = not training.share.rank
-    reporter = TrainingReporter(training, quiet=not first)
-    if config.weights is not None:
-        files.load_weights(config.weights, training, config.network.name, data.classes)
-    path = out / files.CHECKPOINT
-    writer = CheckpointWriter(training, path, identity, every_s=config.save_every_s)
+def _train(config: TrainConfig, data: Dataset, writer: files.CheckpointWriter) -> None:
+    training, folder, first = writer.training, writer.path.parent, not writer.training.share.rank
+    bar = Progress("training", training.total, quiet=not first)
     if not config.fresh and writer.resume():
-        reporter.log(f"{path} is at step {training.step} of {training.total}; resuming")
+        bar.log(f"{writer.path} is at step {training.step} of {training.total}; resuming")
+    bar.done = training.step
     log_events = config.tensorboard and first
-    events = event_writer(out / "tensorboard", training.step) if log_events else nullcontext()
-    with reporter.progress(), events as event_log:
+    events = event_writer(folder / "tensorboard", training.step) if log_events else nullcontext()
+    with bar, events as event_log:
 
         def after_epoch(entry: Epoch) -> None:
-            reporter.epoch(entry)
+            bar.log(format_epoch(training))
             if event_log is not None:
                 for name in SCALARS:
                     event_log.add_scalar(name, getattr(entry, name), entry.step)
             if first:
-                files.save_epoch(out, training, identity, data)
+                files.save_epoch(folder, training, writer.identity, data)
 
         try:
-            run_to_end(training, writer, after_step=reporter.step, after_epoch=after_epoch)
+            run_to_end(
+                training,
+                writer,
+                after_step=lambda: bar.update(training.step),
+                after_epoch=after_epoch,
+            )
         except DivergedError as error:
             rate = training.recipe.lr
             raise DivergedError(
@@ -215,21 +228,21 @@ def event_writer(folder: Path, step: int) -> AbstractContextManager[Any]:
     return closing(SummaryWriter(str(folder), purge_step=step))
 
 
-def _result(training: Training, identity: dict[str, Any], out: Path) -> dict[str, Any]:
-    last = training.history[-1]
+def _result(training: Training, data: Dataset, out: Path) -> dict[str, Any]:
+    network, last = training.network, training.history[-1]
     names = [files.BEST, files.LAST, files.LOG, files.CHECKPOINT]
     return {
-        "architecture": identity["architecture"],
-        "input": list(training.network.input_shape),
-        "total_stride": total_stride(training.network),
-        "flops": training.network.flops,
-        "params": training.network.params,
-        "classes": identity["classes"],
+        "architecture": network.name,
+        "input": list(network.input_shape),
+        "total_stride": total_stride(network),
+        "flops": network.flops,
+        "params": network.params,
+        "classes": list(data.classes),
         "last_accuracy": last.test_accuracy,
         "best_accuracy": max(entry.test_accuracy for entry in training.history),
         "test_loss": last.test_loss,
         "seconds": last.seconds,
-        "seed": identity["seed"],
-        "recipe": identity["recipe"],
+        "seed": training.seed,
+        "recipe": training.recipe.record(),
         "files": [str(out / name) for name in names],
     }

@@ -9,23 +9,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from evaluator.data.dataset import Dataset, Part
-from evaluator.training.batches import Batch
-from evaluator.training.checkpoint import CHECKPOINT, identity, save_weights, weights_metadata
-from evaluator.training.loader import make_batches
-from evaluator.training.loop import Batches, Epoch, Training
 from evaluator.training.recipe import Recipe
-from evaluator.training.session import CheckpointWriter, explain_failure, run_to_end
 from search.labels.store import training_key
 from space.common.errors import DivergedError
 from space.common.provenance import commit, now_utc, versions
 from space.network.network import Network
 from space.network.resize import on_input
+
+if TYPE_CHECKING:
+    from evaluator.training.batches import Batch
+    from evaluator.training.loop import Batches, Epoch, Training
 
 PROBE_STEPS, PROBE_S = 4, 3.0
 # (epoch, accuracy in %) after each epoch -> whether to stop the training.
@@ -86,17 +84,15 @@ class LabelTrainer:
             NoAnswerError: out of memory.
             DataError: an image is damaged.
         """
-        expected = identity(
-            network.name,
-            self.recipe,
-            seed=seed,
-            classes=self.data.classes,
-            data=f"{self.train.key} {self.test.key}",
-            amp=False,
-        )
+        from evaluator.training import checkpoint
+        from evaluator.training.session import explain_failure, run_to_end
+
         with explain_failure(self.recipe):
             training = self._start(network, seed, self._batches(self.test, seed))
-        writer = CheckpointWriter(training, self.folder / CHECKPOINT, expected)
+        parts = f"{self.train.key} {self.test.key}"
+        expected = checkpoint.identity(training, self.data.classes, parts)
+        path = self.folder / checkpoint.CHECKPOINT
+        writer = checkpoint.CheckpointWriter(training, path, expected)
         writer.resume(replace=True)
 
         def stops(entry: Epoch) -> bool:
@@ -117,13 +113,15 @@ class LabelTrainer:
         except DivergedError:
             diverged = True
         if weights_path is not None and training.history and not diverged:
-            metadata = weights_metadata(training, expected, self.data)
-            save_weights(weights_path, training.weights(), metadata)
+            metadata = checkpoint.weights_metadata(training, expected, self.data)
+            checkpoint.save_weights(weights_path, training.weights(), metadata)
         outcome = {"purpose": purpose, "diverged": diverged, "pruned": pruned}
-        return self._row(training, network, seed, outcome)
+        return self._row(training, outcome)
 
     def forget(self) -> None:
         """Remove the checkpoint, once the row is in the store."""
+        from evaluator.training.checkpoint import CHECKPOINT
+
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
 
     def probe(self, network: Network) -> float:
@@ -133,9 +131,11 @@ class LabelTrainer:
         Raises:
             NoAnswerError: out of memory.
         """
+        from evaluator.training.batches import TEST_BATCH
+        from evaluator.training.session import explain_failure
+
         with explain_failure(self.recipe):
-            first = _FirstBatch(self._batches(self.test, 0))
-            training = self._start(network, 0, first)
+            training = self._start(network, 0, _FirstBatch(self._batches(self.test, 0)))
             next(training.run(steps=1), None)  # what a first step allocates and compiles
             started, steps = time.perf_counter(), 0
             for _ in training.run(steps=PROBE_STEPS):
@@ -145,10 +145,12 @@ class LabelTrainer:
             step_s = (time.perf_counter() - started) / max(steps, 1)
             started = time.perf_counter()
             training.evaluate()
-            image_s = (time.perf_counter() - started) / first.images
+            image_s = (time.perf_counter() - started) / min(TEST_BATCH, len(self.test))
         return training.total * step_s + self.epochs * image_s * len(self.test)
 
     def _start(self, network: Network, seed: int, tests: Batches) -> Training:
+        from evaluator.training.loop import Training
+
         return Training(
             self.network(network),
             self.recipe,
@@ -160,21 +162,23 @@ class LabelTrainer:
         )
 
     def _batches(self, part: Part, seed: int) -> Batches:
+        from evaluator.training.batches import make_batches
+
         return make_batches(part, self.recipe, seed, device=self.device, workers=self.workers)
 
-    def _row(
-        self, training: Training, network: Network, seed: int, outcome: dict[str, Any]
-    ) -> dict[str, Any]:
-        curve = [round(entry.test_accuracy, 4) for entry in training.history]
+    def _row(self, training: Training, outcome: dict[str, Any]) -> dict[str, Any]:
+        import torch
+
+        network, curve = training.network, [round(e.test_accuracy, 4) for e in training.history]
         return {
-            "key": self.key(network.name, seed),
+            "key": self.key(network.name, training.seed),
             "architecture": network.name,
-            "seed": seed,
+            "seed": training.seed,
             "accuracy": 100 / len(self.data.classes) if outcome["diverged"] else curve[-1],
             "curve": curve,
             **outcome,
-            "flops_trained": training.network.flops,
-            "params_trained": training.network.params,
+            "flops_trained": network.flops,
+            "params_trained": network.params,
             "seconds": round(training.seconds, 2),
             "recipe": self.recipe.record(),
             "images": [len(self.train), len(self.test)],
@@ -189,13 +193,10 @@ class LabelTrainer:
 
 
 class _FirstBatch:
-    """Batches whose test has the first batch only; `images`: how many that has."""
+    """Batches whose test has the first batch only."""
 
     def __init__(self, batches: Batches) -> None:
-        self.train, self._batches, self.images = batches.train, batches, 1
+        self.train, self._test = batches.train, batches.test
 
     def test(self) -> Iterator[Batch]:
-        for x, labels in self._batches.test():
-            self.images = len(labels)
-            yield x, labels
-            return
+        return islice(self._test(), 1)

@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from evaluator import measured, measured_report
-from evaluator.measured_benchmark import config as benchmark_config
-from evaluator.measured_benchmark import trainer
+from evaluator.measured_benchmark import plan, trainer
 from evaluator.measured_benchmark.plan import (
     PlannedNetwork,
     PlannedRun,
@@ -153,7 +152,7 @@ def tiny_plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         PlannedRun(entries[0], 1),
         PlannedRun(entries[0], 0, "long"),
     ]
-    monkeypatch.setattr(benchmark_config, "planned_runs", lambda _: iter(runs))
+    monkeypatch.setattr(plan, "planned_runs", lambda _: iter(runs))
     monkeypatch.setenv("G4NAS_CACHE", str(tmp_path / "cache"))
 
 

@@ -13,8 +13,7 @@ import pytest
 from evaluator import measured_report
 from evaluator.measured_benchmark import analysis
 from evaluator.measured_benchmark import scores as measured_scores
-from evaluator.measured_benchmark.config import BenchmarkConfig
-from evaluator.measured_benchmark.plan import PlannedNetwork
+from evaluator.measured_benchmark.plan import BenchmarkConfig, PlannedNetwork
 from evaluator.measured_benchmark.report import format_verdict
 from evaluator.measured_benchmark.rows import (
     SHIPPED,

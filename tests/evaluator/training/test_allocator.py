@@ -8,11 +8,13 @@ import sys
 
 import pytest
 
+from evaluator.training.process import reuse_freed_memory
+
 PAGES = """
 import ctypes, resource, sys
-from evaluator.training.allocator import keep_freed_memory
+from evaluator.training.process import reuse_freed_memory
 if sys.argv[1] == "keep":
-    assert keep_freed_memory()
+    assert reuse_freed_memory()
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, (ctypes.c_void_p,)
 def step():
@@ -41,7 +43,5 @@ def test_no_step_faults_its_pages_in_again() -> None:
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from evaluator.training import allocator as train_memory
-
     monkeypatch.setattr(platform, "libc_ver", lambda: ("musl", "1.2"))
-    assert not train_memory.keep_freed_memory()
+    assert not reuse_freed_memory()

@@ -18,7 +18,7 @@ from evaluator.training.batches import (
     STD,
     ArrayBatches,
     DecodedBatches,
-    Order,
+    batch_indices,
     normalised,
     shifted,
 )
@@ -99,18 +99,19 @@ def test_normalised_as_torchvision_does() -> None:
 
 
 def test_every_epoch_has_every_image() -> None:
-    order = Order(24, RECIPE, seed=5)
-    epochs = [[order.indices(step) for step in range(4 * e, 4 * e + 4)] for e in range(3)]
+    found = list(batch_indices(24, RECIPE, 5, 0, 12))
+    assert [(step, epoch) for step, epoch, _ in found] == [(s, s // 4) for s in range(12)]
+    assert torch.equal(next(batch_indices(24, RECIPE, 5, 6, 12))[2], found[6][2])
     orders = []
-    for number, steps in enumerate(epochs):
-        assert {epoch for epoch, _ in steps} == {number}
-        orders.append(torch.cat([chosen for _, chosen in steps]).tolist())
+    for number in range(3):
+        steps = found[4 * number : 4 * number + 4]
+        orders.append(torch.cat([chosen for *_, chosen in steps]).tolist())
         assert sorted(orders[-1]) == list(range(24))
     assert orders[0] != orders[1] != orders[2]
 
 
 def test_small_data_set_is_one_batch() -> None:
-    assert len(Order(4, RECIPE, seed=0).indices(7)[1]) == 4
+    assert len(next(batch_indices(4, RECIPE, 0, 7, 8))[2]) == 4
 
 
 def array_batches(

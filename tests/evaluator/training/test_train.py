@@ -16,9 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 from evaluator.train import main
-from evaluator.training import checkpoint as train_files
 from evaluator.training import run as train_run
-from evaluator.training import session
+from evaluator.training.checkpoint import CheckpointWriter
 from evaluator.training.loop import Training
 from evaluator.training.source import read_metadata, read_network
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
@@ -206,7 +205,7 @@ def test_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Mo
 
     training = Training(network, SHORT.changed(input=16), 8, None, None)  # type: ignore[arg-type]
     path = tmp_path / "checkpoint.pt"
-    train_files.save_checkpoint(path, training, {"seed": 1})
+    CheckpointWriter(training, path, {"seed": 1}).save()
     before = path.read_bytes()
 
     def fail(_: int) -> None:
@@ -214,7 +213,7 @@ def test_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
-        train_files.save_checkpoint(path, training, {"seed": 2})
+        CheckpointWriter(training, path, {"seed": 2}).save()
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
@@ -258,7 +257,7 @@ def test_killed_before_its_checkpoint(
         raise Killed("before its checkpoint")
 
     words = [*WORDS, "--data", str(small_images), "--out", str(tmp_path)]
-    monkeypatch.setattr(session, "save_checkpoint", killed)
+    monkeypatch.setattr(CheckpointWriter, "save", killed)
     with pytest.raises(Killed, match="before its checkpoint"):
         main(words)
     monkeypatch.undo()
