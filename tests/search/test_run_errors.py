@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -33,6 +34,7 @@ def _fails(words: list[str], status: int, told: str, capsys: Capture) -> None:
 
 
 def _snapshot(folder: Path) -> dict[str, bytes]:
+    gc.collect()  # SQLite removes its write-ahead log when the last connection is gone
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
