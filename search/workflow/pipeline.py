@@ -74,8 +74,7 @@ def search(config: SearchConfig) -> SearchResult:
                 problem, comparison = pipeline.score()
             for line in comparison.lines() if comparison else ():
                 log(line)
-            result = summarize(run_study(problem, config), config)
-            result = replace(result, rows=tuple(with_measurements(result.rows, result.header)))
+            result = measure(summarize(run_study(problem, config), config))
             if pipeline is not None:
                 result = train(result, pipeline, comparison)
             elif source is not None and comparison is not None:
@@ -138,6 +137,11 @@ def summarize(study: Study, config: SearchConfig) -> SearchResult:
         limit=limit_of(problem, found, base),
         rows=tuple(result_rows(problem, found, best, base)),
     )
+
+
+def measure(result: SearchResult) -> SearchResult:
+    """The result with end-to-end latencies, where its table is of this machine."""
+    return replace(result, rows=tuple(with_measurements(result.rows, result.header)))
 
 
 def train(
