@@ -59,19 +59,16 @@ def _train(config: BenchmarkConfig) -> list[TrainingRow]:
     if rows:
         log(f"{config.out} holds {len(rows)} rows; resuming from it")
     trainer = BenchmarkTrainer(
-        recipes=recipes,
+        config=config,
         parts=[(decoded(p, short.input), torch.from_numpy(p.labels.copy())) for p in parts],
         data=" ".join(part.key for part in parts),
         classes=data.classes,
-        device=config.device,
-        threads=config.threads,
-        checkpoint=config.out,
     )
     numbers = {run.key: number for number, run in enumerate(runs, start=1)}
     for row in rows:
         trainer.forget(row.key)  # killed between the row and this
     done = {row.key for row in rows}
-    for row in trainer.rows([run for run in runs if run.key not in done], config.jobs):
+    for row in trainer.rows([run for run in runs if run.key not in done]):
         rows.append(row)
         rows.sort(key=lambda row: numbers.get(row.key, 0))  # the same file in any order of ends
         _write(config.out, rows, len(runs), header)

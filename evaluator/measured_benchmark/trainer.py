@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -19,12 +19,11 @@ from torch.multiprocessing import get_context
 
 from evaluator.data.cache import Pixels
 from evaluator.data.dataset import digest
-from evaluator.measured_benchmark.plan import PlannedRun
+from evaluator.measured_benchmark.plan import BenchmarkConfig, PlannedRun
 from evaluator.measured_benchmark.rows import TrainingRow
 from evaluator.training.batches import ArrayBatches
 from evaluator.training.checkpoint import CheckpointWriter, identity
 from evaluator.training.loop import Training
-from evaluator.training.recipe import Recipe
 from evaluator.training.session import run_to_end
 from space.common.cli import log
 from space.common.errors import DivergedError, NoAnswerError
@@ -39,27 +38,22 @@ class BenchmarkTrainer:
     """What all trainings have in common; other processes get a copy.
 
     Args:
-        recipes: by name.
         parts: pixels and labels of the training, the test and the validation part.
         data: the key of these images.
-        checkpoint: a path whose folder and stem the checkpoints get; each training has its own.
     """
 
-    recipes: Mapping[str, Recipe]
+    config: BenchmarkConfig
     parts: Sequence[tuple[Pixels, Tensor]]
     data: str
     classes: Sequence[str]
-    device: str
-    threads: int
-    checkpoint: Path
 
-    def rows(self, runs: Sequence[PlannedRun], jobs: int) -> Iterator[TrainingRow]:
+    def rows(self, runs: Sequence[PlannedRun]) -> Iterator[TrainingRow]:
         """The rows of runs, in their order from one process, as they end from several.
 
         Raises:
             NoAnswerError: out of memory, or one of several processes was killed.
         """
-        jobs = min(jobs, len(runs))
+        jobs = min(self.config.jobs, len(runs))
         if jobs <= 1:
             yield from map(self.row, runs)
             return
@@ -85,17 +79,15 @@ class BenchmarkTrainer:
         Raises:
             NoAnswerError: out of memory.
         """
-        recipe = self.recipes[run.recipe]
+        recipe, device = self.config.recipes()[run.recipe], self.config.device
         train, test, held = (
-            ArrayBatches(pixels, labels, recipe, run.seed, device=self.device)
+            ArrayBatches(pixels, labels, recipe, run.seed, device=device)
             for pixels, labels in self.parts
         )
         published, side, classes = run.entry.network(), recipe.input, len(self.classes)
         network = on_input(published, side, side, classes=classes, drop=recipe.skipped_strides)
         images = len(train.labels)
-        training = Training(
-            network, recipe, images, train, test, seed=run.seed, device=self.device
-        )
+        training = Training(network, recipe, images, train, test, seed=run.seed, device=device)
         expected = identity(training, self.classes, self.data)
         writer = CheckpointWriter(training, self._path(run.key), expected)
         writer.resume(replace=True)
@@ -131,7 +123,8 @@ class BenchmarkTrainer:
         self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: tuple[str, str, int]) -> Path:
-        return self.checkpoint.with_name(f".{self.checkpoint.stem}-{digest(list(key))}.pt")
+        out = self.config.out
+        return out.with_name(f".{out.stem}-{digest(list(key))}.pt")
 
 
 _trainer: BenchmarkTrainer | None = None  # of this process, if it is one of several
@@ -142,7 +135,7 @@ def _serve(trainer: BenchmarkTrainer) -> None:
     global _trainer
     _trainer = trainer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
-    torch.set_num_threads(trainer.threads)
+    torch.set_num_threads(trainer.config.threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -24,6 +24,7 @@ from space.common.provenance import commit, now_utc, versions
 
 CHECKPOINT, LAST, BEST, LOG = "checkpoint.pt", "last.safetensors", "best.safetensors", "log.csv"
 SCHEMA, SAVE_S = 1, 60.0
+UNSAVED = "Nothing was written yet"
 
 
 def identity(training: Training, classes: Sequence[str], data: str) -> dict[str, Any]:
@@ -128,9 +129,7 @@ class CheckpointWriter:
     @property
     def saved_text(self) -> str:
         """A sentence for messages: where the work so far is."""
-        if self.path.exists():
-            return f"What was done before is in {self.path}"
-        return "Nothing was written yet"
+        return f"What was done before is in {self.path}" if self.path.exists() else UNSAVED
 
 
 def _difference(name: str, stored: Any, expected: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from evaluator.training.checkpoint import CheckpointWriter
+from evaluator.training.checkpoint import UNSAVED, CheckpointWriter
 from evaluator.training.loop import Epoch, Training
 from evaluator.training.recipe import Recipe
 from space.common.errors import DataError, NoAnswerError
@@ -74,5 +74,4 @@ def explain_failure(
             what = f"a decoding process died ({first}): lower --workers, 0 for none"
         else:
             raise
-        saved = writer.saved_text if writer else "Nothing was written yet"
-        raise NoAnswerError(f"{what}. {saved}") from None
+        raise NoAnswerError(f"{what}. {writer.saved_text if writer else UNSAVED}") from None

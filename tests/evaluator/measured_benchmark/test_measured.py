@@ -267,14 +267,7 @@ def test_a_killed_process_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(trainer, "ProcessPoolExecutor", Killed)
     runs = [PlannedRun(PlannedNetwork("one", "band 1", "x"), seed) for seed in range(2)]
-    each = trainer.BenchmarkTrainer(
-        recipes={},
-        parts=[],
-        data="",
-        classes=(),
-        device="cpu",
-        threads=1,
-        checkpoint=Path("m.csv"),
-    )
+    config = plan.BenchmarkConfig(data="", out=Path("m.csv"), jobs=2)
+    each = trainer.BenchmarkTrainer(config=config, parts=[], data="", classes=())
     with pytest.raises(NoAnswerError, match="lower --jobs"):
-        list(each.rows(runs, jobs=2))
+        list(each.rows(runs))
