@@ -48,8 +48,8 @@ class Effort:
 
 
 def affordable(plan: Plan, session: Session, effort: Effort, batch: int) -> tuple[Effort, float]:
-    """The effort with as many rounds a job as its `max_s` allows for `min_passes`, and the wall
-    seconds that these take, estimated from one run of a few chains."""
+    """The effort with as many rounds a job as `max_s` allows for `min_passes`, and the seconds
+    that these take, estimated from a few chains."""
     chains = [chain for job in plan.jobs for chain in job.chains]
     rng = np.random.default_rng(0)
     sample = [chains[i] for i in rng.choice(len(chains), min(12, len(chains)), replace=False)]
@@ -128,8 +128,8 @@ class Campaign:
     def _measured(
         self, numbers: Iterable[int], passes: int | None = None
     ) -> Iterator[tuple[Job, list[Measurement | None]]]:
-        """Jobs and their blocks or networks after the first passes, or all; None for a block whose
-        noise exceeds its cost."""
+        """Jobs, and their blocks or networks after `passes` (by default all); None for a block
+        whose noise exceeds its cost."""
         done, reference_s = self.journal.done, self.reference_s(passes)
         count = self.effort.max_passes if passes is None else passes
         for number in numbers:

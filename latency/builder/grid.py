@@ -71,15 +71,16 @@ def space_targets(grid: Grid, space: ShuffleNetV2Space) -> list[BlockTarget]:
     their alignments; fewer of units that break a guideline, if the space is relaxed."""
     targets: list[BlockTarget] = []
     for index, variant in enumerate(space.variants()):
-        before: dict[int, Chain] = {}
         batches = [segment.batch for segment in space.segments(variant)]
-        for batch, after in zip(batches, [*batches[1:], None], strict=True):
-            for rows in family_rows(batch) if index == 0 or batch.kind == "shufflenet_v2" else ():
+        for previous, batch in zip([None, *batches], batches, strict=False):
+            if index > 0 and batch.kind != "shufflenet_v2":
+                continue
+            before = {} if previous is None else _neighbours(previous, batch)
+            for rows in family_rows(batch):
                 count = grid.relaxed if index > 0 else grid.count(batch.block(int(rows[0])))
                 for row in rows[spread(widths_of(batch)[rows], count)]:
                     block = batch.block(int(row))
                     targets.append(block_in_context(block, before.get(block.c_in, ())))
-            before = {} if after is None else _neighbours(batch, after)
     return targets
 
 

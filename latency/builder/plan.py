@@ -40,6 +40,7 @@ class Job:
 
     @property
     def steady(self) -> bool:
+        """Whether the chains are networks."""
         return not self.targets
 
 
@@ -58,7 +59,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Changes with anything that is measured. Stored in journals: keep its text."""
+        """Changes with anything that is measured. Journals store it: its text never changes."""
         lines = [chain_text(chain) for job in self.jobs for chain in job.chains]
         text = "\n".join([*lines, f"{EVICT_BYTES} bytes written over", f"pace of {REFERENCE}"])
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -87,7 +87,6 @@ def validate_table(
             report=lambda title, done, total: bar.update(done, total, title=title),
         )
     scale = float(header.scale["factor"])
-
     measured = timings.seconds()
     now = scaled_errors(unscaled, scale, measured)
     columns: dict[str, Any] = {

@@ -102,8 +102,7 @@ def measure_networks(
         device: as `latency.devices.open.open_session` takes it.
 
     Returns:
-        Drift-corrected seconds of each network, float64 [n]: medians over the rounds that count
-        (latency/measure/drift.py).
+        Drift-corrected seconds of each network, float64 [n] (latency/measure/drift.py).
 
     Raises:
         ValueError: unknown engine or device, no network, or an emulated machine.

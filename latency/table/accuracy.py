@@ -65,7 +65,7 @@ def left_out_error(
     """Cross-validation of the interpolation: each fold is predicted from the others' blocks.
 
     `kinds` and `alignments` split the errors by kind of unit and by what divides its width. Blocks
-    at the edge of the measured range cannot be predicted and are not counted.
+    at the edge of the measured range are not counted, since nothing predicts them.
 
     Args:
         noise: relative standard error of each block, as the `errors` of an `Interpolator`.

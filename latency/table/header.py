@@ -23,9 +23,8 @@ class TableHeader:
 
     Args:
         layout: "blocks" if rows are blocks, "ops" if they are coefficients of an op cost model.
-        target: the table's name.
+        target: the table's name; `device` is the chip.
         source: "measured", "published" or "estimated".
-        device: the chip.
         engine: what ran the networks; `engine_version`, `threads`, `batch` and `dtype` as well.
         input: HEIGHTxWIDTH of the networks that have these blocks; empty if any.
         scale: the factor of all latencies and its origin, {"factor": 1.02, "how": "..."}.
