@@ -8,6 +8,7 @@ from typing import Any
 
 from latency.devices.health import warnings
 from latency.devices.open import open_session
+from latency.devices.session import require_real_time
 from latency.microbenchmarks.document import Sweep, format_document, make_document, samples_text
 from latency.microbenchmarks.picture import draw_slowdowns
 from latency.microbenchmarks.rule import suggest_limits
@@ -45,10 +46,7 @@ def measure_device(config: MicrobenchmarkConfig) -> tuple[dict[str, Any], str]:
     every = (*cases, *make_aligned(config.columns))
     passes, each = split_rounds(rounds)
     with open_session(config.device, config.engine, threads=config.threads, log=log) as session:
-        if session.emulation and session.engine != "null":
-            raise ValueError(
-                f"{session.where} is emulated ({session.emulation}): its wall time is not latency"
-            )
+        require_real_time(session)
         out, threads = writable_folder(config.folder), session.threads
         log(
             f"{2 * len(every)} chains, of Tables 1-4 and at aligned widths, on {session.chip}, "
