@@ -9,13 +9,15 @@ from typing import Any
 from latency.builder.random_networks import SPACE, random_networks
 from latency.devices.open import open_session
 from latency.measure.drift import REFERENCE
-from latency.measure.network import time_networks
+from latency.measure.network import Timings, time_networks
 from latency.table.accuracy import predictions, scaled_errors
 from latency.table.describe import format_error
+from latency.table.header import TableHeader
 from latency.table.latency_table import LatencyTable
 from latency.table.load import load_table
 from space.common.files import writable_folder, write_atomic
 from space.common.progress import Progress
+from space.network.network import Network
 
 
 def validate_table(
@@ -72,20 +74,7 @@ def validate_table(
     unscaled = predictions(table.unscaled(), chosen)
     if out is not None:
         writable_folder(out.parent)
-    with (
-        open_session(device, header.engine, threads=header.threads, dtype=header.dtype) as session,
-        Progress("", lines="timings") as bar,
-    ):
-        if session.emulation or header.device != session.chip:
-            raise ValueError(
-                f"{target} must be a table measured on {session.where}; it says {header.label}"
-            )
-        timings = time_networks(
-            session,
-            chosen,
-            batch=header.batch,
-            report=lambda title, done, total: bar.update(done, total, title=title),
-        )
+    timings = _time_on_device(target, header, device, chosen)
     scale = float(header.scale["factor"])
     measured = timings.seconds()
     now = scaled_errors(unscaled, scale, measured)
@@ -123,6 +112,26 @@ def validate_table(
         "pace": pace,
         "at_pace": at_pace,
     }
+
+
+def _time_on_device(
+    target: str, header: TableHeader, device: str, networks: Sequence[Network]
+) -> Timings:
+    """End-to-end latencies of the networks, on the device that the table was measured on."""
+    with (
+        open_session(device, header.engine, threads=header.threads, dtype=header.dtype) as session,
+        Progress("", lines="timings") as bar,
+    ):
+        if session.emulation or header.device != session.chip:
+            raise ValueError(
+                f"{target} must be a table measured on {session.where}; it says {header.label}"
+            )
+        return time_networks(
+            session,
+            networks,
+            batch=header.batch,
+            report=lambda title, done, total: bar.update(done, total, title=title),
+        )
 
 
 def format_validation(found: dict[str, Any]) -> str:
