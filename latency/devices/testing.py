@@ -9,6 +9,8 @@ Run it with pytest, which collects the inherited tests.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from latency.devices.session import Session
@@ -20,12 +22,12 @@ UNIT = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)
 CHAINS: tuple[Chain, ...] = ((UNIT,), (UNIT, UNIT), shufflenet_v2("0.5", 64, 64).blocks)
 
 
-class SessionContract:
+class SessionContract(ABC):
     """What every session does, shown with the engine null, whose times are exact."""
 
+    @abstractmethod
     def open_session(self, threads: int = 1) -> Session:
         """A session with the engine null, float32."""
-        raise NotImplementedError
 
     def test_identifies_itself(self) -> None:
         with self.open_session(threads=2) as session:
