@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from space.common.cli import Parser, add_format, check_least, log, run_command
+from space.common.cli import Parser, add_format, check_range, log, run_command
 
 
 def parser() -> Parser:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from latency.table.compare import compare_tables, format_table_comparison
         from latency.table.load import load_table
 
-        check_least(vars(args), {"networks": 0, "seed": 0})
+        check_range(vars(args), "seed", networks=(0, 100_000))
         a, b = load_table(args.a), load_table(args.b)
         size = (a.header if a.header.input else b.header).input_size
         networks = random_networks(SPACE, args.networks, args.seed, size)

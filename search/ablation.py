@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from space.common.cli import DONE, Parser, add_format, check_least, run_command
+from space.common.cli import DONE, Parser, add_format, check_range, run_command
 
 
 def parser() -> Parser:
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    check_least(vars(args), {"trials": 1, "seeds": 1})
+    check_range(vars(args), "trials", "seeds")
     from search.experiments.ablation import print_ablation, run_ablation
 
     budgets = tuple(args.budget or ["146M"])

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from space.common.cli import DONE, Parser, add_format, check_least, run_command
+from space.common.cli import DONE, Parser, add_format, check_range, run_command
 
 
 def parser() -> Parser:
@@ -38,8 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     scoring = args.what == "scoring"
-    least = {"architectures": 1, "repeats": 1, "seed": 0} if scoring else {"trials": 1, "seeds": 1}
-    check_least(vars(args), least)
+    if scoring:
+        ranges = {"architectures": (1, 10_000_000), "repeats": (1, 1000)}
+        check_range(vars(args), "seed", **ranges)
+    else:
+        check_range(vars(args), "trials", "seeds")
     from search.experiments import benchmark
 
     target = args.target

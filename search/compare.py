@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from space.common.cli import DONE, Parser, add_format, check_least, log, run_command
+from space.common.cli import DONE, Parser, add_format, check_range, log, run_command
 
 
 def parser() -> Parser:
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    check_least(vars(args), {"batch": 1})
+    check_range(vars(args), "batch")
     from search.comparison.compare import compare_networks
     from search.comparison.report import draw_paper_figure, print_comparison
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from search.optimizer import SAMPLERS
-from space.common.cli import DONE, NO_ANSWER, Parser, add_format, check_least, run_command
+from space.common.cli import DONE, NO_ANSWER, Parser, add_format, check_range, run_command
 
 
 def parser() -> Parser:
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    check_least(vars(args), {"seeds": 1, "trials": 1, "full_seeds": 0})
+    check_range(vars(args), "seeds", "trials", full_seeds=(0, 1000))
     from search.experiments.reproduction import print_reproduction, reproduce
 
     result = reproduce(

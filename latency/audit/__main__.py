@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from space.common.cli import DONE, Parser, add_format, check_least, run_command
+from space.common.cli import DONE, Parser, add_format, check_range, run_command
 
 
 def parser() -> Parser:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from latency.audit.graph import parse_input
         from latency.audit.report import audit_record, print_audit
 
-        check_least(vars(options), {"top": 1})
+        check_range(vars(options), top=(1, None))
         shape = parse_input(options.input) if options.input else None
         audit = audit_model(options.model, shape, options.target)
         if options.format == "json":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from space.common.cli import Parser, add_format, check_least, run_command
+from space.common.cli import Parser, add_format, check_range, run_command
 
 
 def parser() -> Parser:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from latency.engines.comparison import compare_engines, format_comparison
         from space.common.errors import NoAnswerError
 
-        check_least(vars(args), {"rounds": 2, "batch": 1, "threads": 1})
+        check_range(vars(args), "batch", "threads", rounds=(2, 1_000_000))
         found = compare_engines(
             args.engines.split(",") if args.engines else (),
             args.network,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from evaluator.training.recipe import OPTIONS, Recipe, named_recipe
-from space.common.cli import check_least
+from space.common.cli import check_range
 
 LABELS, SEEDS = 50, 3
 LEAST_LABELS = 10  # a predictor is fitted on no fewer (`evaluator.predictor`)
@@ -94,7 +94,7 @@ def label_config(options: LabelOptions) -> LabelConfig | None:
     if labels < LEAST_LABELS and labels != 0:
         raise ValueError(f"--labels must be at least {LEAST_LABELS}, or 0 for none; got {labels}")
     seeds = SEEDS if options.seeds is None else options.seeds
-    check_least({"seeds": seeds, "threads": options.threads}, {"seeds": 1, "threads": 1})
+    check_range({"seeds": seeds, "threads": options.threads}, "seeds", "threads")
     recipe = final = named_recipe(options.recipe or "short", **options.recipe_options)
     epochs = options.retrain_epochs
     if epochs is not None:

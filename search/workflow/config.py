@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from search.labels.config import LabelOptions
-from space.common.cli import check_least
+from space.common.cli import check_range
 
 TRIALS = 500
 
@@ -48,7 +48,7 @@ class SearchConfig:
     labels: LabelOptions = field(default_factory=LabelOptions)
 
     def __post_init__(self) -> None:
-        check_least({"trials": self.trials, "seed": self.seed}, {"trials": 1, "seed": 0})
+        check_range({"trials": self.trials, "seed": self.seed}, "trials", "seed")
         object.__setattr__(self, "relax", tuple(sorted(set(self.relax))))
 
     @property

@@ -6,19 +6,35 @@ Results go to stdout, everything else to stderr.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from space.common.errors import NO_ANSWER, WRONG_USAGE, G4nasError
 
 DONE, INTERRUPTED, PIPE_CLOSED = 0, 130, 141
+
 __all__ = [
     "DONE", "INTERRUPTED", "NO_ANSWER", "PIPE_CLOSED", "WRONG_USAGE", "Parser", "add_format",
-    "check_least", "command_line", "log", "run_command",
+    "check_range", "command_line", "log", "run_command",
 ]  # fmt: skip
+
+# Least and largest values of options that mean the same in every command. The largest are beyond
+# any use: they catch a slip of the finger before it takes all memory or every process.
+RANGES: dict[str, tuple[float, float | None]] = {
+    "batch": (1, 65_536),
+    "networks": (1, 100_000),
+    "seed": (0, 2**32 - 1),  # of numpy's legacy generators, which Optuna and torchvision use
+    "seeds": (1, 1000),
+    "threads": (1, 1024),
+    "trials": (1, 10_000_000),
+    "workers": (0, 256),
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,17 +60,22 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
-def check_least(values: Mapping[str, float | None], least: Mapping[str, float]) -> None:
-    """ValueError if an option is below its least value.
+def check_range(
+    values: Mapping[str, float | None], *common: str, **ranges: tuple[float, float | None]
+) -> None:
+    """ValueError if an option is outside its range; the message has the range.
 
     Args:
         values: name of the option, with underscores -> its value; None: the option is absent.
+        common: names of options whose range is in `RANGES`.
+        ranges: name of another option -> its least and its largest value; None: no largest.
     """
-    for name, limit in least.items():
+    for name, (least, most) in ({name: RANGES[name] for name in common} | ranges).items():
         value = values[name]
-        if value is not None and not value >= limit:
+        if value is not None and not least <= value <= (math.inf if most is None else most):
             option = name.replace("_", "-")
-            raise ValueError(f"--{option} must be at least {limit}; got {value}")
+            must = f"at least {least}" if most is None else f"from {least} to {most}"
+            raise ValueError(f"--{option} must be {must}; got {value}")
 
 
 def command_line(module: str, words: Sequence[str] | None) -> str:
@@ -78,30 +99,76 @@ def run_command(
         extra: the optional dependencies (as `g4nas[extra]`) that the command may lack.
         stopped: what Ctrl-C prints where the work does not say what is on disk.
     """
+    interrupts: list[int] = []
     try:
-        status = body()
-        sys.stdout.flush()
-        return status
+        with _counted_interrupts(interrupts):
+            status = body()
+            _flush()
+            return status
     except BrokenPipeError:
         # Python flushes stdout once more at exit; without this it would print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
-    except G4nasError as error:
-        message, status = str(error), error.status
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        message = f"{where}{error.strerror or error}"
-        status = WRONG_USAGE if error.filename else NO_ANSWER
-    except ImportError as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name and extra
-        needed = f"{error.name} is needed and not installed: pip install 'g4nas[{extra}]'"
-        message, status = needed if missing else str(error), NO_ANSWER
-    except ValueError as error:
-        message, status = str(error), WRONG_USAGE
     except KeyboardInterrupt as error:
         message, status = str(error) or stopped, INTERRUPTED
+    except Exception as error:
+        if interrupts:
+            # A library that is interrupted in the middle of its work may say so in its own way.
+            message, status = stopped, INTERRUPTED
+        elif explained := _explain(error, extra):
+            message, status = explained
+        else:
+            raise
     log(f"{name}: {' '.join(message.split())}")
     return status
+
+
+def _explain(error: Exception, extra: str) -> tuple[str, int] | None:
+    """The line and the exit status of an error; None if it is a fault of this project."""
+    if isinstance(error, G4nasError):
+        return str(error), error.status
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        status = WRONG_USAGE if error.filename else NO_ANSWER
+        return f"{where}{error.strerror or error}", status
+    if isinstance(error, ImportError):
+        missing = isinstance(error, ModuleNotFoundError) and error.name and extra
+        needed = f"{error.name} is needed and not installed: pip install 'g4nas[{extra}]'"
+        return needed if missing else str(error), NO_ANSWER
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error or 'use smaller sizes'}", NO_ANSWER
+    if isinstance(error, ValueError):
+        return str(error), WRONG_USAGE
+    return None
+
+
+def _flush() -> None:
+    """Flush stdout, and name it if that fails."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror} (standard output)") from None
+
+
+@contextmanager
+def _counted_interrupts(interrupts: list[int]) -> Iterator[None]:
+    """Count Ctrl-C while the block runs; each still raises KeyboardInterrupt."""
+
+    def interrupt(number: int, _: object) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGINT, interrupt)
+    except ValueError:  # not the main thread, which alone gets signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def log(message: str) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from space.common.files import check_regular
+from space.common.schema import Spec, check, parse_json
 
 
 class JsonLines:
@@ -18,16 +22,21 @@ class JsonLines:
     Args:
         what: of what a line is, for the message.
         advice: what to do about a damaged line, for the message.
+        spec: what must hold of every line; None: that it is an object.
 
     Raises:
-        ValueError: a line is damaged; the message has file and line.
+        ValueError: the path is no regular file, or a line is damaged; the message has the file
+            and the line.
         OSError: it cannot be read or written.
     """
 
-    def __init__(self, path: Path, *, what: str, advice: str) -> None:
-        self.path, self._what, self._advice = path, what, advice
+    def __init__(self, path: Path, *, what: str, advice: str, spec: Spec | None = None) -> None:
+        self.path, self._what, self._advice, self._spec = path, what, advice, spec
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b")
+        if path.exists():
+            check_regular(path)
+        # Unbuffered: what a full disk refuses must not be written again at the close.
+        self._file = path.open("a+b", buffering=0)
         try:
             self.rows = self._read()
         except BaseException:
@@ -41,11 +50,13 @@ class JsonLines:
         if len(lines) < len(data):
             self._file.truncate(len(lines))
         rows = []
-        for number, line in enumerate(lines.decode("utf-8", errors="replace").splitlines(), 1):
+        for number, line in enumerate(lines.split(b"\n")[:-1], 1):
             try:
-                row = json.loads(line)
+                row = parse_json(line)
                 if not isinstance(row, dict):
                     raise ValueError("must be an object")
+                if self._spec is not None:
+                    check(row, self._spec)
             except ValueError as error:
                 raise self.damaged(number, error) from None
             rows.append(row)
@@ -63,11 +74,16 @@ class JsonLines:
         Raises:
             OSError: about the file.
         """
+        line = json.dumps(row).encode() + b"\n"
+        before = self._file.seek(0, os.SEEK_END)
         try:
-            self._file.write(json.dumps(row).encode() + b"\n")
-            self._file.flush()
+            rest = memoryview(line)
+            while rest:
+                rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
         except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(before)
             raise type(error)(error.errno, error.strerror, str(self.path)) from None
 
     def close(self) -> None:

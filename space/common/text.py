@@ -20,6 +20,19 @@ def format_duration(seconds: float) -> str:
     return f"{hours:.1f} h" if hours < 10 else f"{round(hours)} h"
 
 
+def shorten(value: object, longest: int = 60) -> str:
+    """The `repr` of a value on one line, cut in the middle to `longest` characters: for the "got"
+    of a message, whatever a file holds."""
+    import reprlib
+
+    short = reprlib.Repr(maxstring=longest, maxother=longest, maxlong=longest, maxlevel=3)
+    text = " ".join(short.repr(value).split())
+    if len(text) <= longest:
+        return text
+    half = (longest - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
 def format_number(value: float | None, form: str = ".2f") -> str:
     """A number in the format `form`; "-" for None."""
     return "-" if value is None else format(value, form)
@@ -58,21 +71,24 @@ def rich_table(
     """
     from rich.table import Table
 
+    if isinstance(title := options.get("title"), str):
+        options["title"] = plain_text(title, "table.title")
     table = Table(**options)
     overflow: Any = "fold" if fold else "ellipsis"
     for index, heading in enumerate(headings):
         justify: Any = "left" if index < right_from or index in left else "right"
-        table.add_column(heading, justify=justify, no_wrap=not wrap, overflow=overflow)
+        table.add_column(plain_text(heading), justify=justify, no_wrap=not wrap, overflow=overflow)
     for row in rows:
-        table.add_row(*row)
+        # Text has no markup: a device may be called "board [/dev/ttyUSB0]".
+        table.add_row(*(plain_text(cell) if isinstance(cell, str) else cell for cell in row))
     return table
 
 
-def plain_text(text: str) -> Text:
+def plain_text(text: str, style: str = "") -> Text:
     """Text for `rich` without markup, which wraps at the width: a cell, or a paragraph."""
     from rich.text import Text
 
-    return Text(text)
+    return Text(text, style)
 
 
 def print_rich(*parts: Any, width: int | None = None) -> None:
@@ -82,6 +98,6 @@ def print_rich(*parts: Any, width: int | None = None) -> None:
     console = Console(width=width, highlight=False)
     for part in parts:
         if isinstance(part, str):
-            console.print(part, soft_wrap=True)
+            console.print(part, soft_wrap=True, markup=False)
         else:
             console.print(part)
