@@ -43,7 +43,7 @@ HOSTILE_JSON = (
 )  # fmt: skip
 HOSTILE_FIELDS = (
     "", " ", "x", "nan", "inf", "-1", "0", "1e999", "1e-300", "9" * 400, "a" * 200_000, '"', "\0",
-    "1,1", "\ufeff", "\u2028", "=1+1", "1e-3 ", "0x10", "١",
+    "1,1", "\ufeff", "\u2028", "=1+1", "1e-3 ", "0x10", "\u0661",
 )  # fmt: skip
 
 
@@ -73,9 +73,7 @@ def mutated_json(draw: st.DrawFn, valid: str) -> bytes:
         parent = value
         for key in path[:-1]:
             parent = parent[key]
-        action = draw(
-            st.sampled_from(("replace", "replace", "replace", "remove", "rename", "order"))
-        )
+        action = draw(st.sampled_from(("replace", "replace", "remove", "rename", "order")))
         if action == "replace":
             parent[path[-1]] = f"@{number}@"
             marks[json.dumps(f"@{number}@")] = draw(st.sampled_from(HOSTILE_JSON))
