@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr.
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import os
 import re
@@ -18,6 +19,7 @@ from typing import Any, NoReturn
 from space.common.errors import NO_ANSWER, WRONG_USAGE, G4nasError
 
 DONE, INTERRUPTED, PIPE_CLOSED = 0, 130, 141
+LONGEST = 1000  # characters of a message
 
 __all__ = [
     "DONE", "INTERRUPTED", "NO_ANSWER", "PIPE_CLOSED", "WRONG_USAGE", "Parser", "add_format",
@@ -52,7 +54,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         name = self.prog.removeprefix("python -m ")
-        self.exit(WRONG_USAGE, f"{name}: {' '.join(message.split())} (see --help)\n")
+        self.exit(WRONG_USAGE, f"{name}: {_one_line(message)} (see --help)\n")
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
@@ -100,10 +102,13 @@ def run_command(
         stopped: what Ctrl-C prints where the work does not say what is on disk.
     """
     interrupts: list[int] = []
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file may be called what the terminal's encoding cannot say.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with _counted_interrupts(interrupts):
             status = body()
-            _flush()
+            sys.stdout.flush()
             return status
     except BrokenPipeError:
         # Python flushes stdout once more at exit; without this it would print a traceback.
@@ -119,8 +124,15 @@ def run_command(
             message, status = explained
         else:
             raise
-    log(f"{name}: {' '.join(message.split())}")
+    log(f"{name}: {_one_line(message)}")
     return status
+
+
+def _one_line(message: str) -> str:
+    """A message that cannot fill or recolour a terminal, whatever a file put into it."""
+    text = " ".join(message.split())
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 def _explain(error: Exception, extra: str) -> tuple[str, int] | None:
@@ -140,16 +152,6 @@ def _explain(error: Exception, extra: str) -> tuple[str, int] | None:
     if isinstance(error, ValueError):
         return str(error), WRONG_USAGE
     return None
-
-
-def _flush() -> None:
-    """Flush stdout, and name it if that fails."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OSError(error.errno, f"{error.strerror} (standard output)") from None
 
 
 @contextmanager

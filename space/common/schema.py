@@ -256,16 +256,12 @@ def _constant(name: str) -> float:
 
 def _deeper(value: object, levels: int) -> bool:
     """Whether it nests deeper; level by level, since a walk of calls would end like the parser."""
-    row: list[object] = [value]
+    row: list[Any] = [value]
     for _ in range(levels + 1):
-        row = [
-            item
-            for value in row
-            if isinstance(value, dict | list)
-            for item in (value.values() if isinstance(value, dict) else value)
-        ]
+        row = [item for item in row if isinstance(item, dict | list)]
         if not row:
             return False
+        row = [x for item in row for x in (item.values() if isinstance(item, dict) else item)]
     return True
 
 

@@ -25,7 +25,9 @@ def shorten(value: object, longest: int = 60) -> str:
     of a message, whatever a file holds."""
     import reprlib
 
-    short = reprlib.Repr(maxstring=longest, maxother=longest, maxlong=longest, maxlevel=3)
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = longest
+    short.maxlevel = 3
     text = " ".join(short.repr(value).split())
     if len(text) <= longest:
         return text

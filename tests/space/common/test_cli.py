@@ -1,10 +1,17 @@
 from __future__ import annotations
 
 import errno
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from space.common.cli import Parser, log, run_command
+from space.common.cli import Parser, check_range, log, run_command
 from space.common.errors import InfeasibleError, MissingOpError
 
 
@@ -78,3 +85,66 @@ def test_wrong_usage_is_one_line(
     with pytest.raises(SystemExit, match=r"^2$"):
         parser.parse_args(words)
     assert capsys.readouterr() == ("", f"search.x: {message} (see --help)\n")
+
+
+def test_a_message_cannot_fill_or_recolour_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    run_command("search.x", lambda: _raise(ValueError("\x1b[31m\0" + "x" * 100_000 + "end")))
+    err = capsys.readouterr().err
+    assert err.startswith("search.x: \\x1b[31m\\x00xxx") and err.endswith("xend\n")
+    assert len(err) < 1100
+
+
+def test_an_interrupt_that_a_library_rewords_is_an_interrupt(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted_inside_a_library() -> int:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError("some callback failed") from None
+        return 0
+
+    before = signal.getsignal(signal.SIGINT)
+    assert run_command("search.x", interrupted_inside_a_library, stopped="go on later") == 130
+    assert capsys.readouterr().err == "search.x: go on later\n"
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_command_runs_in_a_thread() -> None:
+    """Signals are for the main thread alone; elsewhere a command does without."""
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(run_command("search.x", lambda: 0)))
+    thread.start()
+    thread.join()
+    assert found == [0]
+
+
+def test_too_little_memory_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("search.x", lambda: np.empty(2**60, np.uint8).size) == 1
+    assert capsys.readouterr().err.startswith("search.x: not enough memory: Unable to allocate")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_stdout_is_one_line(root: Path) -> None:
+    code = "from space.common.cli import run_command; run_command('x', lambda: print('1') or 0)"
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run([sys.executable, "-c", code], cwd=root, stdout=full, stderr=-1)
+    assert done.stderr.decode().splitlines()[0] == "x: No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"seed": 2**32, "steps": 1}, "--seed must be from 0 to 4294967295; got 4294967296"),
+        ({"seed": -1, "steps": 1}, "--seed must be from 0 to 4294967295; got -1"),
+        ({"seed": 0, "steps": 0}, "--steps must be at least 1; got 0"),
+        ({"seed": 0, "steps": float("nan")}, "--steps must be at least 1; got nan"),
+    ],
+)
+def test_a_range_is_in_the_message(values: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_range(values, "seed", steps=(1, None))
+
+
+def test_what_is_absent_has_no_range() -> None:
+    check_range({"seed": None, "steps": 7}, "seed", steps=(1, 7))

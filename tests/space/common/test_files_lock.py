@@ -36,6 +36,18 @@ def test_folders_do_not_share_a_lock(tmp_path: Path) -> None:
         pass
 
 
+def test_a_file_that_need_not_exist(tmp_path: Path) -> None:
+    table = tmp_path / "t.json"
+    with (
+        locked(table, "build"),
+        locked(tmp_path / "u.json", "build"),
+        pytest.raises(ValueError, match=r"another build is running in .*t\.json: wait"),
+        locked(table, "build"),
+    ):
+        pass
+    assert not table.exists()
+
+
 @pytest.mark.slow
 def test_kill_9_lets_go(tmp_path: Path, root: Path) -> None:
     child = subprocess.Popen(
