@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -160,7 +161,8 @@ def weights_metadata(
         "std": list(STD),
         "epoch": entry.epoch,
         "test_accuracy": entry.test_accuracy,
-        "test_loss": entry.test_loss,
+        # JSON has no NaN; a network whose sums overflow has such a loss.
+        "test_loss": entry.test_loss if math.isfinite(entry.test_loss) else None,
         "device": training.device,
         "threads": torch.get_num_threads(),
         "processes": training.share.world,

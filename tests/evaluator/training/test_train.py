@@ -185,7 +185,7 @@ def test_what_a_network_is_named_by(tmp_path: Path) -> None:
         read_network(f"{path}:c")
     assert read_network("ShuffleNet v2 0.5x") == shufflenet_v2("0.5")
     path.write_text("[]", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"must be the winners\.json of a search; it is not"):
+    with pytest.raises(ValueError, match=r"winners\.json: the content must be an object"):
         read_network(str(path))
 
 
