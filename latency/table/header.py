@@ -6,15 +6,67 @@ import csv
 import hashlib
 import io
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from space.common.files import write_atomic
+from space.common.schema import (
+    Anything,
+    Either,
+    Integer,
+    Items,
+    Maybe,
+    Number,
+    Record,
+    Text,
+    Values,
+    check,
+    parse_json,
+)
 
 SCHEMA = 1
+CHANNELS, CLASSES = 3, 1000  # of ImageNet
+REQUIRED = ("schema", "layout", "target", "source", "device", "engine", "date")
+
+# A label is one line, wherever it is printed.
+_LINE = Text(
+    pattern=r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*", says="a text on one line", longest=1000
+)
+_SUMMARY = Record({"mean_abs_error": Maybe(Number(0)), "networks": Maybe(Integer(0))})
+_ERROR = Record({**_SUMMARY.fields, "held_out": Either((Text(), Values(_SUMMARY)))})
+_NOISE = Record({"reference_s": Maybe(Number(1e-9, 1e4)), "too_noisy": Items(Text())})
+_SCALE = Record({"factor": Number(0.1, 10), "how": Text()}, required=("factor",))
+# Unknown fields are kept; those of `network_error` and `noise` differ by the source.
+HEADER = Record(
+    {
+        "schema": Integer(SCHEMA, SCHEMA),
+        "layout": Text(choices=("blocks", "ops")),
+        "target": _LINE,
+        "source": Text(choices=("measured", "published", "estimated")),
+        "device": _LINE,
+        "engine": _LINE,
+        "date": _LINE,
+        "engine_version": _LINE,
+        "threads": Integer(1, 1024),
+        "batch": Integer(1, 65_536),
+        "dtype": _LINE,
+        "input": Text(pattern=r"([1-9]\d{0,4}x[1-9]\d{0,4})?", says="HEIGHTxWIDTH, as 224x224"),
+        "channels": Integer(1, 1024),
+        "classes": Integer(1, 1_000_000),
+        "versions": Values(Text()),
+        "commit": _LINE,
+        "command": Text(longest=100_000),
+        "network_error": _ERROR,
+        "scale": _SCALE,
+        "noise": _NOISE,
+        "host": Values(Anything()),
+        "grid": Text(),
+        "csv_sha256": Text(),
+        "extra": Values(Anything()),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +79,12 @@ class TableHeader:
         source: "measured", "published" or "estimated".
         engine: what ran the networks; `engine_version`, `threads`, `batch` and `dtype` as well.
         input: HEIGHTxWIDTH of the networks that have these blocks; empty if any.
+        channels: of the images; `classes`: of the classifier.
         scale: the factor of all latencies and its origin, {"factor": 1.02, "how": "..."}.
         network_error: errors of predicted end-to-end latencies.
         noise: spread of the samples, share of outlier rounds, time of the reference network.
         host: facts about the machine.
-        csv_sha256: checksum of the rows.
+        csv_sha256: checksum of the rows (`rows_sha256`).
         extra: unknown keys, which `to_json` writes unchanged.
 
     Raises:
@@ -58,6 +111,8 @@ class TableHeader:
     batch: int = 1
     dtype: str = "float32"
     input: str = ""
+    channels: int = CHANNELS
+    classes: int = CLASSES
     versions: dict[str, str] = field(default_factory=dict)
     commit: str = ""
     command: str = ""
@@ -72,18 +127,7 @@ class TableHeader:
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise ValueError(f"`schema` must be {SCHEMA}; got {self.schema!r}: rebuild the table")
-        sources = ("measured", "published", "estimated")
-        for name, known in (("layout", ("blocks", "ops")), ("source", sources)):
-            if (value := getattr(self, name)) not in known:
-                raise ValueError(f"`{name}` must be one of {', '.join(known)}; got {value!r}")
-        for name in ("threads", "batch"):
-            if not isinstance(value := getattr(self, name), int) or value < 1:
-                raise ValueError(f"`{name}` must be an integer, 1 or more; got {value!r}")
-        if self.input and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", self.input):
-            raise ValueError(f"`input` must be HEIGHTxWIDTH, as 224x224; got {self.input!r}")
-        factor = self.scale.get("factor") if isinstance(self.scale, dict) else None
-        if not isinstance(factor, int | float) or not 0.1 <= factor <= 10:
-            raise ValueError(f"`scale.factor` must be a number near 1; got {factor!r}")
+        check({f.name: getattr(self, f.name) for f in fields(self)}, HEADER)
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -101,6 +145,10 @@ class TableHeader:
             words.append(f"batch {self.batch}")
         if self.input not in ("", "224x224"):
             words.append(f"input {self.input}")
+        if self.channels != CHANNELS:
+            words.append("1 channel" if self.channels == 1 else f"{self.channels} channels")
+        if self.classes != CLASSES:
+            words.append("1 class" if self.classes == 1 else f"{self.classes} classes")
         return f"{self.source}: {', '.join(words)}"
 
     def to_json(self) -> str:
@@ -114,16 +162,12 @@ class TableHeader:
         """The header in `text`.
 
         Raises:
-            ValueError: damaged; the message has the line.
+            ValueError: damaged; the message has the line, or the field and what must hold.
         """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"line {error.lineno}: not JSON: {error.msg}") from None
+        values = parse_json(text)
         if not isinstance(values, dict):
             raise ValueError(f"line 1: must be a JSON object; got {type(values).__name__}")
-        required = ("schema", "layout", "target", "source", "device", "engine", "date")
-        missing = [name for name in required if name not in values]
+        missing = [name for name in REQUIRED if name not in values]
         if missing:
             raise ValueError(f"line 1: lacks {', '.join(missing)}; a table header has these")
         known = {f.name for f in fields(cls)} - {"extra"}
@@ -139,12 +183,22 @@ def save_table(
     Raises:
         OSError: a file cannot be written.
     """
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    data = text.getvalue().encode()
-    write_atomic(path.with_suffix(".csv"), data)
-    header = replace(header, csv_sha256=hashlib.sha256(data).hexdigest())
+    text = _rows_text([columns, *rows])
+    header = replace(header, csv_sha256=hashlib.sha256(text.encode()).hexdigest())
+    write_atomic(path.with_suffix(".csv"), text)
     write_atomic(path, header.to_json())
+
+
+def rows_sha256(rows: Iterable[Iterable[object]]) -> str:
+    """Checksum of the fields of rows, the heading among them. It is that of the file as this
+    project writes it, whatever line ends and quotes another program gave it."""
+    return hashlib.sha256(_rows_text(rows).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _rows_text(rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def mean_error(header: TableHeader) -> tuple[float, str] | None:
