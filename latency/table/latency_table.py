@@ -16,6 +16,7 @@ from latency.table.interpolate import Interpolator
 from space.network.block import Block, BlockBatch
 
 COLUMNS = ("block", "median_s", "q25_s", "q75_s", "n")
+LEAST_S, MOST_S = 1e-9, 1e4  # of a block: less than a processor's cycles, more than any run
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Measurement:
     (latency/measure/block.py).
 
     Raises:
-        ValueError: the median is not positive, quartiles are out of order, or there is no sample.
+        ValueError: the median is below 1 ns or above 10,000 s, quartiles are out of order, or
+            there is no sample.
 
     Example:
         >>> round(Measurement(1.0e-3, 0.9e-3, 1.1e-3, n=16).spread, 3)
@@ -37,9 +39,11 @@ class Measurement:
     n: int
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.median_s) and self.median_s > 0):
-            raise ValueError(f"`median_s` must be a positive number; got {self.median_s!r}")
-        if not self.q25_s <= self.median_s <= self.q75_s:
+        if not LEAST_S <= self.median_s <= MOST_S:
+            raise ValueError(
+                f"`median_s` must be from {LEAST_S:g} to {MOST_S:g} seconds; got {self.median_s!r}"
+            )
+        if not -MOST_S <= self.q25_s <= self.median_s <= self.q75_s <= MOST_S:
             raise ValueError(f"quantiles must rise with their order; got {self}")
         if self.n < 1:
             raise ValueError(f"`n` must be at least 1; got {self.n}")
@@ -69,7 +73,7 @@ class LatencyTable:
     Latencies are multiplied by the header's scale factor.
 
     Raises:
-        ValueError: the header is of another layout than "blocks".
+        ValueError: the header is of another layout than "blocks", or names a block that is none.
 
     Example:
         >>> from latency.table.load import load_table
@@ -85,13 +89,16 @@ class LatencyTable:
             raise ValueError(f"a LatencyTable has layout 'blocks'; got {header.layout!r}")
         self.header = header
         self.entries = dict(entries)
+        try:
+            self._noisy = [Block.parse(text) for text in header.noise.get("too_noisy", ())]
+        except ValueError as error:
+            raise ValueError(f"`noise.too_noisy`: {error}") from None
 
     @cached_property
     def _interpolator(self) -> Interpolator:
         seconds = {block: m.median_s for block, m in self.entries.items()}
         errors = {block: m.error for block, m in self.entries.items()}
-        noisy = map(Block.parse, self.header.noise.get("too_noisy", ()))
-        return Interpolator(seconds, errors, noisy)
+        return Interpolator(seconds, errors, self._noisy)
 
     def predict(self, batch: BlockBatch) -> NDArray[np.float64]:
         """Seconds of each block, float64 [n].

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 from pathlib import Path
 from typing import TypeAlias
 
 from latency.ondevice.host import chip
-from latency.table.header import TableHeader
-from latency.table.latency_table import COLUMNS, LatencyTable, Measurement
+from latency.table.header import TableHeader, rows_sha256
+from latency.table.latency_table import LatencyTable
 from latency.table.op_model import OpCostModel
-from space.common.files import cache_dir
-from space.network.block import Block
+from latency.table.rows import block_entries, coefficients, read_rows
+from space.common.files import cache_dir, read_text
 
 AnyTable: TypeAlias = LatencyTable | OpCostModel
 
 SHIPPED = Path(__file__).parent / "shipped"
 HOST_TARGET = "cpu"
+MOST_BYTES = 8_000_000  # 20 times the largest table that a build makes; 5 s to read
 # Other names of shipped tables: name -> file. They take precedence over files of the same name, so
 # that `arm` can mean another table while each chip has its own name.
 ALIASES = {"snapdragon-810": "arm", "gtx-1080-ti": "gpu"}
@@ -95,53 +93,31 @@ def _find(path: Path) -> Path:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        return read_text(path, most_bytes=MOST_BYTES)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: byte {error.start} is not UTF-8 text") from None
 
 
 def _read(path: Path) -> AnyTable:
     text = _text(path)
     try:
         header = TableHeader.from_json(text)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     rows_path = path.with_suffix(".csv")
     text = _text(rows_path)
     table: AnyTable
     try:
+        rows = read_rows(text)
         if header.layout == "ops":
-            table = OpCostModel.from_rows(header, csv.DictReader(io.StringIO(text)))
+            table = OpCostModel(header, coefficients(rows))
         else:
-            table = LatencyTable(header, _entries(text))
+            table = LatencyTable(header, block_entries(rows))
     except ValueError as error:
         raise ValueError(f"{rows_path}, {error}; build the table again") from None
-    if header.csv_sha256 not in ("", hashlib.sha256(text.encode()).hexdigest()):
+    if header.csv_sha256 not in ("", rows_sha256(row for _, row in rows)):
         raise ValueError(
             f"{rows_path}: does not match the checksum in {path.name}: rows were edited or lost; "
             "build the table again (its journal, if it still exists, spares re-measuring)"
         )
     return table
-
-
-def _entries(text: str) -> dict[Block, Measurement]:
-    """The rows of a block table; ValueError with the line of the first bad one."""
-    rows = csv.reader(io.StringIO(text))
-    if tuple(heading := next(rows, [])) != COLUMNS:
-        raise ValueError(f"line 1: columns must be {','.join(COLUMNS)}; got {heading}")
-    entries: dict[Block, Measurement] = {}
-    for row in rows:
-        try:
-            if len(row) != len(COLUMNS):
-                raise ValueError(f"must have {len(COLUMNS)} fields; got {len(row)}")
-            block, (median, q25, q75) = Block.parse(row[0]), map(float, row[1:-1])
-            if block in entries:
-                raise ValueError(f"{block} appears twice")
-            entries[block] = Measurement(median, q25, q75, int(row[-1]))
-        except ValueError as error:
-            raise ValueError(f"line {rows.line_num}: {error}") from None
-    if not entries:
-        raise ValueError("line 2: must have at least one row")
-    return entries

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,11 @@ from latency.table.header import TableHeader, save_table
 from latency.table.op_terms import TERMS, Amount, amounts
 from space.graph.op import Op
 from space.network.block import Block, BlockBatch
+from space.zoo.families import shufflenet_v2
 
 COLUMNS = ("term", "coefficient_s", "unit")
+MOST_S = 1000.0  # of a unit of work
+PLAUSIBLE_S = 1e-6, 1e4  # of the smallest ShuffleNet v2: a free one makes no table
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class OpCostModel:
     {"formula": "arm"}). Latencies are of a run on `header.batch` images, times the scale factor.
 
     Raises:
-        ValueError: unknown formula; unknown, missing, negative or infinite coefficients.
+        ValueError: unknown formula; unknown, missing, negative or infinite coefficients, or such
+            that a network takes no time or forever.
 
     Example:
         >>> from latency.table.load import load_table
@@ -56,8 +59,16 @@ class OpCostModel:
                 f"unknown: {unknown or '-'}, missing: {missing or '-'}"
             )
         for name, value in self.coefficients.items():
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"`{name}` must be a finite number of seconds; got {value!r}")
+            if not 0 <= value <= MOST_S:
+                raise ValueError(
+                    f"`{name}` must be a finite number of seconds, 0 to {MOST_S:g}; got {value!r}"
+                )
+        least, most = PLAUSIBLE_S
+        if not least <= (seconds := self.network_s(shufflenet_v2("0.5").blocks)) <= most:
+            raise ValueError(
+                f"the coefficients must give ShuffleNet v2 0.5x from {least:g} to {most:g} "
+                f"seconds; got {seconds:g}"
+            )
 
     @property
     def formula(self) -> str:
@@ -91,7 +102,7 @@ class OpCostModel:
         return sum(self.block_s(block) for block in blocks)
 
     def to_rows(self) -> list[dict[str, str]]:
-        """One row per term; `from_rows` gives an equal model."""
+        """One row per term, as `latency.table.rows.coefficients` reads it."""
         return [
             {"term": name, "coefficient_s": repr(value), "unit": TERMS[self.formula][name].unit}
             for name, value in self.coefficients.items()
@@ -104,24 +115,3 @@ class OpCostModel:
             OSError: a file cannot be written.
         """
         save_table(path, self.header, COLUMNS, (row.values() for row in self.to_rows()))
-
-    @classmethod
-    def from_rows(cls, header: TableHeader, rows: Iterable[Mapping[str, str]]) -> OpCostModel:
-        """The model in the rows of a table.
-
-        Raises:
-            ValueError: a damaged row; the message has its line (1 is the heading).
-        """
-        coefficients: dict[str, float] = {}
-        for line, row in enumerate(rows, start=2):
-            if set(row) != set(COLUMNS):
-                raise ValueError(f"line {line}: columns must be {','.join(COLUMNS)}; got {row}")
-            if row["term"] in coefficients:
-                raise ValueError(f"line {line}: {row['term']} appears twice")
-            try:
-                coefficients[row["term"]] = float(row["coefficient_s"])
-            except (TypeError, ValueError):
-                raise ValueError(
-                    f"line {line}: `coefficient_s` must be a number; got {row['coefficient_s']!r}"
-                ) from None
-        return cls(header, coefficients)

@@ -1,5 +1,6 @@
 """Tables of blocks, in memory and on disk; every way a file can be wrong."""
 
+import hashlib
 import json
 import os
 
@@ -93,10 +94,27 @@ def edit(path, old, new):
     [
         ("0.001,", "0.00099,", r"t\.csv: does not match the checksum .*build the table again"),
         (",9\n", "\n", r"t\.csv, line 3: must have 5 fields; got 4"),
-        ("c_out=24", "c_out", r"t\.csv, line 3: malformed block"),
-        ("0.001,", "fast,", r"t\.csv, line 3: could not convert string to float: 'fast'"),
-        ("0.001,", "-1,", r"t\.csv, line 3: `median_s` must be a positive number"),
-        ("0.001,", "nan,", r"t\.csv, line 3: `median_s` must be a positive number"),
+        ("c_out=24", "c_out", r"t\.csv, line 3: `block` must be like 'kind@HxW n"),
+        ("c_out=24", "c_out=0", r"t\.csv, line 3: malformed block"),
+        ("c_out=24", "c_out=32768", r"t\.csv, line 3: `c_out` must be from 0 to 32767; got 32768"),
+        ("c_out=24", "c_out=2_4", r"t\.csv, line 3: `block` must be like"),
+        ("0.001,", "fast,", r"t\.csv, line 3: `median_s` must be a number; got 'fast'"),
+        ("0.001,", "-1,", r"t\.csv, line 3: `median_s` must be from 1e-09 to 10000 sec.*got -1"),
+        ("0.001,", "nan,", r"t\.csv, line 3: `median_s` must be a number; got 'nan'"),
+        ("0.001,", "1e-300,", r"t\.csv, line 3: `median_s` must be from 1e-09 to .*got 1e-300"),
+        ("0.0012,", "inf,", r"t\.csv, line 3: `q75_s` must be a number; got 'inf'"),
+        ("0.0012,", "1e999,", r"t\.csv, line 3: quantiles must rise"),
+        ("0.00095,", "0.0011,", r"t\.csv, line 3: quantiles must rise"),
+        (",9\n", "," + 400 * "9" + "\n", r"t\.csv, line 3: `n` must be an integer .*got '999"),
+        (",9\n", ",-9\n", r"t\.csv, line 3: `n` must be an integer .*got '-9'"),
+        (",9\n", ",0\n", r"t\.csv, line 3: `n` must be at least 1; got 0"),
+        ("stem@", 200_000 * "a", r"t\.csv, line 3: not CSV: field larger"),
+        ("stem@", 2000 * "a", r"t\.csv, line 3: a field must be printable and at most 1000"),
+        ("stem@", "st\0em@", r"t\.csv, line 3: a field must be printable"),
+        ("stem@224x224 c", '"stem@224x224\nc"', r"t\.csv, line 3: a field must be printable"),
+        ("stem@224x224 c_out=24", "x", r"t\.csv, line 3: `block` must be like"),
+        ("block,median_s", "median_s,block", r"t\.csv, line 1: columns must be block,median_s"),
+        (",9\n", ",9,1\n", r"t\.csv, line 3: must have 5 fields; got 6"),
         ("block,median_s", "block,mean_s", r"t\.csv, line 1: columns must be block,median_s"),
         ("stem@224x224 c_out=24", "head@7x7 c_in=464 c_out=1024", r"line 3: .*appears twice"),
     ],
@@ -106,6 +124,54 @@ def test_edited_rows(tmp_path, old, new, message):
     edit(path.with_suffix(".csv"), old, new)
     with pytest.raises(ValueError, match=message):
         load_table(path)
+
+
+@pytest.mark.parametrize("mark, name", [(";", "semicolons"), ("\t", "tabs")])
+def test_a_file_that_excel_saved_without_commas(tmp_path, mark, name):
+    path = make().save(tmp_path / "t.json")
+    rows = path.with_suffix(".csv")
+    rows.write_text(rows.read_text().replace(",", mark).replace(".", ","))
+    message = (
+        rf"t\.csv, line 1: .* separated by commas, not {name}: save the file as CSV with commas"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_table(path)
+
+
+def with_crlf(data):
+    return data.replace(b"\n", b"\r\n")
+
+
+def with_mark(data):
+    return b"\xef\xbb\xbf" + data
+
+
+def with_quotes(data):
+    lines = data.decode().splitlines()
+    return "\n".join(",".join(f'"{f}"' for f in line.split(",")) for line in lines).encode()
+
+
+@pytest.mark.parametrize("change", [with_crlf, with_mark, with_quotes], ids=lambda f: f.__name__)
+def test_line_ends_marks_and_quotes_do_not_matter(tmp_path, change):
+    """What git (core.autocrlf), Windows editors and spreadsheets do to a file."""
+    path = make().save(tmp_path / "t.json")
+    rows = path.with_suffix(".csv")
+    rows.write_bytes(change(rows.read_bytes()))
+    if change is not with_quotes:
+        path.write_bytes(change(path.read_bytes()))
+    assert load_table(path).entries == make().entries
+    rows.write_bytes(
+        rows.read_bytes().replace(b"0.001,", b"0.0011,").replace(b'0.001"', b'0.0011"')
+    )
+    with pytest.raises(ValueError, match="does not match the checksum"):
+        load_table(path)
+
+
+def test_the_checksum_is_that_of_the_bytes_this_project_writes(tmp_path):
+    """Tables of earlier versions keep theirs."""
+    path = make().save(tmp_path / "t.json")
+    digest = hashlib.sha256(path.with_suffix(".csv").read_bytes()).hexdigest()
+    assert load_table(path).header.csv_sha256 == digest
 
 
 def test_truncated_rows(tmp_path):
@@ -130,6 +196,33 @@ def test_truncated_rows(tmp_path):
         (lambda t: t.replace('"measured"', '"guessed"'), "`source` must be one of measured"),
         (lambda t: t.replace('"factor": 1.0', '"factor": 0'), "`scale.factor` must be"),
         (lambda t: t.replace('"threads": 1', '"threads": 0'), "`threads` must be"),
+        (lambda t: t.replace('"threads": 1', '"threads": true'), r"t\.json: `threads` .*got True"),
+        (lambda t: t.replace('"device": "chip"', '"device": 7'), r"t\.json: `device` .*got 7"),
+        (lambda t: t.replace('"chip"', r'"a\nb"'), "`device` must be a text on one line"),
+        (lambda t: t.replace('"engine": "null"', '"engine": null'), "`engine` must be .*got None"),
+        (
+            lambda t: t.replace('"noise": {}', '"noise": []'),
+            r"`noise` must be an object; got \[\]",
+        ),
+        (
+            lambda t: t.replace('"network_error": {}', '"network_error": [1]'),
+            r"t\.json: `network_error` must be an object; got \[1\]",
+        ),
+        (
+            lambda t: t.replace(
+                '"network_error": {}',
+                '"network_error": {"held_out": {"scaled": {"mean_abs_error": 1'
+                + 400 * "0"
+                + "}}}",
+            ),
+            r"`network_error.held_out.scaled.mean_abs_error` must be a finite number of",
+        ),
+        (
+            lambda t: t.replace('"noise": {}', '"noise": {"reference_s": "x"}'),
+            "`noise.reference_s",
+        ),
+        (lambda t: t.replace('"classes": 1000', '"classes": 0'), "`classes` must be an integer"),
+        (lambda t: t.replace('"channels": 3', '"channels": 3.0'), "`channels` must be an integer"),
     ],
 )
 def test_damaged_header(tmp_path, change, message):
@@ -205,6 +298,34 @@ def test_host_table(tmp_path, monkeypatch):
 def test_label_names_source_device_engine_threads():
     label = make(threads=2, batch=8).header.label
     assert label == "measured: chip, null 1, 2 threads, batch 8"
+
+
+def test_label_names_channels_and_classes_that_are_not_imagenets():
+    assert (
+        make(channels=1, classes=10).header.label
+        == "measured: chip, null 1, 1 thread, 1 channel, 10 classes"
+    )
+    assert make(channels=4, classes=1).header.label.endswith("1 thread, 4 channels, 1 class")
+
+
+def test_a_header_of_python_is_checked_as_one_on_disk():
+    for change, message in (
+        ({"device": 7}, "`device` must be a text"),
+        ({"network_error": None}, "`network_error` must be an object"),
+        ({"batch": 0}, "`batch` must be an integer from 1"),
+        ({"noise": {"too_noisy": ["stem"]}}, "`noise.too_noisy`: malformed block 'stem'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make(**change)
+
+
+def test_a_table_without_channels_and_classes_is_of_imagenet(tmp_path):
+    path = make().save(tmp_path / "t.json")
+    values = json.loads(path.read_text())
+    del values["channels"], values["classes"]
+    path.write_text(json.dumps(values))
+    header = load_table(path).header
+    assert (header.channels, header.classes) == (3, 1000)
 
 
 def test_a_failed_write_leaves_the_old_table(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -178,29 +179,46 @@ def test_a_network_costs_the_sum_of_its_ops(model: OpCostModel) -> None:
     assert model.network_s(network.blocks) == pytest.approx(total, rel=1e-12)
 
 
-def test_rows_round_trip_bit_for_bit(model: OpCostModel) -> None:
+def test_rows_round_trip_bit_for_bit(model: OpCostModel, tmp_path: Path) -> None:
     odd = {name: value * math.pi for name, value in model.coefficients.items()}
-    changed = replace(model, coefficients=odd)
-    assert OpCostModel.from_rows(model.header, changed.to_rows()).coefficients == odd
+    replace(model, coefficients=odd).save(tmp_path / "odd.json")
+    found = load_table(tmp_path / "odd.json")
+    assert isinstance(found, OpCostModel)
+    assert found.coefficients == odd
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("old", "new", "message"),
     [
-        (lambda rows: rows[1:], r"unknown: -, missing: \['op'\]"),
-        (lambda rows: [*rows, rows[0]], "line 13: op appears twice"),
-        (lambda rows: [{**rows[0], "term": "opp"}, *rows[1:]], r"unknown: \['opp'\]"),
-        (lambda rows: [{**rows[0], "coefficient_s": "x"}, *rows[1:]], "line 2: `coeff.*got 'x'"),
-        (lambda rows: [{**rows[0], "coefficient_s": "-1"}, *rows[1:]], "`op` must be a finite"),
-        (lambda rows: [{**rows[0], "coefficient_s": "nan"}, *rows[1:]], "`op` must be a finite"),
-        (lambda rows: [{"term": "op"}, *rows[1:]], "line 2: columns must be term,"),
+        ("op,1e-06,op\n", "", r"unknown: -, missing: \['op'\]"),
+        ("op,1e-06,op\n", "op,1e-06,op\nop,1e-06,op\n", "line 3: op appears twice"),
+        ("op,1e-06", "opp,1e-06", r"unknown: \['opp'\]"),
+        ("op,1e-06", "op,x", "line 2: `coefficient_s` must be a number; got 'x'"),
+        ("op,1e-06", "op,-1", "`op` must be a finite"),
+        ("op,1e-06", "op,nan", "line 2: `coefficient_s` must be a number; got 'nan'"),
+        ("op,1e-06", "op,1e999", "`op` must be a finite"),
+        ("op,1e-06,op", "op", "line 2: must have 3 fields; got 1"),
+        ("term,coefficient_s", "coefficient_s,term", "line 1: columns must be term,"),
     ],
 )
-def test_broken_rows_are_refused(change: Any, message: str) -> None:
+def test_broken_rows_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
     arm = load_table("arm")
     assert isinstance(arm, OpCostModel)
-    with pytest.raises(ValueError, match=message):
-        OpCostModel.from_rows(arm.header, change(arm.to_rows()))
+    replace(arm, coefficients={**arm.coefficients, "op": 1e-6}).save(tmp_path / "t.json")
+    rows = tmp_path / "t.csv"
+    assert old in rows.read_text()
+    rows.write_text(rows.read_text().replace(old, new, 1))
+    with pytest.raises(ValueError, match=rf"t\.csv, .*{message}"):
+        load_table(tmp_path / "t.json")
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-290, 1e9])
+def test_a_network_must_take_time_but_not_forever(factor: float) -> None:
+    arm = load_table("arm")
+    assert isinstance(arm, OpCostModel)
+    coefficients = {name: factor * value for name, value in arm.coefficients.items()}
+    with pytest.raises(ValueError, match=r"must give ShuffleNet v2 0\.5x from 1e-06 to 10000 sec"):
+        replace(arm, coefficients=coefficients)
 
 
 def test_a_header_of_another_kind_is_refused(model: OpCostModel) -> None:
