@@ -8,6 +8,8 @@ from pathlib import Path
 
 from space.common.cli import Parser, add_format, check_range, log, run_command
 
+MOST_NETWORKS = 10_000
+
 
 def parser() -> Parser:
     p = Parser(
@@ -32,12 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from latency.builder.random_networks import SPACE, random_networks
         from latency.table.compare import compare_tables, format_table_comparison
         from latency.table.load import load_table
+        from space.common.progress import Progress
 
-        check_range(vars(args), "seed", networks=(0, 100_000))
+        check_range(vars(args), "seed", networks=(0, MOST_NETWORKS))
         a, b = load_table(args.a), load_table(args.b)
         size = (a.header if a.header.input else b.header).input_size
         networks = random_networks(SPACE, args.networks, args.seed, size)
-        found = compare_tables(a, b, networks) | {"seed": args.seed}
+        lines = "networks" if args.networks > 1000 else None
+        with Progress("predicting", lines=lines) as bar:
+            found = compare_tables(a, b, networks, report=bar.update) | {"seed": args.seed}
         if args.out:
             from latency.table.compare import draw_table_comparison
 

@@ -17,11 +17,12 @@ from latency.devices.health import states, warnings
 from latency.devices.open import open_session
 from latency.devices.session import Log, Session, require_real_time
 from latency.measure.drift import REFERENCE
-from latency.table.accuracy import common_factor, left_out_error, predictions, scaled_errors
+from latency.table.accuracy import common_factor, left_out_error, scaled_errors
 from latency.table.describe import format_build_errors
 from latency.table.header import TableHeader
 from latency.table.latency_table import LatencyTable
 from latency.table.load import HOST_TARGET, host_table_path, load_table
+from latency.table.networks import predictions
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common.cli import log as log_line
 from space.common.errors import MissingOpError, NoAnswerError

@@ -10,11 +10,12 @@ from latency.builder.random_networks import SPACE, random_networks
 from latency.devices.open import open_session
 from latency.measure.drift import REFERENCE
 from latency.measure.network import Timings, time_networks
-from latency.table.accuracy import predictions, scaled_errors
+from latency.table.accuracy import scaled_errors
 from latency.table.describe import format_error
 from latency.table.header import TableHeader
 from latency.table.latency_table import LatencyTable
 from latency.table.load import load_table
+from latency.table.networks import predictions
 from space.common.files import writable_folder, write_atomic
 from space.common.progress import Progress
 from space.network.network import Network

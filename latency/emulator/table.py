@@ -14,9 +14,10 @@ from latency.emulator.estimator import Estimator, Work
 from latency.emulator.model import CycleModel
 from latency.engines.ncnn.writer import build_param
 from latency.measure.block import BlockTarget
-from latency.table.accuracy import error_summary, left_out_error, predictions
+from latency.table.accuracy import error_summary, left_out_error
 from latency.table.header import TableHeader
 from latency.table.latency_table import LatencyTable, Measurement
+from latency.table.networks import predictions
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common.provenance import commit, today_utc, versions
 from space.network.block import Block, Chain

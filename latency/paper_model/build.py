@@ -14,9 +14,9 @@ import numpy as np
 from latency.paper_model.fit import fit_coefficients, left_out_errors, row_errors
 from latency.paper_model.paper_speeds import CITATION, PAPER_SPEEDS
 from latency.paper_model.rows import fit_rows, held_out
-from latency.table.accuracy import predictions
 from latency.table.header import TableHeader
 from latency.table.load import SHIPPED
+from latency.table.networks import predictions
 from latency.table.op_model import OpCostModel
 from latency.table.op_terms import TERMS
 from space.common.provenance import commit, today_utc, versions

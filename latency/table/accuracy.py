@@ -9,22 +9,11 @@ import numpy as np
 
 from latency.table.family_fit import ALIGNMENTS, Floats, alignment, widths_of
 from latency.table.interpolate import Interpolator
-from latency.table.load import AnyTable
 from space.common.errors import MissingOpError
 from space.common.stats import spearman
 from space.network.block import Block, BlockBatch
-from space.network.network import Network
 
 FOLDS = 5
-
-
-def predictions(table: AnyTable, networks: Sequence[Network]) -> Floats:
-    """Predicted seconds of each network, float64 [n].
-
-    Raises:
-        MissingOpError: the table lacks a block.
-    """
-    return np.array([table.network_s(network.blocks) for network in networks])
 
 
 def common_factor(predicted: Floats, measured: Floats) -> float:

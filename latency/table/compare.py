@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ from numpy.typing import ArrayLike
 from latency.table.interpolate import by_family, family_title
 from latency.table.latency_table import LatencyTable
 from latency.table.load import AnyTable
-from space.common.errors import MissingOpError
+from latency.table.networks import known_predictions
 from space.common.files import replace_file
+from space.common.progress import Report
 from space.common.stats import spearman
 from space.common.text import format_number
 from space.network.block import Block
@@ -22,15 +22,25 @@ from space.network.network import Network
 
 FACTS = "source device engine engine_version threads batch dtype input date".split()
 EXTREMES = 5
+TOGETHER = 250  # networks between two reports
 
 
-def compare_tables(a: AnyTable, b: AnyTable, networks: Sequence[Network]) -> dict[str, Any]:
+def compare_tables(
+    a: AnyTable,
+    b: AnyTable,
+    networks: Sequence[Network],
+    *,
+    report: Report = lambda done, total: None,
+) -> dict[str, Any]:
     """Facts that differ, and ratios B / A of common blocks and of networks that both predict.
+
+    Args:
+        report: called with (networks done, networks).
 
     Raises:
         ValueError: they have no common block, and no network is predicted by both.
     """
-    blocks, seconds = _blocks(a, b), _network_seconds(a, b, networks)
+    blocks, seconds = _blocks(a, b), _network_seconds(a, b, networks, report)
     if blocks is None and len(seconds) < 2:
         raise ValueError(
             "nothing can be compared: the tables have no block in common, and no random network "
@@ -82,13 +92,19 @@ def _blocks(a: AnyTable, b: AnyTable) -> dict[str, Any] | None:
 
 
 def _network_seconds(
-    a: AnyTable, b: AnyTable, networks: Sequence[Network]
+    a: AnyTable,
+    b: AnyTable,
+    networks: Sequence[Network],
+    report: Report = lambda done, total: None,
 ) -> list[tuple[float, float]]:
     """(A, B) seconds of each network that both can predict."""
-    found = []
-    for network in networks:
-        with suppress(MissingOpError):
-            found.append((a.network_s(network.blocks), b.network_s(network.blocks)))
+    found: list[tuple[float, float]] = []
+    for start in range(0, len(networks), TOGETHER):
+        some = networks[start : start + TOGETHER]
+        a_s, b_s = known_predictions(a, some), known_predictions(b, some)
+        both = ~np.isnan(a_s + b_s)
+        found += zip(a_s[both].tolist(), b_s[both].tolist(), strict=True)
+        report(start + len(some), len(networks))
     return found
 
 

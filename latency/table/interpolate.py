@@ -3,7 +3,8 @@ widths. `latency.table.family_fit` models one family."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,14 +94,27 @@ class Interpolator:
             MissingOpError: a block is neither measured nor between measured ones; the message
                 names it and its nearest measured neighbours.
         """
-        sizes, seconds = widths_of(batch), np.empty(len(batch))
+        seconds = np.empty(len(batch))
+        for rows, sizes, family, known in self._parts(batch):
+            if family is None or not known.all():
+                raise MissingOpError(self._missing(batch.block(int(rows[np.argmin(known)]))))
+            seconds[rows] = family.predict(sizes)
+        return seconds
+
+    def covers(self, batch: BlockBatch) -> NDArray[np.bool_]:
+        """Whether each block is measured or between measured ones, bool [n]."""
+        found = np.zeros(len(batch), bool)
+        for rows, _, _, known in self._parts(batch):
+            found[rows] = known
+        return found
+
+    def _parts(self, batch: BlockBatch) -> Iterator[tuple[Any, Any, FamilyFit | None, Any]]:
+        """Of each family in a batch: its rows, their widths, its fit, and which it covers."""
+        sizes = widths_of(batch)
         for rows in family_rows(batch):
             family = self._family(family_of(batch.block(int(rows[0]))))
             known = np.zeros(len(rows), bool) if family is None else family.covers(sizes[rows])
-            if family is None or not known.all():
-                raise MissingOpError(self._missing(batch.block(int(rows[np.argmin(known)]))))
-            seconds[rows] = family.predict(sizes[rows])
-        return seconds
+            yield rows, sizes[rows], family, known
 
     def _missing(self, block: Block) -> str:
         def distance(other: Block) -> float:

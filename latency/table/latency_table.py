@@ -108,6 +108,10 @@ class LatencyTable:
         """
         return self._interpolator.predict(batch) * self.header.scale["factor"]
 
+    def covers(self, batch: BlockBatch) -> NDArray[np.bool_]:
+        """Whether `predict` has an answer for each block, bool [n]."""
+        return self._interpolator.covers(batch)
+
     def block_s(self, block: Block) -> float:
         """Seconds of one block; MissingOpError as for `predict`."""
         return float(self.predict(BlockBatch.of(block))[0])

@@ -9,7 +9,7 @@ from latency.ondevice.host import chip
 from latency.table.header import TableHeader, rows_sha256
 from latency.table.latency_table import LatencyTable
 from latency.table.op_model import OpCostModel
-from latency.table.rows import block_entries, coefficients, read_rows
+from latency.table.rows import block_entries, coefficients, split_rows, stored_block
 from space.common.files import cache_dir, read_text
 
 AnyTable: TypeAlias = LatencyTable | OpCostModel
@@ -102,13 +102,15 @@ def _read(path: Path) -> AnyTable:
     text = _text(path)
     try:
         header = TableHeader.from_json(text)
+        for block in header.noise.get("too_noisy", ()):
+            stored_block(block)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     rows_path = path.with_suffix(".csv")
     text = _text(rows_path)
     table: AnyTable
     try:
-        rows = read_rows(text)
+        rows = split_rows(text)
         if header.layout == "ops":
             table = OpCostModel(header, coefficients(rows))
         else:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latency.table.header import TableHeader, save_table
-from latency.table.op_terms import TERMS, Amount, amounts
+from latency.table.op_terms import KNOWN, TERMS, Amount, amounts
 from space.graph.op import Op
 from space.network.block import Block, BlockBatch
 from space.zoo.families import shufflenet_v2
@@ -92,6 +92,10 @@ class OpCostModel:
         for step in batch.steps:
             total += self.op_s(step.op)
         return total
+
+    def covers(self, batch: BlockBatch) -> NDArray[np.bool_]:
+        """Whether `predict` has an answer for each block, bool [n]."""
+        return np.full(len(batch), all(step.op.kind in KNOWN for step in batch.steps))
 
     def block_s(self, block: Block) -> float:
         """Seconds of one block."""

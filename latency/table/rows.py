@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _BLOCK = re.compile(r"[a-z]\w*@\d{1,5}x\d{1,5}( [a-z]\w*=-?\d{1,7})*", re.ASCII)
 
 
-def read_rows(text: str) -> Rows:
+def split_rows(text: str) -> Rows:
     """The rows of a CSV text with any line ends and quotes; empty lines are left out.
 
     Raises:
@@ -62,7 +62,7 @@ def block_entries(rows: Rows) -> dict[Block, Measurement]:
 
     def entry(row: list[str]) -> tuple[Block, Measurement]:
         median, q25, q75 = map(_number, COLUMNS[1:-1], row[1:-1])
-        return _block(row[0]), Measurement(median, q25, q75, _count(row[-1]))
+        return stored_block(row[0]), Measurement(median, q25, q75, _count(row[-1]))
 
     return _by_key(rows, COLUMNS, entry)
 
@@ -121,9 +121,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _block(text: str) -> Block:
-    """`Block.parse`, but only of what `str` writes and a family can hold: lowering a block takes
-    time and memory in proportion to its numbers."""
+def stored_block(text: str) -> Block:
+    """The block of a text in a table: `Block.parse`, but only of what `str` writes and a family
+    can hold, since lowering a block takes time and memory in proportion to its numbers.
+
+    Raises:
+        ValueError: another text, or a number out of range.
+    """
     if not _BLOCK.fullmatch(text):
         raise ValueError(f"`block` must be like 'kind@HxW name=value ...'; got {shorten(text)}")
     for name, value in re.findall(r"(\w+)=(-?\d+)", text):

@@ -70,7 +70,7 @@ def test_unknown_table(capsys):
 
 def test_wrong_usage_is_one_line(capsys):
     assert main(["arm", "rpi5", "--networks", "-1"]) == 2
-    assert capsys.readouterr().err == "latency.diff: --networks must be from 0 to 100000; got -1\n"
+    assert capsys.readouterr().err == "latency.diff: --networks must be from 0 to 10000; got -1\n"
 
 
 def test_cost_models_of_ops_are_compared_by_networks(capsys):
