@@ -13,7 +13,7 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from search.optimizer import SAMPLERS
 from search.problem.problem import Floats, Problem
@@ -31,19 +31,61 @@ def distributions(problem: Problem) -> dict[str, BaseDistribution]:
     return {axis.name: IntDistribution(0, axis.size - 1) for axis in problem.axes.axes}
 
 
-class PrescreenedNSGAII(NSGAIISampler):
+class ResumableNSGAII(NSGAIISampler):
+    """Optuna's NSGA-II, whose generations and parents follow from the finished trials alone.
+
+    Optuna keeps the parents of a generation in the study, which a resumed search lacks, and their
+    order differs between the first trial of a generation and the others; children are drawn by
+    the position of a parent. Here the order is the same function of the trials before and after a
+    stop, and that of an Optuna study which never stops.
+    """
+
+    def __init__(self, seed: int, population: int = POPULATION) -> None:
+        super().__init__(seed=seed, population_size=population)
+        self._population = population
+        self._latest: tuple[int, list[int]] = (0, [])  # generation, numbers of its parents
+
+    def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
+        """The generation of the trial that is drawn now."""
+        return len(_finished(study)) // self._population
+
+    def get_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        """The finished trials of a generation."""
+        return _finished(study)[
+            generation * self._population : (generation + 1) * self._population
+        ]
+
+    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        """The trials whose children make up a generation: in the order of selection for its first
+        trial, in that of their numbers for the others, as Optuna has them."""
+        if self._latest[0] > generation:
+            self._latest = (0, [])
+        # A loop: Optuna's recursion ends at a thousand generations.
+        for each in range(self._latest[0] + 1, generation + 1):
+            selected = self.select_parent(study, each)
+            self._latest = (each, [trial.number for trial in selected])
+        trials, (_, numbers) = _finished(study), self._latest
+        first = len(trials) == generation * self._population
+        return [trials[number] for number in (numbers if first else sorted(numbers))]
+
+
+def _finished(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+class PrescreenedNSGAII(ResumableNSGAII):
     """NSGA-II whose every trial is the best of many children by costs and closed-form score.
 
-    Optuna forms generations and selects parents; each trial takes the best child for a random
-    direction between latency and score, and no child twice. The random numbers depend only on the
-    seed and the trial's number, so a resumed study continues as if it had never stopped.
+    Optuna selects parents; each trial takes the best child for a random direction between latency
+    and score, and no child twice. The random numbers depend only on the seed and the trial's
+    number, so a resumed study continues as if it had never stopped.
 
     Args:
         seen: genes that no trial may repeat, as bytes; the study adds to it.
     """
 
     def __init__(self, problem: Problem, seed: int, seen: set[bytes]) -> None:
-        super().__init__(seed=seed, population_size=POPULATION)
+        super().__init__(seed)
         self._problem, self._seed, self._seen = problem, seed, seen
 
     def infer_relative_search_space(
@@ -168,7 +210,7 @@ def make_sampler(name: str, problem: Problem, seed: int, seen: set[bytes]) -> Ba
     if name == "prescreened":
         return PrescreenedNSGAII(problem, seed, seen)
     if name == "nsga2":
-        return NSGAIISampler(seed=seed, population_size=POPULATION)
+        return ResumableNSGAII(seed)
     if name == "tpe":
         return TPESampler(seed=seed)
     if name == "random":

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from sqlalchemy.exc import DatabaseError
 
-STUDY = "g4nas"
+from search.optimizer.stored import STUDY, not_ours
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -22,56 +22,29 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_study(path: Path) -> optuna.Study:
-    """The study in a file, created if the file is absent or empty.
+def open_study(path: Path, identity: dict[str, Any] | None) -> optuna.Study:
+    """The study in a file that `read_study` has read, for adding trials; created if it is absent.
+
+    Args:
+        identity: to store; None: it is stored.
 
     Raises:
-        ValueError: the file holds anything else; it is left unchanged.
+        ValueError: it cannot be opened or written, or has the tables of another version of Optuna.
     """
     try:
-        _check_study(path)
         options = {"creator": lambda: _connect(path)}
         storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs=options)
-        return optuna.create_study(
+        study = optuna.create_study(
             storage=storage,
             study_name=STUDY,
             directions=["maximize", "minimize"],
             load_if_exists=True,
         )
-    except (DatabaseError, sqlite3.DatabaseError, RuntimeError) as error:
-        raise ValueError(
-            f"{path} must be a study this program can open and write; got: {_reason(error)}. "
-            "Use another --out"
-        ) from None
-
-
-def _check_study(path: Path) -> None:
-    """RuntimeError if `path` holds anything but a study of this program; writes nothing."""
-    if not path.exists() or not path.stat().st_size:
-        return
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        names = {name for (name,) in tables}
-        if not names:
-            return
-        if "studies" not in names or "study_user_attributes" not in names:
-            raise RuntimeError("a database of another program")
-        studies = [name for (name,) in connection.execute("SELECT study_name FROM studies")]
-        trials = connection.execute("SELECT 1 FROM trials").fetchone()
-        identity = connection.execute(
-            "SELECT 1 FROM study_user_attributes WHERE key = 'identity'"
-        ).fetchone()
-    # A study of this program that was killed before its first trial may have no identity.
-    if set(studies) - {STUDY} or (trials and not identity):
-        raise RuntimeError(f"studies of another program ({', '.join(studies)})")
-
-
-def finished_trials(disk: optuna.Study, path: Path) -> list[FrozenTrial]:
-    """The finished trials in order; ValueError if the file is damaged."""
-    try:
-        return disk.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    except (DatabaseError, StorageInternalError) as error:
-        raise ValueError(f"{path} is damaged: {_reason(error)}. Use another --out") from None
+        if identity is not None:
+            study.set_user_attr("identity", identity)
+        return study
+    except (DatabaseError, StorageInternalError, sqlite3.DatabaseError, RuntimeError) as error:
+        raise not_ours(path, _reason(error)) from None
 
 
 def store(disk: optuna.Study, trial: FrozenTrial) -> None:

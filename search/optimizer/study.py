@@ -12,16 +12,19 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from search.optimizer.sampler import distributions, make_sampler
-from search.optimizer.storage import finished_trials, open_study, store
+from search.optimizer.resume import genes_of, live_study, objectives, restored, tell, violations
+from search.optimizer.sampler import distributions
+from search.optimizer.storage import open_study, store
+from search.optimizer.stored import StoredStudy, read_study
 from search.problem.problem import Evaluation, Problem, concatenate
-from space.architectures.search_space import Genes
+from space.common.cli import check_range
 from space.common.errors import ExhaustedError
+from space.common.text import shorten
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -69,69 +72,37 @@ class Study:
         """A new study, or the one at `path` with its finished trials.
 
         Raises:
-            ValueError: an unknown sampler; the file is no study, or a study with other settings,
-                and the message says which; or a stored trial no longer has its stored values.
+            ValueError: an unknown sampler or a seed out of range; the file is no study, is
+                damaged, or is a study with other settings, and the message says which; or a stored
+                trial no longer has its stored values. The file is left unchanged.
+            OSError: the file cannot be reached.
         """
+        check_range({"seed": seed}, "seed")
+        stored = StoredStudy() if path is None else read_study(path)
+        identity = {**problem.identity, "seed": seed, "sampler": sampler}
+        _check_identity(stored, identity, path)
+        trials, evaluations = _restored(stored, problem, path)
         seen: set[bytes] = set()
-        disk = None if path is None else open_study(path)
-        trials = [] if disk is None or path is None else finished_trials(disk, path)
-        own = make_sampler(sampler, problem, _resumed_seed(seed, len(trials), sampler), seen)
-        live = optuna.create_study(directions=["maximize", "minimize"], sampler=own)
-        study = cls(problem, seed, sampler, live, disk, seen)
-        if disk is not None:
-            study._check_identity(disk, path)
-        for trial in trials:
-            live.add_trial(trial)
-            study._restore(trial, path)
-        return study
-
-    def _check_identity(self, disk: optuna.Study, path: Path | None) -> None:
-        """Store what identifies this study, or compare it with what is stored."""
-        identity = {**self.problem.identity, "seed": self.seed, "sampler": self.sampler}
-        expected = json.loads(json.dumps(identity))
-        stored = disk.user_attrs.get("identity")
-        if stored is None:
-            disk.set_user_attr("identity", expected)
-            return
-        differences = "; ".join(
-            f"{name}: stored {stored.get(name)}, requested {value}"
-            for name, value in expected.items()
-            if value != stored.get(name)
+        study = cls(
+            problem, seed, sampler, live_study(problem, sampler, seed, seen, trials), None, seen
         )
-        if differences:
-            raise ValueError(
-                f"{path} was created with other settings ({differences}). Use another --out"
-            )
-
-    def _restore(self, trial: FrozenTrial, path: Path | None) -> None:
-        """Evaluate a stored trial; ValueError if its values differ from the stored ones."""
-        try:
-            found = self._evaluate(self._genes(trial.params))
-            values = [found.score[0], found.costs.latency_s[0]]
-            same = np.allclose(trial.values, values, rtol=1e-9, atol=0)
-        except (KeyError, TypeError, ValueError, IndexError):
-            same = False
-        if not same:
-            raise ValueError(
-                f"{path}: trial {trial.number} has other values under the present space and "
-                f"table of {self.problem.table.header.target}. Use another --out"
-            )
+        for found in evaluations:
+            study._add(found)
+        if path is not None:
+            study.disk = open_study(path, identity if stored.identity is None else None)
+        return study
 
     @property
     def trials(self) -> int:
         """The number of finished trials."""
         return len(self.evaluations)
 
-    def _genes(self, params: dict[str, int]) -> Genes:
-        row = [params[axis.name] for axis in self.problem.axes.axes]
-        return self.problem.axes.genes(np.array([row]))
-
-    def _evaluate(self, genes: Genes) -> Evaluation:
-        found = self.problem.evaluate(genes)
-        self.duplicates += genes.tobytes() in self.seen
-        self.seen.add(genes.tobytes())
+    def _add(self, found: Evaluation) -> None:
+        """Count a finished trial."""
+        genes = found.genes.tobytes()
+        self.duplicates += genes in self.seen
+        self.seen.add(genes)
         self.evaluations.append(found)
-        return found
 
     def run(self, trials: int) -> Iterator[int]:
         """Run until `trials` trials are finished; yields their number after each is on disk.
@@ -149,16 +120,12 @@ class Study:
                 trial = self.live.ask(space)
             except ExhaustedError:
                 return
-            genes = self._genes(trial.params)
-            found = self._evaluate(genes)
-            names = [name for name, _ in self.problem.constraints]
-            for name, value in zip(names, found.violations[0].tolist(), strict=True):
-                trial.set_constraint(name, value)
-            trial.set_user_attr("architecture", self.problem.text(genes[0]))
-            values = [float(found.score[0]), float(found.costs.latency_s[0])]
-            finished = self.live.tell(trial, values)
+            found = self.problem.evaluate(genes_of(self.problem, trial.params))
+            constraints, text = violations(self.problem, found), self.problem.text(found.genes[0])
+            finished = tell(self.live, trial, constraints, text, objectives(found))
             if self.disk is not None:
                 store(self.disk, finished)
+            self._add(found)
             yield self.trials
 
     def evaluated(self) -> Evaluation:
@@ -187,9 +154,31 @@ def finished_study(
     return study
 
 
-def _resumed_seed(seed: int, trials: int, sampler: str) -> int:
-    """The seed of Optuna's own samplers after `trials` trials: the first seed would repeat the
-    first proposals. The prescreened sampler seeds by trial number."""
-    if not trials or sampler == "prescreened":
-        return seed
-    return int(np.random.SeedSequence([seed, trials]).generate_state(1)[0])
+def _restored(
+    stored: StoredStudy, problem: Problem, path: Path | None
+) -> tuple[list[FrozenTrial], list[Evaluation]]:
+    """The stored trials and their evaluations; ValueError if a trial is not of this problem."""
+    try:
+        pairs = [restored(trial, problem) for trial in stored.trials]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}. Use another --out") from None
+    return [trial for trial, _ in pairs], [found for _, found in pairs]
+
+
+def _check_identity(stored: StoredStudy, identity: dict[str, Any], path: Path | None) -> None:
+    """ValueError if a study with other settings is stored; the message says which."""
+    if stored.identity is None:
+        return
+    differences = "; ".join(
+        f"{name}: stored {_short(stored.identity.get(name))}, requested {_short(value)}"
+        for name, value in json.loads(json.dumps(identity)).items()
+        if value != stored.identity.get(name)
+    )
+    if differences:
+        raise ValueError(
+            f"{path} was created with other settings ({differences}). Use another --out"
+        )
+
+
+def _short(value: object) -> str:
+    return shorten(value, 200).strip("'")
