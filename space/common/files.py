@@ -141,19 +141,29 @@ def writable_folder(folder: Path) -> Path:
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
     """Hold a folder, or a file that need not exist yet; the system lets go of it when the process
-    ends, however it ends. The lock is `path`/.lock, or .NAME.lock beside a file.
+    ends, however it ends. The lock is `path`/.lock, which stays, or .NAME.lock beside a file,
+    which the end of the block removes.
 
     Raises:
         ValueError: another process holds it; `what` names that process in the message.
         OSError: the lock cannot be opened.
     """
-    lock = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
-    with lock.open("a") as file:
-        if not _lock(file.fileno(), wait=False):
-            raise ValueError(
-                f"another {what} is running in {path}: wait for it, or choose another --out"
-            )
-        yield
+    folder = path.is_dir()
+    lock = path / ".lock" if folder else path.with_name(f".{path.name}.lock")
+    while True:
+        with lock.open("a") as file:
+            if not _lock(file.fileno(), wait=False):
+                raise ValueError(
+                    f"another {what} is running in {path}: wait for it, or choose another --out"
+                )
+            if not _is_at(lock, file.fileno()):
+                continue  # its holder has just removed it
+            try:
+                yield
+            finally:
+                if not folder:
+                    lock.unlink(missing_ok=True)
+            return
 
 
 def _create(path: Path) -> tuple[Path, int]:
@@ -164,11 +174,17 @@ def _create(path: Path) -> tuple[Path, int]:
         # Not mkstemp, which ignores the umask: a file of mode 600 is of no use to a group.
         handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         _lock(handle, wait=True)
-        with suppress(FileNotFoundError):
-            # Another process may have swept it away before it was locked.
-            if temporary.stat().st_ino == os.fstat(handle).st_ino:
-                return temporary, handle
+        # Another process may have swept it away before it was locked.
+        if _is_at(temporary, handle):
+            return temporary, handle
         os.close(handle)
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    """Whether an open file is still the one at `path`."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_ino == os.fstat(handle).st_ino
+    return False
 
 
 def _lock(handle: int, *, wait: bool) -> bool:

@@ -148,3 +148,17 @@ def test_a_range_is_in_the_message(values: dict[str, float], message: str) -> No
 
 def test_what_is_absent_has_no_range() -> None:
     check_range({"seed": None, "steps": 7}, "seed", steps=(1, 7))
+
+
+@pytest.mark.parametrize(
+    ("words", "option"), [(["--out", ""], "--out"), (["--out="], "--out"), ([" "], "an argument")]
+)
+def test_no_value_is_empty(
+    words: list[str], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = Parser(prog="python -m some.command")
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("--out")
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(words)
+    assert capsys.readouterr().err.startswith(f"some.command: {option} must not be empty")

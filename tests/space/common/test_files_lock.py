@@ -45,7 +45,17 @@ def test_a_file_that_need_not_exist(tmp_path: Path) -> None:
         locked(table, "build"),
     ):
         pass
-    assert not table.exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_that_was_removed_is_taken_anew(tmp_path: Path) -> None:
+    """A process may have opened the file of a lock just before its holder removed it."""
+    table, lock = tmp_path / "t.json", tmp_path / ".t.json.lock"
+    with locked(table, "build"):
+        lock.unlink()
+        with locked(table, "build"), pytest.raises(ValueError, match="another build"):
+            with locked(table, "build"):
+                pass
 
 
 @pytest.mark.slow
