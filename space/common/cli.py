@@ -46,6 +46,12 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         words = list(sys.argv[1:] if args is None else args)
+        for index, word in enumerate(words):
+            # A script's variable that is not set; no option means anything by it.
+            if not word.strip() or re.fullmatch(r"--[\w-]+=\s*", word):
+                option = word.rstrip("= ") or (words[index - 1] if index else "")
+                name = option if option.startswith("-") else "an argument"
+                self.error(f"{name} must not be empty")
         for before, word in zip(["", *words], words, strict=False):
             # An empty path would be this folder, an empty name the default.
             if not word.strip() or re.fullmatch(r"--[\w-]+=\s*", word):

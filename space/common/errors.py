@@ -44,6 +44,10 @@ class ExhaustedError(G4nasError):
     """Every architecture of the space has been tried."""
 
 
+class DeviceError(G4nasError, OSError):
+    """A device cannot be used: its host key is unknown, or its answers are not our server's."""
+
+
 class DroppedError(G4nasError, ConnectionError):
     """The connection to a device was lost."""
 

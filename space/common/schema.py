@@ -58,19 +58,22 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A finite number from `least` to `most`."""
+    """A number from `least` to `most`; a finite one, or also NaN and infinities if not `finite`."""
 
     least: float = -math.inf
     most: float = math.inf
+    finite: bool = True
 
     def check(self, value: object, where: str) -> None:
-        must = f"a finite number{_range(self.least, self.most)}"
+        must = f"a {'finite ' if self.finite else ''}number{_range(self.least, self.most)}"
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise _refuse(where, must, value)
         try:
             number = float(value)
         except OverflowError:
             raise _refuse(where, must, value) from None
+        if not self.finite and not math.isfinite(number):
+            return
         if not (math.isfinite(number) and self.least <= number <= self.most):
             raise _refuse(where, must, value)
 
@@ -116,10 +119,11 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """An object with any keys, whose values have one spec."""
+    """An object whose values have one spec, with any keys or those of another spec."""
 
     value: Spec
     most: int = 100_000
+    key: Spec | None = None
 
     def check(self, value: object, where: str) -> None:
         if not isinstance(value, dict):
@@ -127,6 +131,8 @@ class Values:
         if len(value) > self.most:
             raise _refuse(where, f"an object of at most {self.most} fields", value)
         for name, item in value.items():
+            if self.key is not None:
+                self.key.check(name, _below(where, "(name)"))
             self.value.check(item, _below(where, name))
 
 

@@ -6,6 +6,7 @@ sub-package and those before it. Commands are not listed; a module with a `main`
 
 from __future__ import annotations
 
+import argparse
 import ast
 import sys
 from collections.abc import Iterator
@@ -188,3 +189,16 @@ def uses(path: Path, *names: str) -> list[int]:
 def places(found: dict[str, list[int]]) -> str:
     """The findings, one a line, for a message."""
     return "\n".join(f"{name}: line {', '.join(map(str, at))}" for name, at in found.items() if at)
+
+
+def required_words(parser: argparse.ArgumentParser) -> list[str]:
+    """The least that a parser accepts: a value for everything that is required."""
+    words = []
+    for action in parser._actions:
+        needed = action.required or (not action.option_strings and action.nargs in (None, "+"))
+        if not needed or isinstance(action, argparse._HelpAction):
+            continue
+        value = str(next(iter(action.choices))) if action.choices else "1"
+        count = action.nargs if isinstance(action.nargs, int) else 1
+        words += [*action.option_strings[:1], *[value] * count]
+    return words

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import builtins
 import errno
@@ -70,19 +69,6 @@ def test_every_error_has_a_status() -> None:
     assert all(error.__doc__ for error in found)
 
 
-def words_for(parser: argparse.ArgumentParser) -> list[str]:
-    """The least that a parser accepts: a value for everything that is required."""
-    words = []
-    for action in parser._actions:
-        needed = action.required or (not action.option_strings and action.nargs in (None, "+"))
-        if not needed or isinstance(action, argparse._HelpAction):
-            continue
-        value = str(next(iter(action.choices))) if action.choices else "1"
-        count = action.nargs if isinstance(action.nargs, int) else 1
-        words += [*action.option_strings[:1], *[value] * count]
-    return words
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(("error", "status", "message"), ERRORS, ids=lambda e: type(e).__name__)
 def test_a_command_ends_in_one_line(
@@ -103,7 +89,7 @@ def test_a_command_ends_in_one_line(
         return run_command(name, raises, **options)
 
     monkeypatch.setattr(module, "run_command", failing)
-    assert module.main(words_for(module.parser())) == status
+    assert module.main(house.required_words(module.parser())) == status
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"{command}: {message}")
@@ -115,7 +101,7 @@ def test_a_command_ends_in_one_line(
 def test_wrong_usage_is_one_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     module = importlib.import_module(COMMANDS[command])
     with pytest.raises(SystemExit, match="2"):
-        module.main([*words_for(module.parser()), "--no-such-option"])
+        module.main([*house.required_words(module.parser()), "--no-such-option"])
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"{command}: ")

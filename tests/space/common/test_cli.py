@@ -73,6 +73,10 @@ def test_values_may_begin_with_a_minus(parser: Parser, text: str) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--budget", ""], "--budget must not be empty"),
+        (["--budget="], "--budget must not be empty"),
+        (["--budget", " "], "--budget must not be empty"),
+        ([""], "an argument must not be empty"),
         (["--trials", "x"], "argument --trials: invalid int value: 'x'"),
         (["--bogus"], "unrecognized arguments: --bogus"),
         (["--budget"], "argument --budget: expected one argument"),

@@ -181,3 +181,12 @@ def test_property_a_message_is_one_short_line(value: object) -> None:
         check(value, Integer(3))
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 200
+
+
+def test_numbers_that_need_not_be_finite() -> None:
+    """A state in memory may hold a loss that overflowed; a JSON file cannot."""
+    for value in (float("nan"), float("-inf"), 3, 0.5):
+        assert check(value, Number(0, finite=False)) is value
+    for value in (-1, "nan", True, None):
+        with pytest.raises(ValueError, match="must be a number of at least 0; got"):
+            check(value, Number(0, finite=False))
