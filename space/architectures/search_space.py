@@ -10,6 +10,8 @@ from typing import Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from space.common.text import shorten
+
 Choice: TypeAlias = int | Fraction | str
 Genes: TypeAlias = NDArray[np.int16]
 
@@ -31,7 +33,7 @@ class Parameter:
         printed = [str(choice) for choice in self.choices]
         if text not in printed:
             near = ", ".join(printed if len(printed) < 12 else [*printed[:3], "...", printed[-1]])
-            raise ValueError(f"`{self.name}` must be one of {near}; got {text!r}")
+            raise ValueError(f"`{self.name}` must be one of {near}; got {shorten(text)}")
         return printed.index(text)
 
 

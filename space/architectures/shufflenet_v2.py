@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from space.architectures.search_space import Architecture, Choice, Parameter, SearchSpace
+from space.common.text import shorten
 from space.graph.op import Count
 from space.network.block import BlockBatch
 from space.network.network import Network, NetworkBuilder
@@ -70,7 +71,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class ShuffleNetV2Space(SearchSpace):
-    """The search space at one input size, for `classes` classes.
+    """The search space at one input size, for images of `channels` channels and `classes` classes.
 
     `lower` makes the network of an architecture; `segments` has the blocks of all architectures.
     Genes are int16 arrays [n, parameters]: indices of the choices of each parameter.
@@ -90,6 +91,12 @@ class ShuffleNetV2Space(SearchSpace):
     height: int = 224
     width: int = 224
     classes: int = 1000
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width", "channels", "classes"):
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"`{name}` must be at least 1; got {value}")
 
     @property
     def variant_columns(self) -> slice:
@@ -105,7 +112,7 @@ class ShuffleNetV2Space(SearchSpace):
         if arch.space != self.name:
             raise ValueError(f"architecture must be of space {self.name}; got {arch.space}")
         self.check(np.array([arch.genes], dtype=np.int64))
-        builder = NetworkBuilder(self.text(arch), self.height, self.width)
+        builder = NetworkBuilder(self.text(arch), self.height, self.width, self.channels)
         builder.add("stem", c_out=self._int(arch, "stem"))
         variant = arch.genes[self.variant_columns]
         for stage in STAGES:
@@ -123,7 +130,8 @@ class ShuffleNetV2Space(SearchSpace):
         height, width = self.height, self.width
         stem = self.position("stem")
         (stems,) = self._grid(stem)
-        segments = [Segment((stem,), BlockBatch("stem", height, width, {"c_out": stems}))]
+        fields: dict[str, Any] = {"c_in": self.channels, "c_out": stems}
+        segments = [Segment((stem,), BlockBatch("stem", height, width, fields))]
         _, height, width = segments[0].batch.block(0).out_shape
         before = stem
         for stage in STAGES:
@@ -194,22 +202,25 @@ class ShuffleNetV2Space(SearchSpace):
         """The architecture that `text` wrote; ValueError names the wrong word."""
         name, *words = text.split() or [""]
         if name != self.name:
-            raise ValueError(f"an architecture must begin with {self.name!r}; got {text!r}")
+            raise ValueError(f"an architecture must begin with {self.name!r}; got {shorten(text)}")
         values: dict[str, str] = {}
         for word in words:
             key, equals, listed = word.partition("=")
             keys = [f"{key}{stage}" for stage in STAGES] if key in _STAGED else [key]
             parts = listed.split(",")
             if not equals or len(parts) != len(keys) or set(keys) & set(values):
-                raise ValueError(f"must be `name=value` or `name=v2,v3,v4`, once; got {word!r}")
+                raise ValueError(
+                    f"must be `name=value` or `name=v2,v3,v4`, once; got {shorten(word)}"
+                )
             values |= dict(zip(keys, parts, strict=True))
         genes = []
         for parameter in self.parameters:
             if not parameter.breaks and parameter.name not in values:
-                raise ValueError(f"`{parameter.name}` is missing in {text!r}")
+                raise ValueError(f"`{parameter.name}` is missing in {shorten(text)}")
             genes.append(parameter.index(values.pop(parameter.name, str(parameter.choices[0]))))
         if values:
-            raise ValueError(f"unknown name {', '.join(values)} in {text!r}")
+            names = shorten(", ".join(values)).strip("'")
+            raise ValueError(f"unknown name {names} in {shorten(text)}")
         return Architecture(self.name, tuple(genes))
 
     def point(

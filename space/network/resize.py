@@ -18,10 +18,19 @@ _STRIDED = ("separable", "inverted_residual")  # at stride 1 their weights have 
 
 
 def on_input(
-    network: Network, height: int, width: int, *, classes: int, drop: int | None = None
+    network: Network,
+    height: int,
+    width: int,
+    *,
+    classes: int,
+    drop: int | None = None,
+    channels: int = 3,
 ) -> Network:
-    """The network with another input size and number of classes. `drop`: how many of the first
-    two halvings are dropped (None: both up to 64x64, none above).
+    """The network with another input size and number of classes.
+
+    Args:
+        drop: how many of the first two halvings are dropped; None: both up to 64x64, none above.
+        channels: of the images.
 
     Raises:
         ValueError: `drop` is not 0, 1 or 2, the network's stem has no such halvings, or the input
@@ -33,13 +42,13 @@ def on_input(
         raise ValueError(f"halvings to drop must be 0, 1 or 2; got {drop}")
     if classes < 1:
         raise ValueError(f"`classes` must be at least 1; got {classes}")
-    if network.input_shape[0] != 3:
+    if network.input_shape[0] not in (3, channels):
         raise ValueError(
-            f"images have 3 channels; {network.name} takes {network.input_shape[0]}: it is a "
-            "part of a network"
+            f"images have {channels} channels; {network.name} takes {network.input_shape[0]}: it "
+            "is a part of a network"
         )
     changed = _halvings(network)[DROPPABLE - drop :] if drop else []
-    builder = NetworkBuilder(network.name, height, width)
+    builder = NetworkBuilder(network.name, height, width, channels)
     for index, block in enumerate(network.blocks):
         fields = {name: value for name, value in block.fields if name != "c_in"}
         if block.kind in ("head", "classifier"):

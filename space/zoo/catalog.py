@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from space.common.text import shorten
 from space.network.network import Network
 from space.zoo import families as nets
 from space.zoo import networks as more
@@ -253,5 +254,7 @@ def published_network(name: str) -> PublishedNetwork:
         (144907992, 146000000, 'v2 paper, Tables 5 and 8')
     """
     if name not in REGISTERED:
-        raise ValueError(f"unknown network {name!r}: known ones are {', '.join(REGISTERED)}")
+        raise ValueError(
+            f"unknown network {shorten(name)}: known ones are {', '.join(REGISTERED)}"
+        )
     return REGISTERED[name]
