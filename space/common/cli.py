@@ -52,11 +52,6 @@ class Parser(argparse.ArgumentParser):
                 option = word.rstrip("= ") or (words[index - 1] if index else "")
                 name = option if option.startswith("-") else "an argument"
                 self.error(f"{name} must not be empty")
-        for before, word in zip(["", *words], words, strict=False):
-            # An empty path would be this folder, an empty name the default.
-            if not word.strip() or re.fullmatch(r"--[\w-]+=\s*", word):
-                option = re.match(r"--[\w-]+", word if word.strip() else before)
-                self.error(f"{option[0] if option else 'an argument'} must not be empty")
         for index in range(len(words) - 1, 0, -1):
             # Joined, or argparse takes the -5M of `--budget -5M` for an option.
             if re.match(r"-[\d.]", words[index]) and re.fullmatch(r"--[\w-]+", words[index - 1]):
