@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from space.common.cli import DONE, Parser, add_format, check_range, run_command
+from space.common.cli import DONE, NO_ANSWER, Parser, add_format, check_range, log, run_command
 
 
 def parser() -> Parser:
@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps(audit_record(audit), indent=2))
         else:
             print_audit(audit, options.top)
+        if audit.lacks:
+            log(f"latency.audit: {audit.lacks}")
+            return NO_ANSWER
         return DONE
 
     return run_command("latency.audit", body)

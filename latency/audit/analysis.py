@@ -4,6 +4,8 @@ Excess is the memory access beyond what a limit allows, in elements: the access 
 convolutions beyond `limit` times its bound (G1), of the convolutions in groups beyond `limit`
 times that without groups (G2), of the element-wise part beyond `limit` of all (G4). It is above
 zero exactly where the limit is exceeded. G3 counts operators and moves no memory.
+
+The sums lack ops that are unknown. Every number that does says how many it lacks.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latency.audit.graph import Shape, Source
+from latency.audit.graph import Shape, Source, check_input
 from latency.audit.grouping import steps_of, units
 from latency.audit.load import read_model
 from latency.audit.lowering import Layer, lower
@@ -52,21 +54,25 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """A unit or a layer with its numbers, and seconds if the audit has a target."""
+    """A unit or a layer with its numbers, and seconds if the audit has a target. Neither includes
+    the `unknown` ops."""
 
     name: str
     numbers: Numbers
     layers: tuple[int, ...]
     seconds: Seconds | None = None
+    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Operators of one kind that the sums lack, and the names of their layers."""
+    """Operators of one kind that the sums lack, and the names of their layers. `behind`: the
+    operator may be known, but one before it is not."""
 
     source: str
     missing: str
     where: tuple[str, ...]
+    behind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class Audit:
 
     `rows` are the layers with a known op. `held_params`: all parameters of the model, used or not.
     `rule`: what made the units, "modules" or "graph". `target`: where the seconds come from.
+    `lacks`: what the numbers lack, "" if nothing; then the verdicts on G1-G4 are not final.
     """
 
     model: str
@@ -87,6 +94,26 @@ class Audit:
     held_params: int
     rule: str
     target: str = ""
+
+    @property
+    def lacks(self) -> str:
+        seconds = self.network.seconds
+        parts = []
+        if self.network.unknown:
+            kinds = list(dict.fromkeys(kind.source for kind in self.unknown))
+            parts.append(
+                f"{self.network.unknown} unknown ops ({some(kinds)}): neither the sums nor the "
+                "verdicts on G1-G4 include them"
+            )
+        if seconds and seconds.unpriced:
+            parts.append(f"{seconds.unpriced} ops without a price: the latency lacks them")
+        return "; ".join(parts)
+
+
+def some(names: Sequence[str], first: int = 4) -> str:
+    """The first names, and how many more there are."""
+    text = ", ".join(names[:first])
+    return f"{text}, ... {len(names) - first} more" if len(names) > first else text
 
 
 def numbers(steps: Sequence[Step], fragments: int, names: Sequence[str] = NAMES) -> Numbers:
@@ -131,6 +158,9 @@ def audit_model(model: str, input_shape: Shape | None = None, target: str | None
         ValueError: `model`, `input_shape` or `target` cannot be used; the message says why.
         AuditError: the model cannot be traced or has no known op, or the target has no op costs.
 
+    Where `lacks` of the result is not empty, its numbers and verdicts are not those of the whole
+    model.
+
     Example:
         >>> audit = audit_model("torch.nn:ReLU", (8, 16, 16), target="arm")
         >>> audit.network.numbers.values.g4, sorted(audit.network.numbers.over)
@@ -138,13 +168,44 @@ def audit_model(model: str, input_shape: Shape | None = None, target: str | None
         >>> audit.network.seconds.total_s > 0
         True
     """
+    if input_shape is not None:
+        check_input(input_shape)
     prices = load_prices(target) if target else None
     source = read_model(model, input_shape)
     layers = lower(source)
     if not any(layer.op is not None for layer in layers):
-        names = sorted({layer.source for layer in layers})
-        raise AuditError(f"{model} has no known op: {', '.join(names) or 'none'}")
+        raise AuditError(f"{model} {_nothing_known(layers)}")
     return analyze(source, layers, prices, model=model)
+
+
+def _nothing_known(layers: Sequence[Layer]) -> str:
+    """Why a model has no known op: the ops that are not, without those behind them."""
+    if not layers:
+        return "runs no op on its input"
+    unknown = _unknown(layers)
+    behind = sum(len(kind.where) for kind in unknown if kind.behind)
+    first = [k.source + f" ({k.missing})" * bool(k.missing) for k in unknown if not k.behind]
+    more = f"; the shapes of the {behind} ops behind are therefore open" if behind else ""
+    return f"has no known op: {some(sorted(first), 6)}{more}"
+
+
+def _unknown(layers: Sequence[Layer]) -> tuple[Unknown, ...]:
+    """The unknown ops by kind, in the order they run. One without a shape, behind another that is
+    unknown, is unknown for that reason alone."""
+    found: dict[tuple[str, str, bool], list[str]] = {}
+    cause: dict[int, str] = {}  # layer -> the op that the unknown ops begin with
+    for index, layer in enumerate(layers):
+        if layer.op is not None:
+            continue
+        before = next((cause[i] for i in layer.inputs if i in cause), "")
+        behind = bool(layer.missing and before)
+        cause[index] = before if behind else layer.source
+        missing = f"no fixed shape behind {before}" if behind else layer.missing
+        found.setdefault((layer.source, missing, behind), []).append(layer.name)
+    return tuple(
+        Unknown(source, missing, tuple(where), behind)
+        for (source, missing, behind), where in found.items()
+    )
 
 
 def analyze(
@@ -158,7 +219,8 @@ def analyze(
         steps = steps_of(layers, which)
         count = guidelines.fragments(steps) if fragments is None else fragments
         seconds = pricer.price([step.op for step in steps]) if pricer else None
-        return AuditRow(name, numbers(steps, count, names), tuple(which), seconds)
+        lacking = sum(layers[index].op is None for index in which)
+        return AuditRow(name, numbers(steps, count, names), tuple(which), seconds, lacking)
 
     parts, rule = units(layers)
     unit_rows: list[AuditRow] = []
@@ -167,15 +229,11 @@ def analyze(
         known = [index for index in part.layers if layers[index].op is not None]
         if not known:
             continue
-        unit = row(part.name, part.layers)
+        unit = row(part.name, part.layers, part.fragments)
         unit_rows.append(unit)
         # A layer breaks G4 only in a unit that breaks G4.
         names = NAMES if "g4" in unit.numbers.over else NAMES[:-1]
         layer_rows += [row(layers[index].name, (index,), names=names) for index in known]
-    unknown: dict[tuple[str, str], list[str]] = {}
-    for layer in layers:
-        if layer.op is None:
-            unknown.setdefault((layer.source, layer.missing), []).append(layer.name)
     most = max((int(unit.numbers.values.g3) for unit in unit_rows), default=0)
     return Audit(
         model,
@@ -184,7 +242,7 @@ def analyze(
         tuple(unit_rows),
         tuple(sorted(layer_rows, key=lambda row: row.layers)),
         row("network", range(len(layers)), most),
-        tuple(Unknown(*kind, tuple(where)) for kind, where in unknown.items()),
+        _unknown(layers),
         source.held_params,
         rule,
         pricer.label if pricer else "",

@@ -18,12 +18,19 @@ ACTS = {
 PASS = {
     "dropout", "feature_dropout", "alpha_dropout", "contiguous", "clone", "alias", "detach", "to",
     "_to_copy", "type_as", "lift_fresh_copy", "identity", "expand",
+    # Simulated quantisation: an engine runs the int8 layer instead.
+    "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine",
+    "quantize_per_tensor", "quantize_per_channel", "dequantize_per_tensor",
+    "dequantize_per_channel",
 }  # fmt: skip
 RESHAPE = {
     "view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze", "select",
 }  # fmt: skip
 SPLITS = {"chunk", "split", "split_with_sizes", "tensor_split", "unbind"}
-NORMS = {"batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"}
+NORMS = {
+    "batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_functional",
+    "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "native_batch_norm",
+}  # fmt: skip
 POOLS = {"max_pool2d": "maxpool", "max_pool2d_with_indices": "maxpool", "avg_pool2d": "avgpool"}
 FACTORS = {"add", "mul", "div", "sub"}
 
@@ -64,8 +71,14 @@ def _conv(call: Call) -> Kind | None:
     }
 
 
+# The arguments of a product: what it reads, and its weights.
+_FACTORS_OF = (("input", "weight"), ("mat1", "mat2"), ("self", "mat2"), ("self", "other"))
+
+
 def _linear(call: Call) -> Kind | None:
-    if len(call.maps) != 1 or not any(len(n.meta["val"].shape) == 2 for n in call.constants):
+    names = next(names for names in _FACTORS_OF if all(name in call.args for name in names))
+    taken, weight = (call.args[name] for name in names)
+    if call.maps != [taken] or len(weight.meta["val"].shape) != 2:
         return None
     return {"kind": "linear", "bias": call.args.get("bias") is not None or call.base == "addmm"}
 
@@ -73,7 +86,9 @@ def _linear(call: Call) -> Kind | None:
 def _pool(call: Call) -> Kind | None:
     kernel = _pair(call.args["kernel_size"])
     stride = _pair(call.args["stride"]) if call.args.get("stride") else kernel
-    return {"kind": POOLS[call.base], "kernel": kernel, "stride": stride}
+    whole = kernel == call.taken[1:] and call.shape[1:] == (1, 1)
+    kind = "globalpool" if whole and POOLS[call.base] == "avgpool" else POOLS[call.base]
+    return {"kind": kind, "kernel": kernel, "stride": stride}
 
 
 def _mean(call: Call) -> Kind | None:
@@ -125,6 +140,8 @@ def _named(call: Call) -> Kind | None:
         name = "relu6" if limits == [0, 6] else "relu" if limits == [0, None] else ""
         return {"kind": "act", "act": name or call.base.replace("hardtanh", "clamp")}
     if call.base in NORMS:
+        if call.args.get("running_mean") is None:
+            return {"kind": "unknown", "missing": "normalises by the batch itself"}
         return {"kind": "norm"}
     kinds = {"cat": "concat", "channel_shuffle": "shuffle"}
     if call.base in kinds:
@@ -172,7 +189,7 @@ def base_name(node: Any) -> str:
     target = node.target
     if target.__class__.__name__ == "OpOverload":
         words = str(target).split(".")
-        return words[1].rstrip("_") if words[0] == "aten" else ""
+        return words[1].rstrip("_") if words[0] in ("aten", "quantized_decomposed") else ""
     return str(getattr(target, "__name__", ""))
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import inspect
 from pathlib import Path
-from typing import Any
 
-from latency.audit.graph import Shape, Source, first_line, format_shape, quiet
-from space.common.errors import AuditError
+from latency.audit.factory import build_factory
+from latency.audit.graph import Shape, Source, format_shape
+from space.common.text import shorten
 
 DEFAULT_INPUT = (3, 224, 224)
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
@@ -40,7 +37,7 @@ def read_model(model: str, input_shape: Shape | None = None) -> Source:
         return read_file(path, input_shape)
     if ":" not in model:
         what = "unknown kind of file" if path.exists() else "no such file"
-        raise ValueError(f"MODEL must be {KINDS}; got {model!r} ({what})")
+        raise ValueError(f"MODEL must be {KINDS}; got {shorten(model)} ({what})")
     module = build_factory(model)
     from latency.audit.torch_reader import export, read_program
 
@@ -58,63 +55,3 @@ def _read_pt2(path: Path, input_shape: Shape | None) -> Source:
             f"{format_shape(input_shape)}"
         )
     return source
-
-
-def build_factory(model: str) -> Any:
-    """The module that `package.module:factory` is, or returns when called without arguments."""
-    import torch
-
-    name, _, attribute = model.partition(":")
-    found = _find(model, name, attribute)
-    if not isinstance(found, torch.nn.Module):
-        found = _call(model, found)
-    if not isinstance(found, torch.nn.Module):
-        raise ValueError(f"{model} must give a torch.nn.Module; it gives {type(found).__name__}")
-    return found
-
-
-def _find(model: str, name: str, attribute: str) -> Any:
-    if not all(word.isidentifier() for word in (*name.split("."), *attribute.split("."))):
-        raise ValueError(f"MODEL must be {KINDS}; got {model!r}")
-    with quiet():
-        try:
-            found: Any = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            missing = error.name or name
-            if name == missing or name.startswith(f"{missing}."):
-                raise ValueError(f"{model}: no module named {missing!r}") from None
-            raise ValueError(f"{model}: {name} needs {missing!r}: install it") from None
-        except Exception as error:
-            raise AuditError(f"{name} cannot be imported: {first_line(error)}") from None
-    for word in attribute.split("."):
-        if not hasattr(found, word):
-            near = difflib.get_close_matches(word, dir(found))
-            raise ValueError(
-                f"{model}: {getattr(found, '__name__', name)} has no {word!r}"
-                + (f"; near: {', '.join(near)}" if near else "")
-            )
-        found = getattr(found, word)
-    return found
-
-
-def _call(model: str, factory: Any) -> Any:
-    if not callable(factory):
-        raise ValueError(f"{model} must be a class or function; it is {type(factory).__name__}")
-    try:
-        required = [
-            p.name
-            for p in inspect.signature(factory).parameters.values()
-            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        ]
-    except (TypeError, ValueError):
-        required = []
-    if required:
-        raise ValueError(
-            f"{model} needs arguments ({', '.join(required)}): write a function without any that "
-            "calls it"
-        )
-    with quiet():
-        try:
-            return factory()
-        except Exception as error:
-            raise AuditError(f"{model} cannot be called: {first_line(error)}") from None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, astuple
 from typing import Any
 
-from latency.audit.analysis import Audit, AuditRow, Unknown
+from latency.audit.analysis import Audit, AuditRow, Unknown, some
 from latency.audit.graph import format_shape
 from latency.audit.lowering import Layer
 from space.common.text import format_number, plain_text, print_rich, rich_table
@@ -42,6 +42,9 @@ def audit_record(audit: Audit) -> dict[str, Any]:
         "mem_access": network.traffic,
         "limits": asdict(PAPER_LIMITS),
         "network": _row(audit.network, audit),
+        "complete": not audit.lacks,
+        "unknown_ops": audit.network.unknown,
+        "verdicts": {name: _verdict(audit, name) for name in NAMES},
         "units_by": audit.rule,
         "units": [{**_row(row, audit), "layers": list(row.layers)} for row in audit.units],
         "layers": [_layer(row, audit) for row in audit.rows],
@@ -69,6 +72,7 @@ def _row(row: AuditRow, audit: Audit) -> dict[str, Any]:
         "latency_s": row.seconds.total_s if row.seconds else None,
         "cost_s": row.seconds.cost_s if row.seconds else None,
         "unpriced_ops": row.seconds.unpriced if row.seconds else None,
+        "unknown_ops": row.unknown,
     }
 
 
@@ -117,6 +121,8 @@ def _parts(audit: Audit, top: int) -> list[Any]:
     heads = ["<unit", "<breaks", "G1", "G2", "G3", "G4", "excess", "of all", *prices]
     units = _order(audit.units)
     title = f"Units that break a guideline: {_count(units, top)} of {len(audit.units)} units"
+    if lacking := sum(row.unknown > 0 for row in audit.units):
+        title += f", {lacking} of which lack unknown ops"
     table(title, heads, [[plain_text(row.name), *_unit_cells(row, audit)] for row in units[:top]])
     heads = ["<layer", "<op", "<breaks", "widths", "G1", "groups", "G2", "excess", "of all"]
     layers = _order(audit.rows)
@@ -126,10 +132,10 @@ def _parts(audit: Audit, top: int) -> list[Any]:
     if audit.unknown:
         heads = ["<op", "count", "<why", "<where"]
         rows = [
-            [u.source, str(len(u.where)), _why(u), plain_text(_some(u.where))]
+            [u.source, str(len(u.where)), _why(u), plain_text(some(u.where))]
             for u in audit.unknown
         ]
-        table("Unknown ops: the sums lack them", heads, rows)
+        table("Unknown ops: the sums and the verdicts lack them", heads, rows)
     if audit.network.seconds is not None:
         parts.append(plain_text(_latency(audit)))
     return parts
@@ -137,7 +143,7 @@ def _parts(audit: Audit, top: int) -> list[Any]:
 
 def _intro(audit: Audit) -> str:
     network = audit.network.numbers
-    lacking = " without the unknown ops below" if audit.unknown else ""
+    lacking = f" without the unknown ops below ({audit.network.unknown})" if audit.unknown else ""
     rest = audit.held_params - network.params
     held = f" ({rest:,} more in what did not run or is unknown)" if rest > 0 else ""
     return (
@@ -155,13 +161,12 @@ def _summary(audit: Audit) -> tuple[list[str], list[list[str]]]:
     rows = []
     for name in NAMES:
         value = network.largest_g2 if name == "g2" else getattr(network.values, name)
-        over = network.over.get(name)
         row = [
             name.upper(),
             MEANINGS[name],
             f"{value:g}" if name == "g3" else f"{value:.3f}",
             f"{getattr(PAPER_LIMITS, name):g}",
-            "kept" if over is None else f"exceeded by {over:.3g}",
+            _verdict(audit, name),
             *_excess(network.excess.get(name), audit),
             str(sum(name in row.numbers.over for row in audit.units)),
             str(sum(name in row.numbers.over for row in audit.rows)),
@@ -171,6 +176,13 @@ def _summary(audit: Audit) -> tuple[list[str], list[list[str]]]:
             row.append(format_number(cost and cost * 1e3, ".3f"))
         rows.append(row)
     return heads, rows
+
+
+def _verdict(audit: Audit, name: str) -> str:
+    """Whether a guideline is kept; it says so if unknown ops are not in the number."""
+    over, unknown = audit.network.numbers.over.get(name), audit.network.unknown
+    verdict = "kept" if over is None else f"exceeded by {over:.3g}"
+    return f"{verdict}, without {unknown} unknown ops" if unknown else verdict
 
 
 def _unit_cells(row: AuditRow, audit: Audit) -> list[str]:
@@ -199,7 +211,8 @@ def _layer_cells(row: AuditRow, audit: Audit) -> list[str]:
 def _breaks(row: AuditRow) -> str:
     """As G1 +0.12 G4 +0.05: the broken guidelines, and value - limit of each."""
     over = row.numbers.over
-    return " ".join(f"{n.upper()} +{v:.{0 if n == 'g3' else 2}f}" for n, v in over.items())
+    words = [f"{n.upper()} +{v:.{0 if n == 'g3' else 2}f}" for n, v in over.items()]
+    return " ".join(words + [f"(without {row.unknown} unknown)"] * bool(row.unknown))
 
 
 def _excess(value: float | None, audit: Audit) -> list[str]:
@@ -221,7 +234,7 @@ def _seconds(row: AuditRow) -> list[str]:
 def _latency(audit: Audit) -> str:
     seconds = audit.network.seconds
     assert seconds is not None
-    unknown = sum(len(u.where) for u in audit.unknown)
+    unknown = audit.network.unknown
     lacks = [f"unknown ops ({unknown})"] * bool(unknown)
     lacks += [f"ops without a price ({seconds.unpriced})"] * bool(seconds.unpriced)
     without = f", without {' and '.join(lacks)}" if lacks else ""
@@ -230,8 +243,3 @@ def _latency(audit: Audit) -> str:
 
 def _count(rows: Sequence[AuditRow], top: int) -> str:
     return f"first {top} of {len(rows)}, out" if len(rows) > top else str(len(rows))
-
-
-def _some(names: Sequence[str]) -> str:
-    first = ", ".join(names[:4])
-    return f"{first}, ... {len(names) - 4} more" if len(names) > 4 else first

@@ -84,6 +84,8 @@ def test_json_of_a_chain(toys: Path, capsys: pytest.CaptureFixture[str]) -> None
     ] * 3
     assert [layer["inputs"] for layer in found["layers"]] == [[-1], [0], [1]]
     assert found["unknown"] == []
+    assert (found["complete"], found["unknown_ops"]) == (True, 0)
+    assert found["verdicts"] == dict.fromkeys(("g1", "g2", "g3", "g4"), "kept")
     assert all(not row["over"] for row in (*found["units"], *found["layers"]))
 
 
@@ -108,12 +110,20 @@ def test_latency_is_the_sum_of_the_table(toys: Path, capsys: pytest.CaptureFixtu
 
 
 def test_unknown_ops_are_listed(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run(capsys, "audit_toys:Spectrum", "--input", "3x32x32", "--target", "arm")
-    assert status == 0
-    assert "elements of memory access without the unknown ops below" in " ".join(out.split())
+    words = ("audit_toys:Spectrum", "--input", "3x32x32", "--target", "arm")
+    status, out, err = run(capsys, *words)
+    lines = " ".join(out.split())
+    assert (status, err.count("\n")) == (1, 1)
+    assert "latency.audit: 2 unknown ops (aten.fft_fft.default, aten.real.default): " in err
+    assert "elements of memory access without the unknown ops below (2)" in lines
+    assert lines.count(", without 2 unknown ops") >= 4
     assert "aten.fft_fft.default" in out
     assert "without unknown ops (2)" in out
-    _, out, _ = run(capsys, "audit_toys:Spectrum", "--input", "3x32x32", "--format", "json")
+    status, out, _ = run(capsys, *words[:3], "--format", "json")
+    found = json.loads(out)
+    assert (status, found["complete"], found["unknown_ops"]) == (1, False, 2)
+    assert found["network"]["unknown_ops"] == 2
+    assert all(text.endswith(", without 2 unknown ops") for text in found["verdicts"].values())
     unknown = json.loads(out)["unknown"]
     assert [(u["op"], u["count"]) for u in unknown] == [
         ("aten.fft_fft.default", 1),

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from latency.audit.analysis import Audit, analyze, audit_model
-from latency.audit.load import build_factory
+from latency.audit.factory import build_factory
 from latency.audit.lowering import lower
 from space.cost.guidelines import PAPER_LIMITS, Guidelines
 from space.zoo.families import shufflenet_v2
