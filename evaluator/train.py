@@ -13,7 +13,7 @@ from evaluator.training.cli import (
     add_threads_option,
     chosen_recipe,
 )
-from space.common.cli import DONE, Parser, add_format, check_range, run_command
+from space.common.cli import DONE, Parser, add_format, run_command
 
 
 def parser() -> Parser:
@@ -82,7 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def body() -> int:
         options = vars(args).copy()
         recipe = chosen_recipe(options)
-        check_range(options, "seed", "workers", "threads", save_every=(0, None))
         import json
         from dataclasses import fields
 

@@ -18,13 +18,15 @@ from torch import Tensor
 from evaluator.data.dataset import Dataset
 from evaluator.training.batches import MEAN, STD
 from evaluator.training.loop import Epoch, Training
-from evaluator.training.source import read_metadata
+from evaluator.training.source import TrainedWeights
+from evaluator.training.state import SCHEMA, check_state, damaged, read_checkpoint
 from space.common.errors import DivergedError
-from space.common.files import write_atomic
+from space.common.files import check_regular, write_atomic
 from space.common.provenance import commit, now_utc, versions
+from space.common.text import shorten
 
 CHECKPOINT, LAST, BEST, LOG = "checkpoint.pt", "last.safetensors", "best.safetensors", "log.csv"
-SCHEMA, SAVE_S = 1, 60.0
+SAVE_S = 60.0
 UNSAVED = "Nothing was written yet"
 
 
@@ -66,10 +68,13 @@ class CheckpointWriter:
             replace: whether to remove a checkpoint that is damaged or of another training.
 
         Raises:
-            ValueError: it is one of these, and `replace` is False; the message says what differs.
+            ValueError: it is one of these, and `replace` is False; the message says what differs
+                and what to do.
+            OSError: it cannot be read.
         """
         if not self.path.exists():
             return False
+        check_regular(self.path)
         try:
             self.training.load(self._read())
         except ValueError:
@@ -80,26 +85,24 @@ class CheckpointWriter:
         return True
 
     def _read(self) -> dict[str, Any]:
-        advice = "Choose another --out, or --fresh to start over"
-        try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-            stored, schema = dict(state["identity"]), state["schema"]
-        except Exception as error:  # torch raises half a dozen kinds for a damaged file
-            first = " ".join(str(error).split())[:80]
-            raise ValueError(
-                f"{self.path} is no checkpoint of this program: {first}. {advice}"
-            ) from None
+        state = read_checkpoint(self.path)
+        stored = state["identity"]
         differences = [
             _difference(name, stored.get(name), value)
             for name, value in self.identity.items()
             if stored.get(name) != value
         ]
-        if schema != SCHEMA:
-            differences.append(f"schema: stored {schema}, expected {SCHEMA}")
         if differences:
             found = "; ".join(differences)
-            raise ValueError(f"{self.path} is of another training ({found}). {advice}")
-        return dict(state)
+            raise ValueError(
+                f"{self.path} is of another training ({found}). Choose another --out, or --fresh "
+                "to start over"
+            )
+        try:
+            check_state(state, self.training)
+        except ValueError as error:
+            raise damaged(self.path, error) from None
+        return state
 
     def save(self) -> None:
         """Replace the checkpoint atomically, if this is the first process.
@@ -136,12 +139,17 @@ class CheckpointWriter:
 def _difference(name: str, stored: Any, expected: Any) -> str:
     if isinstance(stored, dict) and isinstance(expected, dict):
         pairs = [(k, stored.get(k), v) for k, v in expected.items() if stored.get(k) != v]
-        return ", ".join(f"{k}: stored {a}, requested {b}" for k, a, b in pairs)
+        return ", ".join(f"{k}: stored {_named(a)}, requested {_named(b)}" for k, a, b in pairs)
     if name == "data":
         return "the images or their split have changed"
     if name == "classes":
-        return f"stored {len(stored or ())} classes, {len(expected)} in the data"
-    return f"{name}: stored {stored}, requested {expected}"
+        count = len(stored) if isinstance(stored, list) else "no"
+        return f"stored {count} classes, {len(expected)} in the data"
+    return f"{name}: stored {_named(stored)}, requested {_named(expected)}"
+
+
+def _named(value: Any) -> str:
+    return value if isinstance(value, str) and len(value) <= 300 else shorten(value)
 
 
 def weights_metadata(
@@ -197,24 +205,23 @@ def save_epoch(
     write_atomic(folder / LOG, out.getvalue())
 
 
-def load_weights(path: Path, training: Training, classes: Sequence[str]) -> None:
+def load_weights(start: TrainedWeights, training: Training, classes: Sequence[str]) -> None:
     """Start from trained weights.
 
     Raises:
-        ValueError: they are of another architecture, input or classes.
+        ValueError: they are of another architecture, or for another number of classes.
     """
-    from safetensors.torch import load_file
-
-    metadata = read_metadata(path)
-    stored, count = metadata.get("architecture"), len(metadata.get("classes", ()))
-    name = training.network.name
-    if stored != name:
-        raise ValueError(f"{path} is of another architecture: {stored}; requested: {name}")
+    name, count = training.network.name, len(start.classes)
+    if start.architecture != name:
+        raise ValueError(
+            f"{start.path} is of another architecture: {start.architecture}; requested: {name}"
+        )
     if count != len(classes):
         raise ValueError(
-            f"the classifier of {path} is for {count} classes; the data has {len(classes)}. "
+            f"the classifier of {start.path} is for {count} classes; the data has {len(classes)}. "
             "Train without --weights, or take data of the same classes"
         )
-    training.module.load_state_dict(load_file(path))
+    arrays = {key: torch.from_numpy(value) for key, value in start.weights.items()}
+    training.module.load_state_dict(arrays)
     if training.averaged:
         training.averaged = training.copied_weights()

@@ -14,7 +14,12 @@ from torch.nn import functional
 
 from evaluator.training.batches import Batch
 from evaluator.training.depthwise import quickened
-from evaluator.training.process import SINGLE_PROCESS, ProcessShare, reuse_freed_memory
+from evaluator.training.process import (
+    SINGLE_PROCESS,
+    ProcessShare,
+    reuse_freed_memory,
+    uninterrupted,
+)
 from evaluator.training.recipe import Recipe
 from space.common.errors import DivergedError
 from space.network.network import Network
@@ -51,6 +56,8 @@ class Training:
         images: how many there are to train on.
         data: batches to train on. `tests`: batches to test on.
         check_every: steps from one look at the loss to the next; a GPU waits for each.
+        whole: whether `state` is one to go on from; it is none within a step and until an epoch
+            that ended is tested.
     """
 
     network: Network
@@ -69,6 +76,7 @@ class Training:
     cpu_s: float = 0.0
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
+    whole: bool = True
 
     def __post_init__(self) -> None:
         module = build_module(self.network, self.seed).to(self.device)
@@ -116,19 +124,24 @@ class Training:
         total_loss = torch.tensor(self.losses[0], dtype=torch.float64)
         self.module.train()
         for x, labels in self.data.train(self.step, last):
-            loss = self._one(x, labels)
-            if self.step % self.check_every == 0:
-                self._check(loss)
-            total_loss += loss.detach().double().cpu() if self.check_every == 1 else 0.0
-            self.step += 1
-            self.seconds = time.perf_counter() - started
-            self.cpu_s = time.process_time() - cpu_started
-            self.losses = (float(total_loss), self.losses[1] + 1)
-            if self.step % self.epoch_steps == 0 or self.step == self.total:
+            with uninterrupted():
+                self.whole = False
+                loss = self._one(x, labels)
+                if self.step % self.check_every == 0:
+                    self._check(loss)
+                total_loss += loss.detach().double().cpu() if self.check_every == 1 else 0.0
+                self.step += 1
+                self.seconds = time.perf_counter() - started
+                self.cpu_s = time.process_time() - cpu_started
+                self.losses = (float(total_loss), self.losses[1] + 1)
+                ends = self.ends_epoch(self.step)
+                self.whole = not ends
+            if ends:
                 self._check(loss)
                 self._finish_epoch(loss)
                 total_loss.zero_()
                 self.module.train()
+                self.whole = True
             yield self.step
 
     def _one(self, x: Tensor, labels: Tensor) -> Tensor:
@@ -184,6 +197,10 @@ class Training:
             )
         )
         self.losses = (0.0, 0)
+
+    def ends_epoch(self, step: int) -> bool:
+        """Whether an epoch or the training ends with this step, from 1; it is tested then."""
+        return step % self.epoch_steps == 0 or step == self.total
 
     @property
     def epoch_ended(self) -> bool:
@@ -241,7 +258,9 @@ class Training:
         self.module.load_state_dict(state["module"])
         self.averaged = {k: v.to(self.device) for k, v in state["averaged"].items()}
         self.best = dict(state["best"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        # The constants of the optimizer are the recipe's, whatever the state says.
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.cpu_s = state.get("cpu_s", 0.0)  # older checkpoints have none

@@ -5,15 +5,19 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import torch
 from torch import Tensor
 
-from space.common.files import locked
+from space.common.files import locked, writable_folder
+from space.common.text import shorten
 
 MOST_WORKERS = 8
 # mallopt(3): parameters of malloc.h, and a value above any tensor here.
@@ -47,32 +51,38 @@ def device_of(name: str) -> str:
     """The torch device of auto, cpu, cuda or cuda:N.
 
     Raises:
-        ValueError: this machine has none of that kind; lists those it has.
+        ValueError: this machine has none of that name; lists those it has.
     """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    usable = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    if name.partition(":")[0] not in usable:
-        known = ", ".join(["auto", *usable])
-        raise ValueError(f"--device must be one of {known} here; got {name}")
-    local = os.environ.get("LOCAL_RANK")
-    return f"cuda:{local}" if name == "cuda" and local else name
+        name = "cuda" if gpus else "cpu"
+    usable = ["cpu", *(["cuda"] if gpus else []), *(f"cuda:{number}" for number in range(gpus))]
+    if name not in usable:
+        raise ValueError(
+            f"--device must be one of {', '.join(['auto', *usable])} here; got {shorten(name)}"
+        )
+    if name != "cuda" or (local := os.environ.get("LOCAL_RANK")) is None:
+        return name
+    if f"cuda:{local}" not in usable:
+        raise ValueError(f"torchrun must start at most {gpus} processes on this machine's GPUs")
+    return f"cuda:{local}"
 
 
 @contextmanager
 def process_context(
     out: Path, *, device: str, threads: int | None, batch: int
 ) -> Iterator[tuple[str, ProcessShare]]:
-    """Device and share of this process, as torchrun started it; the first process locks the
-    folder `out`.
+    """Device and share of this process, as torchrun started it; the first process makes the folder
+    `out` and locks it.
 
     Raises:
-        ValueError: there is no such device, the processes cannot share `batch`, or another
-            training holds `out`.
+        ValueError: there is no such device, the processes cannot share `batch`, `out` is no
+            folder, or another training holds it.
+        OSError: `out` cannot be written to.
     """
+    device, world = device_of(device), int(os.environ.get("WORLD_SIZE", "1"))
     if threads:
         torch.set_num_threads(threads)
-    device, world = device_of(device), int(os.environ.get("WORLD_SIZE", "1"))
     share = SINGLE_PROCESS
     if world > 1:
         if device != "cpu":
@@ -82,11 +92,36 @@ def process_context(
     try:
         if batch % world:
             raise ValueError(f"--batch must be a multiple of the {world} processes; got {batch}")
-        with nullcontext() if share.rank else locked(out, "training"):
+        with nullcontext() if share.rank else locked(writable_folder(out), "training"):
             yield device, share
     finally:
         if world > 1:
             torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """A first Ctrl-C in the block is raised at its end, a second one at once. For what must happen
+    as a whole, as a step, whose half is no state that a training can go on from."""
+    previous, waiting = signal.getsignal(signal.SIGINT), False
+    in_main = threading.current_thread() is threading.main_thread()  # which alone gets signals
+    if not callable(previous) or not in_main:  # ignored, as in the processes of a pool
+        yield
+        return
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        nonlocal waiting
+        again, waiting = waiting, True
+        if again:
+            previous(number, frame)
+
+    signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if waiting:
+        previous(signal.SIGINT, None)
 
 
 def reuse_freed_memory() -> bool:

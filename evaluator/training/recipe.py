@@ -6,8 +6,35 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from space.common.cli import check_range
+from space.common.schema import Flag, Integer, Maybe, Number, Record, Text, check
+
 # Fields whose name in files and options differs.
 STORED = {"skipped_strides": "drop"}
+# What must hold of a recipe's `record`. The largest values are beyond any use.
+SPEC = Record(
+    {
+        "name": Text(longest=100),
+        "input": Integer(8, 4096),
+        "batch": Integer(2, 65_536),  # batch norm has no variance of one image
+        "lr": Number(1e-12, 1000),
+        "weight_decay": Number(0, 1),
+        "steps": Integer(0, 100_000_000),
+        "epochs": Number(0, 1_000_000),
+        "momentum": Number(0, 0.9999),
+        "nesterov": Flag(),
+        "warmup": Number(0, 0.9999),
+        "decay_norm": Flag(),
+        "label_smoothing": Number(0, 0.9999),
+        "ema": Number(0, 0.999999),
+        "clip": Number(0),
+        "augment": Text(choices=("flip", "crop", "scale")),
+        "drop": Maybe(Integer(0, 2)),
+        "images": Integer(0, 1_000_000_000),
+    },
+    required=("name", "input", "batch", "lr", "weight_decay"),
+    open=False,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,26 +86,9 @@ class Recipe:
     images: int = 0
 
     def __post_init__(self) -> None:
-        checks: tuple[tuple[str, bool, str], ...] = (
-            ("input", self.input >= 8, "at least 8"),
-            ("batch", self.batch >= 2, "at least 2, for batch norm"),
-            ("lr", 0 < self.lr < 1e6, "above 0"),
-            ("weight_decay", 0 <= self.weight_decay < 1, "in 0..1"),
-            ("steps", self.steps >= 0, "at least 0"),
-            ("epochs", 0 <= self.epochs < 1e9, "at least 0"),
-            ("momentum", 0 <= self.momentum < 1, "in 0..1, below 1"),
-            ("warmup", 0 <= self.warmup < 1, "in 0..1, below 1"),
-            ("label_smoothing", 0 <= self.label_smoothing < 1, "in 0..1, below 1"),
-            ("ema", 0 <= self.ema < 1, "in 0..1, below 1"),
-            ("clip", self.clip >= 0, "at least 0"),
-            ("augment", self.augment in ("flip", "crop", "scale"), "flip, crop or scale"),
-            ("skipped_strides", self.skipped_strides in (None, 0, 1, 2), "0, 1 or 2"),
-            ("images", self.images >= 0, "at least 0"),
-        )
-        for name, holds, rule in checks:
-            if not holds:
-                stored = STORED.get(name, name)
-                raise ValueError(f"`{stored}` must be {rule}; got {getattr(self, name)}")
+        check(self.record(), SPEC)
+        if self.nesterov and not self.momentum:
+            raise ValueError("`momentum` must be above 0 for `nesterov`; got 0")
         if not self.steps and not self.epochs:
             raise ValueError("a recipe must have `steps` or `epochs`; got neither")
 
@@ -105,10 +115,10 @@ class Recipe:
         """The recipe of a `record`.
 
         Raises:
-            TypeError: a field is missing or unknown.
-            ValueError: a value is out of its range.
+            ValueError: a field is missing or unknown, or a value is of another type or out of its
+                range.
         """
-        return cls(**_by_field(record))
+        return cls(**_by_field(check(record, SPEC)))
 
     def changed(self, **options: Any) -> Recipe:
         """The recipe with the options that are not None."""
@@ -159,6 +169,19 @@ OPTIONS: dict[str, Callable[[str], Any]] = {
     "images": int,
     "label_smoothing": float,
 }
+# Their ranges where a user gives them: there is no 0 for "not given".
+RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (0.001, 1_000_000),
+    "steps": (1, 100_000_000),
+    "batch": (2, 65_536),
+    "lr": (1e-12, 1000),
+    "weight_decay": (0, 1),
+    "input": (8, 4096),
+    "drop": (0, 2),
+    "images": (2, 1_000_000_000),
+    "label_smoothing": (0, 0.9999),
+    "ema": (0, 0.999999),
+}
 
 
 def named_recipe(name: str, **options: Any) -> Recipe:
@@ -173,6 +196,7 @@ def named_recipe(name: str, **options: Any) -> Recipe:
     """
     if name not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}; got {name!r}")
+    check_range(options, **{name: RANGES[name] for name in options if name in RANGES})
     if options.get("epochs") is not None and options.get("steps") is None:
         options["steps"] = 0
     return RECIPES[name].changed(**_by_field(options))

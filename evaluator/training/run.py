@@ -17,10 +17,10 @@ from evaluator.training.loop import Epoch, Training
 from evaluator.training.process import ProcessShare, loader_workers, process_context
 from evaluator.training.recipe import SHORT, Recipe
 from evaluator.training.report import format_epoch, format_start
-from evaluator.training.session import run_to_end
-from space.common.cli import log
+from evaluator.training.session import explain_failure, run_to_end
+from evaluator.training.source import read_trained
+from space.common.cli import check_range, log
 from space.common.errors import DataError, DivergedError, NoAnswerError
-from space.common.files import make_folder
 from space.common.progress import Progress
 from space.network.network import Network
 from space.network.resize import on_input, total_stride
@@ -46,6 +46,9 @@ class TrainConfig:
         fresh: ignore the checkpoint in `out`.
         save_every_s: seconds from one checkpoint to the next within an epoch.
         tensorboard: write its event files too.
+
+    Raises:
+        ValueError: a value is out of its range.
 
     Example:
         >>> from pathlib import Path
@@ -78,6 +81,24 @@ class TrainConfig:
     fresh: bool = False
     save_every_s: float = files.SAVE_S
     tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        values = {
+            "seed": self.seed,
+            "threads": self.threads,
+            "workers": self.workers,
+            "held_out": self.held_out,
+            "save_every": self.save_every_s,
+        }
+        longest = 1_000_000_000
+        check_range(
+            values,
+            "seed",
+            "threads",
+            "workers",
+            held_out=(0.0001, 0.9999),
+            save_every=(0, longest),
+        )
 
     @property
     def folder(self) -> Path:
@@ -127,11 +148,13 @@ def train_network(config: TrainConfig) -> dict[str, Any] | None:
         >>> result["input"], result["classes"]
         ([3, 16, 16], ['blue', 'red'])
     """
-    out, batch = make_folder(config.folder), config.recipe.batch
-    with process_context(out, device=config.device, threads=config.threads, batch=batch) as (
-        device,
-        share,
-    ):
+    out, recipe = config.folder, config.recipe
+    side = recipe.input
+    on_input(config.network, side, side, classes=2, drop=recipe.skipped_strides)  # or a ValueError
+    start = None if config.weights is None else read_trained(config.weights)
+    with process_context(
+        out, device=config.device, threads=config.threads, batch=recipe.batch
+    ) as (device, share):
         data = open_data(
             config.data,
             seed=config.seed,
@@ -140,14 +163,22 @@ def train_network(config: TrainConfig) -> dict[str, Any] | None:
             label_column=config.label_column,
             download=config.download,
         )
-        training = _new_training(config, data, device, share)
-        if config.weights is not None:
-            files.load_weights(config.weights, training, data.classes)
+        with explain_failure(recipe):
+            training = _new_training(config, data, device, share)
+        if start is not None:
+            files.load_weights(start, training, data.classes)
         identity = files.identity(training, data.classes, data.key)
         writer = files.CheckpointWriter(
             training, out / files.CHECKPOINT, identity, every_s=config.save_every_s
         )
-        _train(config, data, writer)
+        try:
+            _train(config, data, writer)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"stopped. {writer.saved_text}; the same command goes on from there"
+                if writer.path.exists()
+                else f"stopped. {writer.saved_text}"
+            ) from None
         return None if share.rank else _result(training, data, out)
 
 

@@ -10,7 +10,11 @@ from evaluator.training.loop import Epoch, Training
 from evaluator.training.recipe import Recipe
 from space.common.errors import DataError, NoAnswerError
 
-NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
+NO_MEMORY = (
+    "can't allocate memory", "cannot allocate memory", "out of memory", "not enough memory",
+    "status_alloc_failed",
+)  # fmt: skip
+NO_PROCESS = "can't start new thread"
 ADVICE = "lower --batch, then --input"
 
 
@@ -22,8 +26,8 @@ def run_to_end(
     after_epoch: Callable[[Epoch], object] | None = None,
     advice: str = ADVICE,
 ) -> bool:
-    """Train from the present step to the last, with checkpoints. Ctrl-C and a damaged image save
-    one too.
+    """Train from the present step to the last, with checkpoints. Ctrl-C waits for the end of the
+    step and saves one too, as a damaged image does.
 
     Args:
         after_epoch: runs before the checkpoint of an epoch; a true answer ends the training.
@@ -37,6 +41,7 @@ def run_to_end(
         NoAnswerError: out of memory, or a process that decodes images died.
         DataError: an image is damaged.
     """
+    followed = training.step  # the last step after which all that follows it was done
     try:
         with explain_failure(training.recipe, writer, advice=advice):
             for _ in training.run():
@@ -46,9 +51,13 @@ def run_to_end(
                     writer.check_finite()
                     if after_epoch(training.history[-1]):
                         return True
+                followed = training.step
                 writer.step_done()
     except (DataError, KeyboardInterrupt):
-        if training.step and training.finite():
+        # In the midst of a step, or of what follows an epoch, the last checkpoint is the one to
+        # go on from: it repeats them.
+        whole = training.whole and (followed == training.step or not training.epoch_ended)
+        if training.step and whole and training.finite():
             writer.save()
         raise
     return False
@@ -69,6 +78,8 @@ def explain_failure(
         text = str(error)
         if isinstance(error, MemoryError) or any(words in text.lower() for words in NO_MEMORY):
             what = f"out of memory with --batch {recipe.batch} at --input {recipe.input}: {advice}"
+        elif NO_PROCESS in text:
+            what = f"the system gives no more processes ({text.splitlines()[0]}): lower --workers"
         elif "DataLoader worker" in text:
             first = text.splitlines()[0]
             what = f"a decoding process died ({first}): lower --workers, 0 for none"

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from evaluator.training.batches import seeded
 from evaluator.training.loop import Training
 from evaluator.training.recipe import SHORT, Recipe
 from evaluator.training.source import read_network
@@ -18,6 +17,7 @@ from space.common.errors import DivergedError
 from space.network.network import Network
 from space.network.resize import on_input
 from space.network.torch_module import build_module
+from tests.helpers.batches import FixedBatches
 from tests.helpers.images import TINY
 
 RECIPE = SHORT.changed(input=16, batch=8, epochs=2.0, clip=0.0)
@@ -29,28 +29,8 @@ def network() -> Network:
     return on_input(read_network(TINY), 16, 16, classes=3)
 
 
-class Fixed:
-    """The same random batches for every training, a function of the step."""
-
-    def __init__(self, scale: float = 1.0) -> None:
-        self.scale = scale
-
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        generator = seeded(7, step)
-        labels = torch.randint(0, 3, (8,), generator=generator)
-        x = torch.randn(8, 3, 16, 16, generator=generator)
-        x[torch.arange(8), labels] += 2
-        return x * self.scale, labels
-
-    def train(self, first: int, last: int) -> Iterator[tuple[Tensor, Tensor]]:
-        return (self.batch(step) for step in range(first, last))
-
-    def test(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return (self.batch(step) for step in (100, 101))
-
-
 def training(network: Network, recipe: Recipe = RECIPE, **options: Any) -> Training:
-    return Training(network, recipe, IMAGES, Fixed(), Fixed(), **options)
+    return Training(network, recipe, IMAGES, FixedBatches(), FixedBatches(), **options)
 
 
 def run(each: Training, steps: int | None = None) -> Training:
@@ -71,7 +51,7 @@ def test_two_steps_by_hand(network: Network, nesterov: bool) -> None:
     module = build_module(network, 4).train()
     velocity = [torch.zeros_like(p) for p in module.parameters()]
     for step in range(2):
-        x, labels = Fixed().batch(step)
+        x, labels = FixedBatches().batch(step)
         log = functional.log_softmax(module(x), 1)
         target = functional.one_hot(labels, 3) * 0.9 + 0.1 / 3
         module.zero_grad()
@@ -95,7 +75,7 @@ def test_clipped_by_hand(network: Network) -> None:
         torch.cat([(p - q).flatten() for p, q in _others(each.module, start)])
         for each in (free, held)
     ]
-    x, labels = Fixed().batch(0)
+    x, labels = FixedBatches().batch(0)
     module = build_module(network, 0).train()
     functional.cross_entropy(module(x), labels).backward()
     norm = torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None]).norm()
@@ -121,7 +101,7 @@ def test_epochs(network: Network) -> None:
     logits, labels = [], []
     each.module.eval()
     with torch.no_grad():
-        for x, y in Fixed().test():
+        for x, y in FixedBatches().test():
             logits.append(each.module(x))
             labels.append(y)
     both, truth = torch.cat(logits), torch.cat(labels)
@@ -195,7 +175,7 @@ def test_half_precision(network: Network) -> None:
 
 
 def test_divergence(network: Network) -> None:
-    each = Training(network, RECIPE, IMAGES, Fixed(float("nan")), Fixed())
+    each = Training(network, RECIPE, IMAGES, FixedBatches(float("nan")), FixedBatches())
     with pytest.raises(DivergedError, match=r"the loss is nan at step 1 of 8, .*: lower --lr"):
         run(each)
     assert each.step == 0

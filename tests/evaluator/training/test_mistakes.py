@@ -81,11 +81,27 @@ def test_truncated_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         (["ResNet-50"], "halvings of ResNet-50 cannot be dropped"),
         (["GoogLeNet inception 3a"], "images have 3 channels; GoogLeNet inception 3a takes 192"),
         (["missing.safetensors"], "missing.safetensors: No such file or directory"),
-        ([TINY, "--batch", "1"], "`batch` must be at least 2, for batch norm; got 1"),
-        ([TINY, "--device", "tpu"], "--device must be one of auto, cpu"),
+        ([TINY, "--batch", "1"], "--batch must be from 2 to 65536; got 1"),
+        ([TINY, "--batch", "100000000"], "--batch must be from 2 to 65536; got 100000000"),
+        ([TINY, "--steps", "0"], "--steps must be from 1 to 100000000; got 0"),
+        ([TINY, "--epochs", "0"], "--epochs must be from 0.001 to 1000000; got 0.0"),
+        ([TINY, "--images", "0"], "--images must be from 2 to 1000000000; got 0"),
+        ([TINY, "--lr", "nan"], "--lr must be from 1e-12 to 1000; got nan"),
+        ([TINY, "--lr", "-1"], "--lr must be from 1e-12 to 1000; got -1.0"),
+        ([TINY, "--ema", "nan"], "--ema must be from 0 to 0.999999; got nan"),
         ([TINY, "--seed", "-1"], "--seed must be from 0 to 4294967295; got -1"),
         ([TINY, "--workers", "-1"], "--workers must be from 0 to 256; got -1"),
-        ([TINY, "--held-out", "2", "--data", "FLAT"], "held out must be in 0..1; got 2"),
+        ([TINY, "--workers", "3000"], "--workers must be from 0 to 256; got 3000"),
+        ([TINY, "--threads", "0"], "--threads must be from 1 to 1024; got 0"),
+        ([TINY, "--threads", "100000"], "--threads must be from 1 to 1024; got 100000"),
+        ([TINY, "--held-out", "2"], "--held-out must be from 0.0001 to 0.9999; got 2.0"),
+        ([TINY, "--save-every", "nan"], "--save-every must be from 0 to 1000000000; got nan"),
+        ([TINY, "--device", "tpu"], "--device must be one of auto, cpu"),
+        ([TINY, "--device", "cpu:x"], "--device must be one of auto, cpu"),
+        ([TINY, "--device", "cuda:99"], "--device must be one of auto, cpu"),
+        ([TINY, "--device", "mps"], "--device must be one of auto, cpu"),
+        ([TINY, "--device", ""], "--device must not be empty"),
+        ([TINY, "--input", "8", "--drop", "0"], "divides its input by 32: it must be at least"),
         ([TINY, "--data", "nowhere"], "nowhere does not exist"),
     ],
 )
@@ -96,12 +112,12 @@ def test_mistakes(
     words: list[str],
     message: str,
 ) -> None:
-    flat = str(small_images / "train")
-    words = [flat if word == "FLAT" else word for word in words]
+    """Each is refused before images are decoded and before a weight or checkpoint is written."""
     if "--data" not in words:
-        words += ["--data", str(small_images)]
+        words = [*words, "--data", str(small_images)]
     said = failed(capsys, 2, *words, "--out", str(tmp_path / "out"))
     assert message in said
+    assert not [path for path in tmp_path.rglob("*") if path.name not in ("out", ".lock")]
 
 
 def test_out_is_a_file(

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
+from typing import Any
+
 import pytest
 
 from evaluator.training.recipe import OPTIONS, PAPER, RECIPES, SHORT, Recipe, named_recipe
@@ -42,21 +47,26 @@ def test_record_round_trip() -> None:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"batch": 1}, "`batch` must be at least 2, for batch norm; got 1"),
-        ({"lr": 0.0}, "`lr` must be above 0; got 0.0"),
-        ({"lr": float("nan")}, "`lr` must be above 0; got nan"),
-        ({"epochs": -1.0}, "`epochs` must be at least 0; got -1.0"),
-        ({"epochs": 0.0}, "must have `steps` or `epochs`; got neither"),
-        ({"input": 4}, "`input` must be at least 8; got 4"),
-        ({"label_smoothing": 1.0}, "`label_smoothing` must be in 0..1, below 1; got 1.0"),
-        ({"drop": 3}, "`drop` must be 0, 1 or 2; got 3"),
-        ({"ema": 1.0}, "`ema` must be in 0..1, below 1; got 1.0"),
-        ({"images": -5}, "`images` must be at least 0; got -5"),
+        ({"batch": 1}, "--batch must be from 2 to 65536; got 1"),
+        ({"batch": 100_000_000}, "--batch must be from 2 to 65536; got 100000000"),
+        ({"lr": 0.0}, "--lr must be from 1e-12 to 1000; got 0.0"),
+        ({"lr": -1.0}, "--lr must be from 1e-12 to 1000; got -1.0"),
+        ({"lr": float("nan")}, "--lr must be from 1e-12 to 1000; got nan"),
+        ({"lr": float("inf")}, "--lr must be from 1e-12 to 1000; got inf"),
+        ({"epochs": -1.0}, "--epochs must be from 0.001 to 1000000; got -1.0"),
+        ({"epochs": 0.0}, "--epochs must be from 0.001 to 1000000; got 0.0"),
+        ({"epochs": float("nan")}, "--epochs must be from 0.001 to 1000000; got nan"),
+        ({"steps": 0}, "--steps must be from 1 to 100000000; got 0"),
+        ({"input": 4}, "--input must be from 8 to 4096; got 4"),
+        ({"weight_decay": float("nan")}, "--weight-decay must be from 0 to 1; got nan"),
+        ({"label_smoothing": 1.0}, "--label-smoothing must be from 0 to 0.9999; got 1.0"),
+        ({"drop": 3}, "--drop must be from 0 to 2; got 3"),
+        ({"ema": 1.0}, "--ema must be from 0 to 0.999999; got 1.0"),
+        ({"images": -5}, "--images must be from 2 to 1000000000; got -5"),
+        ({"images": 0}, "--images must be from 2 to 1000000000; got 0"),
     ],
 )
 def test_refused(options: dict[str, float], message: str) -> None:
-    import re
-
     with pytest.raises(ValueError, match=re.escape(message)):
         named_recipe("short", **options)
 
@@ -64,3 +74,38 @@ def test_refused(options: dict[str, float], message: str) -> None:
 def test_unknown() -> None:
     with pytest.raises(ValueError, match="recipe must be one of paper, short; got 'long'"):
         named_recipe("long")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"lr": math.nan}, "`lr` must be a finite number from 1e-12 to 1000; got nan"),
+        ({"lr": "0.1"}, "`lr` must be a finite number from 1e-12 to 1000; got '0.1'"),
+        ({"batch": 1}, "`batch` must be an integer from 2 to 65536; got 1"),
+        ({"batch": 8.5}, "`batch` must be an integer from 2 to 65536; got 8.5"),
+        ({"epochs": 0}, "must have `steps` or `epochs`; got neither"),
+        ({"clip": math.inf}, "`clip` must be a finite number of at least 0; got inf"),
+        ({"skipped_strides": 3}, "`drop` must be an integer from 0 to 2; got 3"),
+        ({"augment": "cut"}, "`augment` must be one of flip, crop, scale; got 'cut'"),
+        ({"momentum": 0.0}, "`momentum` must be above 0 for `nesterov`"),
+    ],
+)
+def test_refused_by_the_recipe_itself(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        SHORT.changed(**options)
+
+
+@pytest.mark.parametrize("change", [{"lr": None}, {"lr": [1]}, {"extra": 1}, {"batch": True}])
+def test_records_of_a_wrong_kind(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"must be (a finite number|an integer|an object)"):
+        Recipe.from_record(SHORT.record() | change)
+    with pytest.raises(ValueError, match="must be an object with batch"):
+        Recipe.from_record({k: v for k, v in SHORT.record().items() if k != "batch"})
+
+
+def test_a_record_of_an_earlier_version() -> None:
+    """As a stored label has it."""
+    text = """{"name": "short", "input": 32, "batch": 128, "lr": 0.2, "weight_decay": 0.0005,
+    "steps": 0, "epochs": 10, "momentum": 0.9, "nesterov": true, "warmup": 0.2, "decay_norm":
+    false, "label_smoothing": 0.0, "ema": 0.0, "clip": 1.0, "augment": "crop", "drop": null}"""
+    assert Recipe.from_record(json.loads(text)) == SHORT
