@@ -10,8 +10,8 @@ from space.common.lazy import public_names
 
 if TYPE_CHECKING:
     from latency.audit.analysis import audit_model as audit_model
-    from latency.builder.build import BuildConfig as BuildConfig
     from latency.builder.build import build_table as build_table
+    from latency.builder.config import BuildConfig as BuildConfig
     from latency.builder.validation import validate_table as validate_table
     from latency.devices.open import open_session as open_session
     from latency.engines.onnx.writer import write_onnx as write_onnx
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from latency.table.op_model import OpCostModel as OpCostModel
 
 _MODULES = {
-    "BuildConfig": "latency.builder.build",
+    "BuildConfig": "latency.builder.config",
     "LatencyTable": "latency.table.latency_table",
     "Measurement": "latency.table.latency_table",
     "OpCostModel": "latency.table.op_model",

@@ -22,6 +22,8 @@ def parser() -> Parser:
     p.add_argument("--batch", type=int, default=1, help="images at once (1)")
     p.add_argument("--dtype", default="float32", help="of weights and activations (float32)")
     p.add_argument("--input", default="224x224", help="height x width of images (224x224)")
+    p.add_argument("--channels", type=int, default=3, help="of images (3)")
+    p.add_argument("--classes", type=int, default=1000, help="of the classifier (1000)")
     p.add_argument(
         "--relax",
         action="append",
@@ -47,9 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
 
     def body() -> int:
-        from latency.builder.build import BuildConfig, build_table
+        from latency.builder.build import build_table
+        from latency.builder.config import BuildConfig
 
-        options = vars(args) | {"relax": tuple(args.relax)}
+        options = vars(args) | {"relax": tuple(dict.fromkeys(args.relax))}
         build_table(BuildConfig(**options, command=command_line("latency.build", arguments)))
         return 0
 

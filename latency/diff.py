@@ -31,15 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
 
     def body() -> int:
-        from latency.builder.random_networks import SPACE, random_networks
+        from latency.builder.random_networks import SPACE, random_networks, space_of
         from latency.table.compare import compare_tables, format_table_comparison
         from latency.table.load import load_table
         from space.common.progress import Progress
 
         check_range(vars(args), "seed", networks=(0, MOST_NETWORKS))
         a, b = load_table(args.a), load_table(args.b)
-        size = (a.header if a.header.input else b.header).input_size
-        networks = random_networks(SPACE, args.networks, args.seed, size)
+        space = space_of(a.header if a.header.input else b.header)
+        networks = random_networks(SPACE, args.networks, args.seed, space)
         lines = "networks" if args.networks > 1000 else None
         with Progress("predicting", lines=lines) as bar:
             found = compare_tables(a, b, networks, report=bar.update) | {"seed": args.seed}

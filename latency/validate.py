@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from space.common.cli import Parser, add_format, run_command
+from space.common.errors import NoAnswerError
 
 
 def parser() -> Parser:
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         as_json = options.pop("format") == "json"
         found = validate_table(options.pop("table"), **options)
         print(json.dumps(found, indent=2) if as_json else format_validation(found))
+        if found["verdict"]["holds"] is False:
+            raise NoAnswerError(f"the table does not hold: {found['verdict']['advice']}")
         return 0
 
     return run_command("latency.validate", body)

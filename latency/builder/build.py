@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from latency.builder.campaign import Campaign, Effort, affordable
+from latency.builder.config import BuildConfig, table_path
 from latency.builder.grid import COARSE, FULL, Grid, summary
 from latency.builder.journal import Journal
-from latency.builder.plan import make_plan
+from latency.builder.memory import require_memory
+from latency.builder.plan import Plan, make_plan
 from latency.devices.health import states, warnings
 from latency.devices.open import open_session
 from latency.devices.session import Log, Session, require_real_time
@@ -21,71 +22,14 @@ from latency.table.accuracy import common_factor, left_out_error, scaled_errors
 from latency.table.describe import format_build_errors
 from latency.table.header import TableHeader
 from latency.table.latency_table import LatencyTable
-from latency.table.load import HOST_TARGET, host_table_path, load_table
+from latency.table.load import HOST_TARGET, load_table
 from latency.table.networks import predictions
-from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common.cli import log as log_line
 from space.common.errors import MissingOpError, NoAnswerError
-from space.common.files import cache_dir, writable_folder
+from space.common.files import locked, writable_folder
 from space.common.progress import Progress
 from space.common.provenance import commit, today_utc, versions
 from space.common.text import format_duration
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildConfig:
-    """What `build_table` measures, on which device, and where the table goes.
-
-    Args:
-        device: as `latency.devices.open.open_session` takes it.
-        engine: by default onnxruntime, on a GPU torch-cuda; with its `threads` and `dtype`.
-        batch: images of a run.
-        input: HEIGHTxWIDTH of the networks' images, in pixels.
-        relax: guidelines; units that break them are measured too.
-        coarse: measure fewer blocks.
-        out: the table's path, or a folder (one that exists, or ends with a slash); by default the
-            host's own table, or a file in the cache folder for another device or input.
-        seed: of the random networks and orders.
-        networks: random networks for the error; as many more determine the scale.
-        fresh: discard what an unfinished build measured.
-        command: the command line, for the table's header.
-
-    Raises:
-        ValueError: too few networks, images of a batch or pixels of an input.
-
-    Example:
-        >>> BuildConfig(device="gpu", input="160x160").space.height
-        160
-    """
-
-    device: str = "cpu"
-    engine: str | None = None
-    threads: int = 1
-    batch: int = 1
-    dtype: str = "float32"
-    input: str = "224x224"
-    relax: tuple[str, ...] = ()
-    coarse: bool = False
-    out: Path | str | None = None
-    seed: int = 0
-    networks: int = 20
-    fresh: bool = False
-    command: str = ""
-
-    def __post_init__(self) -> None:
-        if self.networks < 2 or self.batch < 1:
-            raise ValueError(
-                f"needs `networks` >= 2 and `batch` >= 1; got {self.networks} and {self.batch}"
-            )
-        sides = self.input.split("x")
-        if len(sides) != 2 or not all(side.isdecimal() and int(side) >= 32 for side in sides):
-            raise ValueError(f"--input must be HEIGHTxWIDTH, 32x32 or more; got {self.input!r}")
-
-    @property
-    def space(self) -> ShuffleNetV2Space:
-        """The search space on images of this size."""
-        height, width = map(int, self.input.split("x"))
-        return ShuffleNetV2Space(height=height, width=width)
 
 
 def build_table(
@@ -107,8 +51,9 @@ def build_table(
         log: called with each line for the user.
 
     Raises:
-        ValueError: an engine, dtype or device that is unknown or emulated, or the journal of
-            another build at this path.
+        ValueError: an engine, dtype or device that is unknown or emulated, the journal of another
+            build at this path, or another build that is running there; more memory is needed than
+            there is.
         ImportError: a package is not installed; the message says what to install.
         OSError: the device is out of reach, or the table cannot be written.
         NoAnswerError: too many blocks were too noisy.
@@ -124,7 +69,8 @@ def build_table(
         ('32x32', 'stable')
     """
     if session is None:
-        engine = config.engine or ("torch-cuda" if config.device == "gpu" else "onnxruntime")
+        usual = "torch-cuda" if config.device == "gpu" else "onnxruntime"
+        engine = usual if config.engine is None else config.engine
         with open_session(
             config.device, engine, threads=config.threads, dtype=config.dtype, log=log
         ) as opened:
@@ -132,31 +78,40 @@ def build_table(
     require_real_time(session)
     out = table_path(config, session)
     writable_folder(out.parent)
+    with locked(out, "build"):
+        table = _measured_table(config, session, out, grid, effort, log)
+        log(format_build_errors(table.header))
+        for line in table.header.noise["warnings"]:
+            log(f"warning: {line}")
+        log(f"written: {out}, {out.with_suffix('.csv').name}")
+    return table
+
+
+def _measured_table(
+    config: BuildConfig,
+    session: Session,
+    out: Path,
+    grid: Grid | None,
+    effort: Effort | None,
+    log: Log,
+) -> LatencyTable:
+    """Measure a table, with the journal beside `out`, and save it there."""
     grid = grid or (COARSE if config.coarse else FULL)
     effort = effort or (Effort(max_s=100.0, tolerance=0.02) if config.coarse else Effort())
     for line in warnings(session.host_info, [], session.threads):
         log(f"warning: {line}")
     plan = make_plan(grid, config.space, config.networks, config.seed, config.relax)
+    require_memory(session, (job.chains for job in plan.jobs), config.batch)
     journal_path = out.with_suffix(".journal.jsonl")
     if config.fresh:
         journal_path.unlink(missing_ok=True)
     names = ("host", "engine", "engine_version", "threads", "dtype")
     identity = {"device": session.chip, **{name: getattr(session, name) for name in names}}
     identity |= {"batch": config.batch, "seed": config.seed, "grid": grid.name}
-    with Journal(journal_path, identity | {"plan": plan.digest}) as journal:
+    with Journal(journal_path, identity | {"plan": plan.digest}, plan.sizes) as journal:
         effort, expected_s = affordable(plan, session, effort, config.batch)
         campaign = Campaign(plan, session, journal, effort, config.batch, config.seed)
-        count = 2 * config.networks + len(plan.on_grid)
-        log(
-            f"{len(plan.targets)} blocks and {count} networks on {session.chip}, "
-            f"{session.engine} {session.engine_version}, "
-            f"{session.threads} thread{'s' * (session.threads > 1)}: about "
-            f"{format_duration(expected_s)}, at most about "
-            f"{format_duration(max(effort.max_s, expected_s))}"
-        )
-        if journal.done:
-            spent = format_duration(journal.spent_s)
-            log(f"{len(journal.done)} jobs (about {spent}) are done already")
+        _log_start(plan, session, journal, (expected_s, effort.max_s), log)
         with Progress("", lines="jobs", log=log) as bar:
             campaign.run(lambda i, done, jobs: bar.update(done, jobs, title=f"pass {i + 1}"))
         try:
@@ -168,11 +123,23 @@ def build_table(
             ) from error
     table.save(out)
     journal_path.replace(out.with_suffix(".samples.jsonl"))
-    log(format_build_errors(table.header))
-    for line in table.header.noise["warnings"]:
-        log(f"warning: {line}")
-    log(f"written: {out}, {out.with_suffix('.csv').name}")
     return table
+
+
+def _log_start(
+    plan: Plan, session: Session, journal: Journal, seconds: tuple[float, float], log: Log
+) -> None:
+    """Say what is measured, how long it takes (expected, at most), and what is done already."""
+    count = len(plan.scale_set) + len(plan.held_out) + len(plan.on_grid)
+    log(
+        f"{len(plan.targets)} blocks and {count} networks on {session.chip}, "
+        f"{session.engine} {session.engine_version}, "
+        f"{session.threads} thread{'s' * (session.threads > 1)}: about "
+        f"{format_duration(seconds[0])}, at most about {format_duration(max(seconds))}"
+    )
+    if journal.done:
+        spent = format_duration(journal.spent_s)
+        log(f"{len(journal.done)} jobs (about {spent}) are done already")
 
 
 def finished_table(
@@ -198,6 +165,8 @@ def finished_table(
         batch=config.batch,
         dtype=session.dtype,
         input="x".join(map(str, plan.held_out[0].input_shape[1:])),
+        channels=config.channels,
+        classes=config.classes,
         date=today_utc(),
         versions={**versions("numpy"), **session.versions},
         commit=commit(),
@@ -229,23 +198,6 @@ def finished_table(
     )
     scale = {"factor": round(factor, 5), "how": how}
     return LatencyTable(replace(header, scale=scale, network_error=errors), entries)
-
-
-def table_path(config: BuildConfig, session: Session) -> Path:
-    """The path of a table's header: `config.out`, or a file named after the device."""
-    words = [session.chip.partition(" (")[0], session.engine]
-    words += [f"{session.threads}-threads"] * (session.threads > 1)
-    words += [f"batch-{config.batch}"] * (config.batch > 1)
-    words += [session.dtype] * (session.dtype != "float32")
-    words += [config.input] * (config.input != "224x224")
-    name = "-".join(re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-") for word in words)
-    out = config.out
-    if out is None:
-        own = config.device == "cpu" and config.input == "224x224"
-        return host_table_path() if own else cache_dir() / f"{name}.json"
-    if Path(out).is_dir() or str(out).endswith("/"):
-        return Path(out) / f"{name}.json"
-    return Path(out).with_suffix(".json")
 
 
 def ensure_host_table(*, log: Log = log_line) -> LatencyTable:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latency.builder.random_networks import VARIANTS, bounds, random_networks
+from latency.builder.random_networks import VARIANTS, bounds, variants
 from latency.measure.block import BlockTarget
 from latency.table.family_fit import alignment, widths_of
+from latency.table.header import CHANNELS, CLASSES
 from latency.table.interpolate import by_family, family_rows
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.block import Block, BlockBatch, Chain
@@ -23,6 +24,7 @@ HEAVY = 60_000_000  # multiply-adds: above, two copies are as precise as six of 
 MAX_BEFORE = 4
 SMALL = 700_000_000  # multiply-adds: published networks up to here are measured unchanged
 JOB_TARGETS = 12  # blocks timed in the same rounds
+STEMS = ("stem", "resnet_stem", "deep_stem")  # blocks that take an image
 GRID_SEED = 1_000_003  # of the random widths that are measured; validation uses other seeds
 
 
@@ -59,7 +61,7 @@ def block_in_context(block: Block, before: Chain = ()) -> BlockTarget:
     takes an image; else after `before`, by default a 1x1 convolution."""
     if block.out_shape == (block.c_in, block.height, block.width):
         return BlockTarget(block, (block,), COPIES if block.flops < HEAVY else 2)
-    if block.c_in == 3:
+    if block.kind in STEMS or block.c_in == 3:
         return BlockTarget(block)
     if not before:
         before = (Block("conv", block.height, block.width, c_in=block.c_in, c_out=block.c_in),)
@@ -84,17 +86,20 @@ def space_targets(grid: Grid, space: ShuffleNetV2Space) -> list[BlockTarget]:
     return targets
 
 
-def other_targets(grid: Grid, height: int, width: int) -> list[BlockTarget]:
-    """The blocks of the paper's other networks: of the small ones at their own input size, and of
-    each family of `latency.builder.random_networks`, on `height` x `width`, the narrowest, the
-    widest and some at random widths."""
+def other_targets(grid: Grid, space: ShuffleNetV2Space) -> list[BlockTarget]:
+    """The blocks of the paper's other networks: of the small ones at their own input size, if the
+    space has images and classes of ImageNet, and of each family of
+    `latency.builder.random_networks`, on the space's images, the narrowest, the widest and some at
+    random widths."""
     if not grid.variants:
         return []
-    known = [entry.network() for entry in published_networks().values()]
-    networks = [network for network in known if network.flops <= SMALL]
+    networks: list[Network] = []
+    if (space.channels, space.classes) == (CHANNELS, CLASSES):
+        known = [entry.network() for entry in published_networks().values()]
+        networks = [network for network in known if network.flops <= SMALL]
     for family in VARIANTS:
-        networks += bounds(family, (height, width))
-        networks += random_networks(family, grid.variants, GRID_SEED, (height, width))
+        networks += bounds(family, space)
+        networks += variants(family, grid.variants, GRID_SEED, space)
     return network_targets(networks)
 
 

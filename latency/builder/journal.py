@@ -5,7 +5,7 @@ The first line identifies the measurement; each other line is a finished job.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import numpy as np
 from latency.devices.session import Timed
 from latency.measure.drift import TimedGroup
 from space.common.jsonl import JsonLines
+from space.common.schema import Either, Integer, Items, Maybe, Number, Record, Text, check
+from space.common.text import shorten
 from space.network.block import Chain
 
 Key = tuple[int, int]  # (pass, job)
@@ -26,6 +28,29 @@ def chain_text(chain: Chain) -> str:
     return "; ".join(text if count == 1 else f"{count} x {text}" for text, count in words)
 
 
+_SECONDS = Items(Items(Number(1e-12, 1e6), least=1), least=1, most=100_000)
+_STATE = Record(
+    {
+        **dict.fromkeys(("frequency", "temperature", "throttled", "load"), Number()),
+        **dict.fromkeys(("sm_clock_mhz", "temperature_c", "power_w"), Maybe(Number())),
+        **dict.fromkeys(("throttle", "persistence"), Text()),
+    }
+)
+_JOB = Record(
+    {
+        "pass": Integer(0, 1000),
+        "job": Integer(0, 1_000_000),
+        **dict.fromkeys(("wall_s", "device_s", "processor_s"), Number(0, 1e9)),
+        "state": _STATE,
+        "chains": Items(Text(longest=1_000_000)),
+        "times": _SECONDS,
+        "reference": _SECONDS,
+    },
+    required=("pass", "job", "wall_s", "times", "reference"),
+)
+_IDENTITY = Record({"device": Text()}, required=("device",))
+
+
 class Journal(JsonLines):
     """The finished jobs of a build, as context manager.
 
@@ -35,18 +60,23 @@ class Journal(JsonLines):
 
     Args:
         identity: device, engine, plan and so on; those of an existing file must be equal.
+        sizes: how many chains each job of the plan has; None: they are not checked.
 
     Raises:
         ValueError: the file has another identity, or a line is damaged.
         OSError: it cannot be written.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, identity: Mapping[str, Any], sizes: Sequence[int] | None = None
+    ) -> None:
         self.done: dict[Key, TimedGroup] = {}
         self.spent_s = self.device_s = self.processor_s = 0.0
         self.states: list[dict[str, Any]] = []
+        self._sizes = sizes
         advice = "mend or delete it, or use --fresh"
-        super().__init__(path, what="the builder's journal", advice=advice)
+        spec = Either((_IDENTITY, _JOB))
+        super().__init__(path, what="the builder's journal", advice=advice, spec=spec)
         try:
             self._resume(identity)
         except BaseException:
@@ -64,19 +94,27 @@ class Journal(JsonLines):
         for name, value in identity.items():
             if first.get(name) != value:
                 raise ValueError(
-                    f"{self.path} was begun with {name} {first.get(name)!r}, this run has "
+                    f"{self.path} was begun with {name} {shorten(first.get(name))}, this run has "
                     f"{value!r}: finish it with those settings, use another --out, or --fresh"
                 )
         for number, row in enumerate(jobs, 2):
             try:
-                self._count(row)
-            except (ValueError, KeyError, TypeError) as error:
+                self._count(check(row, _JOB))
+            except ValueError as error:
                 raise self.damaged(number, error) from None
 
     def _count(self, row: Mapping[str, Any]) -> None:
-        """ValueError, KeyError or TypeError if the row is not of a job."""
-        self.done[int(row["pass"]), int(row["job"])] = TimedGroup(
-            np.array(row["times"], dtype=np.float64), np.array(row["reference"], dtype=np.float64)
+        """ValueError if the times are not those of a job of the plan."""
+        times, reference, number = row["times"], row["reference"], row["job"]
+        rounds, samples = {len(each) for each in times}, {len(each) for each in reference}
+        if len(rounds) != 1 or samples not in (rounds, {1}):
+            raise ValueError("`times` and `reference` must have as many rounds in every chain")
+        if self._sizes is not None and not (
+            number < len(self._sizes) and len(times) == self._sizes[number]
+        ):
+            raise ValueError(f"job {number} with {len(times)} chains is none of the plan")
+        self.done[row["pass"], number] = TimedGroup(
+            np.array(times, dtype=np.float64), np.array(reference, dtype=np.float64)
         )
         wall_s = float(row["wall_s"])
         self.spent_s += wall_s

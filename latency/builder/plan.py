@@ -64,6 +64,11 @@ class Plan:
         text = "\n".join([*lines, f"{EVICT_BYTES} bytes written over", f"pace of {REFERENCE}"])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def sizes(self) -> list[int]:
+        """How many chains each job has."""
+        return [len(job.chains) for job in self.jobs]
+
     def occurrences(self) -> dict[Slot, float]:
         """How many blocks of each slot a network has on average."""
         networks = (*self.scale_set, *self.held_out, *self.on_grid)
@@ -91,7 +96,7 @@ def make_plan(
     targets = {target.block: target for target in space_targets(grid, space.relaxed(relax))}
     for target in network_targets(on_grid, MAX_BEFORE):
         targets.setdefault(target.block, target)
-    known = other_targets(grid, space.height, space.width)
+    known = other_targets(grid, space)
     others = {target.block: target for target in known if target.block not in targets}
     block_jobs = [
         Job(tuple(dict.fromkeys(c for t in job for c in t.chains)), job)

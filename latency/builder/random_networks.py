@@ -12,7 +12,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from latency.table.header import TableHeader
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from space.network.block import Block
 from space.network.network import Network, NetworkBuilder
 from space.zoo.families import MOBILENET_V1, MOBILENET_V2, SHUFFLENET_V1, STAGE_DEPTHS
 from space.zoo.networks import RESNET_DEPTHS, XCEPTION
@@ -102,40 +104,56 @@ VARIANTS: dict[str, tuple[str, Callable[[NetworkBuilder, Draw], None]]] = {
 }
 
 
-def _make(family: str, rng: Draw, size: tuple[int, int]) -> Network:
+def _make(family: str, rng: Draw, space: ShuffleNetV2Space) -> Network:
     name, add_blocks = VARIANTS[family]
-    chain = NetworkBuilder(f"{name}, random widths", *size)
+    chain = NetworkBuilder(f"{name}, random widths", space.height, space.width, space.channels)
     add_blocks(chain, rng)
-    return chain.network()
+    *body, last = chain.network().blocks
+    fields = {**dict(last.fields), "classes": space.classes}
+    return Network(chain.name, (*body, Block(last.kind, last.height, last.width, **fields)))
 
 
 def random_networks(
     family: str,
     count: int,
     seed: int,
-    size: tuple[int, int] = (224, 224),
+    space: ShuffleNetV2Space | None = None,
     relax: Sequence[str] = (),
 ) -> list[Network]:
-    """`count` networks of a family on images of `size` (height, width).
+    """`count` networks of a family, for the images and classes of a space.
 
     Args:
         family: `SPACE`, or a key of `VARIANTS`.
+        space: by default that of ImageNet.
         relax: guidelines that networks of the space may break.
 
     Raises:
         ValueError: an unknown family or guideline, or `relax` with another family than the
             space's.
     """
+    space = space or ShuffleNetV2Space()
     if family == SPACE:
-        space = ShuffleNetV2Space(height=size[0], width=size[1]).relaxed(relax)
-        return sample_networks(space, count, np.random.default_rng(seed))
+        return sample_networks(space.relaxed(relax), count, np.random.default_rng(seed))
     if family not in VARIANTS:
         known = ", ".join((SPACE, *VARIANTS))
         raise ValueError(f"--family must be one of {known}; got {family!r}")
     if relax:
         raise ValueError(f"--relax needs --family {SPACE}; got --family {family}")
+    return variants(family, count, seed, space)
+
+
+def variants(family: str, count: int, seed: int, space: ShuffleNetV2Space) -> list[Network]:
+    """`count` networks of a family of `VARIANTS`."""
     rng = np.random.default_rng((seed, list(VARIANTS).index(family)))
-    return [_make(family, rng, size) for _ in range(count)]
+    return [_make(family, rng, space) for _ in range(count)]
+
+
+def space_of(header: TableHeader) -> ShuffleNetV2Space:
+    """The search space whose networks a table is for."""
+    height, width = header.input_size
+    return ShuffleNetV2Space(
+        height=height, width=width, channels=header.channels, classes=header.classes
+    )
 
 
 def sample_networks(
@@ -145,6 +163,6 @@ def sample_networks(
     return [space.lower(space.architecture(row)) for row in space.sample(count, rng)]
 
 
-def bounds(family: str, size: tuple[int, int] = (224, 224)) -> list[Network]:
+def bounds(family: str, space: ShuffleNetV2Space | None = None) -> list[Network]:
     """The narrowest and the widest network of a family of `VARIANTS`."""
-    return [_make(family, _Bound(at), size) for at in (0, 1)]
+    return [_make(family, _Bound(at), space or ShuffleNetV2Space()) for at in (0, 1)]

@@ -6,19 +6,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from latency.builder.random_networks import SPACE, random_networks
+from latency.builder.memory import require_memory
+from latency.builder.random_networks import SPACE, random_networks, space_of
+from latency.builder.verdict import table_verdict
 from latency.devices.open import open_session
+from latency.devices.session import Log, Session, require_real_time
+from latency.measure.block import chain_flops, probe
 from latency.measure.drift import REFERENCE
-from latency.measure.network import Timings, time_networks
+from latency.measure.network import ROUNDS, ROUNDS_IN_A_PASS, TOGETHER, Timings, time_networks
 from latency.table.accuracy import scaled_errors
 from latency.table.describe import format_error
 from latency.table.header import TableHeader
 from latency.table.latency_table import LatencyTable
 from latency.table.load import load_table
 from latency.table.networks import predictions
-from space.common.files import writable_folder, write_atomic
+from space.common.cli import check_range
+from space.common.cli import log as log_line
+from space.common.files import check_regular, writable_folder, write_atomic
 from space.common.progress import Progress
+from space.common.text import format_duration
 from space.network.network import Network
+
+MOST_NETWORKS = 10_000
+SAMPLE = 6  # networks from which the duration is estimated
 
 
 def validate_table(
@@ -30,11 +40,13 @@ def validate_table(
     relax: Sequence[str] = (),
     device: str = "cpu",
     out: Path | None = None,
+    log: Log = log_line,
 ) -> dict[str, Any]:
     """Measure random networks and compare them with a table's predictions.
 
     Returns:
-        What `latency.validate --format json` prints. `unscaled` and `scaled` are the errors
+        What `latency.validate --format json` prints. `verdict` is that of
+        `latency.builder.verdict.table_verdict`. `unscaled` and `scaled` are the errors
         (`latency.table.accuracy.error_summary`) without and with the table's scale factor, at the
         machine's speed now. `pace` is the reference network's time when the table was built and
         now, {"network", "then_s", "now_s"}. `at_pace` has the errors at the speed of then,
@@ -46,36 +58,42 @@ def validate_table(
         family, relax: which networks, as `random_networks` takes them.
         device: as `latency.devices.open.open_session` takes it.
         out: a CSV file of the seconds, a row for each network.
+        log: called with each line for the user: how long it takes, and whether this is another
+            chip than the table's.
 
     Raises:
-        ValueError: fewer than two networks, an unknown family, or a table that was not measured
-            on this device.
+        ValueError: a number out of range, an unknown family, a table that was not measured on a
+            device, or an emulated device.
         MissingOpError: the table lacks blocks of these networks.
         ImportError: the engine's package is not installed.
         OSError: the device is out of reach, or `out` cannot be written.
 
     Example:
         >>> import tempfile
-        >>> from latency.builder.build import BuildConfig, Effort, Grid, build_table
+        >>> from latency.builder.build import build_table
+        >>> from latency.builder.campaign import Effort
+        >>> from latency.builder.config import BuildConfig
+        >>> from latency.builder.grid import Grid
         >>> grid, effort = Grid("few", stem=8, first=9, rest=12, head=9), Effort(max_passes=1)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     config = BuildConfig(engine="null", input="32x32", networks=2, out=f"{folder}/t")
         ...     _ = build_table(config, grid=grid, effort=effort, log=lambda line: None)
-        ...     found = validate_table(f"{folder}/t.json", networks=2)
+        ...     found = validate_table(f"{folder}/t.json", networks=2, log=lambda line: None)
         >>> found["networks"], found["pace"]["network"]
         (2, 'ShuffleNet v2 1.5x')
     """
-    if networks < 2 or seed < 0:
-        raise ValueError(f"--networks must be at least 2 and --seed 0; got {networks} and {seed}")
+    check_range({"networks": networks, "seed": seed}, "seed", networks=(2, MOST_NETWORKS))
     table = load_table(target)
     header = table.header
     if not isinstance(table, LatencyTable) or header.source != "measured":
         raise ValueError(f"{target} must be a table measured on a device; it says {header.label}")
-    chosen = random_networks(family, networks, seed, header.input_size, relax)
-    unscaled = predictions(table.unscaled(), chosen)
     if out is not None:
         writable_folder(out.parent)
-    timings = _time_on_device(target, header, device, chosen)
+        if out.exists():
+            check_regular(out)
+    chosen = random_networks(family, networks, seed, space_of(header), relax)
+    unscaled = predictions(table.unscaled(), chosen)
+    timings, chip = _time_on_device(header, device, chosen, log)
     scale = float(header.scale["factor"])
     measured = timings.seconds()
     now = scaled_errors(unscaled, scale, measured)
@@ -97,7 +115,7 @@ def validate_table(
 
         rows = pd.DataFrame(columns)
         write_atomic(out, rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    return {
+    found = {
         "networks": networks,
         "within_5pct": now["unscaled"]["within_5pct"],
         "within_3pct_scaled": now["scaled"]["within_3pct"],
@@ -113,26 +131,53 @@ def validate_table(
         "pace": pace,
         "at_pace": at_pace,
     }
+    return found | {"verdict": table_verdict(header, chip, device, found)}
 
 
 def _time_on_device(
-    target: str, header: TableHeader, device: str, networks: Sequence[Network]
-) -> Timings:
-    """End-to-end latencies of the networks, on the device that the table was measured on."""
-    with (
-        open_session(device, header.engine, threads=header.threads, dtype=header.dtype) as session,
-        Progress("", lines="timings") as bar,
-    ):
-        if session.emulation or header.device != session.chip:
-            raise ValueError(
-                f"{target} must be a table measured on {session.where}; it says {header.label}"
+    header: TableHeader, device: str, networks: Sequence[Network], log: Log
+) -> tuple[Timings, str]:
+    """End-to-end latencies of the networks on a device, and its chip."""
+    with open_session(
+        device, header.engine, threads=header.threads, dtype=header.dtype
+    ) as session:
+        require_real_time(session)
+        if session.chip != header.device:
+            log(
+                f"warning: the table is of {header.device}, {session.where} is {session.chip}: "
+                "another chip, whose latencies the table does not claim to know"
             )
-        return time_networks(
-            session,
-            networks,
-            batch=header.batch,
-            report=lambda title, done, total: bar.update(done, total, title=title),
+        require_memory(session, [[n.blocks for n in networks][:TOGETHER]], header.batch)
+        seconds = estimate_s(session, networks, header.batch)
+        log(
+            f"{len(networks)} networks on {session.chip}, {session.engine} "
+            f"{session.engine_version}, {session.threads} thread{'s' * (session.threads > 1)}: "
+            f"about {format_duration(seconds)}, at most twice that"
         )
+        with Progress("", lines="timings", log=log) as bar:
+            timings = time_networks(
+                session,
+                networks,
+                batch=header.batch,
+                report=lambda title, done, total: bar.update(done, total, title=title),
+            )
+        return timings, session.chip
+
+
+def estimate_s(session: Session, networks: Sequence[Network], batch: int) -> float:
+    """Wall seconds that `latency.measure.network.time_networks` takes, without repetitions, from
+    one round of a few networks.
+
+    Raises:
+        OSError: as `Session.time`.
+    """
+    chains = [network.blocks for network in networks]
+    cost = probe(session, chains[:: -(-len(chains) // SAMPLE)], batch)
+    passes = ROUNDS // ROUNDS_IN_A_PASS if len(chains) > TOGETHER else 1
+    references = 2 * -(-len(chains) // TOGETHER)
+    mean_flops = sum(map(chain_flops, chains)) / len(chains)
+    count = len(chains) + references
+    return passes * cost.seconds(count, round(count * mean_flops), ROUNDS // passes)
 
 
 def format_validation(found: dict[str, Any]) -> str:
@@ -152,4 +197,6 @@ def format_validation(found: dict[str, Any]) -> str:
             f"the table was built ({now_s / then_s - 1:+.1%}); `at its pace`: every time over "
             "that network's of the same round"
         )
+    if found.get("verdict"):
+        lines.append(f"verdict: {found['verdict']['text']}")
     return "\n".join(lines)

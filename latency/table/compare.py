@@ -20,7 +20,9 @@ from space.common.text import format_number
 from space.network.block import Block
 from space.network.network import Network
 
-FACTS = "source device engine engine_version threads batch dtype input date".split()
+FACTS = (
+    "source device engine engine_version threads batch dtype input channels classes date"
+).split()
 EXTREMES = 5
 TOGETHER = 250  # networks between two reports
 

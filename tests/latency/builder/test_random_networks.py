@@ -21,11 +21,12 @@ from space.network.block import Block, BlockBatch
 from space.zoo.families import mobilenet_v2, shufflenet_v1
 
 SMALL = Grid("small", stem=4, first=5, rest=5, head=4, relaxed=3, variants=1)
+SMALL_SPACE = ShuffleNetV2Space(height=64, width=64)
 
 
 @pytest.mark.parametrize("family", [SPACE, *VARIANTS])
 def test_networks_are_seeded_and_differ(family):
-    one, two, other = (random_networks(family, 5, seed, (64, 64)) for seed in (1, 1, 2))
+    one, two, other = (random_networks(family, 5, seed, SMALL_SPACE) for seed in (1, 1, 2))
     assert [n.blocks for n in one] == [n.blocks for n in two] != [n.blocks for n in other]
     assert len({n.blocks for n in one}) == 5
     assert all(network.input_shape == (3, 64, 64) for network in one)
@@ -34,8 +35,8 @@ def test_networks_are_seeded_and_differ(family):
 @pytest.mark.parametrize("family", VARIANTS)
 def test_random_networks_lie_between_the_bounds(family):
     """Block by block and width by width, so that a table that holds the bounds covers them."""
-    low, high = bounds(family, (64, 64))
-    for network in random_networks(family, 30, 3, (64, 64)):
+    low, high = bounds(family, SMALL_SPACE)
+    for network in random_networks(family, 30, 3, SMALL_SPACE):
         blocks = zip(low.blocks, network.blocks, high.blocks, strict=True)
         for trio in blocks:
             a, b, c = (widths_of(BlockBatch.of(block))[0] for block in trio)
@@ -83,10 +84,10 @@ def test_a_heavy_block_has_fewer_copies():
 
 
 def test_the_small_networks_of_the_paper_are_in_the_grid():
-    blocks = {target.block for target in other_targets(SMALL, 224, 224)}
+    blocks = {target.block for target in other_targets(SMALL, ShuffleNetV2Space())}
     assert set(shufflenet_v1("2.0").blocks) <= blocks
     assert set(mobilenet_v2(0.4, 160, 160).blocks) <= blocks
-    assert not other_targets(Grid("none", stem=1, first=1, rest=1, head=1), 224, 224)
+    assert not other_targets(Grid("none", stem=1, first=1, rest=1, head=1), ShuffleNetV2Space())
 
 
 @pytest.mark.slow

@@ -15,12 +15,14 @@ import pytest
 
 from latency import build
 from latency.builder import build as builder
-from latency.builder.build import BuildConfig, build_table
+from latency.builder.build import build_table
+from latency.builder.config import BuildConfig
 from latency.builder.grid import Grid
 from latency.devices import remote
 from latency.devices.remote import RemoteSession
 from latency.devices.session import Timed
 from latency.devices.ssh import SshTransport
+from latency.devices.transport import MOST_BYTES
 from latency.engines.null import RUN_S, block_s
 from latency.engines.registry import get_engine
 from latency.measure.network import measure_networks
@@ -235,8 +237,8 @@ class Changing(ProcessTransport):
         readline, write = stream.readline, stream.write
         transport = self
 
-        def lines(timeout_s: float) -> bytes:
-            answer = json.loads(readline(timeout_s))
+        def lines(timeout_s: float, most_bytes: int = MOST_BYTES) -> bytes:
+            answer = json.loads(readline(timeout_s, most_bytes))
             if "hello" in answer and transport.starts > 1:
                 answer |= transport.changed
             if "times" in answer and transport.starts == 1:

@@ -12,13 +12,20 @@ import pytest
 
 from latency import validate
 from latency.builder import validation
-from latency.builder.validation import format_validation, validate_table
+from latency.builder.validation import estimate_s, format_validation
+from latency.builder.verdict import table_verdict
+from latency.devices.local import LocalSession
+from latency.engines.registry import get_engine
+from latency.measure.block import TimingCost
 from latency.measure.drift import REFERENCE, TimedGroup
 from latency.measure.network import Timings
 from latency.ondevice.host import chip
+from latency.ondevice.timing import WARM_UP
 from latency.table.accuracy import error_summary
+from latency.table.header import TableHeader
 from latency.table.latency_table import LatencyTable
 from latency.table.load import load_table
+from space.zoo.families import shufflenet_v2
 
 
 @pytest.fixture
@@ -92,7 +99,9 @@ def test_drift_correction_separates_a_slower_machine_from_a_wrong_table(
     [
         (["--table", "arm"], "must be a table measured on a device; it says published"),
         (["--table", "nope"], "unknown target"),
-        (["--table", "arm", "--networks", "1"], "at least 2"),
+        (["--table", "arm", "--networks", "1"], "--networks must be from 2 to 10000; got 1"),
+        (["--networks", "100000000"], "--networks must be from 2 to 10000; got 100000000"),
+        (["--seed", "-1"], "--seed must be from 0 to 4294967295; got -1"),
     ],
 )
 def test_mistakes(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,12 +121,83 @@ def test_an_out_that_cannot_be_written_is_found_before_measuring(
     )
 
 
-def test_a_table_of_another_device(tmp_path: Path) -> None:
+def test_a_table_of_another_chip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is measured, and told apart: 25 % more than the table says does not hold."""
     table = load_table("epyc-milan-ort")
     assert isinstance(table, LatencyTable)
-    other = LatencyTable(replace(table.header, device="chip", engine="null"), table.entries)
-    with pytest.raises(ValueError, match="must be a table measured on this machine; it says"):
-        validate_table(str(other.save(tmp_path / "t.json")), networks=2)
+    header = replace(table.header, device="chip x", engine="null")
+    path = LatencyTable(header, table.entries).save(tmp_path / "t.json")
+
+    def measure(session: object, networks: list, **_: object) -> Timings:
+        seconds = np.array([1.25 * table.network_s(n.blocks) for n in networks])
+        group = TimedGroup(np.tile(seconds[:, None], 5), np.full((2, 5), 1e-3))
+        return Timings(len(networks), ((np.arange(len(networks)), group),))
+
+    monkeypatch.setattr(validation, "time_networks", measure)
+    assert validate.main(["--table", str(path), "--networks", "6"]) == 1
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert lines[0].startswith(
+        f"warning: the table is of chip x, this machine is {chip()}: another"
+    )
+    assert lines[1].startswith(f"6 networks on {chip()}, null 1, 1 thread: about ")
+    assert lines[2] == (
+        "latency.validate: the table does not hold: run python -m latency.build --device cpu "
+        "--engine null for a table of this chip"
+    )
+    stated = header.network_error["held_out"]["scaled"]["mean_abs_error"]
+    assert (
+        f"verdict: the table does not hold on {chip()}: mean error of its scaled predictions "
+        f"20.0% (the table states {stated:.1%}, up to 3.0% is accepted)"
+    ) in out
+
+
+def header_with(error: float | None, device: str = "chip") -> TableHeader:
+    held_out = {"scaled": {"mean_abs_error": error, "networks": 20}}
+    return TableHeader(
+        layout="blocks", target="t", source="measured", device=device, engine="ncnn",
+        date="2026-01-01", network_error={} if error is None else {"held_out": held_out},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stated", "now", "then", "device", "holds"),
+    [
+        (0.01, 0.029, 0.029, "chip", True),
+        (0.01, 0.031, 0.031, "chip", False),
+        (0.05, 0.099, 0.099, "chip", True),
+        (0.05, 0.101, 0.101, "chip", False),
+        (0.01, 0.2, 0.01, "chip", True),  # the machine is slower as a whole
+        (0.01, 0.2, 0.01, "another", False),  # another machine is another machine
+        (None, 0.2, 0.2, "chip", None),
+    ],
+)
+def test_the_verdict_is_against_the_tables_own_error(
+    stated: float | None, now: float, then: float, device: str, holds: bool | None
+) -> None:
+    found = {
+        "family": "shufflenet_v2", "relaxed": [], "scaled": {"mean_abs_error": now},
+        "at_pace": {"scaled": {"mean_abs_error": then}}, "pace": {"then_s": 1.0, "now_s": 1.2},
+    }  # fmt: skip
+    verdict = table_verdict(header_with(stated, device), "chip", "cpu", found)
+    assert verdict["holds"] is holds
+    assert bool(verdict["advice"]) is (holds is False)
+    other = table_verdict(
+        header_with(stated, device), "chip", "cpu", {**found, "family": "resnet"}
+    )
+    assert other["holds"] is None
+
+
+def test_the_estimate_of_the_duration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second to prepare a chain, 1e-9 s a multiply-add: six passes of six rounds over 24
+    networks and the reference, which is timed twice for every twelve."""
+    monkeypatch.setattr(validation, "probe", lambda *_: TimingCost(1.0, 1e-9))
+    networks = [shufflenet_v2("1.0", 32, 32)] * 24
+    runs = 1 + 2 * (WARM_UP + 6)
+    expected = 6 * 28 * (1.0 + 1e-9 * networks[0].flops * runs)
+    assert estimate_s(LocalSession(get_engine("null")), networks, 1) == pytest.approx(expected)
 
 
 def test_a_rank_correlation_that_is_not_defined() -> None:

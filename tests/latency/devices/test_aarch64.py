@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latency.builder.build import BuildConfig, build_table
+from latency.builder.build import build_table
+from latency.builder.config import BuildConfig
 from latency.devices.archive import has_runner, server_archive
 from latency.devices.local import LocalSession
 from latency.devices.remote import RemoteSession

@@ -86,6 +86,7 @@ def test_picture(tmp_path, capsys):
     assert path.read_bytes().startswith(b"\x89PNG")
     assert main([*words, "--out", str(path / "x.png")]) == 2
     assert (
-        capsys.readouterr().err.splitlines()[1] == f"latency.diff: {path / 'x.png'}: File exists"
+        capsys.readouterr().err.splitlines()[1]
+        == f"latency.diff: {path / 'x.png'}: Not a directory"
     )
     assert [file.name for file in tmp_path.iterdir()] == ["diff.png"]

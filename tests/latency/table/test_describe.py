@@ -73,7 +73,7 @@ def test_picture(path, tmp_path, capsys):
     assert out.read_bytes().startswith(b"\x89PNG")
     capsys.readouterr()
     assert show.main([str(path), "--out", str(out / "x.png")]) == 2
-    assert capsys.readouterr() == ("", f"latency.show: {out / 'x.png'}: File exists\n")
+    assert capsys.readouterr() == ("", f"latency.show: {out / 'x.png'}: Not a directory\n")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,9 @@ def test_networks_of_every_family_cost_what_their_blocks_cost(target):
     networks = [n for name in VARIANTS for n in random_networks(name, 2, seed=3)]
     networks += random_networks("shufflenet_v2", 4, seed=3)
     networks += random_networks("shufflenet_v2", 4, seed=3, relax=("g1", "g2", "g3", "g4"))
-    networks += random_networks("shufflenet_v2", 1, seed=3, size=(160, 160))
+    networks += random_networks(
+        "shufflenet_v2", 1, seed=3, space=ShuffleNetV2Space(height=160, width=160)
+    )
     found = known_predictions(table, networks)
     np.testing.assert_allclose(found, [one_by_one(table, n) for n in networks], rtol=1e-9)
     if target in ("arm", "gpu"):
