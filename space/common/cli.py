@@ -130,6 +130,10 @@ def run_command(
             message, status = explained
         else:
             raise
+    if status == INTERRUPTED:
+        # CPython notes an interrupt inside a nested `exec` (dataclasses have one) as one that
+        # nobody caught, and ends by the signal; the next `exec` clears the note.
+        exec("")
     log(f"{name}: {_one_line(message)}")
     return status
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import signal
 import subprocess
@@ -166,3 +167,16 @@ def test_no_value_is_empty(
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args(words)
     assert capsys.readouterr().err.startswith(f"some.command: {option} must not be empty")
+
+
+def test_an_interrupt_inside_exec_has_its_status(root: Path, tmp_path: Path) -> None:
+    """Interrupted while a library makes a dataclass, say."""
+    (tmp_path / "interrupted.py").write_text(
+        "from space.common.cli import run_command\n"
+        "line = 'import signal; signal.raise_signal(signal.SIGINT)'\n"
+        "raise SystemExit(run_command('x', lambda: exec(line) or 0))\n"
+    )
+    words = [sys.executable, "-m", "interrupted"]
+    path = f"{tmp_path}{os.pathsep}{root}"
+    done = subprocess.run(words, env={"PYTHONPATH": path}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "x: interrupted\n")
