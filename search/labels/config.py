@@ -11,6 +11,7 @@ from space.common.cli import check_range
 
 LABELS, SEEDS = 50, 3
 LEAST_LABELS = 10  # a predictor is fitted on no fewer (`evaluator.predictor`)
+MOST_LABELS = 10_000  # beyond any use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +92,10 @@ def label_config(options: LabelOptions) -> LabelConfig | None:
     labels = options.labels
     if labels is None:
         labels = LABELS if options.labels_from is None else 0
-    if labels < LEAST_LABELS and labels != 0:
-        raise ValueError(f"--labels must be at least {LEAST_LABELS}, or 0 for none; got {labels}")
+    if labels and not LEAST_LABELS <= labels <= MOST_LABELS:
+        raise ValueError(
+            f"--labels must be from {LEAST_LABELS} to {MOST_LABELS}, or 0 for none; got {labels}"
+        )
     seeds = SEEDS if options.seeds is None else options.seeds
     check_range({"seeds": seeds, "threads": options.threads}, "seeds", "threads")
     recipe = final = named_recipe(options.recipe or "short", **options.recipe_options)

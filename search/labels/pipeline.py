@@ -7,6 +7,7 @@ selection.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from search.labels.selection import select_networks
 from search.labels.store import FILE, Store
 from search.problem.baseline import baseline
 from search.problem.problem import CLOSED_FORM, Evaluation, Problem
-from space.common.cli import log
+from space.common.cli import RANGES, check_range, log
 from space.common.errors import DataError, NoAnswerError
 from space.common.progress import Progress
 from space.common.text import format_duration
@@ -101,6 +102,9 @@ class LabelPipeline:
         from evaluator.training.process import SINGLE_PROCESS, device_of, loader_workers
         from search.labels.trainer import LabelTrainer
 
+        # The winners are trained with the seeds that follow that of the search.
+        least, most = RANGES["seed"]
+        check_range({"seed": seed}, seed=(least, (most or 0) - config.seeds))
         if config.options.threads:
             torch.set_num_threads(config.options.threads)
         try:
@@ -142,69 +146,87 @@ class LabelPipeline:
         if len(self.candidates) < self.config.labels:
             log(f"only {len(self.candidates)} networks that meet the budget were found to label")
         networks = [self.problem.network(row) for row in self.candidates.genes]
-        keys = [self.labels.key(network.name, self.seed) for network in networks]
-        self._train_labels(networks, keys)
-        rows = [self.store.rows[key] for key in keys]
+        rows = self._train_labels(networks)
         score, comparison = score_of(
             self.problem,
             self.candidates,
             completed(rows),
             stopped=sum(row["pruned"] for row in rows),
-            names=keys,
+            names=[row["key"] for row in rows],
             folder=self.out,
         )
         return replace(self.problem, score=score), comparison
 
-    def _train_labels(self, networks: Sequence[Network], keys: Sequence[str]) -> None:
-        missing = [i for i, key in enumerate(keys) if key not in self.store.rows]
+    def _train_labels(self, networks: Sequence[Network]) -> list[dict[str, Any]]:
+        """The row of each network, trained if it is not on disk."""
+        rows = [self._stored(self.labels, network, self.seed) for network in networks]
+        missing = [i for i, row in enumerate(rows) if row is None]
         latencies = self.candidates.costs.latency_s
         pruning = Pruning(latencies, 0 if self.config.options.no_prune else self.labels.epochs)
-        for i, key in enumerate(keys):
-            if key in self.store.rows:
-                pruning.recall(latencies[i], self.store.rows[key])
         costs = self._label_costs(networks, missing, pruning.on)
         done = len(networks) - len(missing)
-        bar = TrainingProgress("labelling", len(networks), done, costs[missing].sum())
-        with bar:
-            for i in missing:
-                row = self.labels.run(
-                    networks[i],
-                    self.seed,
-                    purpose="label",
-                    progress=bar.step(costs[i]),
-                    judge=pruning.judge(latencies[i]),
-                )
-                self._finish(self.labels, row, bar, costs[i])
-                pruning.recall(latencies[i], row)
+        found = []
+        with TrainingProgress("labelling", len(networks), done, costs[missing].sum()) as bar:
+            # In order, also over those on disk: each is compared with the same ones before it,
+            # wherever an earlier run stopped.
+            for network, row, latency, cost in zip(networks, rows, latencies, costs, strict=True):
+                if row is None:
+                    row = self.labels.run(
+                        network,
+                        self.seed,
+                        purpose="label",
+                        progress=bar.step(cost),
+                        judge=pruning.judge(latency),
+                    )
+                    self._finish(self.labels, row, bar, cost)
+                pruning.recall(latency, row)
+                found.append(row)
+        return found
 
     def train_final(self, networks: Mapping[str, Network]) -> dict[str, Accuracies]:
         """Train networks alike, by name, with seeds that no label used."""
-        keys = {
-            (name, seed): self.final.key(network.name, seed)
+        rows = {
+            (name, seed): self._stored(self.final, network, seed)
             for seed in self.seeds
             for name, network in networks.items()
         }
-        missing = [job for job, key in keys.items() if key not in self.store.rows]
+        missing = [job for job, row in rows.items() if row is None]
         costs = {n: self.final.probe(networks[n]) for n in dict.fromkeys(n for n, _ in missing)}
         seconds = float(sum(costs[name] for name, _ in missing))
         if missing:
             time = format_duration(seconds)
             log(f"{len(missing)} trainings of winners and baseline: about {time}")
-        bar = TrainingProgress(
-            "training the winners", len(keys), len(keys) - len(missing), seconds
-        )
-        with bar:
+        done = len(rows) - len(missing)
+        accuracy = {job: row["accuracy"] for job, row in rows.items() if row is not None}
+        with TrainingProgress("training the winners", len(rows), done, seconds) as bar:
             for name, seed in missing:
                 row = self.final.run(
                     networks[name],
                     seed,
                     purpose=name,
                     progress=bar.step(costs[name]),
-                    weights_path=self.final.folder / f"{keys[name, seed]}.safetensors",
+                    weights_path=self._weights(networks[name], seed),
                 )
                 self._finish(self.final, row, bar, costs[name])
-        rows = {job: self.store.rows[key] for job, key in keys.items()}
-        return {n: tuple((s, float(rows[n, s]["accuracy"])) for s in self.seeds) for n in networks}
+                accuracy[name, seed] = row["accuracy"]
+        return {n: tuple((s, float(accuracy[n, s])) for s in self.seeds) for n in networks}
+
+    def _stored(self, trainer: LabelTrainer, network: Network, seed: int) -> dict[str, Any] | None:
+        """The row of a training that is on disk, with its weights where they are kept."""
+        expected = {
+            "architecture": network.name,
+            "seed": seed,
+            # As JSON has it.
+            "recipe": json.loads(json.dumps(trainer.recipe.record())),
+        }
+        row = self.store.find(trainer.key(network.name, seed), expected, trainer.epochs)
+        if row is None or trainer is not self.final or row["diverged"]:
+            return row
+        return row if self._weights(network, seed).exists() else None
+
+    def _weights(self, network: Network, seed: int) -> Path:
+        """Where the trained weights of a winner or of the baseline are."""
+        return self.final.folder / f"{self.final.key(network.name, seed)}.safetensors"
 
     def _finish(
         self, trainer: LabelTrainer, row: dict[str, Any], bar: TrainingProgress, seconds: float
@@ -214,9 +236,9 @@ class LabelPipeline:
         bar.finish(row, seconds)
 
     def weights(self, network: Network, accuracies: Accuracies) -> list[str]:
-        """The trained weights of a network, as paths below the search's folder."""
-        keys = [self.final.key(network.name, seed) for seed, _ in accuracies]
-        paths = [self.final.folder / f"{key}.safetensors" for key in keys]
+        """The trained weights of a network, as paths below the search's folder, in the order of
+        `accuracies`; a training that diverged has none. `evaluator.training.source` reads them."""
+        paths = [self._weights(network, seed) for seed, _ in accuracies]
         return [str(path.relative_to(self.out)) for path in paths if path.exists()]
 
     def _label_costs(

@@ -3,7 +3,7 @@ form."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,18 +13,41 @@ import numpy as np
 
 from evaluator.data.dataset import digest
 from evaluator.measured_benchmark.rows import SHIPPED, TrainingRow, read_rows
+from evaluator.predictor.encoding import Encoding
+from evaluator.predictor.gaussian_process import BOUNDS
 from evaluator.predictor.model import Predictor
 from evaluator.score.genes import free_scores
 from search.labels.config import LEAST_LABELS
 from search.problem.problem import CLOSED_FORM, Evaluation, Floats, Problem, Score
 from space.architectures.search_space import Architecture, Genes
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
-from space.common.files import write_atomic
+from space.common.files import check_regular, write_atomic
+from space.common.schema import Integer, Items, Maybe, Number, Record, Text, Values, read_json
 from space.common.stats import spearman
 from space.common.text import format_number
 from space.cost.lookup import Costs
 
 FORMAT = 1  # of the identity: changes when the same labels would give other predictions
+REGRESSOR = "gp"
+LOWEST, HIGHEST = min(low for low, _ in BOUNDS), max(high for _, high in BOUNDS)
+# What is read of the file of a predictor; the labels must be those of the search.
+STORED = Record(
+    {
+        "format": Integer(1, 1),
+        "engine": Text((REGRESSOR,)),
+        "constants": Items(Number(LOWEST, HIGHEST), len(BOUNDS), len(BOUNDS)),
+        "cross_validated": Maybe(Number(-1, 1)),
+        "labels": Record(
+            {
+                "genes": Items(Items(Integer())),
+                "scores": Values(Items(Number())),
+                "accuracy": Items(Number(0, 100)),
+            },
+            required=("genes", "scores", "accuracy"),
+        ),
+    },
+    required=("format", "engine", "constants", "cross_validated", "labels"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +154,17 @@ def score_of(
         accuracy: in %, [n].
         stopped: labels whose training was stopped early.
         names: what identifies each label.
+
+    Raises:
+        ValueError: the predictor's file is a folder, a pipe or a device.
+        OSError: it cannot be written.
     """
     name = digest([FORMAT, list(names), [repr(float(value)) for value in accuracy]])
-    correlation, why = None, ""
+    path, correlation, why = folder / f"predictor-{name}.json", None, ""
+    if path.exists():
+        check_regular(path)
     try:
-        predictor = _predictor(problem, found, accuracy, folder / f"predictor-{name}.json")
+        predictor = _predictor(problem, found, accuracy, path)
         correlation = predictor.cross_validated
         if correlation is None:
             why = "it predicts the same accuracy for every label that it was not fitted on"
@@ -156,12 +185,42 @@ def score_of(
 
 
 def _predictor(problem: Problem, found: Evaluation, accuracy: Floats, path: Path) -> Predictor:
-    with suppress(FileNotFoundError, ValueError):  # not fitted yet, or a damaged file
-        return Predictor.from_json(path.read_text(encoding="utf-8"))
+    """The predictor in a file, if it is of these labels; else one that is fitted and stored."""
     scores = free_scores(problem.space, found.genes, found.costs.flops, found.costs.params)
-    predictor = Predictor.fit(problem.space, found.genes, accuracy, scores=scores)
+    with suppress(FileNotFoundError, ValueError):  # not fitted yet, or a damaged file
+        data = read_json(path, STORED)
+        if _same_labels(data["labels"], found.genes, accuracy, scores):
+            return Predictor(
+                REGRESSOR,
+                Encoding.of(problem.space, scores),
+                found.genes.astype(np.int64),
+                scores,
+                accuracy,
+                tuple(data["constants"]),
+                data["cross_validated"],
+            )
+    predictor = Predictor.fit(
+        problem.space, found.genes, accuracy, scores=scores, regressor=REGRESSOR
+    )
     write_atomic(path, predictor.to_json())
     return predictor
+
+
+def _same_labels(
+    stored: Mapping[str, Any], genes: Genes, accuracy: Floats, scores: Mapping[str, Floats]
+) -> bool:
+    """Whether a stored predictor is of these labels. Scores of another machine may differ in
+    their last digits."""
+    return (
+        stored["genes"] == genes.tolist()
+        and stored["accuracy"] == accuracy.tolist()
+        and set(stored["scores"]) == set(scores)
+        and all(
+            len(stored["scores"][name]) == len(values)
+            and np.allclose(stored["scores"][name], values, rtol=1e-9, atol=0)
+            for name, values in scores.items()
+        )
+    )
 
 
 def score_from_benchmark(

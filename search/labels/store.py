@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evaluator.data.dataset import digest
-from space.common.files import write_atomic
+from space.common.jsonl import JsonLines
+from space.common.schema import Anything, Flag, Integer, Items, Number, Record, Text, Values
+from space.common.text import shorten
 
 FILE = "labels.jsonl"
-NEEDED = ("key", "architecture", "seed", "accuracy", "curve", "pruned")
+ROW = Record(
+    {
+        "key": Text(longest=100),
+        "architecture": Text(longest=1000),
+        "seed": Integer(0),
+        "accuracy": Number(0, 100),
+        "curve": Items(Number(0, 100)),
+        "pruned": Flag(),
+        "diverged": Flag(),
+        "purpose": Text(longest=100),
+        "seconds": Number(0),
+        "recipe": Values(Anything()),
+    },
+    required=("key", "architecture", "seed", "accuracy", "curve", "pruned", "diverged"),
+)
 
 
 def training_key(
@@ -36,24 +51,63 @@ class Store:
 
     @classmethod
     def open(cls, path: Path) -> Store:
-        """Read the file, if it exists; ValueError names a damaged line."""
+        """Read the file, if it exists.
+
+        Raises:
+            ValueError: no regular file, or a damaged line; the message has its number.
+            OSError: it cannot be read.
+        """
         store = cls(path)
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        for number, line in enumerate(text.splitlines(), start=1):
-            try:
-                row = json.loads(line)
-                if not all(name in row for name in NEEDED):
-                    raise ValueError
-                store.rows[str(row["key"])] = row
-            except (ValueError, TypeError):
-                raise ValueError(
-                    f"{path}, line {number} must be a training as this program writes it; it is "
-                    "not. Remove the line, and that network is trained again"
-                ) from None
+        if path.exists():
+            with _lines(path) as lines:
+                for number, row in enumerate(lines.rows, 1):
+                    if not (row["diverged"] or row["curve"]):
+                        raise lines.damaged(number, "`curve` must have an epoch; got none")
+                    store.rows[row["key"]] = row
         return store
 
+    def find(self, key: str, expected: Mapping[str, Any], epochs: int) -> dict[str, Any] | None:
+        """The row of a training, if it is on disk.
+
+        Args:
+            expected: fields that follow from the key, as architecture, seed and recipe.
+            epochs: of a training that is not stopped early.
+
+        Raises:
+            ValueError: the row is of another training than its key says.
+        """
+        row = self.rows.get(key)
+        if row is None:
+            return None
+        found = len(row["curve"])
+        wrong = [name for name, value in expected.items() if row.get(name, value) != value]
+        if wrong:
+            reason = f"`{wrong[0]}` is {shorten(row[wrong[0]])}, and another by its key"
+        elif row["diverged"]:
+            return row
+        elif found > epochs or (found < epochs and not row["pruned"]):
+            reason = f"`curve` must have {epochs} epochs; got {found}"
+        elif row["accuracy"] != row["curve"][-1]:
+            reason = f"`accuracy` is {row['accuracy']}, and `curve` ends at {row['curve'][-1]}"
+        else:
+            return row
+        raise ValueError(
+            f"{self.path}: the training {key} was changed: {reason}. Remove its line, and that "
+            "network is trained again"
+        )
+
     def add(self, row: dict[str, Any]) -> None:
-        """Add a finished training; it is on disk when this returns."""
+        """Add a finished training; it is on disk when this returns. A later line of the same key
+        counts.
+
+        Raises:
+            OSError: about the file.
+        """
         self.rows[row["key"]] = row
-        lines = (json.dumps(each, allow_nan=False) for each in self.rows.values())
-        write_atomic(self.path, "".join(f"{line}\n" for line in lines))
+        with _lines(self.path) as lines:
+            lines.append(row)
+
+
+def _lines(path: Path) -> JsonLines:
+    advice = "remove the line, and that network is trained again"
+    return JsonLines(path, what="trainings", advice=advice, spec=ROW)

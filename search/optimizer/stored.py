@@ -35,7 +35,9 @@ _ID, _KEY, _JSON = Integer(), Text(longest=512), Text(longest=1_000_000)
 # What is read of each table of Optuna's.
 TABLES: dict[str, dict[str, Spec]] = {
     "studies": {"study_id": _ID, "study_name": _KEY},
-    "study_directions": {"direction": Text(("MAXIMIZE", "MINIMIZE")), "objective": _ID},
+    "study_directions": {
+        "study_id": _ID, "direction": Text(("MAXIMIZE", "MINIMIZE")), "objective": _ID
+    },
     "study_user_attributes": {"study_id": _ID, "key": _KEY, "value_json": _JSON},
     "trials": {
         "trial_id": _ID,
@@ -123,13 +125,13 @@ def _read(connection: sqlite3.Connection) -> StoredStudy:
         raise _ForeignError("a database of another program")
     studies = [] if "studies" not in names else list(_rows(connection, "studies"))
     if others := sorted({row["study_name"] for row in studies} - {STUDY}):
-        raise _ForeignError(f"studies of another program ({shorten(', '.join(others))})")
-    trials = [] if "trials" not in names else list(_rows(connection, "trials"))
-    if not trials and set(TABLES) - names:
-        return StoredStudy()  # killed while Optuna made the tables
+        raise _ForeignError(f"studies of another program ({shorten(others)[1:-1]})")
     if missing := sorted(set(TABLES) - names):
+        if _empty(connection, names - {"version_info"}):
+            return StoredStudy()  # killed while Optuna made the tables
         raise ValueError(f"there is no table {missing[0]}")
     _check_file(connection)
+    trials = list(_rows(connection, "trials"))
     identity = None
     for row in _rows(connection, "study_user_attributes"):
         if row["key"] == "identity":
@@ -142,6 +144,12 @@ def _read(connection: sqlite3.Connection) -> StoredStudy:
     if studies and directions != {0: "MAXIMIZE", 1: "MINIMIZE"}:
         raise ValueError("must have two objectives, the score and the latency")
     return StoredStudy(identity, tuple(_trials(connection, trials)))
+
+
+def _empty(connection: sqlite3.Connection, tables: set[str]) -> bool:
+    return not any(
+        connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in tables
+    )
 
 
 def _check_file(connection: sqlite3.Connection) -> None:

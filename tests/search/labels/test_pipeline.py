@@ -53,9 +53,10 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("more", "rule"),
         [
-            (["--labels", "9"], "--labels must be at least 10, or 0 for none; got 9"),
-            (["--seeds", "0"], "--seeds must be at least 1; got 0"),
-            (["--lr", "0"], "`lr` must be above 0; got 0.0"),
+            (["--labels", "9"], "--labels must be from 10 to 10000, or 0 for none; got 9"),
+            (["--labels", "1000000000"], "--labels must be from 10 to 10000"),
+            (["--seeds", "0"], "--seeds must be from 1 to 1000; got 0"),
+            (["--lr", "0"], "--lr must be from 1e-12 to 1000; got 0.0"),
             (["--retrain-epochs", "0"], "--retrain-epochs must be above 0"),
             pytest.param([], "nowhere does not exist", marks=pytest.mark.slow),
         ],

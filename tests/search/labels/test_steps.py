@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from search.labels.pruning import Pruning, completed
 from search.labels.score import score_of
 from search.labels.selection import select_networks
-from search.labels.store import Store, training_key
 from search.problem.baseline import baseline
 from search.problem.problem import CLOSED_FORM, Evaluation, Floats, Problem
-
-
-def row(name, accuracy, curve=None, pruned=False):
-    curve = [accuracy] if curve is None else curve
-    return {
-        "key": name, "architecture": name, "seed": 0, "accuracy": accuracy, "curve": curve,
-        "pruned": pruned, "diverged": False,
-    }  # fmt: skip
+from tests.helpers.labels import label_row as row
 
 
 @pytest.fixture(scope="module")
@@ -56,32 +45,6 @@ class TestChosen:
         sizes = problem.space.active_sizes
         for column in np.flatnonzero(sizes > 1):
             assert np.ptp(found.genes[:, column]) >= 0.5 * (sizes[column] - 1)
-
-
-class TestStore:
-    def test_round_trip(self, tmp_path: Path) -> None:
-        store = Store.open(tmp_path / "a.jsonl")
-        store.add(row("x", 50.0))
-        store.add(row("y", 60.0))
-        assert Store.open(store.path).rows == {"x": row("x", 50.0), "y": row("y", 60.0)}
-
-    @pytest.mark.parametrize("line", ["{", "[]", '{"key": "a"}', "7"])
-    def test_damage_names_the_line(self, tmp_path: Path, line: str) -> None:
-        path = tmp_path / "a.jsonl"
-        path.write_text(json.dumps(row("x", 1.0)) + f"\n{line}\n", encoding="utf-8")
-        with pytest.raises(ValueError, match="line 2 must be a training"):
-            Store.open(path)
-
-    def test_whatever_matters_is_in_the_key(self) -> None:
-        keys = {
-            training_key("a", {"lr": 0.1}, 0, ["x", "y"], ["c", "d"]),
-            training_key("b", {"lr": 0.1}, 0, ["x", "y"], ["c", "d"]),
-            training_key("a", {"lr": 0.2}, 0, ["x", "y"], ["c", "d"]),
-            training_key("a", {"lr": 0.1}, 1, ["x", "y"], ["c", "d"]),
-            training_key("a", {"lr": 0.1}, 0, ["x", "z"], ["c", "d"]),
-            training_key("a", {"lr": 0.1}, 0, ["x", "y"], ["c", "e"]),
-        }
-        assert len(keys) == 6
 
 
 class TestPruning:

@@ -36,7 +36,10 @@ def _other_program(path: Path) -> None:
 FOREIGN = {
     "garbage": (_garbage, "file is not a database"),
     "another program's": (_other_program, "a database of another program"),
-    "another study": (lambda p: _optuna(p, "mine", ["minimize"], 0), r"another program \(mine\)"),
+    "another study": (
+        lambda p: _optuna(p, "mine", ["minimize"], 0),
+        r"another program \('mine'\)",
+    ),
     "our name, not our trials": (
         lambda p: _optuna(p, "g4nas", ["maximize", "minimize"], 1),
         r"studies of another program \(g4nas\)",
