@@ -4,58 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluator.data.image import to_rgb
 from space.common.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Ints = NDArray[np.int64]
-# Modes of Pillow that RGB can hold; I;16, F and others lose too much.
-MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
     """Labelled images. `labels`: int64 [n], indices of the data set's classes. `load(i)` opens
-    image i; `name(i)` is its name in messages. `key` changes when the content does."""
+    image i; `name(i)` is its name in messages. `key` changes when the content does, and is the
+    same for a copy of the files; `stamp` is of these very files, for what is cached of them."""
 
     labels: Ints
     load: Callable[[int], Image]
     name: Callable[[int], str]
     key: str
+    stamp: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def image(self, index: int) -> Image:
-        """Image `index` in RGB.
+        """Image `index` in RGB, turned as its EXIF data say; the first of several frames.
 
         Raises:
             DataError: it is damaged, truncated or not a colour or grey image; names the file.
         """
-        try:
-            with self.load(index) as image:
-                image.load()
-                if image.mode in MODES:
-                    # A palette may have transparency, which RGB drops from RGBA only.
-                    opaque = image.convert("RGBA") if image.mode == "P" else image
-                    return opaque.convert("RGB")
-                mode = image.mode
-        except (OSError, ValueError, SyntaxError, EOFError) as error:
-            raise DataError(
-                f"{self.name(index)} cannot be read as an image: {error}. Repair or remove it"
-            ) from None
-        raise DataError(
-            f"{self.name(index)} must be an 8-bit grey or colour image; got mode {mode}. "
-            "Convert it to RGB"
-        )
+        return to_rgb(lambda: self.load(index), self.name(index))
 
     def subset(self, indices: Ints) -> Part:
         """The images at `indices`, in that order."""
@@ -65,13 +51,14 @@ class Part:
             lambda i: self.load(int(indices[i])),
             lambda i: self.name(int(indices[i])),
             f"{self.key}-{digest}",
+            self.stamp,
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set to train and test on. `name`: as the user typed it; `classes`: by label;
-    `split`: where the test part comes from.
+    """A data set to train and test on. `name`: as the user typed it; `classes`: by label; `parts`:
+    where the test part comes from; `notes`: what else the user must know, as what is left out.
 
     Raises:
         DataError: it has fewer than 2 classes, an empty part, or a label without a class.
@@ -81,7 +68,8 @@ class Dataset:
     classes: tuple[str, ...]
     train: Part
     test: Part
-    split: str
+    parts: str
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -99,44 +87,29 @@ class Dataset:
     @property
     def key(self) -> str:
         """Changes when the images, their labels or the split do."""
-        return digest([list(self.classes), self.train.key, self.test.key, self.split])
+        return digest([list(self.classes), self.train.key, self.test.key, self.parts])
+
+    @property
+    def split(self) -> str:
+        """Where the parts come from, and the notes, on one line."""
+        return "; ".join([self.parts, *self.notes])
 
 
 @dataclass(frozen=True, eq=False)
 class ReadParts:
     """The parts that a reader finds. `test`: None if the source has none; `split`: how the source
-    separates them."""
+    separates them; `notes`: as of a `Dataset`."""
 
     classes: tuple[str, ...]
     train: Part
     test: Part | None = None
     split: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def digest(value: Any) -> str:
     """A short hash of something that JSON holds."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
-
-
-def encode_labels(
-    train: Sequence[Any], test: Sequence[Any], names: Sequence[str] | None
-) -> tuple[tuple[str, ...], Ints, Ints]:
-    """(names of the classes, int64 labels of each part) of two columns. Integers are labels
-    already; other values are names, in sorted order.
-
-    Args:
-        names: of the classes, if the source has them; used if there are enough.
-    """
-    values = np.asarray([*train, *test])
-    if values.dtype.kind in "iu":
-        labels = values.astype(np.int64)
-        classes = tuple(str(i) for i in range(int(values.max()) + 1 if values.size else 0))
-    else:
-        found, labels = np.unique(values.astype(str), return_inverse=True)
-        classes = tuple(str(name) for name in found)
-    if names and len(names) >= len(classes):
-        classes = tuple(str(name) for name in names)
-    return classes, labels[: len(train)].astype(np.int64), labels[len(train) :].astype(np.int64)
 
 
 def split(part: Part, classes: int, *, seed: int, held_out: float) -> tuple[Part, Part, str]:

@@ -3,102 +3,125 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evaluator.data.dataset import Part, ReadParts, digest
+from evaluator.data.image import open_image
+from evaluator.data.labels import listed
+from evaluator.data.layout import Layout, find_layout
+from evaluator.data.tree import DataFile, FileTree, once
 from space.common.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# The extensions of torchvision's ImageFolder.
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-TRAIN = ("train", "training")
-TEST = ("test", "val", "valid", "validation")
+Images = list[list[DataFile]]  # of each class
 
 
-def read_folder(path: Path) -> ReadParts:
-    """The parts in a folder. With train/, the test part is the first of test/, val/, valid/ and
-    validation/.
+def read_folder(tree: FileTree) -> ReadParts:
+    """The parts in a folder. With a validation part, a test part is not used: the images that are
+    tested during a training also choose its best weights.
 
     Raises:
-        DataError: a class has no images or cannot be read, or the parts' classes differ.
+        DataError: a class has no images, the parts' classes differ, or names and links leave open
+            what is meant.
     """
-    if not path.is_dir():
-        raise DataError(f"--data must be a folder of class folders; {path} is a file")
-    train = _first(path, TRAIN)
-    top = train or path
-    classes = _class_folders(top)
-    part = _part(top, classes)
-    test = _first(path, TEST) if train else None
-    if test is None:
-        return ReadParts(classes, part)
-    others = _class_folders(test)
-    if others != classes:
+    layout = find_layout(tree)
+    train, test = layout.train, layout.test
+    classes = _classes(train)
+    if test is not None and (others := _classes(test)) != classes:
         only = [
-            f"only in {folder.name}/: {', '.join(sorted(names))}"
-            for folder, names in ((test, {*others} - {*classes}), (top, {*classes} - {*others}))
+            f"only in {folder.name}/: {listed(sorted(names))}"
+            for folder, names in ((test, {*others} - {*classes}), (train, {*classes} - {*others}))
             if names
         ]
         raise DataError(
-            f"{path} must have the same class folders in both parts; {'; '.join(only)}"
+            f"{tree.path} must have the same class folders in both parts; {'; '.join(only)}"
         )
-    return ReadParts(classes, part, _part(test, classes), f"{top.name}/ and {test.name}/")
+    parts = [part for part in (train, test) if part is not None]
+    images, links = _images(parts, classes)
+    used = sum(len(files) for part in images for files in part)
+    notes = _notes(tree, layout, used + links, links)
+    found = [_part(*each) for each in zip(parts, images, strict=True)]
+    if test is None:
+        return ReadParts(classes, found[0], notes=notes)
+    names = [f"{os.path.relpath(part.path, tree.path)}/" for part in parts]
+    return ReadParts(classes, found[0], found[1], " and ".join(names), notes)
 
 
-def _first(path: Path, names: tuple[str, ...]) -> Path | None:
-    return next((path / name for name in names if (path / name).is_dir()), None)
-
-
-def _class_folders(top: Path) -> tuple[str, ...]:
-    try:
-        names = sorted(e.name for e in os.scandir(top) if e.is_dir() and e.name[0] != ".")
-    except OSError as error:
-        raise DataError(f"{top} cannot be read: {error.strerror}") from None
+def _classes(top: FileTree) -> tuple[str, ...]:
+    names = tuple(folder.name for folder in top.folders)
     if not names:
-        raise DataError(f"{top} must hold a folder of images for each class; it has no folders")
+        raise DataError(
+            f"{top.path} must hold a folder of images for each class; it has no folders"
+        )
     if len(names) == 1:
-        raise DataError(f"{top} must have at least 2 class folders; got only {names[0]}")
-    return tuple(names)
+        raise DataError(f"{top.path} must have at least 2 class folders; got only {names[0]}")
+    return names
 
 
-def _part(top: Path, classes: tuple[str, ...]) -> Part:
-    images: list[tuple[str, int, int]] = []
-    counts: list[int] = []
-    for name in classes:
-        found = _images(top / name)
-        if not found:
-            raise DataError(
-                f"{top / name} has no images ({', '.join(EXTENSIONS)}): fill or remove it"
-            )
-        images += found
-        counts.append(len(found))
+def _images(parts: Sequence[FileTree], classes: Sequence[str]) -> tuple[list[Images], int]:
+    """(the images of each class in each part, by path; how many links were left out)."""
+    files = [
+        (file, (number, label))
+        for number, part in enumerate(parts)
+        for label, folder in enumerate(part.folders)
+        for below in folder.below()
+        for file in below.images
+    ]
+    kept, links = once(files, lambda place: parts[place[0]].folders[place[1]].path)
+    found: list[Images] = [[[] for _ in classes] for _ in parts]
+    for file, (number, label) in kept:
+        found[number][label].append(file)
+    for part, images in zip(parts, found, strict=True):
+        for folder, own in zip(part.folders, images, strict=True):
+            if not own and folder.count:
+                raise DataError(
+                    f"{folder.path} has no images of its own, only links to images of other "
+                    "classes or parts: fill or remove it"
+                )
+            if not own:
+                raise DataError(
+                    f"{folder.path} has no images (.jpg, .png, .webp, ...): fill or remove it"
+                )
+            own.sort()
+    return found, links
+
+
+def _notes(tree: FileTree, layout: Layout, used: int, links: int) -> tuple[str, ...]:
+    notes = []
+    elsewhere = tree.count - used
+    if layout.spare is not None:
+        elsewhere -= layout.spare.count
+        name = os.path.relpath(layout.spare.path, tree.path)
+        notes.append(f"{name}/ is not used, neither to train nor to choose")
+    if elsewhere > 0:
+        notes.append(f"{elsewhere} images in other folders are not used")
+    if links:
+        notes.append(f"{links} links to images that count elsewhere are left out")
+    parts = [part for part in (layout.train, layout.test) if part is not None]
+    others = sum((below.others for part in parts for below in part.below()), start=Counter())
+    if others:
+        notes.append(f"{others.total()} images are not read: {', '.join(sorted(others))}")
+    return tuple(notes)
+
+
+def _part(top: FileTree, classes: Images) -> Part:
+    images = [file for files in classes for file in files]
 
     def load(index: int) -> Image:
-        from PIL import Image
+        return open_image(images[index].path)
 
-        return Image.open(images[index][0])
-
-    key = digest([(os.path.relpath(path, top), *state) for path, *state in images])
-    labels = np.repeat(np.arange(len(classes)), counts)
-    return Part(labels, load, lambda index: images[index][0], key)
+    key = digest([(os.path.relpath(f.path, top.path), f.size, f.changed_ns) for f in images])
+    labels = np.repeat(np.arange(len(classes)), [len(files) for files in classes])
+    return Part(labels, load, lambda index: images[index].path, key, stamp(images))
 
 
-def _images(folder: Path) -> list[tuple[str, int, int]]:
-    """(path, bytes, time of change in nanoseconds) of every image below a folder, sorted."""
-
-    def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
-
-    found = []
-    for where, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        folders.sort()
-        for name in names:
-            if name.lower().endswith(EXTENSIONS):
-                path = os.path.join(where, name)  # noqa: PTH118  (60,000 Paths take a second)
-                state = os.stat(path)  # noqa: PTH116
-                found.append((path, state.st_size, state.st_mtime_ns))
-    return sorted(found)
+def stamp(files: Sequence[DataFile]) -> str:
+    """Of these very files: a copy of equal sizes and times has another one, and so has a file
+    that was written anew and given its old time."""
+    return digest([(f.real, f.size, f.changed_ns, f.inode_changed_ns) for f in files])
