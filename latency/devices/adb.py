@@ -13,6 +13,7 @@ import re
 import shlex
 import socket
 import tarfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
@@ -187,9 +188,11 @@ class AdbStream(BufferedStream):
         self._transport.raise_ended()
 
     def close(self) -> None:
+        until = time.monotonic() + GOODBYE_S
         with contextlib.suppress(OSError):
             self._source.settimeout(GOODBYE_S)
-            while self._source.recv(2**16):  # until the server has ended
+            # Until the server has ended, unless it sends without an end.
+            while self._source.recv(2**16) and time.monotonic() < until:
                 pass
         with contextlib.suppress(OSError):
             self._connection.close()

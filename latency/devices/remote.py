@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from latency.devices.answers import checked_absent, checked_timed, read_answer, read_outputs
 from latency.devices.session import Log, Session, Steady, Timed, steady_flags
-from latency.devices.transport import Stream, Transport
+from latency.devices.transport import MOST_BYTES, Stream, Transport, one_line
 from latency.engines.base import Engine, FileEngine, Model
-from latency.ondevice.server import PROTOCOL, model_digest
-from space.common.errors import DroppedError
+from latency.ondevice.server import model_digest
+from space.common.errors import DeviceError, DroppedError
 from space.network.block import Chain
 
 TRIES = 6  # to reconnect
 BACKOFF_S = 1.0  # before the first try; doubled before each next one
 HEARTBEAT_S = 15.0
 ANSWER_S = 600.0  # the longest silence: loading a job's models, or one of its rounds
+OUTPUT_BYTES = 2**28  # of the answer with a chain's outputs
 ADVICE = {
     "full": ": make room there; what was measured is kept, the same command goes on from here",
     "missing": ": install the engine's package there",
@@ -82,9 +83,10 @@ class RemoteSession(Session):
     def outputs(self, chain: Chain, *, batch: int = 1) -> list[Any]:
         def ask() -> list[Any]:
             (digest,) = self._push([chain], batch)
-            found = self._ask({"do": "outputs", "model": digest}, "outputs")
-            floats = (np.frombuffer(base64.b64decode(v["float32"]), "<f4") for v in found)
-            return [row.reshape(v["shape"]) for row, v in zip(floats, found, strict=True)]
+            self._send({"do": "outputs", "model": digest})
+            answer = self._answer("outputs", most_bytes=OUTPUT_BYTES)
+            with self._refusing():
+                return read_outputs(answer["outputs"], batch, self.where)
 
         return self._retry(ask)
 
@@ -93,13 +95,13 @@ class RemoteSession(Session):
         self._send({"do": "time", "models": digests, "rounds": rounds,
                     "steady": steady_flags(steady, chains)})  # fmt: skip
         times: list[list[float]] = []
-        while "times" in (answer := self._answer()):
+        for _ in range(rounds):
+            answer = self._answer("times", count=len(chains))
             times.append(answer["times"])
-        spent = self._field(answer, "timed")
-        found = np.array(times, dtype=np.float64)
-        if found.shape != (rounds, len(chains)) or not (found >= 0).all():
-            raise OSError(f"{self.where}: got times {found.shape} of {(rounds, len(chains))}")
-        return Timed(times=found.T, **spent)
+        spent = self._answer("timed")["timed"]
+        with self._refusing():
+            checked_timed(spent, self.where)
+        return Timed(times=np.array(times, dtype=np.float64).T, **spent)
 
     def _push(self, chains: Sequence[Chain], batch: int) -> list[str]:
         """Bring the chains' models to the device; return their digests."""
@@ -112,7 +114,9 @@ class RemoteSession(Session):
                 model = written[chain] = self._writer.write(chain, batch)
                 self._digests[chain, batch] = model_digest(dict(model.files), model.shape)
             digests.append(self._digests[chain, batch])
-        absent = set(self._ask({"do": "have", "models": digests}, "absent"))
+        answer = self._ask({"do": "have", "models": digests}, "absent")
+        with self._refusing():
+            absent = checked_absent(answer, digests, self.where)
         for chain, digest in zip(chains, digests, strict=True):
             if digest in absent:
                 absent.remove(digest)
@@ -159,21 +163,19 @@ class RemoteSession(Session):
         if self._stream is not None:
             self._stream.close()
         self._stream = self._transport.start()
-        hello = self._answer()
-        if hello.get("hello") != PROTOCOL:
-            raise self._unexpected(hello)
+        hello = self._answer("hello")
         if self._beat is None:
             self._beat = threading.Thread(target=self._heartbeat, daemon=True)
             self._beat.start()
         request = {"do": "open", "engine": self.engine, "threads": self.threads,
                    "dtype": self.dtype}  # fmt: skip
         self._send(request)
-        answer = self._answer(check=False)
+        answer = self._answer("opened", missing=True)
         if answer.get("kind") == "missing":
             digest, data, size = engine_wheels(self.engine, hello, self.where, log=self._log)
             request["wheels"] = digest
             self._send(request)
-            answer = self._answer(check=False)
+            answer = self._answer("opened", missing=True)
             if answer.get("kind") == "missing":
                 if size > hello["free_bytes"]:
                     raise OSError(
@@ -183,49 +185,53 @@ class RemoteSession(Session):
                 self._log(f"pushing {self.engine} to {self.where} ({len(data) >> 20} MiB)")
                 self._ask({"do": "wheels", "digest": digest}, "stored", data)
                 self._send(request)
-                answer = self._answer()
-        self._check(answer)
+                answer = self._answer("opened")
         return hello, answer["opened"]
 
     def _ask(self, message: dict[str, Any], name: str, data: bytes | None = None) -> Any:
         """Send a message; the field `name` of the answer."""
         self._send(message, data)
-        return self._field(self._answer(), name)
+        return self._answer(name)[name]
 
-    def _field(self, answer: dict[str, Any], name: str) -> Any:
-        if name not in answer:
-            raise self._unexpected(answer)
-        return answer[name]
-
-    def _unexpected(self, answer: dict[str, Any]) -> OSError:
-        return OSError(f"{self.where}: the worker answered {str(answer)[:100]}")
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """End the server if its answer is refused: what it sends next is unknown."""
+        try:
+            yield
+        except DeviceError:
+            stream, self._stream = self._stream, None
+            if stream is not None:
+                stream.close()
+            raise
 
     def _send(self, message: dict[str, Any], data: bytes | None = None) -> None:
-        assert self._stream is not None
         if data is not None:
             message = {**message, "bytes": len(data)}
-        self._stream.write(_message(message) + (data or b""))
+        self._open_stream().write(_message(message) + (data or b""))
 
-    def _answer(self, *, check: bool = True) -> dict[str, Any]:
-        assert self._stream is not None
-        line = self._stream.readline(ANSWER_S)
-        try:
-            answer: dict[str, Any] = json.loads(line)
-            if not isinstance(answer, dict):
-                raise ValueError("not an object")
-        except ValueError:
-            text = line[:100].decode(errors="replace").strip()
-            raise OSError(f"{self.where}: not a worker's answer: {text!r}") from None
-        if check:
-            self._check(answer)
-        return answer
+    def _answer(
+        self, name: str, *, count: int = 0, most_bytes: int = MOST_BYTES, missing: bool = False
+    ) -> dict[str, Any]:
+        """The next answer, which must have the field `name`.
 
-    def _check(self, answer: dict[str, Any]) -> None:
-        if "error" in answer:
-            kind, text = answer.get("kind", ""), f"{self.where}: {answer['error']}"
+        Args:
+            count: how many `times` it must have.
+            missing: return also the error that an engine's package is missing.
+        """
+        with self._refusing():
+            line = self._open_stream().readline(ANSWER_S, most_bytes)
+            answer = read_answer(line, self.where, name, count=count)
+        if "error" in answer and not (missing and answer["kind"] == "missing"):
+            kind, text = answer["kind"], f"{self.where}: {one_line(answer['error'])}"
             if kind == "busy":  # perhaps our own last server, which is about to end
                 raise DroppedError(text)
             raise OSError(text + ADVICE.get(kind, ""))
+        return answer
+
+    def _open_stream(self) -> Stream:
+        if self._stream is None:
+            raise DeviceError(f"{self.where}: its worker was ended: open a new session")
+        return self._stream
 
     def _heartbeat(self) -> None:
         """Send signs of life: a server does not always notice a lost connection."""

@@ -6,19 +6,19 @@ import asyncio
 import contextlib
 import shlex
 import threading
-from collections import deque
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from latency.devices.archive import server_archive
-from latency.devices.transport import FOLDER, Stream, ended
-from space.common.errors import DroppedError
+from latency.devices.ssh_login import log_in
+from latency.devices.transport import FOLDER, MOST_BYTES, Lines, Stream, ended, one_line
+from space.common.errors import DeviceError, DroppedError
 
 CONNECT_S = 20.0
 KEEPALIVE_S = 15.0  # after three without an answer the connection counts as lost
 GOODBYE_S = 5.0
+ERRORS_BYTES = 4096  # of the server's stderr that are kept
 FX_NO_SPACE = 14  # SSH_FX_NO_SPACE_ON_FILESYSTEM, draft-ietf-secsh-filexfer-13, section 9.1
 T = TypeVar("T")
 
@@ -85,8 +85,8 @@ class SshTransport:
             )
         self._host, self._python = parts.hostname, python
         self._options: dict[str, Any] = {
-            "password_auth": False, "kbdint_auth": False, "connect_timeout": CONNECT_S,
-            "login_timeout": CONNECT_S, "keepalive_interval": KEEPALIVE_S,
+            "connect_timeout": CONNECT_S, "login_timeout": CONNECT_S,
+            "keepalive_interval": KEEPALIVE_S,
         }  # fmt: skip
         if port:
             self._options["port"] = port
@@ -103,27 +103,22 @@ class SshTransport:
         ssh = self._ssh
         await self._disconnect()
         try:
-            self._connection = await ssh.connect(self._host, **self._options)
+            self._connection = await log_in(ssh, self._host, self._options, self.where)
             path = await self._push()
             command = f"{self._python} {shlex.quote(path)} {FOLDER}"
             process = await self._connection.create_process(command, encoding=None)
-        except ssh.HostKeyNotVerifiable:
-            raise OSError(await self._host_key_advice()) from None
-        except ssh.PermissionDenied:
-            raise OSError(
-                f"{self.where} took none of this user's keys: add one there (ssh-copy-id) or to "
-                "the agent (ssh-add); passwords are not used"
-            ) from None
-        except (ssh.KeyImportError, ssh.ConfigParseError) as error:
-            raise OSError(f"{self.where}: {error}") from None
+        except DeviceError:
+            raise
         except ssh.SFTPError as error:
             full = " (is it full?)" if error.code in (ssh.FX_FAILURE, FX_NO_SPACE) else ""
             raise OSError(
                 f"{self.where}: the worker cannot be written to {FOLDER}{full}: {error.reason}"
             ) from None
+        except ValueError as error:  # of a server that keeps to no protocol
+            raise DeviceError(f"{self.where}: {one_line(error)}") from None
         except (TimeoutError, OSError, ssh.Error) as error:
             reason = getattr(error, "strerror", None) or getattr(error, "reason", "") or error
-            text = f"{self.where} cannot be reached: {reason or 'no answer'}"
+            text = f"{self.where} cannot be reached: {one_line(reason) or 'no answer'}"
             raise DroppedError(text) from None
         return SshStream(self, loop, process)
 
@@ -141,25 +136,6 @@ class SshTransport:
                 await sftp.remove(path)
             await sftp.rename(f"{path}.new", path)
         return path
-
-    async def _host_key_advice(self) -> str:
-        """What to do about a host key that is unknown, or that has changed."""
-        ssh = self._ssh
-        options = ssh.SSHClientConnectionOptions(host=self._host, **self._options)
-        known = False
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            for path in options.known_hosts or [Path.home() / ".ssh" / "known_hosts"]:
-                matched = ssh.read_known_hosts(str(path)).match(options.host, "", options.port)
-                known = known or bool(matched[0])
-        if known:
-            return (
-                f"{self.where} has another host key than known_hosts says: someone may be "
-                "listening in, or it was set up anew; if so, ssh-keygen -R it and ssh there once"
-            )
-        return (
-            f"the host key of {self.where} is not in known_hosts: ssh there once, compare the key "
-            "it shows with the device's own, and accept it"
-        )
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -181,13 +157,14 @@ class SshStream:
     def __init__(self, transport: SshTransport, loop: Loop, process: Any) -> None:
         self._transport, self._loop, self._process = transport, loop, process
         self._where = transport.where
-        self._last_errors: deque[bytes] = deque(maxlen=20)
+        self._last_errors = b""
         self._errors = asyncio.create_task(self._collect_errors())
+        self._lines = Lines(self._where)
 
     async def _collect_errors(self) -> None:
         with contextlib.suppress(Exception):
-            while line := await self._process.stderr.readline():
-                self._last_errors.append(line)
+            while data := await self._process.stderr.read(2**16):
+                self._last_errors = (self._last_errors + data)[-ERRORS_BYTES:]
 
     def write(self, data: bytes) -> None:
         self._loop.run(self._write(data))
@@ -199,31 +176,37 @@ class SshStream:
         except (OSError, self._transport._ssh.Error) as error:
             raise DroppedError(f"{self._where} was lost ({error})") from None
 
-    def readline(self, timeout_s: float) -> bytes:
-        return self._loop.run(self._readline(timeout_s))
+    def readline(self, timeout_s: float, most_bytes: int = MOST_BYTES) -> bytes:
+        return self._loop.run(self._readline(timeout_s, most_bytes))
 
-    async def _readline(self, timeout_s: float) -> bytes:
+    async def _readline(self, timeout_s: float, most_bytes: int) -> bytes:
         process = self._process
         try:
-            line: bytes = await asyncio.wait_for(process.stdout.readline(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                while (line := self._lines.take(most_bytes)) is None:
+                    data = await process.stdout.read(2**16)
+                    if not data:
+                        break
+                    self._lines.add(data)
         except TimeoutError:
             raise DroppedError(f"{self._where} was silent for {timeout_s:.0f} s") from None
+        except DeviceError:
+            raise
         except (OSError, self._transport._ssh.Error) as error:
-            raise DroppedError(f"{self._where} was lost ({error})") from None
-        if line.endswith(b"\n"):
+            raise DroppedError(f"{self._where} was lost ({one_line(error)})") from None
+        if line is not None:
             return line
         with contextlib.suppress(Exception):
             await asyncio.wait_for(process.wait_closed(), GOODBYE_S)
             await asyncio.wait_for(self._errors, GOODBYE_S)
         status = process.exit_status
         if process.exit_signal is not None:
-            number = process.exit_signal[0]
-            raise OSError(f"{self._where}: the worker ended with signal {number}")
+            raise OSError(ended(self._where, process.exit_signal[0], self._last_errors))
         if status is None:
             raise DroppedError(f"{self._where} was lost")
         if status == 127:
             raise OSError(f"{self._where} has no {self._transport._python}: install Python 3.9+")
-        raise OSError(ended(self._where, status, b"".join(self._last_errors)))
+        raise OSError(ended(self._where, status, self._last_errors))
 
     def close(self) -> None:
         with contextlib.suppress(Exception):

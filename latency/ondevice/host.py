@@ -8,12 +8,15 @@ import platform
 import re
 import subprocess
 from collections import Counter
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from latency.ondevice.checks import line
 from latency.ondevice.emulation import RATIO_LIMIT, instruction_ratio
 
+MOST_BYTES = 2**22  # of a file of the kernel: /proc/cpuinfo of 1,024 processors has 2 MB
 CPUS = "/sys/devices/system/cpu"
 # "CPU part" of Arm's own cores (implementer 0x41): MIDR_EL1 in each core's Technical Reference
 # Manual; the kernel lists them in arch/arm64/include/asm/cputype.h.
@@ -36,7 +39,8 @@ FAMILIES = {"x86_64": "x86", "amd64": "x86", "i386": "x86", "i686": "x86", "risc
 def read(path: str) -> str:
     """A small file of the kernel; empty where it cannot be read."""
     try:
-        return Path(path).read_text(errors="replace").strip("\0\n ")
+        with open(path, "rb") as file:  # noqa: PTH123
+            return file.read(MOST_BYTES).decode(errors="replace").strip("\0\r\n ")
     except OSError:
         return ""
 
@@ -58,14 +62,14 @@ def _first() -> dict[str, str]:
 
 
 def chip() -> str:
-    """The processor's name: model, and numbers or cores where they are known."""
+    """The processor's name on one line: model, and numbers or cores where they are known."""
     info = _first()
     if "CPU part" in info:
-        return _arm_chip()
+        return line(_arm_chip(), 300)
     name = info.get("model name") or platform.processor()
     numbers = [info.get(key, "") for key in ("cpu family", "model", "stepping")]
     suffix = f" (family {'/'.join(numbers)})" if all(numbers) else ""
-    return f"{name or platform.machine()}{suffix}"
+    return line(f"{name}{suffix}", 300) or platform.machine() or "unknown"
 
 
 def _arm_chip() -> str:
@@ -89,10 +93,10 @@ def _property(name: str) -> str:
     # With the system's libraries, not those of this process.
     env = {k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "LD_PRELOAD")}
     try:
-        done = subprocess.run([tool, name], capture_output=True, text=True, timeout=5, env=env)
+        done = subprocess.run([tool, name], capture_output=True, timeout=5, env=env)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip()
+    return line(done.stdout.decode(errors="replace"), 100)
 
 
 def host_id() -> str:
@@ -177,7 +181,18 @@ def pin(threads: int) -> list[int]:
 
 def _number(path: str) -> int:
     text = read(path)
-    return int(text) if text.lstrip("-").isdigit() else 0
+    return int(text) if re.fullmatch(r"-?[0-9]{1,15}", text) else 0
+
+
+def available_bytes() -> int | None:
+    """Memory that a program can still get, here or in this container; None if it is unknown."""
+    found = re.search(r"MemAvailable:\s*([0-9]{1,15}) kB", read("/proc/meminfo"))
+    free = [int(found[1]) * 1024] if found else []
+    # The limit itself, not what is left of it: most of what is used can be files in memory.
+    for limit in (".max", "/memory.limit_in_bytes"):
+        if most := _number(f"/sys/fs/cgroup/memory{limit}"):
+            free.append(most)
+    return min(free) if free else None
 
 
 def state() -> dict[str, Any]:
@@ -192,15 +207,15 @@ def state() -> dict[str, Any]:
     zones = [_number(str(p)) for p in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
     counts = [_number(f"{CPUS}/cpu{c}/thermal_throttle/core_throttle_count") for c in cpus]
     board = read("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi
-    flags = int(board, 16) if re.fullmatch(r"(0x)?[0-9a-f]+", board) else 0
+    flags = int(board, 16) if re.fullmatch(r"(0x)?[0-9a-f]{1,8}", board) else 0
     found: dict[str, Any] = {
-        "frequency": min(hertz),
+        "frequency": max(0, min(hertz)),
         "temperature": max((z / 1000 for z in zones if -50_000 < z < 200_000), default=0),
-        "throttled": max(counts) or flags,
+        "throttled": max(0, *counts) or flags,
         **_battery(),
     }
     found = {name: value for name, value in found.items() if value}
-    if hasattr(os, "getloadavg"):
+    with suppress(AttributeError, OSError):  # systems without it
         found["load"] = round(os.getloadavg()[0], 2)
     return found
 
@@ -209,7 +224,7 @@ def _battery() -> dict[str, Any]:
     for path in sorted(Path("/sys/class/power_supply").glob("*/type")):
         if read(str(path)) == "Battery" and read(str(path.parent / "scope")) != "Device":
             drained = read(str(path.parent / "status")) == "Discharging"
-            level = read(str(path.parent / "capacity"))
+            level = line(read(str(path.parent / "capacity")), 20)
             return {"battery": f"{level or '?'} %", "on_battery": "yes" if drained else ""}
     return {}
 
@@ -218,17 +233,17 @@ def host_info() -> dict[str, Any]:
     """This host, for a table's header; unreadable values are left out."""
     info = _first()
     flags = info.get("flags", info.get("Features", "")).split()
-    now = state()
+    now, cpu = state(), (affinity() or [0])[0]
     found = {
         "machine": platform.machine(),
-        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
+        "system": line(f"{platform.system()} {platform.release().partition('-')[0]}", 60),
         "cores": os.cpu_count(),
         "affinity": affinity(),
         "features": " ".join(flag for flag in FEATURES if flag in flags),
-        "cache": info.get("cache size", ""),
-        "l2_cache": read(f"{CPUS}/cpu0/cache/index2/size"),
-        "l3_cache": read(f"{CPUS}/cpu0/cache/index3/size"),
-        "governor": read(f"{CPUS}/cpu{(affinity() or [0])[0]}/cpufreq/scaling_governor"),
+        "cache": line(info.get("cache size", ""), 60),
+        "l2_cache": line(read(f"{CPUS}/cpu0/cache/index2/size"), 60),
+        "l3_cache": line(read(f"{CPUS}/cpu0/cache/index3/size"), 60),
+        "governor": line(read(f"{CPUS}/cpu{cpu}/cpufreq/scaling_governor"), 60),
         "frequency": now.get("frequency"),
         "virtual": "yes" if "hypervisor" in flags else "",
         "temperature": f"{now['temperature']:g} C" if "temperature" in now else "",

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from latency.ondevice import host
 from latency.ondevice.server import Server
 
 SILENCE_S = 60.0
@@ -111,8 +112,9 @@ class Reader(threading.Thread):
         message = _parse(line)
         size = message.pop("bytes", None)
         if size is not None:
-            if type(size) is not int or not 0 <= size <= MAX_FRAME:
-                return {"problem": f"`bytes` must be 0 to {MAX_FRAME}", "last": True}
+            most = min(MAX_FRAME, (host.available_bytes() or MAX_FRAME) // 2)
+            if type(size) is not int or not 0 <= size <= most:
+                return {"problem": f"`bytes` must be 0 to {most}", "last": True}
             while len(self._buffer) < size:
                 self._fill()
             message["data"] = self._take(size)
@@ -137,7 +139,7 @@ class Reader(threading.Thread):
 def _parse(line: bytes) -> dict[str, Any]:
     try:
         message = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return {"problem": f"not JSON: {error}"}
     if not isinstance(message, dict) or message.keys() & {"problem", "last", "data"}:
         return {"problem": "a message must be an object with `do`"}

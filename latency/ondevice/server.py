@@ -16,8 +16,8 @@ import hashlib
 import importlib
 import io
 import json
+import math
 import platform
-import re
 import shutil
 import sys
 import tempfile
@@ -28,12 +28,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from latency.ondevice import host
+from latency.ondevice import checks, host
+from latency.ondevice.checks import line
 from latency.ondevice.timing import time_rounds
 
 PROTOCOL = 2
 SPARE_BYTES = 64 * 2**20  # of the device's disk that is left free
-DIGEST = re.compile(r"[0-9a-f]{64}")
+MOST_THREADS, MOST_ROUNDS = 1024, 100_000
+MOST_INPUT = 2**31  # values
 
 
 class RefusedError(Exception):
@@ -52,7 +54,7 @@ class Server:
         self.runner: Any = None
         self.models: OrderedDict[str, tuple[dict[str, bytes], tuple[int, ...]]] = OrderedDict()
         self.needed: dict[str, None] = {}  # models of the next job
-        self.budget = min(2**30, _available_bytes() // 4)
+        self.budget = min(2**30, (host.available_bytes() or 2**30) // 4)
         self.actions: dict[Any, Callable[[dict[str, Any]], None]] = {
             "open": self._open,
             "wheels": self._wheels,
@@ -65,21 +67,22 @@ class Server:
     def handle(self, message: dict[str, Any]) -> None:
         """Do what a message asks; answer with an error if that fails."""
         try:
-            action = self.actions.get(message.get("do"))
+            name = message.get("do")
+            action = self.actions.get(name) if isinstance(name, str) else None
             if action is None:
                 known = ", ".join(self.actions)
                 problem = message.get("problem") or f"`do` must be one of {known}, end"
                 raise RefusedError("message", problem)
             action(message)
         except RefusedError as error:
-            self.send({"error": _line(error), "kind": error.kind})
+            self.send({"error": line(str(error)), "kind": error.kind})
         except MemoryError:
             self.send({"error": "out of memory", "kind": "full"})
         except Exception as error:
             full = isinstance(error, OSError) and error.errno == errno.ENOSPC
             wrong = isinstance(error, (KeyError, TypeError, ValueError))
             kind = "message" if wrong else "full" if full else "failed"
-            self.send({"error": f"{type(error).__name__}: {_line(error)}", "kind": kind})
+            self.send({"error": f"{type(error).__name__}: {line(str(error))}", "kind": kind})
 
     def hello(self) -> dict[str, Any]:
         """The first message: this device."""
@@ -95,8 +98,8 @@ class Server:
             "emulation": host.emulation(),
             "python": platform.python_version(),
             "machine": platform.machine(),
-            "system": platform.system(),
-            "libc": [libc, version],
+            "system": line(platform.system(), 60),
+            "libc": [line(libc, 60), line(version, 60)],
             "free_bytes": self._free(),
         }
 
@@ -104,11 +107,10 @@ class Server:
         return shutil.disk_usage(self.folder).free - SPARE_BYTES
 
     def _open(self, message: dict[str, Any]) -> None:
-        engine, threads = str(message["engine"]), int(message["threads"])
-        if not re.fullmatch(r"[a-z0-9_]+", engine) or threads < 1:
-            raise RefusedError("message", f"engine {engine!r} with {threads} threads")
+        engine, dtype = checks.word(message, "engine"), checks.word(message, "dtype")
+        threads = checks.integer(message, "threads", 1, MOST_THREADS)
         if message.get("wheels"):
-            path = self._site(message["wheels"])
+            path = self._site(checks.digest(message["wheels"]))
             if not path.is_dir():
                 raise RefusedError("missing", f"no wheels {path.name}")
             sys.path.insert(1, str(path))
@@ -116,20 +118,20 @@ class Server:
         pinned = host.pin(threads)
         try:
             module = importlib.import_module(f"latency.ondevice.runners.{engine}")
-            self.runner = module.open_runner(threads, str(message["dtype"]))
+            self.runner = module.open_runner(threads, dtype)
         except ImportError as error:
-            raise RefusedError("missing", _line(error)) from error
-        opened = {"version": str(self.runner.version), "versions": dict(self.runner.versions)}
+            raise RefusedError("missing", line(str(error))) from error
+        versions = {line(k, 60): line(v, 2000) for k, v in self.runner.versions.items()}
+        opened = {"version": line(str(self.runner.version), 60), "versions": versions}
         self.send({"opened": {**opened, "affinity": pinned, "facts": host.host_info()}})
 
     def _site(self, digest: str) -> Path:
-        if not DIGEST.fullmatch(digest):
-            raise RefusedError("message", "a digest must have 64 hexadecimal digits")
         return self.folder / "wheels" / digest
 
     def _wheels(self, message: dict[str, Any]) -> None:
-        path, data = self._site(message["digest"]), message["data"]
-        if hashlib.sha256(data).hexdigest() != message["digest"]:
+        digest, data = checks.digest(message.get("digest")), checks.content(message)
+        path = self._site(digest)
+        if hashlib.sha256(data).hexdigest() != digest:
             raise RefusedError("message", "the wheels do not match their digest")
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             needed = sum(entry.file_size for entry in archive.infolist())
@@ -144,10 +146,10 @@ class Server:
                     temporary.rename(path)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-        self.send({"stored": message["digest"]})
+        self.send({"stored": digest})
 
     def _have(self, message: dict[str, Any]) -> None:
-        self.needed = dict.fromkeys(map(str, message["models"]))
+        self.needed = dict.fromkeys(map(checks.digest, checks.items(message, "models")))
         for name in filter(self.models.__contains__, self.needed):
             self.models.move_to_end(name)
         self.send({"absent": [name for name in self.needed if name not in self.models]})
@@ -155,13 +157,13 @@ class Server:
     def _model(self, message: dict[str, Any]) -> None:
         """Store a model. There is no answer, so that many can follow each other; a job reports
         missing ones."""
-        files, rest = {}, message["data"]
-        for name, size in message["files"]:
-            files[str(name)], rest = rest[:size], rest[size:]
-        shape = tuple(int(n) for n in message["shape"])
-        if rest or model_digest(files, shape) != message["digest"]:
+        files, digest = checks.parts(message), checks.digest(message.get("digest"))
+        shape = tuple(checks.items(message, "shape", 4))
+        if not all(type(n) is int and n > 0 for n in shape) or math.prod(shape) > MOST_INPUT:
+            raise RefusedError("message", f"`shape` must be of an input; got {shape}")
+        if model_digest(files, shape) != digest:
             raise RefusedError("message", "a model does not match its digest")
-        self.models[message["digest"]] = files, shape
+        self.models[digest] = files, shape
         sizes = {name: sum(map(len, files.values())) for name, (files, _) in self.models.items()}
         excess = sum(sizes.values()) - self.budget
         for name in [name for name in self.models if name not in self.needed]:
@@ -180,14 +182,13 @@ class Server:
         return [loaded[name] for name in names]
 
     def _time(self, message: dict[str, Any]) -> None:
-        rounds = int(message["rounds"])
-        if not 1 <= rounds <= 100_000:
-            raise RefusedError("message", f"`rounds` must be 1 to 100000; got {rounds}")
-        steady = [bool(one) for one in message["steady"]]
-        if len(steady) != len(message["models"]):
-            raise RefusedError("message", "`steady` must have one value per model")
+        rounds = checks.integer(message, "rounds", 1, MOST_ROUNDS)
+        models = list(map(checks.digest, checks.items(message, "models")))
+        steady = checks.items(message, "steady")
+        if len(steady) != len(models) or not all(isinstance(one, bool) for one in steady):
+            raise RefusedError("message", "`steady` must have true or false per model")
         started, processor = time.monotonic(), time.process_time()
-        runs = self._load(list(message["models"]))
+        runs = self._load(models)
         prepare_s = time.monotonic() - started
         for times in time_rounds(runs, self.runner, self.runner.clock, rounds, steady):
             self.send({"times": times})
@@ -196,7 +197,7 @@ class Server:
                              "state": host.state()}})  # fmt: skip
 
     def _outputs(self, message: dict[str, Any]) -> None:
-        (run,) = self._load([message["model"]])
+        (run,) = self._load([checks.digest(message.get("model"))])
         run.run()
         found = [(v.shape, v.astype("float32").tobytes()) for v in run.outputs()]
         outputs = [{"shape": s, "float32": base64.b64encode(v).decode()} for s, v in found]
@@ -209,12 +210,3 @@ def model_digest(files: dict[str, bytes], shape: tuple[int, ...]) -> str:
     for data in files.values():
         found.update(hashlib.sha256(data).digest())
     return found.hexdigest()
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:500]
-
-
-def _available_bytes() -> int:
-    found = re.search(r"MemAvailable:\s*(\d+) kB", host.read("/proc/meminfo"))
-    return int(found[1]) * 1024 if found else 2**30

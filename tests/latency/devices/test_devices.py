@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from latency.devices import adb, ssh
 from latency.devices.adb import AdbTransport
 from latency.devices.local import LocalSession
 from latency.devices.open import open_session
 from latency.devices.remote import RemoteSession
 from latency.devices.session import Session
 from latency.devices.ssh import SshTransport
-from latency.devices.testing import UNIT, SessionContract
+from latency.devices.testing import UNIT, AnswersContract, SessionContract
 from latency.devices.transport import Transport
 from latency.engines.registry import get_engine
 from latency.ondevice import host
@@ -25,6 +26,7 @@ from space.network.block import Block
 from tests.helpers import device_servers, fake_adb
 from tests.helpers.process_transport import ProcessTransport
 
+SLOW_WAYS = [pytest.param(way, marks=pytest.mark.slow) for way in ("ssh", "adb")]
 WAYS = ("local", "process", "ssh", "adb", pytest.param("sshd", marks=pytest.mark.slow))
 
 
@@ -86,6 +88,45 @@ class TestSessions(SessionContract):
         assert 0 < 2 * short < long
         (expected,) = LocalSession(get_engine("onnxruntime")).outputs((UNIT, UNIT))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+class TestAnswers(AnswersContract):
+    """Every way to reach a device, with another program in place of the server."""
+
+    @pytest.fixture(autouse=True, params=("process", *SLOW_WAYS))
+    def way(
+        self, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[None]:
+        monkeypatch.setattr(ssh, "GOODBYE_S", 0.2)
+        monkeypatch.setattr(adb, "GOODBYE_S", 0.2)
+        with ExitStack() as stack:
+            if request.param == "ssh":
+                server = stack.enter_context(device_servers.ssh_server(tmp_path))
+                monkeypatch.setenv("HOME", str(server.keys.home))
+                self.transport: Callable[[Path], Transport] = lambda program: SshTransport(
+                    server.address, python=f"{sys.executable} {program}"
+                )
+            elif request.param == "adb":
+                phone = stack.enter_context(fake_adb.fake_adb(tmp_path / "adb", monkeypatch))
+
+                def transport(program: Path) -> Transport:
+                    run = f"exec {sys.executable} {program}"
+                    phone.tool("python3", f"case $1 in -c) echo python True;; *) {run};; esac")
+                    return AdbTransport(fake_adb.SERIAL)
+
+                self.transport = transport
+            else:
+                self.transport = lambda program: ProcessTransport(
+                    tmp_path / "device", python=[sys.executable, str(program)]
+                )
+            yield
+
+    def open_worker(self, program: Path) -> Session:
+        return RemoteSession(self.transport(program), get_engine("null", here=False))
+
+    @pytest.mark.slow
+    def test_a_hostile_answer_is_one_line(self) -> None:
+        super().test_a_hostile_answer_is_one_line()
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ import pytest
 from latency.devices.archive import FOLDER, server_archive, zip_bytes
 from latency.ondevice import main, server
 
+NO_DIGEST = b"0" * 64
+MODEL = b'{"do": "model", "digest": "' + NO_DIGEST + b'", '
 ROOMS = {"space", "latency", "evaluator", "search"}
 # A runner whose runs take as long as its model says; with "hold" the interpreter's lock is kept.
 SLOW = """
@@ -144,19 +146,34 @@ def client(start: Callable[..., Client]) -> Client:
         (b"[1]\n", "must be an object"),
         (b"{}\n", "`do` must be one of open, wheels, have, model, time, outputs, end"),
         (b'{"do": "os.system"}\n', "`do` must be one of"),
-        (b'{"do": ["open"]}\n', "unhashable"),
+        (b'{"do": ["open"]}\n', "`do` must be one of"),
         (b'{"do": "problem", "problem": "mine"}\n', "must be an object with `do`"),
-        (b'{"do": "open"}\n', "KeyError: 'engine'"),
-        (b'{"do": "open", "engine": "../x", "threads": 1, "dtype": "f"}\n', "engine '../x'"),
-        (b'{"do": "open", "engine": "null", "threads": 0, "dtype": "f"}\n', "0 threads"),
+        (b'{"do": "open"}\n', "`engine` must be a text"),
+        (b'{"do": "open", "engine": "../x", "threads": 1, "dtype": "f"}\n', "`engine` must be"),
+        (b'{"do": "open", "engine": "null", "threads": 0, "dtype": "f"}\n', "`threads` must be"),
+        (b'{"do": "open", "engine": "null", "threads": 9e9, "dtype": "f"}\n', "`threads` must be"),
+        (b'{"do": "open", "engine": "null", "threads": true, "dtype": "f"}\n', "`threads` must"),
+        (b'{"do": "open", "engine": "null", "threads": 1, "dtype": ["f"]}\n', "`dtype` must be"),
         (b'{"do": "open", "engine": "gone", "threads": 1, "dtype": "f"}\n', "No module named"),
         (b'{"do": "open", "engine": "null", "threads": 1, "dtype": "f", "wheels": "../../etc"}\n',
          "64 hexadecimal digits"),
-        (b'{"do": "wheels", "digest": "' + b"0" * 64 + b'", "bytes": 1}\nx', "do not match"),
-        (b'{"do": "model", "digest": "0", "files": [["m", 1]], "shape": [1], "bytes": 1}\nx',
-         "does not match its digest"),
+        (b'{"do": "wheels", "digest": "' + NO_DIGEST + b'", "bytes": 1}\nx', "do not match"),
+        (b'{"do": "wheels", "digest": "' + NO_DIGEST + b'"}\n', "`bytes` must be the number"),
+        (MODEL + b'"files": [["m", 1]], "shape": [1], "bytes": 1}\nx', "does not match its"),
+        (MODEL + b'"files": [["m", 2]], "shape": [1], "bytes": 1}\nx', "must be names and sizes"),
+        (MODEL + b'"files": [["m", -1]], "shape": [1], "bytes": 1}\nx', "must be names and sizes"),
+        (MODEL + b'"files": [["../m", 1]], "shape": [1], "bytes": 1}\nx', "names and sizes"),
+        (MODEL + b'"files": [], "shape": [1], "bytes": 1}\nx', "must be all that follows"),
+        (MODEL + b'"files": [], "shape": [-1], "bytes": 0}\n', "`shape` must be of an input"),
+        (MODEL + b'"files": [], "shape": [65536, 65536], "bytes": 0}\n', "`shape` must be of an"),
+        (b'{"do": "have", "models": "abc"}\n', "`models` must be a list"),
+        (b'{"do": "have", "models": ["abc"]}\n', "64 hexadecimal digits"),
         (b'{"do": "time", "models": [], "rounds": 0, "steady": []}\n', "`rounds` must be"),
+        (b'{"do": "time", "models": [], "rounds": 1, "steady": [1]}\n', "`steady` must have"),
         (b'{"do": "time", "models": [], "rounds": 1, "steady": []}\n', "`open` must come"),
+        (b'{"do": "outputs", "model": 7}\n', "64 hexadecimal digits"),
+        (b"[" * 100_000 + b"\n", "not JSON"),
+        (b'{"do": ' + b"9" * 5000 + b"}\n", "not JSON"),
         (b"\xff\xfe\n", "not JSON"),
     ],
 )  # fmt: skip
@@ -179,7 +196,7 @@ def test_where_the_next_message_begins_must_be_known(client: Client, line: bytes
 def test_a_job(client: Client) -> None:
     client.open_slow()
     digest = client.model("0.001")
-    assert client.ask({"do": "have", "models": [digest, "1"]}) == {"absent": ["1"]}
+    assert client.ask({"do": "have", "models": [digest, "1" * 64]}) == {"absent": ["1" * 64]}
     client.send({"do": "time", "models": [digest, digest], "rounds": 3, "steady": [False] * 2})
     for _ in range(3):
         assert all(0.001 <= t < 0.1 for t in client.answer()["times"])
@@ -196,7 +213,7 @@ def test_a_job(client: Client) -> None:
 )
 def test_a_job_that_fails(client: Client, name: str, told: str, kind: str) -> None:
     client.open_slow()
-    digest = client.model(name) if kind == "failed" else "0"
+    digest = client.model(name) if kind == "failed" else "0" * 64
     found = client.ask({"do": "time", "models": [digest], "rounds": 1, "steady": [True]})
     assert told in found["error"] and found["kind"] == kind
     assert client.ask({"do": "have", "models": []}) == {"absent": []}
