@@ -31,6 +31,9 @@ NORMS = {
     "batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_functional",
     "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "native_batch_norm",
 }  # fmt: skip
+RESIZES = ("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d")
+_CONVS = ("conv2d", "convolution")
+_LOWEST = -1e30  # what padding a maximum ignores is below
 POOLS = {"max_pool2d": "maxpool", "max_pool2d_with_indices": "maxpool", "avg_pool2d": "avgpool"}
 FACTORS = {"add", "mul", "div", "sub"}
 
@@ -89,6 +92,27 @@ def _pool(call: Call) -> Kind | None:
     whole = kernel == call.taken[1:] and call.shape[1:] == (1, 1)
     kind = "globalpool" if whole and POOLS[call.base] == "avgpool" else POOLS[call.base]
     return {"kind": kind, "kernel": kernel, "stride": stride}
+
+
+def _pad(call: Call) -> Kind | None:
+    """What the convolutions and poolings behind do themselves: zeros around the map, or for a
+    maximum the lowest number."""
+    pads, value = call.args["pad"], call.args.get("value") or 0
+    plain = call.args.get("mode", "constant") == "constant" and len(pads) in (2, 4)
+    if not plain or len(call.shape) != 3 or min(pads) < 0 or not call.node.users:
+        return None
+    for reader in call.node.users:
+        base, takes = base_name(reader), reader.all_input_nodes
+        fits = value < _LOWEST if "max_pool2d" in base else value == 0
+        if not (fits and base in (*_CONVS, *POOLS) and takes.count(call.node) == 1):
+            return None
+        if takes[0] is not call.node:
+            return None
+    return {"kind": "pass", "shape": call.taken}
+
+
+def _resize(call: Call) -> Kind | None:
+    return {"kind": "pass"} if call.taken == call.shape else None
 
 
 def _mean(call: Call) -> Kind | None:
@@ -152,7 +176,9 @@ def _named(call: Call) -> Kind | None:
 
 
 _RULES: dict[str, Callable[[Call], Kind | None]] = {
-    **dict.fromkeys(("conv2d", "convolution"), _conv),
+    **dict.fromkeys(_CONVS, _conv),
+    **dict.fromkeys(("pad", "constant_pad_nd"), _pad),
+    **dict.fromkeys(RESIZES, _resize),
     **dict.fromkeys(("linear", "addmm", "mm", "matmul"), _linear),
     **dict.fromkeys(POOLS, _pool),
     **dict.fromkeys(

@@ -8,6 +8,7 @@ from latency.audit.factory import build_factory
 from latency.audit.graph import Shape, Source, format_shape
 from space.common.text import shorten
 
+LONGEST = 1000  # characters of a path or name
 DEFAULT_INPUT = (3, 224, 224)
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
 KINDS = "package.module:factory, a .pt2 exported program or an .onnx file"
@@ -20,6 +21,8 @@ def read_model(model: str, input_shape: Shape | None = None) -> Source:
         ValueError: what `model` or `input_shape` names cannot be used; the message says why.
         AuditError: the model exists but cannot be traced.
     """
+    if len(model) > LONGEST:
+        raise ValueError(f"MODEL must be {KINDS}; got {shorten(model)}")
     path = Path(model)
     suffix = path.suffix.lower()
     if suffix in PICKLES:
