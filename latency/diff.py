@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Progress("predicting", lines=lines) as bar:
             found = compare_tables(a, b, networks, report=bar.update) | {"seed": args.seed}
         if args.out:
-            from latency.table.compare import draw_table_comparison
+            from latency.table.compare_picture import draw_table_comparison
 
             draw_table_comparison(a, b, networks, args.out)
             log(f"written: {args.out}")

@@ -43,6 +43,6 @@ def require_memory(session: Session, jobs: Iterable[Sequence[Chain]], batch: int
     needed = max((needed_bytes(chains, batch) for chains in jobs), default=0)
     if needed > free:
         raise ValueError(
-            f"--batch {batch} at this --input needs about {needed / 1e9:.1f} GB of memory; got "
-            f"{free / 1e9:.1f} GB free: use a smaller --batch or --input"
+            f"--batch {batch} needs about {needed / 1e9:.1f} GB of memory for these networks; got "
+            f"{free / 1e9:.1f} GB free: use a smaller --batch or smaller images"
         )

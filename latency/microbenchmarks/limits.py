@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
+from space.common.schema import Integer, Maybe, Number, Record, Text, read_json
 from space.cost.guidelines import NAMES, Guidelines
 
 SCHEMA = 1
+LEAST = {"g1": 1, "g2": 1, "g3": 1, "g4": 0}  # of each limit; a share is 1 at most
+_LIMITS = Record(
+    {name: Maybe(Number(least, 1e6)) for name, least in LEAST.items()}, required=NAMES, open=False
+)
+FILE = Record(
+    {"schema": Integer(SCHEMA, SCHEMA), "limits": _LIMITS, "device": Text(longest=1000)},
+    required=("schema", "limits"),
+)
 
 
 def limits_json(limits: Guidelines) -> dict[str, float | None]:
@@ -25,7 +33,7 @@ def load_limits(path: str | Path) -> Guidelines:
             1, G3 counts convolutions of a unit, G4 is a share from 0; null is infinite.
 
     Raises:
-        ValueError: the file is missing, or is not such a file.
+        ValueError: the file is missing, or is not such a file; the message has the field.
 
     Example:
         >>> from pathlib import Path
@@ -39,28 +47,9 @@ def load_limits(path: str | Path) -> Guidelines:
     """
     hint = "write one with python -m latency.guidelines --device cpu"
     try:
-        values = json.loads(Path(path).read_bytes().decode("utf-8"))
+        limits = read_json(Path(path), FILE)["limits"]
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}; {hint}") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: byte {error.start} is not UTF-8 text; {hint}") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}; {hint}") from None
-    limits = values.get("limits") if isinstance(values, dict) else None
-    if not isinstance(limits, dict):
-        raise ValueError(f"{path}: must have `limits` with {', '.join(NAMES)}; {hint}")
-    if (schema := values.get("schema")) != SCHEMA:
-        raise ValueError(f"{path}: `schema` must be {SCHEMA}; got {schema!r}; {hint}")
-    if set(limits) != set(NAMES):
-        raise ValueError(
-            f"{path}: `limits` must have {', '.join(NAMES)}; got {', '.join(limits) or 'none'}"
-        )
-    for name, value in limits.items():
-        least = 0 if name == "g4" else 1
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is not None and not (number and value >= least):
-            raise ValueError(
-                f"{path}: limit `{name}` must be a number from {least}, or null for none; "
-                f"got {value!r}"
-            )
+    except ValueError as error:
+        raise ValueError(f"{error}; null is no limit; {hint}") from None
     return Guidelines(*(math.inf if limits[n] is None else float(limits[n]) for n in NAMES))

@@ -48,6 +48,15 @@ def draw_slowdowns(
     Raises:
         OSError: the file cannot be written.
     """
+    from matplotlib import rc_context
+
+    # A device's name may have dollars, which are no formula.
+    with rc_context({"text.parse_math": False}), replace_file(path) as temporary:
+        figure = _figure(series, limits)
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def _figure(series: Sequence[tuple[str, Sequence[Slowdown]]], limits: Guidelines | None) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -75,8 +84,7 @@ def draw_slowdowns(
         keys.append(Line2D([], [], c="black", ls=":", label="limit suggested"))
     figure.legend(handles=keys, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     figure.suptitle("Slow-down when a guideline is broken", fontsize=10)
-    with replace_file(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+    return figure
 
 
 def _explain(axes: Any, rows: Sequence[Slowdown]) -> None:

@@ -6,6 +6,7 @@ import json
 import time
 from typing import Any
 
+from latency.builder.memory import require_memory
 from latency.devices.health import warnings
 from latency.devices.open import open_session
 from latency.devices.session import require_real_time
@@ -15,7 +16,9 @@ from latency.microbenchmarks.rule import suggest_limits
 from latency.microbenchmarks.slowdown import paper_slowdowns
 from latency.microbenchmarks.timing import (
     MicrobenchmarkConfig,
+    case_chains,
     estimate_s,
+    group_cases,
     split_rounds,
     time_cases,
 )
@@ -40,13 +43,16 @@ def measure_device(config: MicrobenchmarkConfig) -> tuple[dict[str, Any], str]:
         OSError: the device cannot be used, or a file cannot be written.
     """
     batch, rounds = config.batch, config.rounds
-    if batch < 1:
-        raise ValueError(f"`--batch` must be at least 1; got {batch}")
     cases = make_cases(config.columns)
     every = (*cases, *make_aligned(config.columns))
     passes, each = split_rounds(rounds)
     with open_session(config.device, config.engine, threads=config.threads, log=log) as session:
         require_real_time(session)
+        require_memory(
+            session,
+            [[c for i in some for c in case_chains(every[i])] for some in group_cases(every)],
+            batch,
+        )
         out, threads = writable_folder(config.folder), session.threads
         log(
             f"{2 * len(every)} chains, of Tables 1-4 and at aligned widths, on {session.chip}, "

@@ -13,11 +13,13 @@ import numpy as np
 from latency.devices.session import Session, Timed
 from latency.measure.block import Floats, chain_flops, probe
 from latency.paper_model.cases import Case
+from space.common.cli import check_range
 from space.common.files import cache_dir
 from space.common.progress import Report
 from space.network.block import Block, Chain
 
 PASSES = 6  # each prepares every chain anew, so their spread is that of repeated measurements
+MOST_ROUNDS = 10_000
 BEFORE = 2  # units before the ten blocks: their edges and the start of a run cancel
 
 
@@ -29,6 +31,9 @@ class MicrobenchmarkConfig:
     a run. `rounds`: times each chain is timed. `columns`: "arm" or "gpu", the paper's device with
     the same widths. `out`: folder of the files; None: in the cache. `command`: the user's command,
     for the record.
+
+    Raises:
+        ValueError: a number that is out of its range, which the message has.
     """
 
     device: str = "cpu"
@@ -39,6 +44,10 @@ class MicrobenchmarkConfig:
     columns: str = "arm"
     out: Path | None = None
     command: str = ""
+
+    def __post_init__(self) -> None:
+        values = {"threads": self.threads, "batch": self.batch, "rounds": self.rounds}
+        check_range(values, "threads", "batch", rounds=(2, MOST_ROUNDS))
 
     @property
     def folder(self) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from latency.table.interpolate import by_family, family_title
 from latency.table.latency_table import LatencyTable
 from latency.table.load import AnyTable
 from latency.table.networks import known_predictions
-from space.common.files import replace_file
 from space.common.progress import Report
 from space.common.stats import spearman
 from space.common.text import format_number
@@ -42,7 +40,7 @@ def compare_tables(
     Raises:
         ValueError: they have no common block, and no network is predicted by both.
     """
-    blocks, seconds = _blocks(a, b), _network_seconds(a, b, networks, report)
+    blocks, seconds = _blocks(a, b), network_pairs(a, b, networks, report)
     if blocks is None and len(seconds) < 2:
         raise ValueError(
             "nothing can be compared: the tables have no block in common, and no random network "
@@ -59,7 +57,7 @@ def compare_tables(
     }
 
 
-def _entries(table: AnyTable) -> dict[Block, float]:
+def scaled_entries(table: AnyTable) -> dict[Block, float]:
     """Seconds of the measured blocks of a table, with its scale."""
     if not isinstance(table, LatencyTable):
         return {}
@@ -68,7 +66,7 @@ def _entries(table: AnyTable) -> dict[Block, float]:
 
 
 def _blocks(a: AnyTable, b: AnyTable) -> dict[str, Any] | None:
-    a_s, b_s = _entries(a), _entries(b)
+    a_s, b_s = scaled_entries(a), scaled_entries(b)
     ratio = {block: b_s[block] / a_s[block] for block in a_s if block in b_s}
     if not ratio:
         return None
@@ -93,7 +91,7 @@ def _blocks(a: AnyTable, b: AnyTable) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _network_seconds(
+def network_pairs(
     a: AnyTable,
     b: AnyTable,
     networks: Sequence[Network],
@@ -169,41 +167,3 @@ def format_table_comparison(found: dict[str, Any]) -> str:
     else:
         lines.append("no random network is predicted by both")
     return "\n".join(lines)
-
-
-def draw_table_comparison(
-    a: AnyTable, b: AnyTable, networks: Sequence[Network], out: Path
-) -> None:
-    """Draw the blocks of both tables against each other, and the networks (.png).
-
-    Raises:
-        OSError: `out` cannot be written.
-    """
-    from matplotlib.figure import Figure
-
-    a_s, b_s = _entries(a), _entries(b)
-    panels = []  # title, {label: (A, B) seconds}
-    for title, pairs in (
-        ("blocks", [(block.kind, (a_s[block], b_s[block])) for block in a_s if block in b_s]),
-        ("random networks", [("networks", pair) for pair in _network_seconds(a, b, networks)]),
-    ):
-        labels = dict.fromkeys(label for label, _ in pairs)
-        series = {label: [pair for own, pair in pairs if own == label] for label in labels}
-        panels += [(f"{len(pairs)} {title}", series)] * bool(pairs)
-    figure = Figure(figsize=(5.5 * len(panels), 5), layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False)
-    for axis, (title, series) in zip(axes.flat, panels, strict=True):
-        for label, points in series.items():
-            axis.scatter(*(1e3 * np.array(points).T), s=6, label=label, alpha=0.6)
-        both = [1e3 * value for points in series.values() for pair in points for value in pair]
-        axis.plot([min(both), max(both)], [min(both), max(both)], color="0.3", lw=0.8)
-        axis.set(xscale="log", yscale="log", title=f"{title}; line: equal")
-        axis.set(xlabel=f"A: {a.header.target}, ms", ylabel=f"B: {b.header.target}, ms")
-        for scale in (axis.xaxis, axis.yaxis):
-            scale.set_major_formatter("{x:g}")
-            scale.set_minor_formatter("")
-        if len(series) > 1:
-            axis.legend(fontsize=7)
-    figure.suptitle(f"A: {a.header.label}\nB: {b.header.label}", fontsize=9)
-    with replace_file(out) as temporary:
-        figure.savefig(temporary, dpi=110)

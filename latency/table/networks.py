@@ -20,7 +20,7 @@ def predictions(table: AnyTable, networks: Sequence[Network]) -> Floats:
         MissingOpError: the table lacks a block.
     """
     found = known_predictions(table, networks)
-    for index in np.flatnonzero(np.isnan(found)):
+    for index in np.flatnonzero(np.isnan(found)).tolist():
         table.network_s(networks[index].blocks)  # raises
     return found
 

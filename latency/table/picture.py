@@ -7,6 +7,7 @@ between two colours at one width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -45,8 +46,7 @@ def draw_table(table: AnyTable, out: Path) -> None:
     """
     if not isinstance(table, LatencyTable):
         raise ValueError(f"{table.header.target} is a cost model of ops: it has no blocks to draw")
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
+    from matplotlib import rc_context
 
     grouped = by_family(table.entries)
     drawn = sorted((f for f in grouped if len(grouped[f]) >= MIN_POINTS), key=_order)
@@ -54,6 +54,17 @@ def draw_table(table: AnyTable, out: Path) -> None:
         raise ValueError(
             f"the table has no {MIN_POINTS} blocks of one family: there is no curve to draw"
         )
+    # A device's name may have dollars, which are no formula.
+    with rc_context({"text.parse_math": False}), replace_file(out) as temporary:
+        _figure(table, drawn, grouped).savefig(temporary, dpi=100)
+
+
+def _figure(
+    table: LatencyTable, drawn: Sequence[Family], grouped: Mapping[Family, list[Block]]
+) -> Any:
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
     columns = min(PANELS, len(drawn))
     rows = -(-len(drawn) // columns)
     figure = Figure(figsize=(3.6 * columns, 2.7 * rows + 0.8), layout="constrained")
@@ -74,8 +85,7 @@ def draw_table(table: AnyTable, out: Path) -> None:
         handles=handles, loc="outside upper center", ncols=min(len(handles), 2 * columns),
         fontsize=9, title=table.header.label, title_fontsize=11,
     )  # fmt: skip
-    with replace_file(out) as temporary:
-        figure.savefig(temporary, dpi=100)
+    return figure
 
 
 def _order(family: Family) -> tuple:

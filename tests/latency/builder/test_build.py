@@ -166,8 +166,8 @@ def test_more_memory_than_there_is(tmp_path, capsys):
     assert build.main(words) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert re.match(
-        r"latency\.build: --batch 65536 at this --input needs about \d+\.\d GB of memory; got "
-        r"\d+\.\d GB free: use a smaller --batch or --input$",
+        r"latency\.build: --batch 65536 needs about \d+\.\d GB of memory for these networks; "
+        r"got \d+\.\d GB free: use a smaller --batch or smaller images$",
         line,
     )
     assert not list(tmp_path.iterdir())

@@ -147,9 +147,13 @@ def test_published_text_names_the_source(capsys: pytest.CaptureFixture[str]) -> 
         ("--device arm --batch 2 --rounds 3", "leave out --batch, --rounds"),
         ("--engine tvm", "null; got 'tvm'"),
         ("--engine null --columns x", "`columns` must be one of arm, gpu; got 'x'"),
-        ("--engine null --batch 0", "`--batch` must be at least 1; got 0"),
-        ("--engine null --rounds 1", "`rounds` must be at least 2"),
-        ("--engine null --threads 0", "`threads` must be at least 1; got 0"),
+        ("--engine null --batch 0", "--batch must be from 1 to 65536; got 0"),
+        ("--engine null --rounds 1", "--rounds must be from 2 to 10000; got 1"),
+        ("--engine null --threads 0", "--threads must be from 1 to 1024; got 0"),
+        ("--engine null --threads 100000", "--threads must be from 1 to 1024; got 100000"),
+        ("--engine null --batch 100000000", "--batch must be from 1 to 65536; got 100000000"),
+        ("--engine null --rounds 10000000", "--rounds must be from 2 to 10000; got 10000000"),
+        ("--batch 65536", "--batch 65536 needs about"),
     ],
 )
 def test_mistakes_are_one_line(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,10 @@
 import numpy as np
 import pytest
 
+from latency.microbenchmarks.picture import draw_slowdowns
+from latency.microbenchmarks.slowdown import paper_slowdowns
+from latency.paper_model.cases import make_cases
+from latency.table.compare_picture import draw_table_comparison
 from latency.table.header import TableHeader
 from latency.table.interpolate import family_of
 from latency.table.latency_table import LatencyTable, Measurement
@@ -40,9 +44,9 @@ def test_a_unit_of_stride_2_keeps_its_median_input():
     assert batch.column("c_out").tolist() == list(range(40, 201, 2))
 
 
-def table_of(blocks):
+def table_of(blocks, device="chip"):
     header = TableHeader(
-        layout="blocks", target="t", source="measured", device="chip", engine="null",
+        layout="blocks", target="t", source="measured", device=device, engine="null",
         date="2026-01-01",
     )  # fmt: skip
     return LatencyTable(header, {b: Measurement(*[1e-6 * b["c_out"]] * 3, 5) for b in blocks})
@@ -56,3 +60,15 @@ def test_every_family_with_a_curve_has_a_panel(tmp_path):
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="has no 8 blocks of one family"):
         draw_table(table_of(few), tmp_path / "u.png")
+
+
+@pytest.mark.slow
+def test_dollars_in_a_name_are_no_formula(tmp_path):
+    """`$run^$` is a syntax error of matplotlib's formulas."""
+    table = table_of(units(range(32, 132, 8)), device="board $run^$ [/x] %s \\")
+    draw_table(table, tmp_path / "t.png")
+    draw_table_comparison(table, table, [], tmp_path / "u.png")
+    series = [("paper", paper_slowdowns(make_cases("arm"))), ("$run^$ \\frac", ())]
+    draw_slowdowns(tmp_path / "v.png", series)
+    for name in "tuv":
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
