@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from search.problem.size import SHAPE_RANGES, parse_size
 from space.common.cli import DONE, Parser, add_format, check_range, log, run_command
 
 
@@ -22,7 +23,11 @@ def parser() -> Parser:
     result.add_argument("--target", help="default: arm; with --features-only: gpu")
     result.add_argument("--budget", help="FLOPs; only networks from 2/3 to 3/2 of it")
     result.add_argument("--network", action="append", help="only this one; may be repeated")
-    result.add_argument("--input", metavar="HxW", help="default: each network's published one")
+    result.add_argument(
+        "--input", metavar="HxW", help="default: the table's, or each network's published one"
+    )
+    result.add_argument("--channels", type=int, help="of the images; default: the table's, or 3")
+    result.add_argument("--classes", type=int, help="default: the table's, or 1000")
     result.add_argument("--batch", type=int, help="default: the target's")
     result.add_argument(
         "--features-only",
@@ -41,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    check_range(vars(args), "batch")
+    check_range(vars(args), "batch", **SHAPE_RANGES)
+    size = None if args.input is None else parse_size(args.input)
     from search.comparison.compare import compare_networks
     from search.comparison.report import draw_paper_figure, print_comparison
 
@@ -49,7 +55,9 @@ def _run(args: argparse.Namespace) -> int:
         args.target or ("gpu" if args.features_only else "arm"),
         names=args.network or (),
         budget=args.budget,
-        size=_size(args.input),
+        size=size,
+        channels=args.channels,
+        classes=args.classes,
         batch=args.batch,
         features_only=args.features_only,
     )
@@ -61,16 +69,6 @@ def _run(args: argparse.Namespace) -> int:
         draw_paper_figure(args.out, comparison)
         log(f"picture in {args.out}")
     return DONE
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    """(height, width) of `HxW`; ValueError if it is not of that form."""
-    if text is None:
-        return None
-    height, _, width = text.partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise ValueError(f"--input must be HEIGHTxWIDTH such as 224x224; got {text!r}")
-    return int(height), int(width)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from evaluator.training.cli import (
 from evaluator.training.recipe import OPTIONS
 from search.labels.config import LABELS, ORDER, SEEDS, LabelOptions
 from search.optimizer import SAMPLERS
-from search.workflow.config import TRIALS, SearchConfig
+from search.problem.size import SHAPE_RANGES
+from search.workflow.config import TRIALS, SearchConfig, split_inputs
 from space.common.cli import DONE, Parser, add_format, run_command
 
 
@@ -27,12 +28,15 @@ def parser() -> Parser:
         description="Search networks that are fast on a target device within budgets, compare "
         "them with ShuffleNet v2 at the same budget, and export the winners.",
         epilog="Exit status: 0 done, 1 no network meets the budget, 2 wrong usage, 130 Ctrl-C.",
+        conflict_handler="resolve",  # --input means more than in a training
     )
     add = result.add_argument
     add("--target", required=True, help="arm or gpu (published tables), cpu (this machine, "
         "measured), another shipped table's name, or the path of a table")  # fmt: skip
     add("--budget", action="append", default=[], metavar="B",
         help="146M (FLOPs), 2.3Mparams, or 30ms; give it again to combine")  # fmt: skip
+    add("--channels", type=int, metavar="N", help="of the images; default: the table's, or 3")
+    add("--classes", type=int, metavar="N", help="default: the table's, or 1000")
     add("--trials", type=int, default=TRIALS, help="default: %(default)s")
     add("--seed", type=int, default=0, help="default: %(default)s")
     add("--out", type=Path, help="default: out/TARGET-BUDGET")
@@ -65,16 +69,21 @@ def parser() -> Parser:
     add("--no-prune", action="store_true", help="train every label to its end")
     add_device_option(group)
     add_threads_option(group)
+    result.add_argument("--input", action="append", default=[], metavar="HxW", help="of the "
+        "networks on the target, such as 160x128; default: the table's, or 224x224. With --data, "
+        "a single number is the side of the training images; both may be given")  # fmt: skip
     return result
 
 
 def config_of(args: argparse.Namespace) -> SearchConfig:
     """The config that the words of the command line ask for; ValueError for a bad value."""
-    values = vars(args)
+    size, side = split_inputs(args.input, trained=args.data is not None)
+    values = {**vars(args), "input": side}
     changes = {name: values[name] for name in OPTIONS if values[name] is not None}
     labels = LabelOptions(**{name: values[name] for name in ORDER}, recipe_options=changes)
-    names = ("target", "trials", "seed", "out", "guidelines", "sampler", "resume")
+    names = ("target", "trials", "seed", "out", "guidelines", "sampler", "resume", *SHAPE_RANGES)
     return SearchConfig(
+        input=size,
         **{name: values[name] for name in names},
         budgets=tuple(args.budget),
         relax=tuple(args.relax),

@@ -17,10 +17,13 @@ from latency.table.op_model import OpCostModel
 from search.comparison.rows import (
     GROUPS,
     MEMBERS,
+    NetworkChanges,
     PaperRow,
     paper_rows,
     select_networks_to_compare,
 )
+from search.problem.latencies import check_seconds
+from search.problem.shape import IMAGENET, table_shape
 from search.result.rows import network_latency
 from search.result.write import provenance
 from space.network.network import Network
@@ -91,13 +94,17 @@ def compare_networks(
     names: Sequence[str] = (),
     budget: str | None = None,
     size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    classes: int | None = None,
     batch: int | None = None,
     features_only: bool = False,
 ) -> Comparison:
     """Look up the latency of every network in the table of the target, or measure it for "cpu".
 
     Args:
-        names, budget, size: as `select_networks_to_compare` takes them.
+        names, budget: as `select_networks_to_compare` takes them.
+        size: height and width of the images, `channels` of them, and `classes`; None: those of a
+            measured table, else each network's published ones.
         batch: None: the target's.
         features_only: compare the backbones without their heads, as Table 7 does.
 
@@ -105,22 +112,33 @@ def compare_networks(
         ValueError: an unknown network or target, a budget that is not FLOPs, no network is left,
             or an input or batch that does not fit.
     """
-    chosen = select_networks_to_compare(names, budget, size, features_only)
+    table = None if target == "cpu" else load_table(target)
+    if table is not None and table.header.layout == "blocks":
+        shape = table_shape(table.header, size=size, channels=channels, classes=classes)
+        channels, classes = shape.channels, shape.classes
+        if shape.size != IMAGENET.size:
+            size = shape.height, shape.width
+    changed = NetworkChanges(size, channels, classes)
+    chosen = select_networks_to_compare(names, budget, changed, features_only)
     networks = [network for _, network in chosen]
-    if target == "cpu":
+    if table is None:
         kind, line, seconds = _measured(networks, batch := batch or 1)
     else:
-        table = load_table(target)
         batch, line = batch or table.header.batch, latency_line(table.header)
+        if changed.text and isinstance(table, OpCostModel):
+            line += f"; that error is of networks of {IMAGENET}"
         if batch != table.header.batch:
             if not isinstance(table, OpCostModel):
                 raise ValueError(
                     f"{target} was measured at batch {table.header.batch}; got --batch {batch}"
                 )
             table = replace(table, header=replace(table.header, batch=batch))
-            line = f"{latency_line(table.header)}; batch {batch} is an extrapolation"
+            line += f"; batch {batch} is an extrapolation"
         kind = table.header.source
         seconds = [network_latency(table, network) for network in networks]
+        check_seconds((value for value in seconds if value is not None), table.header)
+    if changed.text:
+        line += f"; networks: {changed.text}"
     rows = paper_rows(chosen, seconds, target, batch, features_only)
     return Comparison(target, features_only, kind, line, batch, rows)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from latency.paper_model.paper_speeds import PAPER_DEVICES
 from search.comparison.compare import ORDER, Comparison, speed_orders
 from search.comparison.rows import TABLE_8, PaperRow
 from search.problem.budget import scaled
-from space.common.files import replace_file
+from search.result.picture import new_figure, wrapped
 from space.common.text import format_number, print_rich, rich_table
 
 COLORS = {
@@ -109,22 +108,16 @@ def draw_paper_figure(path: Path, comparison: Comparison) -> None:
     Raises:
         OSError: `path` cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     target = comparison.target
     rows = [row for row in comparison.rows if _family(row.name) and row.latency_s is not None]
     here = [(row, comparison.batch / row.latency_s) for row in rows if row.latency_s]
     device, column, images = ("gpu", 0, 8) if target == "gpu" else ("arm", 1, 1)
     paper = [(row, images * TABLE_8[row.name][column]) for row in rows if row.name in TABLE_8]
-    figure = Figure(figsize=(9, 7), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
-    upper, lower = figure.subplots(2, 2)
-    _draw_panels(upper, here, f"{target} ({comparison.kind})")
-    _draw_panels(lower, paper, f"{PAPER_DEVICES[device]}, measured by the paper")
-    figure.supxlabel(textwrap.fill(comparison.line, 120), fontsize=8)
-    with replace_file(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+    with new_figure(path, (9, 7)) as figure:
+        upper, lower = figure.subplots(2, 2)
+        _draw_panels(upper, here, wrapped(f"{target} ({comparison.kind})", 40))
+        _draw_panels(lower, paper, f"{PAPER_DEVICES[device]}, measured by the paper")
+        figure.supxlabel(wrapped(comparison.line, 120), fontsize=8)
 
 
 def _draw_panels(axes: Any, points: Sequence[tuple[PaperRow, float]], title: str) -> None:

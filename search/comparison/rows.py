@@ -9,7 +9,9 @@ from typing import Any
 from latency.paper_model.paper_speeds import PAPER_SPEEDS, TABLE_7, TABLE_8_OTHERS
 from latency.table.load import shipped_name
 from search.problem.budget import Budget
+from search.problem.shape import IMAGENET
 from space.network.network import Network
+from space.network.resize import on_input
 from space.zoo.catalog import published_network, published_networks
 from space.zoo.entry import PublishedNetwork
 
@@ -68,17 +70,50 @@ class PaperRow:
         return {**asdict(self), "latency_source": source, "error": self.error}
 
 
+@dataclass(frozen=True, slots=True)
+class NetworkChanges:
+    """What networks take and answer in place of what was published: `size` (height, width) and
+    `channels` of the images, and `classes`; None: as published."""
+
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    classes: int | None = None
+
+    @property
+    def text(self) -> str:
+        """What differs from ImageNet, for people; "" if nothing does."""
+        words = ["x".join(map(str, self.size))] if self.size else []
+        if self.channels not in (None, IMAGENET.channels):
+            words.append(f"{self.channels} channel{'s' * (self.channels != 1)}")
+        if self.classes not in (None, IMAGENET.classes):
+            words.append(f"{self.classes} class{'es' * (self.classes != 1)}")
+        return ", ".join(words)
+
+    def network(self, entry: PublishedNetwork) -> Network:
+        """A known network with these changes.
+
+        Raises:
+            ValueError: the input is smaller than its stride, or it is a part of a network.
+        """
+        network = entry.network(*self.size) if self.size else entry.network()
+        channels, classes = self.channels or IMAGENET.channels, self.classes or IMAGENET.classes
+        if (channels, classes) == (IMAGENET.channels, IMAGENET.classes):
+            return network
+        _, height, width = network.input_shape
+        return on_input(network, height, width, classes=classes, channels=channels, drop=0)
+
+
 def select_networks_to_compare(
-    names: Sequence[str], budget: str | None, size: tuple[int, int] | None, features_only: bool
+    names: Sequence[str], budget: str | None, changes: NetworkChanges, features_only: bool
 ) -> list[tuple[PublishedNetwork, Network]]:
-    """The networks to compare, at `size` (height, width) or at their published input.
+    """The networks to compare, as published but for `changes`.
 
     Those named, else all with a published error, or those of Table 7 with `features_only`; of
     these the ones with 2/3 to 3/2 of the budget. `features_only` removes their heads.
 
     Raises:
-        ValueError: an unknown name, a budget that is not FLOPs, no network is left, or `size` is
-            too small.
+        ValueError: an unknown name, a budget that is not FLOPs, no network is left, or the input
+            is too small.
     """
     if names:
         found = [published_network(name) for name in names]
@@ -89,14 +124,12 @@ def select_networks_to_compare(
     if budget is not None:
         limit = Budget.parse(budget)
         if limit.cost != "flops":
-            raise ValueError(
-                f"--budget of a comparison must be FLOPs such as 146M; got {budget!r}"
-            )
+            raise ValueError(f"--budget of a comparison must be FLOPs such as 146M; got {limit}")
         low, high = limit.limit / 1.5, limit.limit * 1.5
         found = [entry for entry in found if low <= entry.network().flops <= high]
     if not found:
         raise ValueError(f"no known network has two thirds to three halves of {budget}")
-    networks = [entry.network(*size) if size else entry.network() for entry in found]
+    networks = [changes.network(entry) for entry in found]
     if features_only:
         networks = [Network(network.name, network.blocks[:-1]) for network in networks]
     return list(zip(found, networks, strict=True))
@@ -128,7 +161,8 @@ def paper_rows(
 
 def _paper_s(entry: PublishedNetwork, network: Network, target: str, batch: int) -> float | None:
     """Table 8's measurement: ARM at batch 1, GPU at batch 8, at the published input."""
-    published = network.input_shape[1:] == (entry.height, entry.width)
+    published = network.input_shape == (IMAGENET.channels, entry.height, entry.width)
+    published = published and network.blocks[-1].out_shape[0] == IMAGENET.classes
     if entry.name not in TABLE_8 or not published:
         return None
     gpu, arm = TABLE_8[entry.name]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from space.common.text import shorten
 
 FORMS = (
     "FLOPs such as 146M or 1.2G, parameters such as 2.3Mparams or 900Kparams, "
@@ -19,7 +20,9 @@ _UNITS = {
     **{f"{unit}params": ("params", scale) for unit, scale in {**_COUNTS, "": 1.0}.items()},
     **{unit: ("latency_s", scale) for unit, scale in _SECONDS.items()},
 }
-_PATTERN = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([A-Za-z]*)", re.ASCII)
+# No network is below the one or beyond the other; costs are divided by limits.
+SMALLEST, LARGEST = {"flops": 1.0, "params": 1.0, "latency_s": 1e-9}, 1e24
+_PATTERN = re.compile(r"(\d{1,40}(?:\.\d{1,40})?|\.\d{1,40})([A-Za-z]*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,16 @@ class Budget:
         """The budget typed as `text`. Units are case-sensitive: M is a million, ms a thousandth.
 
         Raises:
-            ValueError: no number above 0 with a known unit; the message lists the forms.
+            ValueError: no number above 0 with a known unit, or one that no network can reach; the
+                message lists the forms.
         """
         match = _PATTERN.fullmatch(text.strip())
         if match and match[2] in _UNITS:
             cost, scale = _UNITS[match[2]]
             limit = float(match[1]) * scale
-            if 0 < limit < math.inf:
+            if SMALLEST[cost] <= limit <= LARGEST:
                 return cls(cost, limit, text.strip())
-        raise ValueError(f"a budget must be {FORMS}; got {text!r}")
+        raise ValueError(f"a budget must be {FORMS}; got {shorten(text)}")
 
 
 def parse_budgets(texts: Sequence[str]) -> tuple[Budget, ...]:

@@ -15,6 +15,7 @@ from evaluator.score.closed_form import STUDY_IDENTITY
 from evaluator.score.genes import score_genes
 from latency.table.header import TableHeader
 from search.problem.budget import Budget
+from search.problem.shape import IMAGENET, shape_of
 from space.architectures.search_space import Genes
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.cost.guidelines import NAMES, PAPER_LIMITS, Guidelines
@@ -23,6 +24,7 @@ from space.network.block import Block, BlockBatch
 from space.network.network import Network
 
 Floats = NDArray[np.float64]
+SMALLEST_LIMIT = 1e-12  # costs are divided by limits
 
 
 class Table(Protocol):
@@ -159,7 +161,7 @@ class Problem:
         score: the closed form, or one from labels (`search.labels`).
 
     Raises:
-        ValueError: `relax` names an unknown guideline.
+        ValueError: `relax` names an unknown guideline, or a limit is next to 0.
 
     Example:
         >>> import numpy as np
@@ -184,6 +186,11 @@ class Problem:
     score: Score = CLOSED_FORM
 
     def __post_init__(self) -> None:
+        for name, limit in self.constraints:
+            if not limit >= SMALLEST_LIMIT:
+                raise ValueError(
+                    f"the limit of {name} must be at least {SMALLEST_LIMIT:g}; got {limit:g}"
+                )
         object.__setattr__(self, "space", self.space.relaxed(self.relax))
         object.__setattr__(self, "axes", self.only or open_axes(self.space))
         object.__setattr__(self, "model", CostModel(self.space, self.table.predict))
@@ -217,8 +224,10 @@ class Problem:
         costs = self.model.costs(genes)
         rows = [getattr(costs, name) / limit - 1 for name, limit in self.constraints]
         violations = np.stack(rows, axis=1)
-        if np.isnan(violations).any():
+        if np.isnan(violations).any() or np.isnan(costs.latency_s).any():
             raise ValueError("every cost must be a number; got NaN from the latency table")
+        if not (costs.latency_s > 0).all():
+            raise ValueError("every latency must be above 0; the latency table gives others")
         return Evaluation(genes, costs, self.score(self.space, genes, costs), violations)
 
     @property
@@ -232,9 +241,9 @@ class Problem:
             ]
             for parameter in self.space.parameters
         ]
-        header = self.table.header
+        header, shape = self.table.header, shape_of(self.space)
         return {
-            "space": self.space.name,
+            "space": self.space.name if shape == IMAGENET else f"{self.space.name} of {shape}",
             "slots": hashlib.sha256(json.dumps(parameters).encode()).hexdigest()[:12],
             "target": [header.target, header.source, header.csv_sha256 or header.date],
             "constraints": [list(item) for item in self.constraints],

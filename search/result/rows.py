@@ -13,6 +13,7 @@ from latency.measure.network import is_of_this_machine, time_networks
 from latency.table.header import TableHeader, mean_error
 from search.problem.baseline import Baseline
 from search.problem.problem import Evaluation, Problem, Table
+from search.problem.shape import IMAGENET, NetworkShape, error_applies, shape_of
 from search.result.winners import Winner
 from space.common.errors import MissingOpError
 from space.common.stats import deviation
@@ -50,8 +51,10 @@ class ResultRow:
     pace: float | None = None
     accuracy: tuple[tuple[int, float], ...] = ()
 
-    def record(self, header: TableHeader) -> dict[str, Any]:
-        """The row for JSON, every latency with its source and the table's own error."""
+    def record(self, header: TableHeader, shape: NetworkShape = IMAGENET) -> dict[str, Any]:
+        """The row for JSON, every latency with its source and the table's own error, if that is
+        of networks of this shape."""
+        error = mean_error(header) if error_applies(header, shape) else None
         record: dict[str, Any] = {"name": self.name, "role": self.role}
         if self.architecture:
             record |= {"architecture": self.architecture, "genes": list(self.genes)}
@@ -68,7 +71,7 @@ class ResultRow:
             "params": int(self.params),
             "latency_s": self.latency_s,
             "latency_source": header.source,
-            "latency_mean_abs_error": (mean_error(header) or (None,))[0],
+            "latency_mean_abs_error": (error or (None,))[0],
             "speed_up": self.speed_up,
             "measured_whole_s": self.measured_s,
             "measured_whole_pace": self.pace,
@@ -86,7 +89,7 @@ def result_rows(
     if base is not None:
         rows.append(row_of(problem, base.found, 0, base.name, "baseline"))
         reference = rows[-1].flops
-    rows += other_rows(problem.table, reference)
+    rows += other_rows(problem.table, reference, shape_of(problem.space))
     if base is None:
         return rows
     return [replace(r, speed_up=r.latency_s and base.latency_s / r.latency_s) for r in rows]
@@ -110,17 +113,20 @@ def row_of(problem: Problem, found: Evaluation, index: int, name: str, role: str
     )
 
 
-def other_rows(table: Table, flops: float) -> list[ResultRow]:
+def other_rows(table: Table, flops: float, shape: NetworkShape = IMAGENET) -> list[ResultRow]:
     """The ShuffleNet v1 and the MobileNet v2 of the paper's Table 8 nearest to `flops`, without
-    speed-up."""
+    speed-up: as published, or for other images and classes than ImageNet's, on these."""
     rows = []
     for family in ("ShuffleNet v1", "MobileNet v2"):
         networks = [make() for name, make in PAPER_NETWORKS.items() if name.startswith(family)]
+        if shape != IMAGENET:
+            networks = [shape.adapted(network) for network in networks]
         network = min(networks, key=lambda n: abs(n.flops - flops))
         _, height, width = network.input_shape
+        plain = shape != IMAGENET or height == 224
         rows.append(
             ResultRow(
-                name=network.name + ("" if height == 224 else f" at {height}x{width}"),
+                name=network.name + ("" if plain else f" at {height}x{width}"),
                 role="for comparison",
                 flops=network.flops,
                 params=network.params,

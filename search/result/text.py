@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from latency.measure.drift import REFERENCE
-from latency.table.header import TableHeader, latency_line
+from latency.table.header import TableHeader
 from search.problem.budget import scaled
 from search.problem.problem import CLOSED_FORM
+from search.problem.shape import IMAGENET, NetworkShape, shape_lines, shape_of
+from search.result.export import describe_weights
 from search.result.rows import ResultRow
 from search.result.search_result import SearchResult
 from space.common.stats import deviation
@@ -22,7 +24,8 @@ WIDTH = 150  # as wide as the rows: a narrower terminal wraps them, where rich w
 
 def print_result(result: SearchResult) -> None:
     """The result on stdout."""
-    print_rows(result.rows, result.header, result.problem.score.line)
+    shape = shape_of(result.problem.space)
+    print_rows(result.rows, result.header, result.problem.score.line, shape)
     base = result.baseline
     lines = list(result.accuracy_lines)
     if base is None:
@@ -34,14 +37,27 @@ def print_result(result: SearchResult) -> None:
             difference = entry["onnx_max_relative_difference"]
             files = ", ".join(entry["files"])
             lines.append(f"{name}: {files}; ONNX against torch: {difference:.1e}")
+            if (weights := entry["weights"])["trained"]:
+                lines.append(f"  {describe_weights(weights)}{_difference(weights, shape)}")
     lines.append(
         f"all in {result.folder}: winners.json, front.csv, front.png, {result.study.name}"
     )
     print("\n".join(lines))
 
 
+def _difference(weights: Mapping[str, Any], shape: NetworkShape) -> str:
+    """Of what the costs in the table are, if not of the network that was trained."""
+    own = [shape.channels, shape.height, shape.width], shape.classes
+    if (weights["input"], weights["classes"]) == own:
+        return ""
+    return f"; the FLOPs, params and latency above are of {shape}"
+
+
 def print_rows(
-    rows: Sequence[ResultRow], header: TableHeader, score: str = CLOSED_FORM.line
+    rows: Sequence[ResultRow],
+    header: TableHeader,
+    score: str = CLOSED_FORM.line,
+    shape: NetworkShape = IMAGENET,
 ) -> None:
     """The rows on stdout, with the source of their latencies under them."""
     measured = any(row.measured_s is not None for row in rows)
@@ -64,7 +80,7 @@ def print_rows(
     headings = [heading for heading, _ in columns]
     cells = [[cell(row) for _, cell in columns] for row in rows]
     table = rich_table(headings, cells, wrap=False, box=None, pad_edge=False, header_style="bold")
-    lines: list[Any] = [table, "", latency_line(header)]
+    lines: list[Any] = [table, "", *shape_lines(header, shape)]
     if any(row.latency_s is None for row in rows):
         lines.append("latency -: the table has no such blocks")
     if measured:

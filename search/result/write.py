@@ -7,19 +7,16 @@ import csv
 import io
 import json
 import re
-import textwrap
-from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
-from latency.table.header import latency_line
 from search.problem.problem import Evaluation, Problem
-from search.result.export import export_network
-from search.result.rows import ResultRow
+from search.problem.shape import IMAGENET, error_applies, shape_of
+from search.result.export import export_initialised, export_trained
+from search.result.picture import draw_front
 from search.result.search_result import SearchResult
 from search.result.winners import front
-from space.common.files import replace_file, write_atomic
+from space.common.files import write_atomic
 from space.common.provenance import commit, now_utc, versions
 from space.cost.lookup import Costs
 
@@ -32,18 +29,28 @@ def provenance() -> dict[str, Any]:
 
 
 def export_winners(result: SearchResult) -> SearchResult:
-    """Write the weights and the ONNX file of every winner; the result with `files` filled.
+    """Write the weights and the ONNX file of every winner; the result with `files` filled. The
+    weights are those of the first final training, if there was one, else initialised ones.
 
     Raises:
-        ValueError: the ONNX file and the torch module of a winner do not agree.
+        ValueError: the ONNX file and the torch module of a winner do not agree, or trained weights
+            are damaged.
         OSError: a file cannot be written.
     """
     files: dict[str, dict[str, Any]] = {}
     for winner, row in zip(result.winners, result.rows, strict=False):
         stem = result.folder / winner.name.replace(" ", "-")
-        difference = export_network(row.network, stem, result.seed)
-        names = [f"{stem.name}{suffix}" for suffix in (".safetensors", ".onnx")]
-        files[row.name] = {"files": names, "onnx_max_relative_difference": difference}
+        trained = result.files.get(row.name, {}).get("trained", ())
+        if trained:
+            # The first seed: the best one would be chosen by the images it is tested on.
+            exported = export_trained(result.folder / trained[0], stem, keep_weights=True)
+        else:
+            exported = export_initialised(row.network, stem, result.seed)
+        files[row.name] = {
+            "files": [path.name for path in exported.paths],
+            "weights": exported.weights,
+            "onnx_max_relative_difference": exported.difference,
+        }
     for name, trained in result.files.items():
         files.setdefault(name, {}).update(trained)
     return replace(result, files=files)
@@ -57,8 +64,9 @@ def write(result: SearchResult) -> SearchResult:
         OSError: a file cannot be written.
     """
     folder, problem, found = result.folder, result.problem, result.found
-    budget = " and ".join(map(str, problem.budgets))
-    title = f"{result.target}, {budget}: {len(found)} trials, seed {result.seed}"
+    budget, shape = " and ".join(map(str, problem.budgets)), shape_of(problem.space)
+    networks = "" if shape == IMAGENET else f"{shape}; "
+    title = f"{result.target}, {budget}: {networks}{len(found)} trials, seed {result.seed}"
     draw_front(folder / "front.png", problem, found, result.rows, title)
     write_atomic(folder / "front.csv", front_csv(problem, found))
     result = replace(result, record=result_record(result))
@@ -73,7 +81,8 @@ def write(result: SearchResult) -> SearchResult:
 def result_record(result: SearchResult) -> dict[str, Any]:
     """The content of winners.json: every latency with its source and the table's own error."""
     header, problem = result.header, result.problem
-    entries = [{**row.record(header), **result.files.get(row.name, {})} for row in result.rows]
+    shape, files = shape_of(problem.space), result.files
+    entries = [{**row.record(header, shape), **files.get(row.name, {})} for row in result.rows]
     return {
         "command": result.command,
         "date": now_utc(),
@@ -82,7 +91,8 @@ def result_record(result: SearchResult) -> dict[str, Any]:
         "trials": len(result.found),
         "duplicates": result.duplicates,
         "space": problem.space.name,
-        "input": [3, problem.space.height, problem.space.width],
+        "input": [shape.channels, shape.height, shape.width],
+        "classes": shape.classes,
         "budgets": [str(budget) for budget in problem.budgets],
         "relaxed": list(problem.relax),
         "limits": {name: limit for name, limit in problem.constraints if name.startswith("g")},
@@ -96,6 +106,7 @@ def result_record(result: SearchResult) -> dict[str, Any]:
             "dtype": header.dtype,
             "date": header.date,
             "network_error": {k: v for k, v in header.network_error.items() if k != "rows"},
+            "network_error_applies": error_applies(header, shape),
         },
         "winners": [e for e in entries if "files" in e],
         "baseline": next((e for e in entries if e["role"] == "baseline"), None),
@@ -120,63 +131,3 @@ def front_csv(problem: Problem, found: Evaluation) -> str:
         numbers = (float(found.score[row]), *found.costs.row(int(row)).values())
         writer.writerow([problem.text(found.genes[row]), *map(repr, numbers)])
     return out.getvalue()
-
-
-def draw_front(
-    path: Path, problem: Problem, found: Evaluation, rows: Sequence[ResultRow], title: str
-) -> None:
-    """Write a PNG: score against latency of all trials, the front, winners and baseline."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5.2), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    milliseconds = found.costs.latency_s * 1e3
-    for mask, color, label in (
-        (~found.feasible, "#d9b3b3", "over a limit"),
-        (found.feasible, "#9db4c8", "within all limits"),
-    ):
-        if mask.any():
-            axes.scatter(milliseconds[mask], found.score[mask], s=9, c=color, label=label, lw=0)
-    line = front(found)
-    axes.step(milliseconds[line], found.score[line], where="post", c="#1f5a91", lw=1.3)
-    axes.plot([], [], c="#1f5a91", lw=1.3, label="Pareto front")
-    for row in rows:
-        if row.latency_s is None:
-            continue
-        x = row.latency_s * 1e3
-        if row.score is None:
-            grey = "#777777"
-            axes.axvline(x, c=grey, ls=":", lw=1)
-            axes.annotate(
-                row.name,
-                (x, 0.45),
-                xycoords=("data", "axes fraction"),
-                rotation=90,
-                fontsize=7,
-                ha="right",
-                color=grey,
-            )
-            continue
-        base = row.role == "baseline"
-        marker, color, size = ("D", "#c44e00", 8) if base else ("*", "#0b7a3b", 13)
-        axes.plot(x, row.score, marker, c=color, ms=size, mec="white", label=row.name)
-        axes.annotate(
-            row.name,
-            (x, row.score),
-            xytext=(8, -11) if base else (-8, 7),
-            textcoords="offset points",
-            ha="left" if base else "right",
-            fontsize=8,
-        )
-    header = problem.table.header
-    batch = "" if header.batch == 1 else f" per batch of {header.batch}"
-    source = textwrap.fill(latency_line(header), 110)
-    axes.set_xlabel(f"latency{batch} in ms\n{source}", fontsize=8)
-    axes.set_ylabel(problem.score.label)
-    axes.set_title(title, fontsize=10)
-    axes.legend(loc="lower right", fontsize=7, framealpha=0.9, edgecolor="none")
-    axes.grid(alpha=0.25)
-    with replace_file(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})

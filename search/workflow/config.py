@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from search.labels.config import LabelOptions
+from search.problem.size import SHAPE_RANGES, parse_size
 from space.common.cli import check_range
+from space.common.text import shorten
 
 TRIALS = 500
+LONGEST_NAME = 100  # of a target in the name of a folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +28,14 @@ class SearchConfig:
         out: folder of the files; None: `out/` and a name made of the other options.
         relax: guidelines ("g1" ... "g4") whose axes are open and whose limits do not bind.
         guidelines: limits of G1-G4 measured by latency.guidelines; None: the paper's.
+        input: HEIGHTxWIDTH of the images that the networks take on the target, `channels` of
+            them, and `classes`; None: those of the target's table.
         sampler: one of `search.optimizer.SAMPLERS`.
         resume: a study in `out` is required.
         labels: accuracy options; without them the training-free score ranks networks.
 
     Raises:
-        ValueError: `trials` below 1 or `seed` below 0.
+        ValueError: no target, or `trials` or `seed` out of its range.
 
     Example:
         >>> SearchConfig(target="arm", budgets=("146M",), seed=3).folder.as_posix()
@@ -46,9 +52,17 @@ class SearchConfig:
     sampler: str = "prescreened"
     resume: bool = False
     labels: LabelOptions = field(default_factory=LabelOptions)
+    input: str | None = None
+    channels: int | None = None
+    classes: int | None = None
 
     def __post_init__(self) -> None:
-        check_range({"trials": self.trials, "seed": self.seed}, "trials", "seed")
+        if not self.target.strip():
+            raise ValueError(
+                f"--target must be a name such as arm, or the path of a table; got {self.target!r}"
+            )
+        values = {n: getattr(self, n) for n in ("trials", "seed", *SHAPE_RANGES)}
+        check_range(values, "trials", "seed", **SHAPE_RANGES)
         object.__setattr__(self, "relax", tuple(sorted(set(self.relax))))
 
     @property
@@ -56,8 +70,11 @@ class SearchConfig:
         """`out`, or the default folder."""
         if self.out is not None:
             return self.out
-        target = re.sub(r"[^\w.-]+", "_", Path(self.target).stem)
+        target = re.sub(r"[^\w.-]+", "_", Path(self.target).stem)[:LONGEST_NAME]
         words = [target, *self.budgets, *(f"relax-{name}" for name in self.relax)]
+        if self.input is not None:
+            words.append(self.input)
+        words += [f"{n}{v}" for n in SHAPE_RANGES if (v := getattr(self, n)) is not None]
         if self.guidelines is not None:
             words.append(self.guidelines.stem)
         if self.seed:
@@ -78,5 +95,38 @@ class SearchConfig:
         words += [word for name in self.relax for word in ("--relax", name)]
         if self.guidelines is not None:
             words += ["--guidelines", str(self.guidelines)]
+        if self.input is not None:
+            words += ["--input", self.input]
+        for name in SHAPE_RANGES:
+            if (value := getattr(self, name)) is not None:
+                words += [f"--{name}", str(value)]
         words += ["--trials", str(self.trials), "--seed", str(self.seed)]
         return shlex.join([*words, "--sampler", self.sampler, *self.labels.words()])
+
+
+def split_inputs(words: Sequence[str], *, trained: bool) -> tuple[str | None, int | None]:
+    """The values of --input: HEIGHTxWIDTH of the networks on the target, and N, the side of the
+    images that labels and winners are trained on.
+
+    Args:
+        trained: whether something is trained.
+
+    Raises:
+        ValueError: a value is of neither form, or one of them comes twice.
+    """
+    sides = [word for word in words if re.fullmatch(r"[0-9]+", word)]
+    sizes = [word for word in words if word not in sides]
+    for word in sizes:
+        parse_size(word)
+    if sides and not trained:
+        raise ValueError(
+            f"--input must be HEIGHTxWIDTH such as 160x160; got {shorten(sides[0])}, a side of "
+            "training images, which needs --data"
+        )
+    if len(sizes) > 1 or len(sides) > 1:
+        raise ValueError(
+            "--input must come once as HEIGHTxWIDTH of the networks on the target, and once as "
+            f"the side of training images, at most; got {shorten(' '.join(words))}"
+        )
+    side = int(sides[0][:9]) if sides else None
+    return sizes[0] if sizes else None, side

@@ -19,16 +19,19 @@ from search.labels.store import FILE
 from search.optimizer.study import Study
 from search.problem.baseline import baseline
 from search.problem.budget import parse_budgets
+from search.problem.latencies import check_latencies
 from search.problem.problem import Problem, target_table
+from search.problem.shape import IMAGENET, shape_of, table_shape
+from search.problem.size import parse_size
 from search.result.rows import result_rows, with_measurements
 from search.result.search_result import SearchResult
 from search.result.winners import limit_of, require_feasible, winners
 from search.result.write import export_winners, write
 from search.workflow.config import SearchConfig
-from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common.cli import log
 from space.common.files import locked, writable_folder
 from space.common.progress import Progress
+from space.common.text import shorten
 from space.cost.guidelines import PAPER_LIMITS
 
 PATIENCE_S = 20.0  # an estimate is printed for what takes longer
@@ -59,8 +62,20 @@ def search(config: SearchConfig) -> SearchResult:
     labels, source = label_config(config.labels), config.labels.labels_from
     budgets, table = parse_budgets(config.budgets), target_table(config.target)
     limits = PAPER_LIMITS if config.guidelines is None else load_limits(config.guidelines)
-    problem = Problem(ShuffleNetV2Space(), table, budgets, config.relax, limits)
+    shape = table_shape(
+        table.header,
+        size=None if config.input is None else parse_size(config.input),
+        channels=config.channels,
+        classes=config.classes,
+    )
+    if labels is not None and shape.channels != IMAGENET.channels:
+        raise ValueError(
+            f"--data trains on images of 3 channels; the networks take {shape.channels}: search "
+            "without --data"
+        )
+    problem = Problem(shape.space, table, budgets, config.relax, limits)
     _check_resume(config, labels)
+    check_latencies(problem)
     folder = writable_folder(config.folder)
     _log_tabulation(problem)
     with locked(folder, "search"):
@@ -68,6 +83,7 @@ def search(config: SearchConfig) -> SearchResult:
             pipeline = comparison = None
             if labels is not None:
                 pipeline = LabelPipeline.open(labels, problem, config.seed, folder)
+                _check_classes(pipeline, problem)
             if source is not None:
                 problem, comparison = score_from_benchmark(problem, source, folder)
             elif pipeline is not None:
@@ -101,7 +117,9 @@ def run_study(problem: Problem, config: SearchConfig) -> Study:
     if study.trials:
         log(f"{path} holds {study.trials} trials of this search; going on from there")
     try:
-        with Progress("searching", config.trials, study.trials) as bar:
+        with Progress("searching", config.trials, study.trials, lines="trials") as bar:
+            if not bar.shown:
+                log(_start_line(problem, config))
             for done in study.run(config.trials):
                 bar.update(done)
     except KeyboardInterrupt:
@@ -111,6 +129,16 @@ def run_study(problem: Problem, config: SearchConfig) -> Study:
     if study.trials < config.trials:
         log(f"every architecture of the space was tried: {study.trials} trials")
     return study
+
+
+def _start_line(problem: Problem, config: SearchConfig) -> str:
+    shape, budget = shape_of(problem.space), " and ".join(map(str, problem.budgets))
+    networks = "" if shape == IMAGENET else f" of {shape}"
+    target = shorten(config.target).strip("'")
+    return (
+        f"searching networks{networks} for {target} within {budget}: "
+        f"{config.trials} trials, into {config.folder}"
+    )
 
 
 def summarize(study: Study, config: SearchConfig) -> SearchResult:
@@ -170,6 +198,16 @@ def _check_resume(config: SearchConfig, labels: LabelConfig | None) -> None:
     folder = config.folder
     if config.resume and not any(folder.glob(begun)):
         raise ValueError(f"--resume needs a study in {folder}; there is no {folder / begun}")
+
+
+def _check_classes(pipeline: LabelPipeline, problem: Problem) -> None:
+    """ValueError if the user, or the table, says another number of classes than the images."""
+    data, classes = pipeline.final.data, problem.space.classes
+    if classes not in (IMAGENET.classes, len(data.classes)):
+        raise ValueError(
+            f"--classes, or those of the table, must be the {len(data.classes)} of {data.name}; "
+            f"got {classes}"
+        )
 
 
 def _log_tabulation(problem: Problem) -> None:

@@ -26,7 +26,7 @@ def _fails(words: list[str], status: int, told: str, capsys: Capture) -> None:
         got = error.code if isinstance(error.code, int) else 1
     stdout, stderr = capsys.readouterr()
     *talk, line = stderr.splitlines()
-    assert not talk
+    assert [each for each in talk if not each.startswith("searching")] == []
     assert line.startswith("search.run: ")
     assert re.search(told, line), line
     assert stdout == ""
@@ -53,12 +53,12 @@ FORMS = "a budget must be FLOPs such as 146M .*30ms.*; got "
         (["--budget", "146"], FORMS + "'146'"),
         (["--budget", "146m"], FORMS + "'146m'"),
         (["--budget", "0M"], FORMS + "'0M'"),
-        (["--budget", ""], FORMS + "''"),
+        (["--budget", ""], "--budget must not be empty"),
         (["--budget", "1G"], "each cost takes one budget; got 146M and 1G"),
-        (["--trials", "0"], "--trials must be at least 1; got 0"),
-        (["--trials", "-3"], "--trials must be at least 1; got -3"),
+        (["--trials", "0"], "--trials must be from 1 to 10000000; got 0"),
+        (["--trials", "-3"], "--trials must be from 1 to 10000000; got -3"),
         (["--trials", "2.5"], "argument --trials: invalid int value: '2.5'"),
-        (["--seed", "-1"], "--seed must be at least 0; got -1"),
+        (["--seed", "-1"], "--seed must be from 0 to 4294967295; got -1"),
         (["--relax", "g5"], "argument --relax: invalid choice: 'g5' .*g1.*g4"),
         (["--sampler", "x"], "argument --sampler: invalid choice: 'x' .*prescreened"),
         (["--format", "xml"], "argument --format: invalid choice: 'xml'"),
@@ -225,5 +225,5 @@ def test_a_bad_limits_file(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "limits.json").write_text('{"schema": 1}')
     words = ["--target", "arm", "--budget", "41M", "--guidelines", str(tmp_path / "limits.json")]
     assert main([*words, "--out", str(tmp_path / "out")]) == 2
-    assert "must have `limits`" in capsys.readouterr().err
+    assert "must be an object with limits" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -132,7 +132,8 @@ def test_an_unwritable_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str
     """One line about the path the user named, not about a temporary file beside it."""
     (tmp_path / "folder.png").mkdir()
     assert main(["--network", "ShuffleNet v2 1.0x", "--out", str(tmp_path / "folder.png")]) == 2
-    assert capsys.readouterr().err == f"search.compare: {tmp_path}/folder.png: Is a directory\n"
+    told = f"{tmp_path}/folder.png: must be a file; it is a folder"
+    assert capsys.readouterr().err == f"search.compare: {told}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
 
 
@@ -146,7 +147,7 @@ def test_an_unwritable_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["--budget", "30ms"], "must be FLOPs"),
         (["--budget", "1K"], "no known network"),
         (["--batch", "4"], "batch 1 only"),
-        (["--batch", "0"], "--batch must be at least 1"),
+        (["--batch", "0"], "--batch must be from 1 to 65536; got"),
     ],
 )
 def test_mistakes(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from search.labels.config import LabelOptions
 from search.run import config_of, parser
-from search.workflow.config import SearchConfig
+from search.workflow.config import SearchConfig, split_inputs
 
 ARM: dict[str, Any] = {"target": "arm", "budgets": ("146M",)}
 
@@ -20,6 +21,11 @@ ARM: dict[str, Any] = {"target": "arm", "budgets": ("146M",)}
         ({}, "arm-146M"),
         ({"target": "my tables/pixel 6.json"}, "pixel_6-146M"),
         ({"relax": ("g4", "g1", "g4"), "seed": 3}, "arm-146M-relax-g1-relax-g4-seed3"),
+        (
+            {"input": "160x128", "channels": 1, "classes": 10},
+            "arm-146M-160x128-channels1-classes10",
+        ),
+        ({"target": "t" * 250 + ".json"}, "t" * 100 + "-146M"),
         ({"guidelines": Path("a/limits.json"), "sampler": "tpe"}, "arm-146M-limits-tpe"),
         (
             {"labels": LabelOptions(data="x", labels_from="b/rows.csv")},
@@ -37,6 +43,9 @@ def test_the_command_gives_an_equal_config() -> None:
         target="a table.json",
         budgets=("146M", "30ms"),
         trials=7,
+        input="160x128",
+        channels=3,
+        classes=10,
         seed=2,
         relax=("g4",),
         guidelines=Path("limits.json"),
@@ -57,8 +66,45 @@ def test_the_command_gives_an_equal_config() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "rule"), [({"trials": 0}, "--trials"), ({"seed": -1}, "--seed")]
+    ("options", "rule"),
+    [
+        ({"trials": 0}, "--trials must be from 1"),
+        ({"seed": -1}, "--seed must be from 0"),
+        ({"channels": 0}, "--channels must be from 1 to 1024; got 0"),
+        ({"classes": 10**9}, "--classes must be from 1 to 250000; got 1000000000"),
+        ({"target": " "}, "--target must be a name such as arm"),
+    ],
 )
-def test_refused(options: dict[str, int], rule: str) -> None:
-    with pytest.raises(ValueError, match=f"{rule} must be at least"):
-        SearchConfig(**ARM, **options)
+def test_refused(options: dict[str, Any], rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        SearchConfig(**{**ARM, **options})
+
+
+@pytest.mark.parametrize(
+    ("words", "trained", "found"),
+    [
+        ([], False, (None, None)),
+        (["160x128"], False, ("160x128", None)),
+        (["32"], True, (None, 32)),
+        (["32", "160x128"], True, ("160x128", 32)),
+    ],
+)
+def test_two_inputs(words: list[str], trained: bool, found: tuple[str | None, int | None]) -> None:
+    assert split_inputs(words, trained=trained) == found
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["160"], "HEIGHTxWIDTH such as 160x160; got '160', a side of training images"),
+        (["160x"], "HEIGHTxWIDTH such as 224x224; got '160x'"),
+        (["0x160"], "got '0x160'"),
+        (["\u0661x1"], "got '\u0661x1'"),
+        (["9" * 200_000 + "x1"], "got '999"),
+        (["32x32", "64x64"], "--input must come once"),
+    ],
+)
+def test_inputs_refused(words: list[str], told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)) as error:
+        split_inputs(words, trained=False)
+    assert len(str(error.value)) < 300

@@ -82,7 +82,8 @@ def test_ctrl_c_says_what_is_on_disk(
     monkeypatch.setattr(pipeline, "Study", Stopped)
     words = ["--target", "arm", "--budget", "41M", "--trials", "9", "--out", str(tmp_path)]
     assert main(words) == 130
-    (line,) = capsys.readouterr().err.splitlines()
+    first, *_, line = capsys.readouterr().err.splitlines()
+    assert first == f"searching networks for arm within 41M: 9 trials, into {tmp_path}"
     assert line == (
         f"search.run: stopped; 3 finished trials are in {tmp_path / 'study.db'}. "
         "The same command continues"
