@@ -17,7 +17,6 @@ from typing import Any
 from space.common.errors import DeviceError
 from space.common.files import check_regular, read_text
 
-MOST_JUMPS = 8
 SSH_PORT = 22
 ALWAYS = {
     "password_auth": False, "kbdint_auth": False, "gss_kex": False, "x509_trusted_certs": None,
@@ -72,7 +71,8 @@ def read_host(ssh: Any, host: str, options: Mapping[str, Any], where: str) -> Ho
     try:
         if path.exists():
             check_regular(path)
-        found = ssh.SSHClientConnectionOptions(host=host, **ALWAYS, **options)
+        # () is the default file; None, the default of these options, is no file.
+        found = ssh.SSHClientConnectionOptions(host=host, config=(), **ALWAYS, **options)
         if found.config.has_match_final():
             found.update(host=host, reload=True, canonical=False, final=True)
         port, alias = int(found.port), found.host_key_alias
@@ -127,32 +127,37 @@ def _switched_off(where: str, option: str) -> DeviceError:
 
 
 async def log_in(
-    ssh: Any, host: str, options: Mapping[str, Any], where: str, *, left: int = MOST_JUMPS
+    ssh: Any, host: str, options: Mapping[str, Any], where: str, *, jump: str = "", left: int = 8
 ) -> Any:
     """A connection of asyncssh to `host`; the hosts to go through are logged in at likewise.
 
+    Args:
+        where: the device, for messages.
+        jump: the jump host, if `host` is one.
+        left: how many jumps may still be necessary.
+
     Raises:
         DeviceError: as `read_host`, or a host key is unknown or has changed, or no key logs in.
-        asyncssh.Error: no connection.
+        asyncssh.Error, OSError: no connection.
     """
-    found = await asyncio.to_thread(read_host, ssh, host, options, where)
-    if len(found.jumps) > left:
+    name = f"{jump}, a jump host of {where}," if jump else where
+    found = await asyncio.to_thread(read_host, ssh, host, options, name)
+    jumps = [(text, *_parts(text, where)) for text in found.jumps]
+    if len(jumps) > left:
         raise DeviceError(
-            f"{where}: ProxyJump in {config_path()} must lead there in at most {MOST_JUMPS} "
-            "jumps; does a host jump through itself?"
+            f"{where}: ProxyJump in {config_path()} must lead there in fewer jumps; does a host "
+            "jump through itself?"
         )
     tunnel = None
     try:
-        for number, jump in enumerate(found.jumps):
-            user, name, port = _parts(jump, where)
+        for number, (text, user, address, port) in enumerate(jumps):
             # A jump host keeps its own user and port, and the first one its own jump hosts.
             own = {k: v for k, v in options.items() if k not in ("username", "port", "tunnel")}
             own |= ({"username": user} if user else {}) | ({"port": port} if port else {})
             if number:
                 own["tunnel"] = tunnel
-            reached = await log_in(
-                ssh, name, own, f"{jump}, the jump host of {where},", left=left - 1 - number
-            )
+            after = left - len(jumps) + number
+            reached = await log_in(ssh, address, own, where, jump=text, left=after)
             if tunnel is not None:
                 reached.set_tunnel(tunnel)  # which it closes when it is closed
             tunnel = reached
@@ -163,10 +168,10 @@ async def log_in(
         if tunnel is not None:
             tunnel.close()
         if isinstance(error, ssh.HostKeyNotVerifiable):
-            raise DeviceError(found.advice(where)) from None
+            raise DeviceError(found.advice(name)) from None
         if isinstance(error, ssh.PermissionDenied):
             raise DeviceError(
-                f"{where} took none of this user's keys: add one there (ssh-copy-id) or to the "
+                f"{name} took none of this user's keys: add one there (ssh-copy-id) or to the "
                 "agent (ssh-add); passwords are not used"
             ) from None
         raise

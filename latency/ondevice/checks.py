@@ -25,7 +25,7 @@ def word(message: dict[str, Any], name: str, pattern: str = r"[a-z0-9_]{1,60}") 
     return value
 
 
-def digest(value: Any) -> str:
+def digest_of(value: Any) -> str:
     """`value`, if it is a digest; ValueError otherwise."""
     if not isinstance(value, str) or not DIGEST.fullmatch(value):
         raise ValueError(f"a digest must have 64 hexadecimal digits; got {short(value)}")
@@ -48,7 +48,7 @@ def content(message: dict[str, Any]) -> bytes:
     return value
 
 
-def parts(message: dict[str, Any]) -> dict[str, bytes]:
+def files_of(message: dict[str, Any]) -> dict[str, bytes]:
     """The bytes that follow a message, as the files of `files`: [name, size] each. ValueError if
     they are others."""
     found: dict[str, bytes] = {}

@@ -110,7 +110,7 @@ class Server:
         engine, dtype = checks.word(message, "engine"), checks.word(message, "dtype")
         threads = checks.integer(message, "threads", 1, MOST_THREADS)
         if message.get("wheels"):
-            path = self._site(checks.digest(message["wheels"]))
+            path = self._site(checks.digest_of(message["wheels"]))
             if not path.is_dir():
                 raise RefusedError("missing", f"no wheels {path.name}")
             sys.path.insert(1, str(path))
@@ -129,7 +129,7 @@ class Server:
         return self.folder / "wheels" / digest
 
     def _wheels(self, message: dict[str, Any]) -> None:
-        digest, data = checks.digest(message.get("digest")), checks.content(message)
+        digest, data = checks.digest_of(message.get("digest")), checks.content(message)
         path = self._site(digest)
         if hashlib.sha256(data).hexdigest() != digest:
             raise RefusedError("message", "the wheels do not match their digest")
@@ -149,7 +149,7 @@ class Server:
         self.send({"stored": digest})
 
     def _have(self, message: dict[str, Any]) -> None:
-        self.needed = dict.fromkeys(map(checks.digest, checks.items(message, "models")))
+        self.needed = dict.fromkeys(map(checks.digest_of, checks.items(message, "models")))
         for name in filter(self.models.__contains__, self.needed):
             self.models.move_to_end(name)
         self.send({"absent": [name for name in self.needed if name not in self.models]})
@@ -157,7 +157,7 @@ class Server:
     def _model(self, message: dict[str, Any]) -> None:
         """Store a model. There is no answer, so that many can follow each other; a job reports
         missing ones."""
-        files, digest = checks.parts(message), checks.digest(message.get("digest"))
+        files, digest = checks.files_of(message), checks.digest_of(message.get("digest"))
         shape = tuple(checks.items(message, "shape", 4))
         if not all(type(n) is int and n > 0 for n in shape) or math.prod(shape) > MOST_INPUT:
             raise RefusedError("message", f"`shape` must be of an input; got {shape}")
@@ -183,7 +183,7 @@ class Server:
 
     def _time(self, message: dict[str, Any]) -> None:
         rounds = checks.integer(message, "rounds", 1, MOST_ROUNDS)
-        models = list(map(checks.digest, checks.items(message, "models")))
+        models = list(map(checks.digest_of, checks.items(message, "models")))
         steady = checks.items(message, "steady")
         if len(steady) != len(models) or not all(isinstance(one, bool) for one in steady):
             raise RefusedError("message", "`steady` must have true or false per model")
@@ -197,7 +197,7 @@ class Server:
                              "state": host.state()}})  # fmt: skip
 
     def _outputs(self, message: dict[str, Any]) -> None:
-        (run,) = self._load([checks.digest(message.get("model"))])
+        (run,) = self._load([checks.digest_of(message.get("model"))])
         run.run()
         found = [(v.shape, v.astype("float32").tobytes()) for v in run.outputs()]
         outputs = [{"shape": s, "float32": base64.b64encode(v).decode()} for s, v in found]

@@ -67,6 +67,9 @@ class SshServer:
             def connection_made(self, connection: Any) -> None:
                 server.connections.append(connection)
 
+            def connection_requested(self, *_: Any) -> bool:
+                return True  # it may be a jump host
+
         public = self.keys.user.export_public_key().decode()
         return await asyncssh.listen(
             "127.0.0.1",
