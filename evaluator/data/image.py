@@ -29,7 +29,6 @@ DAMAGE = (
     ArithmeticError, RuntimeError, MemoryError, struct.error, zlib.error,
 )  # fmt: skip
 ORIENTATION = 0x112  # the number of the tag in EXIF
-LARGEST_PIXELS = 178_956_970  # a file of some kilobytes can claim any number; Pillow's own limit
 
 
 def open_image(source: str | IO[bytes]) -> Image:
@@ -53,16 +52,16 @@ def to_rgb(load: Callable[[], Image], name: str) -> Image:
     Raises:
         DataError: it is damaged, truncated, or not an 8-bit grey or colour image.
     """
+    from PIL.Image import DecompressionBombError  # more pixels than any photograph has
+
     try:
         with quiet_pillow(), load() as image:
-            if image.width * image.height > LARGEST_PIXELS:
-                raise ValueError(f"it has {image.width}x{image.height} pixels")
             image.load()
             if (mode := image.mode) in MODES:
                 # A palette may have transparency, which RGB drops from RGBA only.
                 opaque = image.convert("RGBA") if mode == "P" else image
                 return _upright(opaque.convert("RGB"), _orientation(image))
-    except DAMAGE as error:
+    except (*DAMAGE, DecompressionBombError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"{name} cannot be read as an image: {reason}. Repair or remove it"

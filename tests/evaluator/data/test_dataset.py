@@ -187,7 +187,7 @@ def test_parquet_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read as parquet"):
         open_data(path)
     parquet(path, [0, 1, None], image="image")
-    with pytest.raises(DataError, match="row 2 of column label of .* has no label"):
+    with pytest.raises(DataError, match=r"row 2 of column label of .* has no label"):
         open_data(path)
 
 
