@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from space.common.cli import DONE, Parser, run_command
+from evaluator.training.recipe import RANGES
+from space.common.cli import DONE, Parser, check_range, run_command
 
 
 def parser() -> Parser:
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
 
     def body() -> int:
+        check_range(vars(args), images=RANGES["images"])
         from evaluator.measured_benchmark.plan import BenchmarkConfig
 
         values = {name: value for name, value in vars(args).items() if value is not None}

@@ -13,6 +13,7 @@ from evaluator.training.cli import (
     add_threads_option,
     chosen_recipe,
 )
+from evaluator.training.recipe import check_options
 from space.common.cli import DONE, Parser, add_format, run_command
 
 
@@ -82,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def body() -> int:
         options = vars(args).copy()
         recipe = chosen_recipe(options)
+        check_options(options)
         import json
         from dataclasses import fields
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from evaluator.training.recipe import SHORT, Recipe
+from evaluator.training.recipe import RANGES, SHORT, Recipe
 from space.architectures.shufflenet_v2 import SPLITS, WIDTHS, ShuffleNetV2Space
+from space.common.cli import check_range
 from space.cost.lookup import CostModel
 from space.network.network import Network
 from space.zoo.catalog import published_network
@@ -197,11 +198,18 @@ class BenchmarkConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for name in ("threads", "jobs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name} must be at least 1; got {getattr(self, name)}")
-        if not 1 <= self.per_band <= PER_BAND:
-            raise ValueError(f"--per-band must be in 1..{PER_BAND}; got {self.per_band}")
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        own = {
+            "runs": (1, 100_000),
+            "per_band": (1, PER_BAND),
+            "jobs": (1, 256),
+            "epochs": RANGES["epochs"],
+        }
+        check_range(values, "threads", **own)
+        if self.images:
+            check_range(values, images=RANGES["images"])
+        if self.out.suffix != ".csv":
+            raise ValueError(f"--out must be a file that ends in .csv; got {self.out}")
 
     def planned(self) -> list[PlannedRun]:
         """The trainings, in their order."""

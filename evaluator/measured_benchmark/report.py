@@ -7,25 +7,31 @@ from pathlib import Path
 from typing import Any
 
 from evaluator.measured_benchmark import analysis
-from evaluator.measured_benchmark.rows import SHIPPED, read_header, read_rows
+from evaluator.measured_benchmark.rows import SHIPPED, TrainingRow, header_path, read_benchmark
 from evaluator.measured_benchmark.scores import score_correlations
-from space.common.text import columns, format_number
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from space.common.schema import Record, check
+from space.common.text import columns, format_number, shorten
 
 Rows = Sequence[dict[str, Any]]
+REPORTED = Record({}, required=("planned", "recipes", "images"))
 
 
 def benchmark_report(path: Path | None = None) -> dict[str, Any]:
     """Everything that follows from the rows, ready for JSON.
 
     Raises:
-        ValueError: the file is no benchmark, or has no rows.
+        ValueError: the file is no benchmark or is damaged, or has no rows.
+        OSError: it cannot be read.
     """
     if path is None and not SHIPPED.exists():
         raise ValueError("no rows ship here: make them with evaluator.measured, and name the file")
     path = path or SHIPPED
-    rows, header = read_rows(path), read_header(path)
+    rows, header = read_benchmark(path)
     if not rows:
         raise ValueError(f"{path} has no rows yet")
+    check(header, REPORTED, source=str(header_path(path)))
+    _check_networks(path, rows)
     found, long = analysis.by_network(rows), analysis.by_network(rows, "long")
     return {
         "rows": len(rows),
@@ -42,6 +48,17 @@ def benchmark_report(path: Path | None = None) -> dict[str, Any]:
         "patterns": analysis.pattern_results(found),
         "standing": analysis.paper_networks(found),
     }
+
+
+def _check_networks(path: Path, rows: Sequence[TrainingRow]) -> None:
+    """ValueError if a network whose axes are reported is not of the space."""
+    space = ShuffleNetV2Space()
+    for row in rows:
+        if row.group.startswith("band") or row.recipe == "long":
+            try:
+                space.parse(row.architecture)
+            except ValueError as error:
+                raise ValueError(f"{path}, {shorten(row.name)}: {error}") from None
 
 
 def format_report(report: dict[str, Any]) -> str:

@@ -10,7 +10,10 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from space.common.files import write_atomic
+from evaluator.training.recipe import SPEC
+from space.common.files import read_text, write_atomic
+from space.common.schema import Integer, Items, Number, Record, Text, Values, check, read_json
+from space.common.text import shorten
 
 SCHEMA = 1
 SHIPPED = Path(__file__).parent / "cifar10.csv"
@@ -52,6 +55,42 @@ class TrainingRow:
 
 
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str}
+ROW = Record(
+    {
+        "name": Text(longest=200),
+        "group": Text(longest=200),
+        "architecture": Text(),
+        "recipe": Text(choices=("short", "long")),
+        "seed": Integer(0, 2**32 - 1),
+        "accuracy": Number(0, 100),
+        "validation": Number(0, 100, finite=False),
+        "loss": Number(finite=False),  # NaN where the training diverged
+        "flops": Integer(1),
+        "params": Integer(1),
+        "flops_224": Integer(1),
+        "cpu_s": Number(0),
+        "seconds": Number(0),
+    }
+)
+_EPOCHS = {"epochs": Number(0.001, 10_000_000)}
+_RECIPE = Record({**SPEC.fields, **_EPOCHS}, required=("epochs", "input", "batch"))
+HEADER = Record(
+    {
+        "schema": Integer(),
+        "rows": Integer(0),
+        "planned": Integer(0),
+        "date": Text(),
+        "commit": Text(),
+        "command": Text(),
+        "versions": Values(Text()),
+        "recipes": Record({"short": _RECIPE, "long": _RECIPE}, required=("short", "long")),
+        "images": Items(Integer(0), least=2, most=3),
+        "classes": Items(Text(), least=1),
+        "device": Text(),
+        "threads": Integer(1),
+    },
+    required=("schema",),
+)
 
 
 def header_path(path: Path) -> Path:
@@ -63,22 +102,42 @@ def read_rows(path: Path) -> list[TrainingRow]:
 
     Raises:
         ValueError: the file is no benchmark or is damaged; names the line.
+        OSError: it cannot be read.
     """
     kinds = {field.name: TYPES[str(field.type)] for field in fields(TrainingRow)}
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != list(kinds):
+    reader = csv.reader(io.StringIO(read_text(path), newline=""))
+    found: dict[tuple[str, str, int], TrainingRow] = {}
+    try:
+        if next(reader, None) != list(kinds):
             raise ValueError(
                 f"{path} must have the columns {', '.join(kinds)}: it is no benchmark"
             )
-        rows = []
-        for line, entry in enumerate(reader, start=2):
+        for texts in reader:
             try:
-                values: dict[str, Any] = {name: kind(entry[name]) for name, kind in kinds.items()}
-                rows.append(TrainingRow(**values))
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{path}, line {line} is damaged: {error}") from None
-    return rows
+                row = _row(texts, kinds)
+                if row.key in found:
+                    raise ValueError(f"{row.name}, {row.recipe}, seed {row.seed} is there twice")
+            except ValueError as error:
+                raise ValueError(f"{path}, line {reader.line_num} is damaged: {error}") from None
+            found[row.key] = row
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num} is damaged: {error}") from None
+    return list(found.values())
+
+
+def _row(texts: list[str], kinds: dict[str, Any]) -> TrainingRow:
+    if len(texts) != len(kinds):
+        raise ValueError(f"must be {len(kinds)} fields; got {len(texts)}")
+    values: dict[str, Any] = {}
+    for (name, kind), text in zip(kinds.items(), texts, strict=True):
+        try:
+            # Python also reads 1_000 and the digits of other scripts.
+            if kind is not str and (not text.isascii() or "_" in text):
+                raise ValueError
+            values[name] = kind(text)
+        except ValueError:
+            raise ValueError(f"`{name}` must be a number; got {shorten(text)}") from None
+    return TrainingRow(**check(values, ROW))
 
 
 def write_rows(path: Path, rows: Iterable[TrainingRow]) -> None:
@@ -91,17 +150,38 @@ def write_rows(path: Path, rows: Iterable[TrainingRow]) -> None:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header beside a CSV; ValueError if it is missing or damaged."""
+    """The header beside a CSV.
+
+    Raises:
+        ValueError: it is missing or damaged; one line that names it.
+        OSError: it cannot be read.
+    """
     beside = header_path(path)
     try:
-        found = json.loads(beside.read_text(encoding="utf-8"))
+        found = read_json(beside, HEADER)
     except FileNotFoundError:
         raise ValueError(f"{path} must have its header {beside.name} beside it") from None
-    except ValueError as error:
-        raise ValueError(f"{beside} is damaged: {error}") from None
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
-        raise ValueError(f"{beside} must be a benchmark's header of schema {SCHEMA}")
-    return found
+    if found["schema"] != SCHEMA:
+        raise ValueError(
+            f"{beside} must be a benchmark's header of schema {SCHEMA}; got {found['schema']}"
+        )
+    return dict(found)
+
+
+def read_benchmark(path: Path) -> tuple[list[TrainingRow], dict[str, Any]]:
+    """The rows of a benchmark, and their header.
+
+    Raises:
+        ValueError: as of `read_rows` and `read_header`, or the file lost some of its rows.
+        OSError: a file cannot be read.
+    """
+    rows, header = read_rows(path), read_header(path)
+    if len(rows) < header.get("rows", 0):
+        raise ValueError(
+            f"{path} has {len(rows)} rows of the {header['rows']} that its header "
+            f"{header_path(path).name} counts: some were lost"
+        )
+    return rows, header
 
 
 def write_header(path: Path, header: dict[str, Any]) -> None:

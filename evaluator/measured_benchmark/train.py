@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ from evaluator.data.open import open_data
 from evaluator.measured_benchmark.plan import BenchmarkConfig
 from evaluator.measured_benchmark.rows import (
     TrainingRow,
-    read_header,
+    header_path,
+    read_benchmark,
     read_rows,
     write_header,
     write_rows,
 )
 from evaluator.measured_benchmark.trainer import BenchmarkTrainer
+from evaluator.training.process import device_of
 from space.common.cli import log
-from space.common.files import locked
-from space.common.provenance import commit, versions
+from space.common.files import check_regular, locked, writable_folder
+from space.common.provenance import commit, now_utc, versions
 
 HELD_OUT = 0.1  # of each class of the training images, for what selects networks
 
@@ -30,11 +33,15 @@ def train_benchmark(config: BenchmarkConfig) -> list[TrainingRow]:
     """Train what has no row yet. Each row is on disk before the next training begins.
 
     Raises:
-        ValueError: the data cannot be used, or the file has rows of other settings.
+        ValueError: the data cannot be used, or the file is damaged or has rows of other settings.
+        OSError: a file cannot be read or written.
         NoAnswerError: out of memory, or a training's process was killed.
     """
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    with locked(config.out.parent, "benchmark"):
+    config = replace(config, device=device_of(config.device))
+    for path in (config.out, header_path(config.out)):
+        if path.exists():
+            check_regular(path)
+    with locked(writable_folder(config.out.parent), "benchmark"):
         return _train(config)
 
 
@@ -56,6 +63,8 @@ def _train(config: BenchmarkConfig) -> list[TrainingRow]:
         "threads": config.threads,
     }
     rows = _stored_rows(config.out, header)
+    # Before the first row, so that no row is without one.
+    _write_header(config.out, rows, len(runs), header)
     if rows:
         log(f"{config.out} holds {len(rows)} rows; resuming from it")
     trainer = BenchmarkTrainer(
@@ -71,7 +80,8 @@ def _train(config: BenchmarkConfig) -> list[TrainingRow]:
     for row in trainer.rows([run for run in runs if run.key not in done]):
         rows.append(row)
         rows.sort(key=lambda row: numbers.get(row.key, 0))  # the same file in any order of ends
-        _write(config.out, rows, len(runs), header)
+        write_rows(config.out, rows)
+        _write_header(config.out, rows, len(runs), header)
         trainer.forget(row.key)
         log(
             f"{numbers[row.key]} of {len(runs)}: {row.name}, {row.recipe}, seed {row.seed}: "
@@ -83,7 +93,13 @@ def _train(config: BenchmarkConfig) -> list[TrainingRow]:
 def _stored_rows(path: Path, header: dict[str, Any]) -> list[TrainingRow]:
     if not path.exists():
         return []
-    rows, stored = read_rows(path), read_header(path)
+    rows = read_rows(path)
+    if len(rows) <= 1 and not header_path(path).exists():
+        # An earlier version wrote the first row before any header. Killed in between, it left the
+        # row's checkpoint, which has the same settings or is not used.
+        log(f"{path} has no header: its first training is repeated, or read from its checkpoint")
+        return []
+    rows, stored = read_benchmark(path)
     different = [name for name in header if stored.get(name) != header[name]]
     if different:
         raise ValueError(
@@ -92,12 +108,13 @@ def _stored_rows(path: Path, header: dict[str, Any]) -> list[TrainingRow]:
     return rows
 
 
-def _write(path: Path, rows: list[TrainingRow], planned: int, header: dict[str, Any]) -> None:
-    write_rows(path, rows)
+def _write_header(
+    path: Path, rows: list[TrainingRow], planned: int, header: dict[str, Any]
+) -> None:
     now = {
         "rows": len(rows),
         "planned": planned,
-        "date": max(row.date for row in rows),
+        "date": max((row.date for row in rows), default=now_utc()),
         "commit": commit(),
         "command": f"python -m evaluator.measured --data DIR --out {path.name}",
         "versions": versions("torch", "torchvision", "numpy", "pillow"),

@@ -184,6 +184,19 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 
 
+def check_options(values: Mapping[str, Any]) -> None:
+    """The ranges of what a training takes beside its recipe.
+
+    Args:
+        values: `seed`, `threads`, `workers`, `held_out` and `save_every`; None: not given.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+    own = {"held_out": (0.0001, 0.9999), "save_every": (0, 1_000_000_000)}
+    check_range(values, "seed", "threads", "workers", **own)
+
+
 def named_recipe(name: str, **options: Any) -> Recipe:
     """A recipe of `RECIPES`, with options changed that are not None.
 

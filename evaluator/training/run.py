@@ -15,11 +15,11 @@ from evaluator.training import checkpoint as files
 from evaluator.training.batches import make_batches
 from evaluator.training.loop import Epoch, Training
 from evaluator.training.process import ProcessShare, loader_workers, process_context
-from evaluator.training.recipe import SHORT, Recipe
+from evaluator.training.recipe import SHORT, Recipe, check_options
 from evaluator.training.report import format_epoch, format_start
 from evaluator.training.session import explain_failure, run_to_end
 from evaluator.training.source import read_trained
-from space.common.cli import check_range, log
+from space.common.cli import log
 from space.common.errors import DataError, DivergedError, NoAnswerError
 from space.common.progress import Progress
 from space.network.network import Network
@@ -83,22 +83,9 @@ class TrainConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        values = {
-            "seed": self.seed,
-            "threads": self.threads,
-            "workers": self.workers,
-            "held_out": self.held_out,
-            "save_every": self.save_every_s,
-        }
-        longest = 1_000_000_000
-        check_range(
-            values,
-            "seed",
-            "threads",
-            "workers",
-            held_out=(0.0001, 0.9999),
-            save_every=(0, longest),
-        )
+        names = ("seed", "threads", "workers", "held_out")
+        values = {name: getattr(self, name) for name in names}
+        check_options({**values, "save_every": self.save_every_s})
 
     @property
     def folder(self) -> Path:
