@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from search.problem.budget import Budget, parse_budgets, scaled
 from space.common.text import shorten
+from tests.helpers.hostile import examples
 
 ACCEPTED = {
     "146M": ("flops", 146_000_000),
@@ -86,3 +91,23 @@ def test_at_least_one_budget() -> None:
 )
 def test_scaled_for_people(value: float, cost: str, text: str) -> None:
     assert scaled(value, cost) == text
+
+
+@examples(300)
+@given(
+    st.one_of(
+        st.text(max_size=30),
+        st.from_regex(r"[+-]?[0-9]{0,5}\.?[0-9]{0,5}(e[0-9]+)?(K|M|G|params|Mparams|us|ms|s|S)?"),
+        st.builds(lambda n, unit: "9" * n + unit, st.integers(1, 100_000), st.sampled_from("Ms")),
+    )
+)
+def test_property_budgets(text: str) -> None:
+    """Refused in one line with the forms, or a limit that prints back."""
+    try:
+        budget = Budget.parse(text)
+    except ValueError as error:
+        assert re.fullmatch(r"a budget must be FLOPs such as 146M.*; got .*", str(error))
+        assert len(str(error)) < 250
+    else:
+        assert 0 < budget.limit < float("inf")
+        assert Budget.parse(str(budget)) == budget
