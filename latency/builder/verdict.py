@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from latency.builder.random_networks import SPACE
-from latency.table.header import TableHeader, mean_error
+from latency.table.header import CHANNELS, CLASSES, TableHeader, mean_error
 
 FACTOR = 2.0  # times the stated error: it comes from other, often fewer, networks
 LEAST = 0.03  # repeated measurements of a network agree within this
@@ -51,12 +51,21 @@ def table_verdict(
         text = f"the table holds: mean error of its scaled predictions {now:.1%} ({limit})"
         return verdict | {"text": text, "advice": ""}
     where = "" if own else f" on {chip}"
-    command = "python -m latency.build " + shlex.join(["--device", device])
-    if header.engine:
-        command += f" --engine {shlex.quote(header.engine)}"
+    command = shlex.join(["python", "-m", "latency.build", *_options(header, device)])
     reason = "on a quiet machine" if own else "for a table of this chip"
     return verdict | {
         "text": f"the table does not hold{where}: mean error of its scaled predictions {now:.1%} "
         f"({limit})",
         "advice": f"run {command} {reason}",
     }
+
+
+def _options(header: TableHeader, device: str) -> list[str]:
+    """The options of `latency.build` for such a table of a device."""
+    options = ["--device", device, "--engine", header.engine]
+    for name in ("threads", "batch", "dtype", "input", "channels", "classes"):
+        value = getattr(header, name)
+        usual = {"dtype": "float32", "channels": CHANNELS, "classes": CLASSES}.get(name, 1)
+        if value != usual and value not in ("", "224x224"):
+            options += [f"--{name}", str(value)]
+    return options

@@ -25,6 +25,7 @@ from space.common.schema import (
     check,
     parse_json,
 )
+from space.common.text import shorten
 
 SCHEMA = 1
 CHANNELS, CLASSES = 3, 1000  # of ImageNet
@@ -32,7 +33,9 @@ REQUIRED = ("schema", "layout", "target", "source", "device", "engine", "date")
 
 # A label is one line, wherever it is printed.
 _LINE = Text(
-    pattern=r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*", says="a text on one line", longest=1000
+    pattern=r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*",
+    says="a text on one line",
+    longest=1000,
 )
 _SUMMARY = Record({"mean_abs_error": Maybe(Number(0)), "networks": Maybe(Integer(0))})
 _ERROR = Record({**_SUMMARY.fields, "held_out": Either((Text(), Values(_SUMMARY)))})
@@ -126,7 +129,8 @@ class TableHeader:
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
-            raise ValueError(f"`schema` must be {SCHEMA}; got {self.schema!r}: rebuild the table")
+            got = shorten(self.schema)
+            raise ValueError(f"`schema` must be {SCHEMA}; got {got}: rebuild the table")
         check({f.name: getattr(self, f.name) for f in fields(self)}, HEADER)
 
     @property

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from latency.table.header import TableHeader, save_table
 from latency.table.op_terms import KNOWN, TERMS, Amount, amounts
+from space.common.text import shorten
 from space.graph.op import Op
 from space.network.block import Block, BlockBatch
 from space.zoo.families import shufflenet_v2
@@ -48,7 +49,7 @@ class OpCostModel:
             raise ValueError(f"an OpCostModel has layout 'ops'; got {self.header.layout!r}")
         if self.formula not in TERMS:
             raise ValueError(
-                f"`model.formula` must be one of {', '.join(TERMS)}; got {self.formula!r}"
+                f"`model.formula` must be one of {', '.join(TERMS)}; got {shorten(self.formula)}"
             )
         known = TERMS[self.formula]
         unknown = [name for name in self.coefficients if name not in known]
@@ -56,7 +57,7 @@ class OpCostModel:
         if unknown or missing:
             raise ValueError(
                 f"the {self.formula} model has terms {', '.join(known)}; "
-                f"unknown: {unknown or '-'}, missing: {missing or '-'}"
+                f"unknown: {shorten(unknown) if unknown else '-'}, missing: {missing or '-'}"
             )
         for name, value in self.coefficients.items():
             if not 0 <= value <= MOST_S:

@@ -183,6 +183,10 @@ def test_the_verdict_is_against_the_tables_own_error(
     }  # fmt: skip
     verdict = table_verdict(header_with(stated, device), "chip", "cpu", found)
     assert verdict["holds"] is holds
+    if holds is False:
+        command = "run python -m latency.build --device cpu --engine ncnn --batch 4 --input 32x64 "
+        header = replace(header_with(stated, device), batch=4, input="32x64")
+        assert table_verdict(header, "chip", "cpu", found)["advice"].startswith(command)
     assert bool(verdict["advice"]) is (holds is False)
     other = table_verdict(
         header_with(stated, device), "chip", "cpu", {**found, "family": "resnet"}
