@@ -12,6 +12,7 @@ import io
 import re
 import shlex
 import socket
+import struct
 import tarfile
 import time
 from dataclasses import dataclass
@@ -22,12 +23,16 @@ from typing import Any, NoReturn
 from latency.devices.archive import server_archive
 from latency.devices.session import Log
 from latency.devices.sysroot import arm64_sysroot
-from latency.devices.transport import BufferedStream, Stream
-from space.common.errors import DroppedError
+from latency.devices.transport import BufferedStream, Stream, one_line
+from space.common.errors import DeviceError, DroppedError
+from space.common.text import shorten
 
 FOLDER = "/data/local/tmp/g4nas"  # where adb's user may write and run programs
 ERRORS = f"{FOLDER}/errors"
+# A serial number, an emulator's name, host:port, or a name that adb found in the network.
+SERIAL = re.compile(r"[\w.:@%+-]{1,200}|\[[\w.:%]+\]:\d{1,5}", re.ASCII)
 SPARE_KIB = 64 * 1024
+MOST_OUTPUT = 2**20  # of a command on the device
 COMMAND_S = 60.0
 GOODBYE_S = 3.0
 PYTHON_FILES = ("lib/", "usr/lib/", "usr/bin/python3")
@@ -36,7 +41,8 @@ VERSION = "import sys; print('python', sys.version_info >= (3, 9))"
 
 
 class AdbTransport:
-    """A device that this machine's adb server knows. ImportError without adbutils."""
+    """A device that this machine's adb server knows. ImportError without adbutils, ValueError if
+    `serial` can be no serial number."""
 
     emulation = ""
 
@@ -47,7 +53,14 @@ class AdbTransport:
             raise ImportError(
                 "a device over adb needs adbutils, which is not here: pip install adbutils"
             ) from error
+        if not SERIAL.fullmatch(serial):
+            raise ValueError(
+                "a device over adb must be adb://SERIAL, with a serial number as `adb devices` "
+                f"shows it; got {shorten(serial)}"
+            )
         self._adb: Any = adbutils
+        # What adbutils raises where an adb server keeps to no protocol.
+        self._faults = (adbutils.AdbError, OSError, ValueError, EOFError, struct.error)
         self._serial, self._log = serial, log
         self.where = f"adb://{serial}"
         self.host = hashlib.sha256(f"g4nas {serial}".encode()).hexdigest()[:12]
@@ -61,7 +74,7 @@ class AdbTransport:
                 self._python = self._find_python(device)
             name, data = server_archive()
             path = f"{FOLDER}/{name}"
-            if self.shell(device, f"wc -c < {path} 2>/dev/null").strip() != str(len(data)):
+            if self._last(device, f"wc -c < {path} 2>/dev/null") != str(len(data)):
                 self._push(device, data, path)
             # stderr goes to a file: adb has one stream for both.
             command = f"cd {FOLDER} && exec {self._python} {path} {FOLDER} 2>{ERRORS}"
@@ -70,6 +83,8 @@ class AdbTransport:
             connection.check_okay()
         except self._adb.AdbError as error:
             raise DroppedError(f"{self.where}: {_line(error)}") from None
+        except (ValueError, EOFError, struct.error) as error:
+            raise DeviceError(f"{self.where}: no answer of adb: {_line(error)}") from None
         return AdbStream(self, connection)
 
     def _device(self) -> Any:
@@ -78,51 +93,84 @@ class AdbTransport:
             client = self._adb.AdbClient()
             if which("adb") is None:  # without this adbutils would try to start one
                 socket.create_connection((client.host, client.port), COMMAND_S).close()
-            states = {info.serial: info.state for info in client.list()}
-        except (OSError, self._adb.AdbError) as error:
+            states = {str(info.serial): str(info.state) for info in client.list()}
+        except self._faults as error:
             raise OSError(
                 f"{self.where}: no adb server on this machine ({_line(error)}): install adb, then "
                 "adb devices"
             ) from None
         state = states.get(self._serial)
         if state is None:
-            known = ", ".join(states) or "none"
+            known = one_line(", ".join(states)) or "none"
             text = f"{self.where} is not connected; adb devices shows: {known}"
             raise DroppedError(text) if self._python else OSError(text)
         if state == "unauthorized":
             raise OSError(f"{self.where}: accept this computer's key on its screen")
+        if state.startswith("no"):  # no permissions (its reason); the words differ by version
+            raise OSError(
+                f"{self.where}: this user may not use it ({_line(state)}): add udev's rules for "
+                "it, and adb kill-server"
+            )
         if state != "device":
-            raise DroppedError(f"{self.where} is {state}")
+            raise DroppedError(f"{self.where} is {_line(state)}: plug it in again")
         return client.device(serial=self._serial)
 
     def _state(self) -> str:
         """The device's state in the adb server; empty if unknown."""
-        with contextlib.suppress(OSError, self._adb.AdbError):
+        with contextlib.suppress(*self._faults):
             infos = self._adb.AdbClient().list()
             return next((str(i.state) for i in infos if i.serial == self._serial), "")
         return ""
 
     def shell(self, device: Any, command: str) -> str:
-        return str(device.shell(command, timeout=COMMAND_S))
+        """What a command on the device prints; its line ends are those of Unix.
+
+        Raises:
+            DeviceError: more than MOST_OUTPUT, or it does not end.
+        """
+        until = time.monotonic() + COMMAND_S
+        connection = device.open_transport(timeout=COMMAND_S)
+        try:
+            connection.send_command(f"shell:{command}")
+            connection.check_okay()
+            output = bytearray()
+            while data := connection.conn.recv(2**16):
+                output += data
+                if len(output) > MOST_OUTPUT or time.monotonic() > until:
+                    raise DeviceError(
+                        f"{self.where}: `{command[:60]}` must print less there and end; it "
+                        f"printed {_line(output[:60])}"
+                    )
+        except (TimeoutError, ConnectionError) as error:
+            raise DroppedError(f"{self.where}: {_line(error)}") from None
+        finally:
+            connection.close()
+        return output.decode(errors="replace").replace("\r\n", "\n")
+
+    def _last(self, device: Any, command: str) -> str:
+        """The last line that a command prints: a linker's warnings may come before it."""
+        lines = self.shell(device, command).split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def raise_ended(self) -> NoReturn:
         """The error of a server that has ended, with the last line of its stderr."""
         if self._state() != "device":
             raise DroppedError(f"{self.where} was lost")
         error = ""
-        with contextlib.suppress(OSError, self._adb.AdbError):
+        with contextlib.suppress(*self._faults):
             device = self._adb.AdbClient().device(serial=self._serial)
-            error = self.shell(device, f"tail -n 1 {ERRORS} 2>/dev/null").strip()
-        raise OSError(f"{self.where}: the worker ended{f': {error[:300]}' if error else ''}")
+            error = one_line(self._last(device, f"tail -n 1 {ERRORS} 2>/dev/null"))
+        raise OSError(f"{self.where}: the worker ended{f': {error}' if error else ''}")
 
     def _find_python(self, device: Any) -> str:
         """The shell words that start the device's Python, or one that is pushed."""
         if "python True" in self.shell(device, f"python3 -c {shlex.quote(VERSION)} 2>/dev/null"):
             return "python3"
-        machine = self.shell(device, "uname -m").strip()
+        machine = self._last(device, "uname -m")
         if machine != "aarch64":
             raise OSError(
-                f"{self.where} must have Python 3.9 or newer, or be aarch64; it is {machine}"
+                f"{self.where} must have Python 3.9 or newer, or be aarch64; it is "
+                f"{_line(machine)}"
             )
         python = debian_python(log=self._log)
         root = f"{FOLDER}/{python.name}"
@@ -133,11 +181,11 @@ class AdbTransport:
 
     def _unpack(self, device: Any, python: PushedPython, root: str) -> None:
         needed = 2 * len(python.data) // 1024 + SPARE_KIB  # the archive and what is in it
-        numbers = re.findall(r"\d+", self.shell(device, f"df -k {FOLDER} | tail -n 1"))
-        if len(numbers) >= 3 and int(numbers[-2]) < needed:
+        free = re.search(r"([0-9]{1,15}) +[0-9]+%", self._last(device, f"df -k {FOLDER}"))
+        if free and int(free[1]) < needed:
             raise OSError(
                 f"{self.where} is full: a Python needs {needed >> 10} MiB in {FOLDER}, "
-                f"{int(numbers[-2]) >> 10} MiB are free"
+                f"{int(free[1]) >> 10} MiB are free"
             )
         self._log(f"pushing Python to {self.where} ({len(python.data) >> 20} MiB)")
         self._push(device, python.data, f"{root}.tar")
@@ -151,7 +199,7 @@ class AdbTransport:
     def _push(self, device: Any, data: bytes, path: str) -> None:
         try:
             device.sync.push(data, path, check=True)
-        except (self._adb.AdbError, OSError, ValueError) as error:
+        except self._faults as error:
             if self._state() != "device":
                 raise DroppedError(f"{self.where} was lost") from None
             self.shell(device, f"rm -f {path}")
@@ -199,7 +247,7 @@ class AdbStream(BufferedStream):
 
 
 def _line(text: object) -> str:
-    return " ".join(str(text).split())[:300] or "no message"
+    return one_line(text) or "no message"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from latency.devices.transport import one_line
 
 SOURCES_VARIABLE = "G4NAS_APT_SOURCES"
 TOOLS = {"apt-get": "apt", "dpkg-deb": "dpkg"}
@@ -28,21 +30,51 @@ def require_tools() -> None:
         )
 
 
-def run_tool(command: Sequence[str], doing: str, timeout_s: float = 600.0) -> str:
-    """The standard output of a command; OSError, with its last error in one line, if it fails."""
+def run_tool(
+    command: Sequence[str],
+    doing: str,
+    timeout_s: float = 600.0,
+    *,
+    text: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """The standard output of a command; OSError, with its last error in one line, if it fails.
+
+    Args:
+        text: its standard input; None: nothing.
+        env: its variables; None: those of this process.
+    """
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=timeout_s
+            command,
+            input=text,
+            stdin=subprocess.DEVNULL if text is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            env=env,
         )
     except subprocess.TimeoutExpired:
         raise OSError(f"{doing} took more than {timeout_s:.0f} s: check the network") from None
     except FileNotFoundError:
         raise OSError(f"{doing} needs {command[0]} on the PATH: install it") from None
+    except OSError as error:  # no program of this machine, or not to be run by this user
+        raise OSError(f"{doing} failed ({command[0]}: {error.strerror})") from None
     if done.returncode != 0:
-        lines = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-        errors = [line for line in lines if line.lower().startswith(("e:", "error"))] or lines
-        raise OSError(f"{doing} failed ({Path(command[0]).name}: {errors[-1].strip()})")
+        said = map(one_line, (done.stderr.strip() or done.stdout).splitlines())
+        lines = [line for line in said if line] or [f"no message, {_how(done.returncode)}"]
+        errors = [
+            line
+            for line in lines
+            if line.lower().startswith(("e:", "error")) or " error: " in line
+        ]
+        raise OSError(f"{doing} failed ({Path(command[0]).name}: {(errors or lines)[-1]})")
     return done.stdout
+
+
+def _how(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"status {status}"
 
 
 class Apt:
@@ -106,7 +138,9 @@ class Apt:
             run_tool(["dpkg-deb", "-x", str(path), str(into)], f"unpacking {path.name}")
             words = ["dpkg-deb", "-f", str(path), "Package", "Version"]
             lines = run_tool(words, f"reading {path.name}").splitlines()
-            fields = dict(line.split(": ", 1) for line in lines)
+            fields = {name: value for name, _, value in (line.partition(": ") for line in lines)}
+            if not {"Package", "Version"} <= fields.keys():
+                raise OSError(f"{path.name} must have a name and a version; dpkg-deb shows none")
             found[fields["Package"]] = fields["Version"]
         return found
 

@@ -11,14 +11,19 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from latency.devices import apt
 from latency.devices.session import Log
+from latency.devices.transport import one_line
 from latency.devices.wheels import pip_install
-from space.common.files import cache_dir
+from space.common.files import cache_dir, locked
+from space.common.schema import Record, Text, Values, read_json
 
 # QEMU 7.2 passes on the host's own /proc/cpuinfo and /sys: onnxruntime then assumes another
 # architecture and crashes on import. QEMU's -L finds these plain files instead.
@@ -42,6 +47,13 @@ PLAIN_FILES = {
 }
 PLATFORMS = [f"manylinux{name}_aarch64" for name in ("_2_28", "_2_27", "_2_17", "2014")]
 MARK = "complete.json"  # written last, before the folder is renamed
+MARK_SPEC = Record(
+    {
+        "python": Text(pattern=r"3\.\d{1,2}", says="a version of Python, as 3.11"),
+        "versions": Values(Text(pattern=r"[ -~]{1,100}"), most=1000, key=Text(longest=100)),
+    }
+)
+LEFTOVER_S = 60.0  # the least age of a folder that a killed process left, before it is removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +119,22 @@ def arm64_sysroot(engine_packages: Sequence[str], *, log: Log = lambda line: Non
         raise ValueError("an aarch64 sysroot needs the names of its engine's wheels; got none")
     folder = cache_dir() / "sysroot-arm64"
     qemu, qemu_version = _qemu_binary(log)
-    base = made_folder(folder / "debian", _make_root, lambda: log("unpacking an aarch64 Debian"))
-    facts = json.loads((base / MARK).read_text())
+    base = made_folder(
+        folder / "debian",
+        _make_root,
+        lambda: log("unpacking an aarch64 Debian"),
+        facts=("python", "versions"),
+    )
+    facts = read_facts(base)
     packages = sorted(set(engine_packages))
     digest = hashlib.sha256("\n".join([facts["python"], *packages]).encode()).hexdigest()[:12]
     site = made_folder(
         folder / f"site-{digest}",
         lambda path: _make_site(path, packages, facts["python"]),
         lambda: log(f"fetching aarch64 wheels of {', '.join(packages)}"),
+        facts=("versions",),
     )
-    versions = {"qemu": qemu_version, **facts["versions"]}
-    versions |= json.loads((site / MARK).read_text())["versions"]
+    versions = {"qemu": qemu_version, **facts["versions"], **read_facts(site)["versions"]}
     return Sysroot(base / "root", site / "site", qemu, facts["python"], versions)
 
 
@@ -129,31 +146,71 @@ def _qemu_binary(log: Log) -> tuple[Path, str]:
         made_folder(path, _make_qemu, lambda: log("unpacking qemu-aarch64-static"))
         found = str(path / "qemu-aarch64-static")
     text = apt.run_tool([found, "--version"], "asking QEMU for its version")
-    return Path(found), text.splitlines()[0].removeprefix("qemu-aarch64 version ").strip()
+    first = one_line(text.partition("\n")[0], 100).removeprefix("qemu-aarch64 version ")
+    if not first:
+        raise OSError(f"{found} must state its version; it states none: install QEMU anew")
+    return Path(found), first
 
 
 def made_folder(
-    path: Path, make: Callable[[Path], None], announce: Callable[[], None] = lambda: None
+    path: Path,
+    make: Callable[[Path], None],
+    announce: Callable[[], None] = lambda: None,
+    *,
+    facts: Sequence[str] = (),
 ) -> Path:
     """`path`, made in a temporary folder beside it and renamed when complete. A folder without its
-    mark is incomplete and is replaced."""
-    if (path / MARK).is_file():
+    mark, or whose mark is damaged, is incomplete and is replaced.
+
+    Args:
+        facts: what the mark must say, of `MARK_SPEC`.
+    """
+    if _is_whole(path, facts):
         return path
     announce()
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
-        make(temporary)
-        if path.exists() and not (path / MARK).is_file():
-            shutil.rmtree(path)
-        try:
-            temporary.rename(path)
-        except OSError:  # another process was first
-            if not (path / MARK).is_file():
-                raise
+        with locked(temporary, "making"):
+            make(temporary)
+            if path.exists() and not _is_whole(path, facts):
+                shutil.rmtree(path)
+            try:
+                temporary.rename(path)
+            except OSError:  # another process was first
+                if not _is_whole(path, facts):
+                    raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """What the mark of a made folder says.
+
+    Raises:
+        ValueError: it is damaged; one line that begins with its file.
+        OSError: it is missing.
+    """
+    return dict(read_json(path / MARK, MARK_SPEC))
+
+
+def _is_whole(path: Path, facts: Sequence[str]) -> bool:
+    try:
+        found = read_facts(path)
+    except (ValueError, OSError):
+        return False
+    return all(name in found for name in facts)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left beside `path`; a folder in the making is locked."""
+    for old in path.parent.glob(f".{path.name}.*"):
+        with suppress(OSError, ValueError):
+            if old.is_dir() and time.time() - old.stat().st_mtime > LEFTOVER_S:
+                with locked(old, "making"):
+                    shutil.rmtree(old)
 
 
 def _make_root(path: Path) -> None:

@@ -7,12 +7,15 @@ of them stays in the cache folder and is pushed: the device needs neither pip no
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,13 +24,18 @@ from latency.devices.apt import run_tool
 from latency.devices.archive import zip_bytes
 from latency.devices.session import Log
 from latency.engines.registry import ENGINES
-from space.common.files import cache_dir, write_atomic
+from space.common.files import cache_dir, check_regular, write_atomic
 from space.common.provenance import package_version
 
 # Not needed to run models: tests and headers of packages, and code for other hardware.
 LEFT_OUT = re.compile(r"(^|/)(tests?|include|__pycache__|transformers|quantization|tools)/")
 OLDEST_GLIBC = 17  # manylinux2014, PEP 599
 OLDEST_PYTHON = (3, 9)
+# What zipfile raises about an archive that is none, is cut, or says what it does not support.
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError,
+    OSError, struct.error,
+)  # fmt: skip
 
 
 def engine_wheels(
@@ -46,13 +54,32 @@ def engine_wheels(
     python = ".".join(hello["python"].split(".")[:2])
     key = "\n".join([*requirements(packages), python, tags[0]])
     path = cache_dir() / "wheels" / f"{engine}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.zip"
-    if not path.exists():
+    found = _read(path) if path.exists() else None
+    if found is None:
         log(f"fetching {', '.join(packages)} for Python {python} on {hello['machine']}")
         _make(path, packages, python, tags, where)
-    data = path.read_bytes()
-    with zipfile.ZipFile(path) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
+        found = _read(path)
+    if found is None:
+        raise OSError(f"{path} cannot be read back: make room there, or delete it")
+    data, size = found
     return hashlib.sha256(data).hexdigest(), data, size
+
+
+def _read(path: Path) -> tuple[bytes, int] | None:
+    """An archive and the size of what is in it; None if it is damaged.
+
+    Raises:
+        ValueError: a folder, a pipe or a device is in its place.
+    """
+    check_regular(path)
+    data = path.read_bytes()
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if archive.testzip() is not None:
+                return None
+            return data, sum(entry.file_size for entry in archive.infolist())
+    except DAMAGED:
+        return None
 
 
 def platform_tags(hello: dict[str, Any], where: str) -> list[str]:
@@ -66,7 +93,7 @@ def platform_tags(hello: dict[str, Any], where: str) -> list[str]:
         raise OSError(f"{where} must run Linux; it runs {hello['system']}")
     if libc == "musl":
         return [f"musllinux_1_{minor}_{machine}" for minor in (2, 1)]
-    found = re.match(r"2\.(\d+)", version)
+    found = re.match(r"2\.([0-9]{1,2})(?![0-9])", version)
     if libc != "glibc" or not found or int(found[1]) < OLDEST_GLIBC:
         raise OSError(f"{where} must have glibc 2.17 or newer; it has {libc or '?'} {version}")
     newest = int(found[1])

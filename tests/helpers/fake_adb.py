@@ -29,6 +29,7 @@ class FakeAdb:
         self.folder.mkdir(parents=True)
         self.state: str | None = "device"
         self.write: Callable[[str, bytes], None] = lambda path, data: None
+        self.listing = b""  # the answer to `adb devices`, if it is another
         self.replace: dict[str, str] = {}
         self.path = folder / "bin"
         self.path.mkdir()
@@ -78,7 +79,7 @@ class FakeAdb:
                 return
             if service == "host:devices":
                 line = f"{SERIAL}\t{self.state}\n".encode() if self.state else b""
-                client.sendall(b"OKAY" + _block(line))
+                client.sendall(self.listing or b"OKAY" + _block(line))
                 return
             if service == f"host:tport:serial:{SERIAL}" and self.state == "device":
                 client.sendall(b"OKAY" + struct.pack("<Q", 1))

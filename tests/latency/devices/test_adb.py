@@ -207,3 +207,77 @@ def test_debians_python_starts_by_its_own_linker(
     said.clear()
     with open_session(WHERE, "ncnn", log=said.append):
         assert not said  # all of it is there
+
+
+@pytest.mark.parametrize(
+    ("listing", "told"),
+    [
+        (b"OTHER\tdevice\nFAKE01\tunauthorized\r\n", "accept this computer's key"),
+        (b"FAKE01\toffline\n", "is offline: plug it in again"),
+        (b"FAKE01\tno permissions (user in plugdev group; are your udev rules wrong?)\n",
+         "this user may not use it (no): add udev's rules"),
+        (b"FAKE01\trecovery\n", "is recovery: plug it in again"),
+        (b"* daemon started successfully *\n\xff\xfe\tdevice\n", "adb devices shows: *, \ufffd"),
+        (b"\x1b[2J\tdevice\n", "adb devices shows: [2J"),
+        (b"", "adb devices shows: none"),
+    ],
+)  # fmt: skip
+def test_what_adb_devices_may_show(phone: fake_adb.FakeAdb, listing: bytes, told: str) -> None:
+    phone.listing = b"OKAY%04x" % len(listing) + listing
+    assert told in refusal()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"FAIL0003bad", b"OKAYzzzz", b"OKAY", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"FAIL"]
+)
+def test_another_server_at_adbs_port(phone: fake_adb.FakeAdb, answer: bytes) -> None:
+    phone.listing = answer
+    assert "no adb server on this machine" in refusal()
+
+
+@pytest.mark.parametrize(
+    "serial",
+    [
+        "$(reboot)",
+        "a;b",
+        "`x`",
+        "a b",
+        "a|b",
+        "a\nb",
+        "x" * 201,
+        "\x1b[2J",
+        "../x",
+        "a'b",
+        "\u0661",
+    ],
+)
+def test_a_serial_that_adb_shows_nowhere(serial: str) -> None:
+    with pytest.raises(ValueError, match="a device over adb must be adb://SERIAL") as caught:
+        AdbTransport(serial)
+    assert "\n" not in str(caught.value) and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "serial", ["1A2B3C4D", "emulator-5554", "192.168.1.5:5555", "adb-R5._adb-tls-connect._tcp"]
+)
+def test_a_serial_that_adb_may_show(serial: str) -> None:
+    assert AdbTransport(serial).where == f"adb://{serial}"
+
+
+def test_a_device_whose_commands_say_more(phone: fake_adb.FakeAdb) -> None:
+    """A linker's warning before each output, and line ends of a terminal."""
+    phone.replace = {"wc -c <": "printf 'WARNING: linker: x\\r\\n'; wc -c <"}
+    written: list[str] = []
+    phone.write = lambda path, data: written.append(path)
+    for _ in range(2):
+        open_session(WHERE, "null").close()
+    assert len(written) == 1
+
+
+@pytest.mark.parametrize(("command", "says"), [("cat /dev/zero", ""), ("yes", "y y y")])
+def test_a_device_whose_command_does_not_end(
+    phone: fake_adb.FakeAdb, command: str, says: str
+) -> None:
+    phone.replace = {f"mkdir -p {adb.FOLDER}": command}
+    line = refusal()
+    assert "must print less there and end; it printed" in line and says in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -9,10 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
 from latency.devices import apt, sysroot
 from latency.devices.sysroot import Sysroot, arm64_sysroot
 from latency.devices.wheels import pip_install
+from space.common.files import locked
+from tests.helpers.hostile import examples, mutated_json
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +129,84 @@ class TestMade:
         path = sysroot.made_folder(tmp_path / "a", slow)
         assert [p.name for p in tmp_path.iterdir()] == ["a"]
         assert (path / "file").read_text() == "whole"
+
+    @pytest.mark.parametrize(
+        "mark", [b"", b"{", b"[]", b'{"python": "3.11"}', b'{"python": "../x", "versions": {}}',
+                 b'{"python": "3.11", "versions": {"a": ["1"]}}', b"\xff\xfe", b"[" * 10**5],
+    )  # fmt: skip
+    def test_a_folder_whose_mark_is_damaged_is_made_again(
+        self, tmp_path: Path, mark: bytes
+    ) -> None:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / sysroot.MARK).write_bytes(mark)
+
+        def make(path: Path) -> None:
+            sysroot.mark_whole(path, python="3.12", versions={"libc6": "2.36-9+deb12u10"})
+
+        path = sysroot.made_folder(tmp_path / "a", make, facts=("python", "versions"))
+        assert sysroot.read_facts(path)["python"] == "3.12"
+
+    def test_what_a_killed_process_left_is_removed(self, tmp_path: Path) -> None:
+        old, new, held = (tmp_path / f".a.{name}" for name in ("old", "new", "held"))
+        for folder in (old, new, held):
+            (folder / "half").mkdir(parents=True)
+        for folder in (old, held):
+            os.utime(folder, (0, 0))
+        with locked(held, "making"):
+            os.utime(held, (0, 0))
+            sysroot.made_folder(tmp_path / "a", self.make)
+        assert sorted(p.name for p in tmp_path.iterdir()) == [".a.held", ".a.new", "a"]
+
+    def test_a_full_disk_leaves_nothing(self, tmp_path: Path) -> None:
+        def full(path: Path) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path / "x"))
+
+        with pytest.raises(OSError, match="No space left"):
+            sysroot.made_folder(tmp_path / "a", full)
+        assert not list(tmp_path.iterdir())
+
+
+MARK = '{"python": "3.11", "versions": {"libc6": "2.36-9+deb12u10", "python3.11": "3.11.2"}}'
+
+
+@examples(60)
+@given(data=mutated_json(MARK))
+def test_property_a_mark_is_right_or_the_folder_is_made_again(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("made") / "a"
+    path.mkdir()
+    (path / sysroot.MARK).write_bytes(data)
+
+    def make(new: Path) -> None:
+        sysroot.mark_whole(new, python="3.99", versions={})
+
+    facts = sysroot.read_facts(sysroot.made_folder(path, make, facts=("python", "versions")))
+    assert facts["python"].startswith("3.") and all(
+        isinstance(v, str) for v in facts["versions"].values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("kill -9 $$", "reading lists failed (sh: no message, signal 9)"),
+        ("printf '\\033[31mbad\\377' >&2; exit 1", "reading lists failed (sh: [31mbad\ufffd)"),
+        ("exec sleep 60", "reading lists took more than 0 s: check the network"),
+    ],
+)
+def test_tools_that_fail_in_other_ways(script: str, told: str) -> None:
+    with pytest.raises(OSError, match="reading lists") as caught:
+        apt.run_tool(["sh", "-c", script], "reading lists", timeout_s=0.3)
+    assert str(caught.value) == told
+
+
+def test_a_tool_that_is_no_program(tmp_path: Path) -> None:
+    (tmp_path / "tool").write_bytes(b"\x7fELF?")
+    (tmp_path / "tool").chmod(0o755)
+    with pytest.raises(OSError, match=r"asking failed \(.*/tool: ") as caught:
+        apt.run_tool([str(tmp_path / "tool")], "asking")
+    assert caught.value.filename is None
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
 
 from latency.devices import wheels
+from latency.devices.archive import zip_bytes
 from latency.devices.remote import RemoteSession
 from latency.engines.registry import get_engine
+from tests.helpers.hostile import examples, mutated_bytes
 from tests.helpers.process_transport import ProcessTransport
 
 HELLO = {
@@ -74,6 +78,47 @@ class TestWheels:
         assert wheels.engine_wheels("onnxruntime", HELLO, "there") == first
         assert calls == [("3.11", "manylinux_2_31_aarch64")]
         assert first[2] == 1  # neither tests nor headers
+
+    @examples(40)
+    @given(data=mutated_bytes(zip_bytes({"a/__init__.py": b"x" * 100, "b.py": b"y"})))
+    def test_property_a_damaged_archive_is_fetched_again(
+        self, tmp_path_factory: pytest.TempPathFactory, data: bytes
+    ) -> None:
+        """What is in the cache is what was put there, or is replaced."""
+        folder = tmp_path_factory.mktemp("cache")
+        calls = []
+
+        def pip(packages: Sequence[str], site: Path, *_: object, **__: object) -> None:
+            calls.append(packages)
+            site.mkdir(parents=True)
+            (site / "new.py").write_text("xy")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("G4NAS_CACHE", str(folder))
+            patch.setattr(wheels, "pip_install", pip)
+            first = wheels.engine_wheels("onnxruntime", HELLO, "there")
+            (path,) = folder.rglob("*.zip")
+            path.write_bytes(data)
+            second = wheels.engine_wheels("onnxruntime", HELLO, "there")
+        assert (first[2], second[1]) == (2, path.read_bytes())
+        assert len(calls) == 2 or second[2] in (101, 100, 1)
+
+    def test_a_pipe_in_place_of_an_archive(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("G4NAS_CACHE", str(tmp_path))
+        monkeypatch.setattr(wheels, "pip_install", lambda *_, **__: None)
+        _, _, size = wheels.engine_wheels("onnxruntime", HELLO, "there")
+        assert size == 0
+        (path,) = tmp_path.rglob("*.zip")
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(ValueError, match="must be a file; it is a pipe"):
+            wheels.engine_wheels("onnxruntime", HELLO, "there")
+
+    def test_a_version_of_glibc_with_many_digits(self) -> None:
+        with pytest.raises(OSError, match=r"there must have glibc 2\.17 or newer"):
+            wheels.platform_tags({**HELLO, "libc": ["glibc", "2.999999999"]}, "there")
 
     def test_a_full_device(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(wheels, "engine_wheels", lambda *_, **__: ("0" * 64, b"", 10**12))

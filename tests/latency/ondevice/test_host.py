@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from latency.devices.answers import HELLO, SPECS
 from latency.devices.health import states, warnings
 from latency.ondevice import emulation, host
+from latency.ondevice.server import Server
+from space.common.schema import check
+from tests.helpers.hostile import examples, mutated_csv, mutated_text
 
 
 def processors(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,3 +155,54 @@ def test_nothing_to_say() -> None:
     assert warnings({"governor": "performance"}, [QUIET] * 5, 1, spread=0.5) == []
     assert warnings({}, [], 1) == [] and states([]) == {}
     assert states([QUIET, {}]) == {"state_first": QUIET, "state_last": {}}
+
+
+# What a kernel may say, right or not, by the end of the path.
+KERNEL = {
+    "cpuinfo": 2 * arm("0xd0b") + "Hardware\t: Raspberry Pi 5\n",
+    "model": "Raspberry Pi 5 Model B Rev 1.0\0",
+    "cpu_capacity": "1024\n",
+    "cur_freq": "2400000\n",
+    "throttle_count": "3\n",
+    "governor": "ondemand\n",
+    "get_throttled": "0x50005\n",
+    "size": "512K\n",
+    "capacity": "87\n",
+    "meminfo": "MemTotal: 8000000 kB\nMemAvailable:    7654321 kB\n",
+    "arch": platform.machine() + "\n",
+}
+
+
+@pytest.mark.parametrize("text", ["\u00b2", "--5", "1_000", "9" * 5000, "", "nan", "\u0661"])
+def test_a_file_of_the_kernel_that_holds_no_number(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "read", lambda path: text)
+    found = host.state()
+    assert not {"frequency", "throttled"} & found.keys()
+    assert host.available_bytes() is None
+
+
+@examples(60)
+@given(data=st.data(), name=st.sampled_from(sorted(KERNEL)))
+def test_property_whatever_the_kernel_says_the_server_answers_as_it_must(
+    data: st.DataObject, name: str
+) -> None:
+    """What `hello` makes of mutated files passes the check of the other side."""
+    text = KERNEL[name]
+    texts = {**KERNEL, name: data.draw(st.one_of(mutated_text(text), mutated_csv(text))).decode(
+        errors="replace")}  # fmt: skip
+
+    def read(path: str) -> str:
+        return next((t.strip("\0\r\n ") for end, t in texts.items() if path.endswith(end)), "")
+
+    said: list[dict[str, Any]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host, "read", read)
+        patch.setattr(host, "cpuinfo", host.cpuinfo.__wrapped__)
+        patch.setattr(host, "emulation", lambda: "")  # which would be kept for other tests
+        server = Server(Path("/"), said.append)
+        hello = json.loads(json.dumps(server.hello()))
+        check(hello, HELLO)
+        server.handle({"do": "open", "engine": "null", "threads": 1, "dtype": "float32"})
+    check(said[0], SPECS["opened"])
