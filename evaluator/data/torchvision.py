@@ -25,6 +25,7 @@ SPLITS = (
 )  # fmt: skip
 # Readers of any folder, which know nothing of its parts.
 FOLDERS = ("ImageFolder", "DatasetFolder")
+BASES = ("VisionDataset",)
 # What torchvision raises on files that are missing or damaged.
 DAMAGE = (
     RuntimeError, OSError, TypeError, ValueError, LookupError, AssertionError, EOFError,
@@ -49,9 +50,10 @@ def read_torchvision(text: str, *, download: bool) -> ReadParts:
         ) from None
     if name in FOLDERS:
         raise DataError(f"{text}: give the folder itself, without torchvision:{name}:")
-    if name not in datasets.__all__:
+    kind = getattr(datasets, name) if name in datasets.__all__ else None
+    if kind is None or name in BASES or "root" not in inspect.signature(kind).parameters:
         raise DataError(f"torchvision has no data set {name!r}; some are CIFAR10, MNIST, Food101")
-    train, test, notes = _both(getattr(datasets, name), root, download, text)
+    train, test, notes = _both(kind, root, download, text)
     stored, other_stored = (
         read_labels(_labels(each, text), text) if each else [] for each in (train, test)
     )

@@ -222,8 +222,52 @@ def test_torchvision(tmp_path: Path) -> None:
 def test_torchvision_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"CIFAR10:.* cannot be read from .*--download"):
         open_data(f"torchvision:CIFAR10:{tmp_path}")
-    with pytest.raises(DataError, match="torchvision has no data set 'NOPE'"):
-        open_data("torchvision:NOPE")
+    for name in ("NOPE", "", "VisionDataset", "FakeData", "wrap_dataset_for_transforms_v2"):
+        with pytest.raises(DataError, match=f"torchvision has no data set '{name}'"):
+            open_data(f"torchvision:{name}:{tmp_path}")
+    with pytest.raises(DataError, match="give the folder itself, without torchvision:ImageFolder"):
+        open_data(f"torchvision:ImageFolder:{tmp_path}")
+    with pytest.raises(DataError, match=r"torchvision:DTD:.* cannot be read from .*--download"):
+        open_data(f"torchvision:DTD:{tmp_path}")
+    raw = tmp_path / "MNIST/raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{name}-ubyte").write_bytes(b"\0\0\x08\x01\0\0\xff\xff no")
+    with pytest.raises(DataError, match=r"torchvision:MNIST:.* cannot be read from"):
+        open_data(f"torchvision:MNIST:{tmp_path}")
+
+
+def test_changed_torchvision_files_are_decoded_anew(tmp_path: Path) -> None:
+    """Equal labels, other pixels: what is cached of the former is not used."""
+    stamps = []
+    for value in (1, 2):
+        raw = tmp_path / "MNIST/raw"
+        raw.mkdir(parents=True, exist_ok=True)
+        for name in ("train", "t10k"):
+            idx(raw / f"{name}-images-idx3-ubyte", np.full((20, 28, 28), value))
+            idx(raw / f"{name}-labels-idx1-ubyte", np.arange(20) % 10)
+        stamps.append(open_data(f"torchvision:MNIST:{tmp_path}").train.stamp)
+    assert stamps[0] != stamps[1]
+
+
+class Parted:
+    """A data set of torchvision's kind with three parts."""
+
+    def __init__(self, root: str, split: str = "train") -> None:
+        if split not in ("train", "val", "test"):
+            raise ValueError(f"Unknown value '{split}' for argument split.")
+        self.targets, self.split = [0, 1, 1], split
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+def test_torchvision_with_three_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision import datasets
+
+    monkeypatch.setattr(datasets, "DTD", Parted)
+    data = open_data(f"torchvision:DTD:{tmp_path}")
+    assert "train and val; test is not used, neither to train nor to choose" in data.split
 
 
 def test_subset_is_balanced_and_seeded(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -242,6 +244,22 @@ def test_one_image_a_class(tmp_path: Path) -> None:
         open_data(image_tree(tmp_path / "a", {"cat": 1, "dog": 1}))
     split = open_data(image_tree(tmp_path / "b", {"cat": 1, "dog": 2})).split
     assert split.endswith("1 classes have a single image, which is not tested")
+
+
+def test_the_key_of_a_plain_folder_stays(tmp_path: Path) -> None:
+    """Checkpoints and labels of earlier versions hold it: names below the part, sizes and times."""
+    parts(tmp_path, "train", "test")
+
+    def digest(value: object) -> str:
+        return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
+
+    keys = []
+    for part in ("train", "test"):
+        files = sorted((tmp_path / part).rglob("*.png"))
+        states = [(str(f.relative_to(tmp_path / part)), f.stat()) for f in files]
+        keys.append(digest([[name, s.st_size, s.st_mtime_ns] for name, s in states]))
+    data = open_data(tmp_path)
+    assert data.key == digest([["cat", "dog"], *keys, "train/ and test/"])
 
 
 def test_no_path() -> None:

@@ -263,6 +263,14 @@ def test_property_images(data: bytes) -> None:
         assert str(error).startswith("x.png ") and "\n" not in str(error)
 
 
+@pytest.fixture(scope="module")
+def torch_is_loaded() -> None:
+    """Loading it takes seconds, which are not those of a bad folder."""
+    import torchvision.datasets  # noqa: F401
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("torch_is_loaded")
 @examples(3)
 @given(tree=trees())
 def test_property_train_on_folders(

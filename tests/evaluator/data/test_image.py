@@ -114,7 +114,6 @@ DAMAGED = {
     "nul": b"\0",
     "text": b"hello",
     "cut": png()[:40],
-    "cut later": png()[:50],
     "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n",
     "bomb": bomb(60000, 60000),
     "no pixels": bomb(0, 5),
