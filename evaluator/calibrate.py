@@ -15,7 +15,7 @@ def parser() -> Parser:
         description="Fit the closed form's constants to each half of Accel-NASBench. The first "
         "half's, rounded, are the defaults; the second half's show how far they can be trusted.",
     )
-    parser.add_argument("--data", metavar="DIR")
+    parser.add_argument("--data", metavar="DIR", help="folder of tables (default: $G4NAS_DATA)")
     return parser
 
 

@@ -120,8 +120,8 @@ def benchmark_scores(dataset: str, *, data: str | Path | None = None) -> dict[st
         >>> try:
         ...     benchmark_scores("nats-sss", data="no-folder")
         ... except MissingDataError as error:
-        ...     print(error)
-        no table at no-folder/nats_sss/nats_sss.csv.xz: give --data or set G4NAS_DATA
+        ...     print(str(error)[:78])
+        --data or $G4NAS_DATA must name the folder that has nats_sss/nats_sss.csv.xz;
     """
     table = read_table(dataset, data)
     n = len(table.flops)

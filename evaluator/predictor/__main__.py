@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             labels = [int(word) for word in words.split(",")]
         except ValueError:
-            raise ValueError(f"--labels must be whole numbers, as 20,50; got {words}") from None
+            raise ValueError(f"--labels must be whole numbers, as 20,50; got {words!r}") from None
         report = benchmark_predictor(
             options.dataset, labels, draws=options.draws, seed=options.seed, data=options.data
         )

@@ -22,11 +22,13 @@ from evaluator.predictor.model import LEAST_LABELS, Predictor
 from evaluator.predictor.ridge import Ridge
 from evaluator.score.closed_form import ClosedForm, Floats
 from space.architectures.search_space import Parameter, SearchSpace
+from space.common.cli import check_range
 from space.common.provenance import versions
 from space.common.stats import mean_of, spearman
 
 NINE_IN_TEN = 1.6449  # deviations either side that hold 90 % of a normal distribution
 TEST_HALF = 1
+MOST_DRAWS = (1, 10_000)
 COLUMNS = {
     "method": "method",
     "spearman": "rho",
@@ -98,13 +100,13 @@ def benchmark_predictor(
         ValueError: no table has this name; too few or too many labels, or no draw.
         MissingDataError: the folder or the table is missing.
     """
+    check_range({"draws": draws, "seed": seed}, "seed", draws=MOST_DRAWS)
     table = read_table(dataset, data)
     half = halves(len(table.flops))[TEST_HALF]
     most = len(half) - 3 * DECILES
-    if not labels or min(labels) < LEAST_LABELS or max(labels) > most or draws < 1:
+    if not labels or min(labels) < LEAST_LABELS or max(labels) > most:
         raise ValueError(
-            f"--labels takes {LEAST_LABELS} to {most} and --draws at least 1; "
-            f"got {','.join(map(str, labels))} and {draws}"
+            f"--labels must be from {LEAST_LABELS} to {most}; got {','.join(map(str, labels))}"
         )
     space, genes = as_space(table)
     scores = {

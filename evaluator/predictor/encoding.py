@@ -19,8 +19,26 @@ from numpy.typing import NDArray
 
 from evaluator.score.closed_form import Floats
 from space.architectures.search_space import Parameter, SearchSpace
+from space.common.schema import Anything, Either, Integer, Items, Number, Record, Spec, Text, check
 
 Scores = Mapping[str, Floats]
+SCORE = Number(-1e100, 1e100)  # whose squares are finite
+_CHOICE = Either(
+    (Integer(-(2**31), 2**31), Text(), Items(Integer(-(2**31), 2**31), least=2, most=2))
+)
+_PARAMETER: dict[str, Spec] = {
+    "name": Text(),
+    "choices": Items(_CHOICE, least=1, most=10_000),
+    "active choices": Integer(1, 10_000),
+    "breaks": Text(),
+}
+_UNITS: dict[str, Spec] = {"name": Text(), "mean": SCORE, "scale": SCORE}
+# A parameter and a score are lists of these values.
+STORED_ENCODING: dict[str, Spec] = {
+    "space": Text(),
+    "slots": Items(Items(Anything(), least=4, most=4), most=1000),
+    "scores": Items(Items(Anything(), least=3, most=3), most=1000),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +63,7 @@ class Encoding:
         Raises:
             ValueError: a score is not finite.
         """
-        units = {}
-        for name, values in scores.items():
-            if not np.isfinite(values).all():
-                raise ValueError(f"every score must be finite; `{name}` holds NaN or infinity.")
-            mean, scale = float(np.mean(values)), float(np.std(values))
-            units[name] = mean, scale if scale > 1e-9 * max(1.0, abs(mean)) else 0.0
-        return cls(space.name, space.parameters, units)
+        return cls(space.name, space.parameters, _units(scores))
 
     @property
     def trends(self) -> dict[int, Floats]:
@@ -122,10 +134,50 @@ class Encoding:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Encoding:
-        """The encoding that `to_json` wrote; errors of missing or odd values pass through."""
+        """The encoding that `to_json` wrote, of which `STORED_ENCODING` holds.
+
+        Raises:
+            ValueError: a parameter or a score is something else.
+        """
         parameters = []
-        for name, listed, active_choices, breaks in data["slots"]:
+        for index, slot in enumerate(data["slots"]):
+            values = dict(zip(_PARAMETER, slot, strict=True))
+            name, listed, active_choices, breaks = check(
+                values, Record(_PARAMETER), source=f"`slots[{index}]`"
+            ).values()
+            if any(isinstance(c, list) and not c[1] for c in listed):
+                raise ValueError(f"`slots[{index}]` must have choices whose divisor is not 0")
             choices = tuple(Fraction(*c) if isinstance(c, list) else c for c in listed)
+            if active_choices > len(choices) or len({str(c) for c in choices}) < len(choices):
+                raise ValueError(
+                    f"`slots[{index}]` must have different choices, as many as are active at least"
+                )
             parameters.append(Parameter(name, choices, active_choices, breaks))
-        scores = {name: (mean, scale) for name, mean, scale in data["scores"]}
+        scores = {}
+        for index, units in enumerate(data["scores"]):
+            check(
+                dict(zip(_UNITS, units, strict=True)), Record(_UNITS), source=f"`scores[{index}]`"
+            )
+            scores[units[0]] = (units[1], units[2])
         return cls(data["space"], tuple(parameters), scores)
+
+    def check_units(self, scores: Scores) -> None:
+        """ValueError if the mean or the scale of a score is not that of `scores`, [n] of the
+        networks that were fitted on."""
+        for name, (mean, scale) in _units(scores).items():
+            stored = self.scores[name]
+            if not np.allclose(stored, (mean, scale), rtol=1e-6, atol=1e-9 * max(1.0, abs(mean))):
+                raise ValueError(
+                    f"mean and scale of `{name}` must be {mean:g} and {scale:g}, as of the "
+                    f"labels; got {stored[0]:g} and {stored[1]:g}"
+                )
+
+
+def _units(scores: Scores) -> dict[str, tuple[float, float]]:
+    units = {}
+    for name, values in scores.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"every score must be finite; `{name}` holds NaN or infinity.")
+        mean, scale = float(np.mean(values)), float(np.std(values))
+        units[name] = mean, scale if scale > 1e-9 * max(1.0, abs(mean)) else 0.0
+    return units

@@ -12,18 +12,55 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.predictor.encoding import Encoding, Scores
-from evaluator.predictor.gaussian_process import GaussianProcess
-from evaluator.predictor.ridge import FOLDS, Ridge, folds
+from evaluator.predictor.encoding import SCORE, STORED_ENCODING, Encoding, Scores
+from evaluator.predictor.gaussian_process import BOUNDS, GaussianProcess
+from evaluator.predictor.ridge import FOLDS, PENALTIES, WEIGHTS, Ridge, folds
 from evaluator.score.closed_form import Floats
 from space.architectures.search_space import SearchSpace
+from space.common.schema import (
+    Integer,
+    Items,
+    Maybe,
+    Number,
+    Record,
+    Text,
+    Values,
+    check,
+    parse_json,
+)
 from space.common.stats import spearman
+from space.common.text import shorten
 
 Regressor = Ridge | GaussianProcess
 REGRESSORS: dict[str, type[Regressor]] = {"ridge": Ridge, "gp": GaussianProcess}
 LEAST_LABELS = 10
 LEAST_ERROR = 0.01  # %: an accuracy of 100 counts as 99.99, as the logarithm of 0 is not finite
+# What `choose` of each regressor gives at least and at most.
+CONSTANTS: dict[str, tuple[tuple[float, float], ...]] = {
+    "ridge": ((float(PENALTIES[0]), float(PENALTIES[-1])), (min(WEIGHTS), max(WEIGHTS))),
+    "gp": BOUNDS,
+}
 FORMAT = 1
+STORED = Record(
+    {
+        "format": Integer(),
+        "engine": Text(choices=tuple(REGRESSORS)),
+        **STORED_ENCODING,
+        "constants": Items(Number(), most=10),
+        "cross_validated": Maybe(Number(-1.0001, 1.0001)),
+        "labels": Record(
+            {
+                "genes": Items(Items(Integer(0, 2**31))),
+                "scores": Values(Items(SCORE)),
+                "accuracy": Items(Number(0, 100)),
+            },
+            required=("genes", "scores", "accuracy"),
+        ),
+    },
+    required=(
+        "format", "engine", "space", "slots", "scores", "constants", "cross_validated", "labels",
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -171,22 +208,24 @@ class Predictor:
             ValueError: `text` is something else.
         """
         try:
-            data = json.loads(text)
+            data = check(parse_json(text), STORED)
             if data["format"] != FORMAT:
                 raise ValueError(f"format {data['format']}, and this program reads {FORMAT}")
-            labels = data["labels"]
+            labels, regressor = data["labels"], data["engine"]
+            encoding = Encoding.from_json(data)
+            genes = np.array(labels["genes"], dtype=np.int64)
+            scores = {name: np.array(v, dtype=float) for name, v in labels["scores"].items()}
+            accuracy = np.array(labels["accuracy"], dtype=float)
+            _check_labels(genes, accuracy)
+            encoding.check(genes, scores)
+            encoding.check_units(scores)
+            constants = tuple(data["constants"])
+            _check_constants(constants, CONSTANTS[regressor])
             return cls(
-                data["engine"],
-                Encoding.from_json(data),
-                np.array(labels["genes"], dtype=np.int64),
-                {name: np.array(v, dtype=float) for name, v in labels["scores"].items()},
-                np.array(labels["accuracy"], dtype=float),
-                tuple(data["constants"]),
-                data["cross_validated"],
+                regressor, encoding, genes, scores, accuracy, constants, data["cross_validated"]
             )
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            reason = f"{error}" if isinstance(error, ValueError) else f"no {error}"
-            raise ValueError(f"must be a predictor as `to_json` writes it; got {reason}") from None
+        except ValueError as error:
+            raise ValueError(f"must be a predictor as `to_json` writes it; got {error}") from None
 
 
 def to_log(accuracy: Floats) -> Floats:
@@ -197,6 +236,20 @@ def to_log(accuracy: Floats) -> Floats:
 def from_log(value: Floats) -> Floats:
     """The accuracy in % of which `to_log` is `value`."""
     return 100 - np.exp(-value)
+
+
+def _check_constants(
+    constants: tuple[float, ...], ranges: tuple[tuple[float, float], ...]
+) -> None:
+    slack = 1e-6
+    if len(constants) != len(ranges) or not all(
+        least - slack <= value <= most + slack
+        for value, (least, most) in zip(constants, ranges, strict=True)
+    ):
+        raise ValueError(
+            f"constants must be {len(ranges)} numbers in {', '.join(map(str, ranges))}; "
+            f"got {shorten(constants)}"
+        )
 
 
 def _check_labels(genes: NDArray[np.integer], accuracy: Floats) -> None:

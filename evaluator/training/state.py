@@ -25,6 +25,7 @@ from space.common.schema import (
     Maybe,
     Number,
     Record,
+    Spec,
     Text,
     Values,
     check,
@@ -41,7 +42,7 @@ _FOREIGN = (
 )  # fmt: skip
 _PLAIN = Maybe(Either((Text(), Flag(), Number())))
 _ANY_NUMBER = Number(finite=False)
-_EPOCH = {
+_EPOCH: dict[str, Spec] = {
     "epoch": Integer(1),
     "step": Integer(1),
     "lr": Number(0),

@@ -1,14 +1,23 @@
 """Public tables: what is read, against hand counts of published networks."""
 
+import lzma
+import os
+import re
 from math import log
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from evaluator.benchmark import main as benchmark_main
 from evaluator.benchmarks import DATASETS
-from evaluator.benchmarks.public_tables import halves, read_table
+from evaluator.benchmarks.public_tables import READERS, SOURCES, halves, read_table
+from evaluator.predictor.__main__ import main as predictor_main
 from space.common.errors import MissingDataError
+from tests.helpers.hostile import examples, mutated_csv, run_hostile
 from tests.helpers.small_tables import write_table
 
 
@@ -127,15 +136,19 @@ def test_tables_have_the_published_number_of_networks(public_data):
 
 def test_a_folder_that_nobody_names_is_missing_data(monkeypatch):
     monkeypatch.delenv("G4NAS_DATA", raising=False)
-    with pytest.raises(MissingDataError, match=r"^no folder .*: give --data or set G4NAS_DATA$"):
+    with pytest.raises(
+        MissingDataError, match=r"^--data or \$G4NAS_DATA must name .*; got none\."
+    ):
         read_table("nats-sss")
+    with pytest.raises(MissingDataError, match=r"docs/guide/predictor\.md says .*Accel-NASBench$"):
+        read_table("accel-nasbench")
 
 
 def test_an_argument_wins_over_the_variable(tmp_path, monkeypatch):
     monkeypatch.setenv("G4NAS_DATA", str(tmp_path / "variable"))
-    with pytest.raises(MissingDataError, match=r"variable/nats_sss/nats_sss\.csv\.xz: give"):
+    with pytest.raises(MissingDataError, match=r"no .*variable/nats_sss/nats_sss\.csv\.xz\. It"):
         read_table("nats-sss")
-    with pytest.raises(MissingDataError, match=r"argument/nats_sss/nats_sss\.csv\.xz: give"):
+    with pytest.raises(MissingDataError, match=r"no .*argument/nats_sss/nats_sss\.csv\.xz\. It"):
         read_table("nats-sss", tmp_path / "argument")
 
 
@@ -148,3 +161,98 @@ def test_halves_are_disjoint_and_the_same_every_time():
     first, second = halves(101)
     assert sorted([*first, *second]) == list(range(101))
     assert np.array_equal(first, halves(101)[0])
+
+
+TOPS = ("cifar10_top1", "cifar100_top1", "imagenet16_top1")
+COLUMNS = [*(f"width{i}" for i in range(1, 6)), *TOPS, "params", "flops"]
+NATS = "\n".join(
+    [
+        ",".join(COLUMNS),
+        *(
+            f"{8 + 8 * (i % 7)},8,16,{8 + 8 * (i % 3)},8,{60 + i % 31}.5,{10 + i}.25,{5 + i},"
+            f"{9000 + i},{10**6 + 7 * i}"
+            for i in range(80)
+        ),
+        "",
+    ]
+)
+
+
+def packed(folder: Path, text: str | bytes, name: str = "nats_sss") -> Path:
+    """`folder`, with this text as a table."""
+    (folder / name).mkdir(parents=True)
+    data = text.encode() if isinstance(text, str) else text
+    (folder / name / f"{name}.csv.xz").write_bytes(lzma.compress(data))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("width3", "width9", "must have the column 'width3' once; its columns are"),
+        ("flops", "width1", "must have the column 'width1' once"),
+        ("60.5", "much", "line 2: `cifar10_top1` must be a number from 0 to 100; got 'much'"),
+        ("60.5", "", "line 2: `cifar10_top1` must be a number from 0 to 100; got ''"),
+        ("60.5", "nan", "line 2: `cifar10_top1` must be a number from 0 to 100; got 'nan'"),
+        ("60.5", "160.5", "line 2: `cifar10_top1` must be a number from 0 to 100; got '160.5'"),
+        ("8,8,16", "8,0,16", "line 2: `width2` must be an integer from 1 to 10000; got '0'"),
+        ("8,8,16", "8,8.5,16", "line 2: `width2` must be an integer from 1 to 10000; got '8.5'"),
+        ("60.5", "60.5,1", "line 2: must have 10 fields; got 11"),
+        ("60.5", "x" * 200_000, "line 2: field larger than field limit"),
+    ],
+)
+def test_a_table_of_a_wrong_kind_is_one_line(tmp_path, capsys, old, new, message):
+    path = packed(tmp_path, NATS.replace(old, new, 1))
+    assert benchmark_main(["nats-sss", "--data", str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert (
+        err.startswith(f"evaluator.benchmark: {tmp_path}/nats_sss/nats_sss.csv.xz")
+        and message in err
+    )
+
+
+def test_a_file_that_is_no_table_is_one_line(tmp_path, capsys):
+    folder = packed(tmp_path, NATS)
+    path = folder / "nats_sss" / "nats_sss.csv.xz"
+    whole = path.read_bytes()
+    header = NATS.splitlines()[0]
+    contents = [b"", NATS.encode(), whole[:-5], whole[: len(whole) // 2], lzma.compress(b"\xff")]
+    for content in (*contents, lzma.compress(b""), lzma.compress(header.encode())):
+        path.write_bytes(content)
+        assert benchmark_main(["nats-sss", "--data", str(folder)]) == 2
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1 and err.startswith(f"evaluator.benchmark: {path}: must ")
+    path.unlink()
+    os.mkfifo(path)
+    assert benchmark_main(["nats-sss", "--data", str(folder)]) == 2
+    assert "must be a file; it is a pipe" in capsys.readouterr().err
+
+
+def test_a_mark_and_other_line_ends_change_nothing(tmp_path):
+    plain = read_table("nats-sss", packed(tmp_path / "a", NATS))
+    marked = "\ufeff" + NATS.replace("\n", "\r\n")
+    other = read_table("nats-sss", packed(tmp_path / "b", marked))
+    assert np.array_equal(plain.widths, other.widths) and np.array_equal(plain.flops, other.flops)
+
+
+def test_the_page_says_where_each_table_comes_from():
+    page = Path("docs/guide/predictor.md").read_text(encoding="utf-8")
+    for name, source in SOURCES.items():
+        assert source.split("github.com/")[1].strip(")") in page
+        for column in READERS[name][1]:
+            known = re.sub(r"^(width)\d$", "width1", re.sub(r"^block\d", "block0", column))
+            assert f"`{known}`" in page
+
+
+@examples(30)
+@given(content=mutated_csv(NATS), command=st.sampled_from(("benchmark", "predictor")))
+def test_property_public_tables(content, command, tmp_path_factory):
+    folder = packed(tmp_path_factory.mktemp("tables"), content)
+    words = ["nats-sss", "--data", str(folder)]
+    if command == "benchmark":
+        run_hostile(benchmark_main, words, name="evaluator.benchmark")
+    else:
+        run_hostile(
+            predictor_main, [*words, "--labels", "10", "--draws", "1"], name="evaluator.predictor"
+        )
