@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,6 +25,8 @@ from latency.emulator.model import (
 )
 from latency.emulator.ncnn_benchmark import NETWORKS, benchmark_network
 from space.common.errors import MissingDataError
+from space.common.files import check_regular, read_text
+from space.common.text import shorten
 
 IN_DATA = Path("arm") / "ncnn_rpi_1thread.csv"  # the published rows, below $G4NAS_DATA
 SOURCE = "ncnn, benchmark/README.md (github.com/Tencent/ncnn): one thread, min of its loop"
@@ -32,6 +36,8 @@ SOURCE = "ncnn, benchmark/README.md (github.com/Tencent/ncnn): one thread, min o
 FITTED = {"cortex-a76": Terms("cycles", (3,)), "cortex-a72": Terms("instructions", (1,))}
 
 LARGE_FLOPS = 1e9
+SHORTEST_MS, LONGEST_MS = 1e-3, 1e6  # of a published network
+MOST_BYTES = 2**26  # of the published table
 
 
 def published_path(path: Path | None) -> Path:
@@ -39,6 +45,7 @@ def published_path(path: Path | None) -> Path:
 
     Raises:
         MissingDataError: neither is set, or the file is missing.
+        ValueError: it is a folder, a pipe or a device.
     """
     if path is None and not os.environ.get("G4NAS_DATA"):
         raise MissingDataError(
@@ -46,10 +53,12 @@ def published_path(path: Path | None) -> Path:
             f"--published FILE, or the folder that has {IN_DATA} with G4NAS_DATA"
         )
     path = path or Path(os.environ["G4NAS_DATA"]) / IN_DATA
-    if not path.is_file():
+    try:
+        check_regular(path)
+    except FileNotFoundError:
         raise MissingDataError(
             f"the published benchmark must be at {path}; it is not part of this package"
-        )
+        ) from None
     return path
 
 
@@ -57,11 +66,40 @@ def published_seconds(core: Core, path: Path) -> dict[str, float]:
     """{network: seconds} that ncnn publishes for the core's board, from the table at `path`.
 
     Raises:
+        ValueError: a row of that board is damaged, or there is none; one line with file and line.
         OSError: the file cannot be read.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["device"] == core.device]
-    return {row["network"]: float(row["min_ms"]) / 1e3 for row in rows}
+    reader = csv.DictReader(io.StringIO(read_text(path, most_bytes=MOST_BYTES), newline=""))
+    seconds: dict[str, float] = {}
+    try:
+        if missing := {"device", "network", "min_ms"} - set(reader.fieldnames or ()):
+            raise ValueError(
+                f"must have the columns device, network, min_ms; lacks {min(missing)}"
+            )
+        for row in reader:
+            if row["device"] != core.device:
+                continue
+            if row["network"] in seconds:
+                raise ValueError(f"a second row of {shorten(row['network'])}")
+            seconds[row["network"]] = _milliseconds(row["min_ms"]) / 1e3
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}, line {max(1, reader.line_num)}: {error}") from None
+    if not seconds:
+        raise ValueError(f"{path}: must have rows of the device {core.device}; it has none")
+    return seconds
+
+
+def _milliseconds(text: str | None) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = math.nan
+    if not SHORTEST_MS <= value <= LONGEST_MS:
+        raise ValueError(
+            f"`min_ms` must be a number from {SHORTEST_MS:g} to {LONGEST_MS:g}; "
+            f"got {shorten(text)}"
+        )
+    return value
 
 
 def benchmark_request(name: str) -> CountRequest:
@@ -78,7 +116,8 @@ def chosen_networks(core: Core, names: Sequence[str], path: Path) -> dict[str, f
     """{network: published seconds} of `names`, by default of all that this package can build.
 
     Raises:
-        ValueError: a name that is not published or that this package cannot build.
+        ValueError: a name that is not published or that this package cannot build, or a damaged
+            table.
         OSError: the file cannot be read.
     """
     seconds = published_seconds(core, path)

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from latency.devices.apt import run_tool
 from latency.devices.sysroot import PLAIN_FILES, Sysroot
 from latency.emulator.cores import KIB, Core
 from latency.emulator.tools import counter_plugin, plugin_qemu
+from space.common.files import read_text
+from space.common.schema import Anything, Integer, Items, Record, check, parse_json
+from space.common.text import shorten
 
+MOST = 10**17  # runs or accesses
+COUNT_S = 3600.0  # the longest run of the emulator
+RECORD = Record(
+    {
+        "label": Integer(0, MOST),
+        "memory": Items(Integer(0, MOST), 5, 5),
+        "blocks": Items(Items(Anything(), 2, 2), most=10_000_000),
+    },
+    required=("label", "memory", "blocks"),
+)
 WORKER = Path(__file__).parent / "ncnn_worker.py"
 
 
@@ -59,14 +72,19 @@ def parse_counts(text: str) -> dict[int, Counts]:
     for number, line in enumerate(text.splitlines(), 1):
         blocks: Counter[bytes] = Counter()
         try:
-            row = json.loads(line)
-            for code, runs in row["blocks"]:
+            row = check(parse_json(line), RECORD)
+            for pair in row["blocks"]:
+                code, runs = pair
+                right = isinstance(code, str) and code and len(code) % 8 == 0
+                if not right or type(runs) is not int or not 0 <= runs <= MOST:
+                    raise ValueError(f"must be instructions and a count; got {shorten(pair)}")
                 blocks[bytes.fromhex(code)] += runs
-            accesses, l1, l2, l3, sequential = row["memory"]
-            regions[row["label"]] = Counts(blocks, (accesses, l1, l2, l3, sequential))
-        except (ValueError, KeyError, TypeError):
-            message = f"line {number}: not a record of the counter: {line[:60]!r}"
-            raise ValueError(message) from None
+            if row["label"] in regions:
+                raise ValueError(f"a second one of {row['label']}")
+        except ValueError as error:
+            raise ValueError(f"line {number}: not a record of the counter ({error})") from None
+        accesses, l1, l2, l3, sequential = row["memory"]
+        regions[row["label"]] = Counts(blocks, (accesses, l1, l2, l3, sequential))
     return regions
 
 
@@ -87,17 +105,25 @@ def count_networks(requests: Sequence[CountRequest], core: Core, sysroot: Sysroo
         path.write_text(json.dumps(jobs))
         made = _with_core_files(sysroot, core, folder)
         caches = [f"cache={size}:{ways}" for size, ways in core.caches]
-        option = ",".join([str(counter_plugin()), f"out={folder / 'counts'}", *caches])
+        words = [str(counter_plugin()), f"out={folder / 'counts'}", *caches]
+        option = ",".join(word.replace(",", ",,") for word in words)  # as QEMU reads a comma
         command = made.command(core.name, WORKER, [str(path)], qemu=["-plugin", option])
         command[:1] = plugin_qemu().start
-        done = subprocess.run(
-            command, env=made.environment(), capture_output=True, text=True, timeout=3600
-        )
-        if done.returncode != 0:
-            output = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-            raise OSError(f"the emulated worker failed: {output[-1]}")
-        regions = parse_counts((folder / "counts").read_text())
-    return [regions[label] for label in range(len(requests))]
+        run_tool(command, "the emulated worker", COUNT_S, env=made.environment())
+        return _read_counts(folder / "counts", len(requests))
+
+
+def _read_counts(path: Path, count: int) -> list[Counts]:
+    """The counts of `count` networks; OSError if the plugin wrote others."""
+    try:
+        regions = parse_counts(read_text(path))
+    except FileNotFoundError:
+        regions = {}
+    except ValueError as error:
+        raise OSError(f"the counter's file: {error}") from None
+    if missing := set(range(count)) - regions.keys():
+        raise OSError(f"the counter must count {count} networks; {len(missing)} are missing")
+    return [regions[label] for label in range(count)]
 
 
 def plain_files(core: Core) -> dict[str, str]:

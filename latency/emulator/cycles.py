@@ -7,19 +7,19 @@ stored in a database by the block's bytes, since blocks repeat across networks.
 from __future__ import annotations
 
 import re
-import sqlite3
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
+from latency.devices.apt import run_tool
 from latency.emulator.cores import Core
+from latency.emulator.database import Store
 from latency.emulator.tools import llvm_tool
-from space.common.files import cache_dir
 
 RUNS = 40
 SHARE = 0.995  # of a region's instructions, in the blocks that are analysed
 BLOCKS_PER_CALL = 400
-TOTAL = re.compile(r"^Total Cycles:\s+(\d+)$", re.MULTILINE)
+MOST_CYCLES = 1e9  # of a run of a block
+TOTAL = re.compile(r"^Total Cycles:\s+([0-9]{1,15})$", re.MULTILINE)
 
 
 class CycleTable:
@@ -33,9 +33,10 @@ class CycleTable:
         self._flags = [f"-mcpu={core.mca_cpu}", f"-mattr={core.mca_features}"]
         llvm = llvm_tool("llvm-mca").version
         self._model = f"llvm {llvm} {core.mca_cpu} {core.mca_features} {RUNS}"
-        self._known = open_database(
+        self._known = Store(
             "cycles",
             "cycles (model TEXT, code BLOB, cycles REAL, PRIMARY KEY (model, code)) WITHOUT ROWID",
+            ("model", "code", "cycles"),
         )
 
     def close(self) -> None:
@@ -44,22 +45,18 @@ class CycleTable:
 
     def cycles(self, codes: Iterable[bytes]) -> dict[bytes, float]:
         """Steady-state cycles of each block."""
-        select = "SELECT cycles FROM cycles WHERE model = ? AND code = ?"
         found: dict[bytes, float] = {}
         missing = []
         for code in sorted(set(codes)):
-            if row := self._known.execute(select, (self._model, code)).fetchone():
-                found[code] = row[0]
+            known = self._known.find(self._model, code)
+            if isinstance(known, float) and 0 <= known <= MOST_CYCLES:
+                found[code] = known
             else:
                 missing.append(code)
         for i in range(0, len(missing), BLOCKS_PER_CALL):
             some = missing[i : i + BLOCKS_PER_CALL]
             values = self._analyse(some)
-            with self._known:
-                self._known.executemany(
-                    "INSERT OR REPLACE INTO cycles VALUES (?, ?, ?)",
-                    [(self._model, *pair) for pair in zip(some, values, strict=True)],
-                )
+            self._known.store([(self._model, *pair) for pair in zip(some, values, strict=True)])
             found |= zip(some, values, strict=True)
         return found
 
@@ -80,6 +77,8 @@ class CycleTable:
     def _analyse(self, codes: Sequence[bytes]) -> list[float]:
         text = self._assembly(codes)
         short, long = (self._totals(text, count, len(codes)) for count in (RUNS, 2 * RUNS))
+        if not all(0 <= a <= b for a, b in zip(short, long, strict=True)):
+            raise OSError("llvm-mca gave fewer cycles for more runs: install LLVM anew")
         return [(b - a) / RUNS for a, b in zip(short, long, strict=True)]
 
     def _assembly(self, codes: Sequence[bytes]) -> str:
@@ -118,21 +117,5 @@ def region_totals(report: str, count: int) -> list[int]:
     return totals
 
 
-def open_database(name: str, table: str) -> sqlite3.Connection:
-    """A SQLite database in the cache, with a table of this definition."""
-    path = cache_dir() / f"{name}.sqlite"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    database = sqlite3.connect(path, timeout=60)
-    with database:
-        database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
-    return database
-
-
 def _run(name: str, flags: Sequence[str], text: str) -> str:
-    command = [*llvm_tool(name).start, *flags]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=600)
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        errors = [line for line in lines if "error:" in line] or lines
-        raise OSError(f"{name} failed: {errors[0]}")
-    return done.stdout
+    return run_tool([*llvm_tool(name).start, *flags], f"{name}, analysing blocks,", text=text)

@@ -10,15 +10,18 @@ from dataclasses import astuple, dataclass
 from latency.devices.sysroot import arm64_sysroot
 from latency.emulator.cores import Core
 from latency.emulator.counter import CountRequest, count_networks
-from latency.emulator.cycles import CycleTable, open_database
+from latency.emulator.cycles import CycleTable
+from latency.emulator.database import Store
 from latency.emulator.tools import llvm_tool, plugin_qemu
 from space.common.cli import log
 from space.common.progress import Report
+from space.common.schema import Items, Number, check, parse_json
 
 ENGINES = {"ncnn": ("ncnn", "numpy")}  # engine -> wheels of its sysroot
 COUNTER_VERSION = 1  # of the counts, and of how a run is prepared
 BATCH_FLOPS = 150e6  # multiply-adds of the networks that one emulator process runs
 BATCH_NETWORKS = 48
+WORK = Items(Number(0, 1e18), 2, 7)  # the fields of `Work`, as they are stored
 START_S, SECONDS_PER_FLOP = 1.0, 3e-8  # of a run of the space's blocks on an AMD EPYC core
 
 
@@ -61,7 +64,13 @@ class Estimator:
         self.versions = {**self._sysroot.versions, "qemu": qemu, "llvm": llvm}
         self.engine_version = self.versions[engine]
         self._cycles = CycleTable(core)
-        self._known = open_database("estimates", "work (key TEXT PRIMARY KEY, value TEXT)")
+        try:
+            self._known = Store(
+                "estimates", "work (key TEXT PRIMARY KEY, value TEXT)", ("key", "value")
+            )
+        except BaseException:
+            self._cycles.close()
+            raise
 
     def close(self) -> None:
         """Close the databases."""
@@ -97,16 +106,27 @@ class Estimator:
             for request, found in zip(batch, counts, strict=True):
                 work = [found.instructions, self._cycles.total(found.blocks), *found.memory]
                 rows.append((self._key(request), json.dumps(work)))
-            with self._known:
-                self._known.executemany("INSERT OR REPLACE INTO work VALUES (?, ?)", rows)
+            self._known.store(rows)
             done += len(batch)
             report(done, len(missing))
         found_all = [self._find(self._key(request)) for request in requests]
-        return [work for work in found_all if work is not None]
+        works = [work for work in found_all if work is not None]
+        if len(works) < len(requests):
+            raise OSError(
+                f"{self._known.path} must hold the work of {len(requests)} networks; it holds "
+                f"{len(works)}: delete it, and repeat the command"
+            )
+        return works
 
     def _find(self, key: str) -> Work | None:
-        row = self._known.execute("SELECT value FROM work WHERE key = ?", (key,)).fetchone()
-        return Work(*json.loads(row[0])) if row else None
+        """The work that is stored; None also where it is damaged, so that it is counted again."""
+        text = self._known.find(key)
+        if not isinstance(text, str):
+            return None
+        try:
+            return Work(*check(parse_json(text), WORK))
+        except ValueError:
+            return None
 
     def _key(self, request: CountRequest) -> str:
         # "options" and "runs" are of older versions, whose stored results stay valid.

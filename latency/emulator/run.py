@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from latency.emulator.estimator import Estimator, Work
 from latency.emulator.table import GRID, chain_request, make_table, plan_estimate
 from latency.table.latency_table import LatencyTable
 from space.common.cli import log
+from space.common.files import check_regular, locked, writable_folder
 from space.common.progress import Progress
 
 
@@ -80,7 +81,13 @@ def estimate_table(config: EstimateConfig) -> LatencyTable:
     Raises:
         ValueError, MissingDataError, OSError: as `compare_core`.
     """
-    with _comparison(config) as (estimator, found):
+    out = config.out
+    path = out if out.suffix == ".json" else out / f"{get_core(config.core).device}.json"
+    # Now, not after minutes of counting.
+    writable_folder(path.parent)
+    with suppress(FileNotFoundError):
+        check_regular(path)
+    with locked(path, "estimate"), _comparison(config) as (estimator, found):
         log(format_check(found))
         plan = plan_estimate(GRID)
         blocks, networks = len(plan.targets), len(plan.networks)
@@ -88,7 +95,6 @@ def estimate_table(config: EstimateConfig) -> LatencyTable:
         works = _count(estimator, [chain_request(chain) for chain in plan.chains])
         by_chain = dict(zip(plan.chains, works, strict=True))
         table = make_table(estimator, found, plan, by_chain, config.command)
-    out = config.out
-    saved = table.save(out if out.suffix == ".json" else out / table.header.target)
+        saved = table.save(path)
     log(f"written: {saved}, {saved.with_suffix('.csv').name}")
     return table

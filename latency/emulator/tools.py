@@ -24,6 +24,7 @@ from space.common.files import cache_dir, replace_file
 COUNTER = Path(__file__).parent / "counter.c"
 LLVM = 19  # whose scheduling models were validated
 MAX_QEMU = 8  # the plugin interface changed in QEMU 9
+ANSWER_S = 60.0  # for a program's version
 LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
 
 
@@ -69,7 +70,10 @@ def llvm_tool(name: str) -> Program:
         if found and (version := _version([found])).startswith(f"{LLVM}."):
             return Program((found,), version)
     start = _unpacked(f"llvm-{LLVM}", f"usr/lib/llvm-{LLVM}/bin/{name}")
-    return Program(start, _version([*start]))
+    version = _version([*start])
+    if not version:
+        raise OSError(f"{name} of Debian's llvm-{LLVM} does not start here: install llvm-{LLVM}")
+    return Program(start, version)
 
 
 @cache
@@ -101,7 +105,7 @@ def _unpacked(package: str, program: str) -> tuple[str, ...]:
     def make(path: Path) -> None:
         with apt.Apt(apt.host_architecture()) as source:
             versions = source.unpack([package], path / "root", with_dependencies=True)
-        mark_whole(path, versions={package: versions[package]})
+        mark_whole(path, versions={package: versions.get(package, "")})
 
     folder = cache_dir() / "sysroot-arm64" / package
     root = made_folder(folder, make, lambda: log(f"unpacking {package}")) / "root"
@@ -121,11 +125,18 @@ def _countable(version: str) -> bool:
 
 
 def _output(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    """What a program says of itself; "" if it cannot be run, or does not end."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=ANSWER_S,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
     return done.stdout + done.stderr
 
 
 def _version(command: list[str]) -> str:
     """The version of QEMU or LLVM; "" if the program states none."""
-    found = re.search(r"version (\d+\.\S+)", _output([*command, "--version"]))
+    found = re.search(r"version ([0-9]{1,4}\.[!-~]{1,60})", _output([*command, "--version"]))
     return found.group(1) if found else ""

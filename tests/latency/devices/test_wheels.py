@@ -79,7 +79,7 @@ class TestWheels:
         assert calls == [("3.11", "manylinux_2_31_aarch64")]
         assert first[2] == 1  # neither tests nor headers
 
-    @examples(40)
+    @examples(25)
     @given(data=mutated_bytes(zip_bytes({"a/__init__.py": b"x" * 100, "b.py": b"y"})))
     def test_property_a_damaged_archive_is_fetched_again(
         self, tmp_path_factory: pytest.TempPathFactory, data: bytes

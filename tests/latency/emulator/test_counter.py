@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from latency.devices.sysroot import arm64_sysroot
-from latency.emulator import tools
+from latency.devices.sysroot import Sysroot, arm64_sysroot
+from latency.emulator import counter, tools
 from latency.emulator.cores import CORES, get_core
-from latency.emulator.counter import Counts, parse_counts, plain_files
+from latency.emulator.counter import (
+    CountRequest,
+    Counts,
+    count_networks,
+    parse_counts,
+    plain_files,
+)
+from latency.emulator.tools import Program
+from tests.helpers.hostile import examples, mutated_json, mutated_text
 
 # Two regions of "add x0, x0, #1; subs x1, x1, #1; b.ne .-8" and "ret"; the second region ran the
 # loop alone, which was translated twice, at different addresses.
@@ -43,11 +54,62 @@ def test_instructions_are_runs_times_length() -> None:
         '{"label": 1, "memory": [1, 0, 0, 0, 0], "blocks": [["zz", 1]]}',
         '{"label": 1, "memory": [1, 0, 0, 0, 0], "blocks": [["00", "many"]]}',
         '{"label": 1, "memory": [1, 0, 0, 0, 0], "blocks": [["00", 1]',  # cut off
+        '{"label": 1, "memory": [1, 0, 0, 0, 0], "blocks": [["00", 1]]}',  # half an instruction
+        '{"label": 1, "memory": [1, 0, 0, 0, 0], "blocks": [["0004009", -1]]}',
+        '{"label": 1, "memory": [1, 0, 0, 0, 0], "blocks": [["00040091", -1]]}',
+        '{"label": 1, "memory": [1, 0, 0, 0, 0], "blocks": [["00040091", 1.5]]}',
+        '{"label": 1, "memory": [1, 0, 0, 0, -1], "blocks": []}',
+        '{"label": 1, "memory": [1, 0, 0, 0, NaN], "blocks": []}',
+        '{"label": 18, "memory": [1, 0, 0, 0, 0], "blocks": []}',  # twice
+        "[" * 100_000,
     ],
 )
 def test_a_malformed_record_is_named(line: str) -> None:
     with pytest.raises(ValueError, match="line 3: not a record of the counter"):
         parse_counts(TRACE + line)
+
+
+@examples(80)
+@given(data=st.one_of(mutated_text(TRACE), mutated_json(TRACE.splitlines()[0])))
+def test_property_counts_are_right_or_the_line_is_named(data: bytes) -> None:
+    try:
+        found = parse_counts(data.decode(errors="replace"))
+    except ValueError as error:
+        assert re.match(r"line [1-9]: not a record of the counter", str(error))
+        assert "\n" not in str(error) and len(str(error)) < 500
+    else:
+        for counts in found.values():
+            assert all(
+                len(c) % 4 == 0 and type(n) is int and n >= 0 for c, n in counts.blocks.items()
+            )
+            assert len(counts.memory) == 5 and min(counts.memory) >= 0
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("echo x: cannot open >&2; exit 3", "the emulated worker failed (sh: x: cannot open)"),
+        ("kill -9 $$", "the emulated worker failed (sh: no message, signal 9)"),
+        ("exit 0", "the counter must count 1 networks; 1 are missing"),
+        ("echo x > OUT", "the counter's file: line 1: not a record of the counter"),
+        ("printf '\\377' > OUT", "the counter's file: "),
+        ("exec sleep 60", "the emulated worker took more than 1 s"),
+    ],
+)
+def test_a_worker_that_fails_is_one_line(
+    script: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shell stands for QEMU, and does not read its options but for the counter's file."""
+    find = 'OUT=$(echo "$*" | sed "s/.*out=//; s/,cache.*//"); '
+    words = ("sh", "-c", find + script.replace("OUT", '"$OUT"'))
+    monkeypatch.setattr(counter, "plugin_qemu", lambda: Program(words, "7.2"))
+    monkeypatch.setattr(counter, "counter_plugin", lambda: tmp_path / "counter.so")
+    monkeypatch.setattr(counter, "COUNT_S", 1.0)
+    made = Sysroot(tmp_path, tmp_path, tmp_path, "3.11")
+    with pytest.raises(OSError, match="the ") as caught:
+        count_networks([CountRequest("x", (1, 1, 1), 1)], get_core("cortex-a76"), made)
+    assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
+    assert caught.value.filename is None
 
 
 @pytest.mark.parametrize("core", CORES)

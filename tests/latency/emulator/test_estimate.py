@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
 
 from latency import estimate
 from latency.builder.grid import Grid
@@ -42,7 +44,9 @@ from latency.table.latency_table import LatencyTable
 from latency.table.load import load_table
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common.errors import MissingDataError
+from space.common.files import locked
 from space.network.block import Block
+from tests.helpers.hostile import examples, mutated_csv
 
 # Multiply-adds in millions as their papers state them, or torchvision's documentation ("GFLOPS")
 # where the paper has no figure; SqueezeNet here sees 227 pixels and pads its last convolution.
@@ -53,6 +57,11 @@ STATED = {
 }  # fmt: skip
 TINY = Grid("tiny", stem=8, first=9, rest=9, head=9)
 A76 = get_core("cortex-a76")
+ROWS = """device,threads,network,min_ms,max_ms,avg_ms
+rpi4,1,squeezenet,73.35,75.10,73.96
+rpi5,1,squeezenet,21.05,21.36,21.15
+rpi5,1,vgg16,291.60,295.38,293.04
+"""
 
 
 @pytest.mark.parametrize("name", STATED)
@@ -296,6 +305,74 @@ class TestCommand:
         assert estimate.main([]) == 2
         line = capsys.readouterr().err
         assert "--published FILE" in line and "G4NAS_DATA" in line and line.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("", "line 1: must have the columns device, network, min_ms; it lacks device"),
+            ("device,network,min_ms\n", "must have rows of the device rpi5; it has none"),
+            ("device,network\nrpi5,vgg16\n", "it lacks min_ms"),
+            ("device,network,min_ms\nrpi5,vgg16\n", "line 2: `min_ms` must be a number"),
+            ("device,network,min_ms\nrpi5,vgg16,nan\n", "line 2: `min_ms` must be a number"),
+            ("device,network,min_ms\nrpi5,vgg16,-1\n", "from 0.001 to 1e+06; got '-1'"),
+            ("device,network,min_ms\nrpi5,vgg16,1e300\n", "got '1e300'"),
+            ("device,network,min_ms\nrpi5,a,1\nrpi5,a,2\n", "line 3: a second row of 'a'"),
+            ('device,network,min_ms\nrpi5,"' + "x" * 200_000, "field larger than field limit"),
+        ],
+    )  # fmt: skip
+    def test_a_damaged_benchmark_is_one_line(
+        self, text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "published.csv"
+        path.write_text(text)
+        assert estimate.main(["--check", "--published", str(path)]) == 2
+        line = capsys.readouterr().err
+        assert told in line and str(path) in line and line.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("option", "kind"),
+        [(o, k) for o in ("--published", "--out") for k in ("pipe", "folder")]
+        + [("--published", "device")],
+    )
+    def test_what_is_no_file_is_refused_at_once(
+        self, option: str, kind: str, published: Path, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        monkeypatch.setattr(run, "Estimator", None)  # nothing is counted
+        path = tmp_path / "x.json"
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "folder":
+            path.mkdir()
+        else:
+            path = Path("/dev/zero")
+        words = [] if option == "--published" else ["--published", str(published)]
+        assert estimate.main([*words, option, str(path)]) == 2
+        line = capsys.readouterr().err
+        assert f"{path}: must be a file; it is a {kind}" in line and line.count("\n") == 1
+
+    def test_two_at_once_into_one_table(
+        self, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with locked(tmp_path / "rpi5.json", "estimate"):
+            words = ["--published", str(published), "--out", str(tmp_path)]
+            assert estimate.main(words) == 2
+        line = capsys.readouterr().err
+        assert "another estimate is running in" in line and line.count("\n") == 1
+
+    @examples(30)
+    @given(data=mutated_csv(ROWS))
+    def test_property_a_benchmark_is_read_or_one_line(
+        self, tmp_path_factory: pytest.TempPathFactory, data: bytes
+    ) -> None:
+        path = tmp_path_factory.mktemp("published") / "rows.csv"
+        path.write_bytes(data)
+        try:
+            found = published_seconds(A76, path)
+        except ValueError as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error)
+        else:
+            assert found and all(1e-6 <= seconds <= 1e3 for seconds in found.values())
 
     def test_check_prints_and_a_table_is_saved(
         self,

@@ -147,3 +147,18 @@ def test_the_expected_time_includes_the_warm_up(
 def test_an_unknown_engine() -> None:
     with pytest.raises(ValueError, match="engine must be one of ncnn; got 'mnn'"):
         Estimator(A76, "mnn")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "x", "[]", "{}", "[1]", "[1, NaN]", "[-1, 2, 0, 0, 0, 0, 0]", "[1, 1e300]",
+     "[1,2,3,4,5,6,7,8]"],
+)  # fmt: skip
+def test_a_damaged_count_is_counted_again(
+    emulator: Emulator, opened: Callable[..., Estimator], value: str
+) -> None:
+    with opened() as made:
+        (right,) = made.work(some(1))
+        made._known.store([(made._key(some(1)[0]), value)])
+        assert made.work(some(1)) == [right]
+    assert emulator.batches == [1, 1]
