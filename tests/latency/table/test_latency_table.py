@@ -341,3 +341,15 @@ def test_a_failed_write_leaves_the_old_table(tmp_path, monkeypatch):
     assert before == (path.read_bytes(), path.with_suffix(".csv").read_bytes())
     assert len(list(tmp_path.iterdir())) == 2
     assert json.loads(path.read_text())["date"] == "2026-01-01"
+
+
+def test_a_file_beyond_any_table_is_not_read(tmp_path):
+    path = make().save(tmp_path / "t.json")
+    with path.with_suffix(".csv").open("r+b") as file:
+        file.truncate(10**12)  # sparse
+    with pytest.raises(ValueError, match=r"t\.csv: must be a file of at most 20000000 bytes"):
+        load_table(path)
+    path.with_suffix(".csv").unlink()
+    os.mkfifo(path.with_suffix(".csv"))
+    with pytest.raises(ValueError, match=r"t\.csv: must be a file; it is a pipe"):
+        load_table(path)
