@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from evaluator.data.dataset import Part, ReadParts, digest
 from evaluator.data.image import open_image
 from evaluator.data.labels import listed
 from evaluator.data.layout import Layout, find_layout
+from evaluator.data.repeats import StoredImage, repeats_note
 from evaluator.data.tree import DataFile, FileTree, once
 from space.common.errors import DataError
 
@@ -49,6 +51,8 @@ def read_folder(tree: FileTree) -> ReadParts:
     found = [_part(*each) for each in zip(parts, images, strict=True)]
     if test is None:
         return ReadParts(classes, found[0], notes=notes)
+    stored = [[_stored(f) for files in each for f in files] for each in images]
+    notes += repeats_note(stored[0], stored[1])
     names = [f"{os.path.relpath(part.path, tree.path)}/" for part in parts]
     return ReadParts(classes, found[0], found[1], " and ".join(names), notes)
 
@@ -119,6 +123,10 @@ def _part(top: FileTree, classes: Images) -> Part:
     key = digest([(os.path.relpath(f.path, top.path), f.size, f.changed_ns) for f in images])
     labels = np.repeat(np.arange(len(classes)), [len(files) for files in classes])
     return Part(labels, load, lambda index: images[index].path, key, stamp(images))
+
+
+def _stored(file: DataFile) -> StoredImage:
+    return StoredImage(file.size, Path(file.path).read_bytes, lambda: file.path)
 
 
 def stamp(files: Sequence[DataFile]) -> str:

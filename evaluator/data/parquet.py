@@ -6,6 +6,7 @@ import io
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from evaluator.data.dataset import Ints, Part, ReadParts, digest
 from evaluator.data.folder import stamp
 from evaluator.data.image import open_image
 from evaluator.data.labels import Label, encode_labels, read_labels
+from evaluator.data.repeats import StoredImage, repeats_note
 from evaluator.data.tables import TableParts
 from evaluator.data.tree import DataFile
 from space.common.errors import DataError, NoAnswerError
@@ -38,20 +40,29 @@ class TableRows:
     sizes: list[int] = field(default_factory=list)
     names: tuple[str, ...] | None = None
 
+    def name(self, index: int) -> str:
+        """Row and file of an image, in messages."""
+        ends = list(accumulate(self.sizes))
+        file = bisect_right(ends, index)
+        row = index - (ends[file - 1] if file else 0)
+        return f"image {row} of {self.files[file].path}"
+
+    def stored(self) -> list[StoredImage]:
+        """The images that are not null."""
+        return [
+            StoredImage(each.as_buffer().size, each.as_buffer, partial(self.name, index))
+            for index, each in enumerate(self.images)
+            if each.is_valid
+        ]
+
     def part(self, labels: Ints) -> Part:
         """The rows as images with these labels."""
-        ends = list(accumulate(self.sizes))
 
         def load(index: int) -> Image:
             return open_image(io.BytesIO(self.images[index].as_py() or b""))
 
-        def name(index: int) -> str:
-            file = bisect_right(ends, index)
-            row = index - (ends[file - 1] if file else 0)
-            return f"image {row} of {self.files[file].path}"
-
         listing = [(Path(f.path).name, f.size, f.changed_ns) for f in self.files]
-        return Part(labels, load, name, digest([listing, labels.tolist()]), stamp(self.files))
+        return Part(labels, load, self.name, digest([listing, labels.tolist()]), stamp(self.files))
 
 
 def read_parquet(
@@ -81,7 +92,7 @@ def read_parquet(
         train.part(labels),
         test.part(others) if parts.test else None,
         f"{len(parts.train)} and {len(parts.test)} files",
-        (*parts.notes, *notes),
+        (*parts.notes, *notes, *repeats_note(train.stored(), test.stored())),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,9 @@ def image_folder(
 
 
 def png(value: int = 0, side: int = 8) -> bytes:
-    """A small valid PNG of one grey."""
+    """A small valid PNG of one colour; up to 2^24 different ones."""
     out = io.BytesIO()
-    Image.new("RGB", (side, side), (value % 256,) * 3).save(out, "PNG")
+    Image.new("RGB", (side, side), tuple(value.to_bytes(3, "little"))).save(out, "PNG")
     return out.getvalue()
 
 
@@ -61,7 +62,8 @@ def image_table(path: Path, labels: Sequence[Any], *, column: str = "label", **m
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    images = pa.array([png(index) for index in range(len(labels))], pa.binary())
+    first = zlib.crc32(str(path).encode()) % 2**16 << 8  # each file has images of its own
+    images = pa.array([png(first + index) for index in range(len(labels))], pa.binary())
     pq.write_table(pa.table({"image": images, column: labels, **more}), path)
     return path
 

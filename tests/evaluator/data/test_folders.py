@@ -247,7 +247,7 @@ def test_one_image_a_class(tmp_path: Path) -> None:
 
 
 def test_the_key_of_a_plain_folder_stays(tmp_path: Path) -> None:
-    """Checkpoints and labels of earlier versions hold it: names below the part, sizes and times."""
+    """Earlier checkpoints and labels hold it: names below the part, sizes and times."""
     parts(tmp_path, "train", "test")
 
     def digest(value: object) -> str:

@@ -242,3 +242,17 @@ def test_a_column_twice(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(DataError, match="has 2 columns label: rename one"):
         open_data(tmp_path)
+
+
+def test_images_in_both_parts(tmp_path: Path) -> None:
+    """10 and 11 of 0 to 11 and 10 to 21."""
+    for name, first in (("train", 0), ("test", 10)):
+        table = pa.table({"image": [png(first + i) for i in range(12)], "label": TRAIN})
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    said = "2 test images are also training images, as image 0 of "
+    assert f"{said}{tmp_path / 'test.parquet'}" in open_data(tmp_path).split
+    top = image_tree(tmp_path / "f", {"train/a": 3, "train/b": 3, "test/a": 2, "test/b": 2})
+    assert "also training images" not in open_data(top).split
+    (top / "test/b/0.png").write_bytes((top / "train/a/1.png").read_bytes())
+    said = "1 test images are also training images, as "
+    assert open_data(top).split.endswith(f"{said}{top / 'test/b/0.png'}")
