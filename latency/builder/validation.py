@@ -148,7 +148,7 @@ def _time_on_device(
                 "another chip, whose latencies the table does not claim to know"
             )
         require_memory(session, [[n.blocks for n in networks][:TOGETHER]], header.batch)
-        seconds = estimate_s(session, networks, header.batch)
+        seconds = validation_s(session, networks, header.batch)
         log(
             f"{len(networks)} networks on {session.chip}, {session.engine} "
             f"{session.engine_version}, {session.threads} thread{'s' * (session.threads > 1)}: "
@@ -164,7 +164,7 @@ def _time_on_device(
         return timings, session.chip
 
 
-def estimate_s(session: Session, networks: Sequence[Network], batch: int) -> float:
+def validation_s(session: Session, networks: Sequence[Network], batch: int) -> float:
     """Wall seconds that `latency.measure.network.time_networks` takes, without repetitions, from
     one round of a few networks.
 

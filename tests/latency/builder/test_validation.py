@@ -12,7 +12,7 @@ import pytest
 
 from latency import validate
 from latency.builder import validation
-from latency.builder.validation import estimate_s, format_validation
+from latency.builder.validation import format_validation, validation_s
 from latency.builder.verdict import table_verdict
 from latency.devices.local import LocalSession
 from latency.engines.registry import get_engine
@@ -201,7 +201,7 @@ def test_the_estimate_of_the_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = [shufflenet_v2("1.0", 32, 32)] * 24
     runs = 1 + 2 * (WARM_UP + 6)
     expected = 6 * 28 * (1.0 + 1e-9 * networks[0].flops * runs)
-    assert estimate_s(LocalSession(get_engine("null")), networks, 1) == pytest.approx(expected)
+    assert validation_s(LocalSession(get_engine("null")), networks, 1) == pytest.approx(expected)
 
 
 def test_a_rank_correlation_that_is_not_defined() -> None:
