@@ -74,7 +74,7 @@ def published_seconds(core: Core, path: Path) -> dict[str, float]:
     try:
         if missing := {"device", "network", "min_ms"} - set(reader.fieldnames or ()):
             raise ValueError(
-                f"must have the columns device, network, min_ms; lacks {min(missing)}"
+                f"must have the columns device, network, min_ms; it lacks {min(missing)}"
             )
         for row in reader:
             if row["device"] != core.device:

@@ -12,6 +12,11 @@ from latency.devices.transport import one_line
 from space.common.cli import log
 from space.common.files import cache_dir, check_regular
 
+# First bytes of SQLite's result codes (sqlite.org/rescode.html) after which the file is as it was.
+NO_DAMAGE = (
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM,
+)  # fmt: skip
 WAIT_S = 60.0  # for another process that writes
 
 
@@ -40,8 +45,8 @@ class Store:
         try:
             return self._try()
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and not _is_other_table(error):
-                raise  # full, locked or not to be written: nothing is damaged
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in NO_DAMAGE:
+                raise
             log(f"{self.path} is damaged ({one_line(error)}): begun anew")
             for path in (self.path, *self.path.parent.glob(f"{self.path.name}-*")):
                 path.unlink(missing_ok=True)
@@ -89,7 +94,3 @@ class Store:
             raise OSError(
                 f"{self.path}: {one_line(error)}: make room there, or delete it"
             ) from None
-
-
-def _is_other_table(error: sqlite3.OperationalError) -> bool:
-    return any(text in str(error) for text in ("no such", "malformed", "has no column"))
