@@ -139,7 +139,7 @@ def _training(weights: Mapping[str, Any]) -> str:
     if weights["data"]:
         words.append(f"data {weights['data']}")
     if isinstance(accuracy := weights["test_accuracy"], int | float):
-        words.append(f"{accuracy:.2f} % of the test images")
+        words.append(f"accuracy {accuracy:.2f} % on the test images")
     return ", ".join(words)
 
 

@@ -116,9 +116,19 @@ class SearchSpace:
 
     def architecture(self, row: NDArray[np.integer] | Iterable[int]) -> Architecture:
         """The architecture of one row of genes, int [parameters]."""
-        genes = tuple(int(gene) for gene in row)
-        self.check(np.array([genes], dtype=np.int64))
-        return Architecture(self.name, genes)
+        found = Architecture(self.name, tuple(int(gene) for gene in row))
+        self.check_architecture(found)
+        return found
+
+    def check_architecture(self, arch: Architecture) -> None:
+        """ValueError if an architecture is of another space, or a gene is out of range."""
+        if arch.space != self.name:
+            raise ValueError(f"architecture must be of space {self.name}; got {arch.space}")
+        try:
+            genes = np.array([arch.genes], dtype=np.int64)
+        except OverflowError:
+            raise ValueError(f"genes must be small integers; got {shorten(arch.genes)}") from None
+        self.check(genes)
 
     def value(self, arch: Architecture, name: str) -> Choice:
         """The choice of an architecture for a parameter."""

@@ -109,9 +109,7 @@ class ShuffleNetV2Space(SearchSpace):
         Raises:
             ValueError: the architecture is of another space, or a gene is out of range.
         """
-        if arch.space != self.name:
-            raise ValueError(f"architecture must be of space {self.name}; got {arch.space}")
-        self.check(np.array([arch.genes], dtype=np.int64))
+        self.check_architecture(arch)
         builder = NetworkBuilder(self.text(arch), self.height, self.width, self.channels)
         builder.add("stem", c_out=self._int(arch, "stem"))
         variant = arch.genes[self.variant_columns]

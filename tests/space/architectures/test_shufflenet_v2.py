@@ -7,10 +7,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from space.architectures.search_space import Architecture
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.zoo.families import SHUFFLENET_V2, shufflenet_v2
+from tests.helpers.hostile import examples
 
 Samples = Callable[[int, int], list[Architecture]]
 ONE = (
@@ -186,11 +189,12 @@ def test_segments_hold_the_blocks_of_every_network(
         assert segment_blocks(space, arch) == blocks
 
 
-def test_segments_of_another_input_and_classes() -> None:
-    space = ShuffleNetV2Space(height=225, width=161, classes=10)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_segments_of_another_input_and_classes(channels: int) -> None:
+    space = ShuffleNetV2Space(height=225, width=161, classes=10, channels=channels)
     arch = space.architecture(space.sample(1, np.random.default_rng(0))[0])
     network = space.lower(arch)
-    assert network.input_shape == (3, 225, 161)
+    assert network.input_shape == (channels, 225, 161)
     assert network.blocks[-1].out_shape == (10, 1, 1)
     assert segment_blocks(space, arch) == Counter(str(block) for block in network.blocks)
 
@@ -241,3 +245,47 @@ def test_point_refuses_what_the_space_does_not_hold(space: ShuffleNetV2Space) ->
         space.point((118, 232, 464))
     with pytest.raises(ValueError, match="got 'width=116,232'"):
         space.point((116, 232))
+
+
+@pytest.mark.parametrize("name", ["height", "width", "channels", "classes"])
+def test_nothing_is_below_one(name: str) -> None:
+    with pytest.raises(ValueError, match=f"`{name}` must be at least 1; got 0"):
+        ShuffleNetV2Space(**{name: 0})
+
+
+def test_a_gene_too_large_for_an_array(space: ShuffleNetV2Space) -> None:
+    with pytest.raises(ValueError, match="genes must be small integers"):
+        space.architecture([10**400] * len(space.parameters))
+
+
+WORD = st.one_of(
+    st.sampled_from([*ONE.split(), "groups=2", "groups=9", "fragments=2-serial", "colour=1", "="]),
+    st.text(max_size=12),
+    st.builds("{}={}".format, st.sampled_from(["stem", "width", "split", "head"]), st.one_of(
+        st.integers(-9, 10**40), st.text(max_size=8), st.just("9" * 5000),
+        st.sampled_from(["116,232,464", "1/0,1/2,1/2", "1,1,1,1", "nan", "1e3", "\u0661", "24 "]),
+    )),
+)  # fmt: skip
+
+
+@examples(300)
+@given(st.lists(WORD, max_size=12), st.booleans())
+def test_property_lines(space: ShuffleNetV2Space, words: list[str], whole: bool) -> None:
+    """Refused in one short line, or a point of the space whose line parses to it."""
+    text = " ".join([ONE, *words] if whole else [space.name, *words])
+    try:
+        arch = space.parse(text)
+    except ValueError as error:
+        assert len(str(error)) < 400
+        assert str(error).isprintable()
+    else:
+        assert space.parse(space.text(arch)) == arch
+        assert space.lower(arch).name == space.text(arch)
+
+
+@examples(100)
+@given(st.data())
+def test_property_round_trip(relaxed_space: ShuffleNetV2Space, data: st.DataObject) -> None:
+    genes = [data.draw(st.integers(0, len(p.choices) - 1)) for p in relaxed_space.parameters]
+    arch = relaxed_space.architecture(genes)
+    assert relaxed_space.parse(relaxed_space.text(arch)) == arch
