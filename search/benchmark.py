@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     scoring = args.what == "scoring"
     if scoring:
-        ranges = {"architectures": (1, 10_000_000), "repeats": (1, 1000)}
+        ranges = {"architectures": (1, 5_000_000), "repeats": (1, 1000)}
         check_range(vars(args), "seed", **ranges)
     else:
         check_range(vars(args), "trials", "seeds")

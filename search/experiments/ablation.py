@@ -11,10 +11,11 @@ from latency.table.header import TableHeader, latency_line
 from search.optimizer.study import finished_study
 from search.problem.baseline import Baseline, baseline
 from search.problem.budget import parse_budgets
+from search.problem.latencies import check_latencies
 from search.problem.problem import Evaluation, Problem, target_table
+from search.problem.shape import table_shape
 from search.result.winners import front, rivals
 from search.result.write import provenance
-from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common.cli import log
 from space.common.stats import mean_of
 from space.common.text import print_rich, rich_table
@@ -65,14 +66,17 @@ def run_ablation(
     """Search with all guidelines, then without each; logs what is next.
 
     Raises:
-        ValueError: an unknown target, or no ShuffleNet v2 is within the budgets.
+        ValueError: an unknown target, a table that cannot price the space, or no ShuffleNet v2
+            is within the budgets.
     """
     limits, table = parse_budgets(budgets), target_table(target)
+    space = table_shape(table.header).space
     rows = []
     for dropped in (None, *NAMES):
         log(f"{dropped or 'all guidelines kept'}: {seeds} seeds of {trials} trials")
         relaxed = () if dropped is None else (dropped,)
-        problem = Problem(ShuffleNetV2Space(), table, limits, relaxed)
+        problem = Problem(space, table, limits, relaxed)
+        check_latencies(problem)
         base = baseline(problem)
         if base is None:
             raise ValueError("no ShuffleNet v2 is within the budget; give a larger one")

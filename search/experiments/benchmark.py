@@ -13,10 +13,13 @@ from search.optimizer.bound import Bounds
 from search.optimizer.study import finished_study
 from search.problem.baseline import baseline
 from search.problem.budget import parse_budgets
+from search.problem.latencies import check_latencies
 from search.problem.problem import Problem, target_table
+from search.problem.shape import table_shape
 from search.result.winners import rivals
-from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.cost.lookup import CostModel
+
+BUDGET = "146M"  # of the problem that is scored; scoring does not depend on it
 
 
 def measure_scoring(*, target: str, architectures: int, repeats: int, seed: int) -> dict[str, Any]:
@@ -26,10 +29,11 @@ def measure_scoring(*, target: str, architectures: int, repeats: int, seed: int)
         The record for JSON: architectures per second, the median of the `repeats`, and seconds.
 
     Raises:
-        ValueError: an unknown target.
+        ValueError: an unknown target, or a table that cannot price the space.
     """
-    space = ShuffleNetV2Space()
-    model = CostModel(space, target_table(target).predict)
+    problem = _problem(target, BUDGET)
+    space = problem.space
+    model = CostModel(space, problem.table.predict)  # one without tables, which are timed
     genes = space.sample(architectures, np.random.default_rng(seed))
 
     def timed(rows: int) -> float:
@@ -49,6 +53,13 @@ def measure_scoring(*, target: str, architectures: int, repeats: int, seed: int)
         "tables_built_s": tables_s,
         "target": target,
     }
+
+
+def _problem(target: str, budget: str) -> Problem:
+    table = target_table(target)
+    problem = Problem(table_shape(table.header).space, table, parse_budgets([budget]))
+    check_latencies(problem)
+    return problem
 
 
 def format_scoring(found: Mapping[str, Any]) -> str:
@@ -73,7 +84,7 @@ def compare_samplers(
     Raises:
         ValueError: an unknown target, a budget of no known form, or one below any ShuffleNet v2.
     """
-    problem = Problem(ShuffleNetV2Space(), target_table(target), parse_budgets([budget]))
+    problem = _problem(target, budget)
     base = baseline(problem)
     if base is None:
         raise ValueError(f"samplers are compared at ShuffleNet v2's score; none fits {budget}")

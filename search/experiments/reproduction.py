@@ -12,12 +12,14 @@ from latency.table.header import TableHeader, latency_line
 from search.optimizer.study import finished_study
 from search.problem.baseline import baseline, paper_axes
 from search.problem.budget import parse_budgets
+from search.problem.latencies import check_latencies
 from search.problem.problem import Evaluation, Problem, Table, target_table
+from search.problem.shape import IMAGENET, table_shape
 from search.result.winners import require_feasible, rivals
 from search.result.write import provenance
 from space.architectures.shufflenet_v2 import STAGES, ShuffleNetV2Space
 from space.common.cli import log
-from space.common.text import print_rich, rich_table
+from space.common.text import print_rich, rich_table, shorten
 from space.zoo.families import SHUFFLENET_V2
 
 # The FLOPs of the networks in `SHUFFLENET_V2`, as Table 5 prints them.
@@ -94,10 +96,15 @@ def reproduce(
     with `trials` trials; logs what is next.
 
     Raises:
-        ValueError: an unknown target or sampler.
+        ValueError: an unknown target or sampler, or a table of other networks.
         InfeasibleError: a search found no network within its budget.
     """
     table = target_table(target)
+    if (shape := table_shape(table.header)) != IMAGENET:
+        raise ValueError(
+            f"--target must be a table of the paper's networks, {IMAGENET}; "
+            f"{shorten(table.header.target)} is of {shape}"
+        )
     result = ReproductionResult(table.header, sampler, trials, [], [])
     for budget, (widths, head) in zip(BUDGETS, SHUFFLENET_V2.values(), strict=True):
         log(f"{budget}: the paper's axis, {seeds} seeds")
@@ -114,6 +121,7 @@ def paper_axis(
     """Search the paper's own axis, with its `head`; `expected` widths are only compared with."""
     space = ShuffleNetV2Space()
     problem = Problem(space, table, parse_budgets([budget]), only=paper_axes(space, head))
+    check_latencies(problem)
     ends: Counter[tuple[int, ...]] = Counter()
     for seed in range(seeds):
         found = _search(problem, seed, PAPER_TRIALS, sampler)

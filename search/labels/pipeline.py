@@ -166,7 +166,8 @@ class LabelPipeline:
         costs = self._label_costs(networks, missing, pruning.on)
         done = len(networks) - len(missing)
         found = []
-        with TrainingProgress("labelling", len(networks), done, costs[missing].sum()) as bar:
+        bar = TrainingProgress("labelling", len(networks), done, costs[missing].sum())
+        with bar:
             # In order, also over those on disk: each is compared with the same ones before it,
             # wherever an earlier run stopped.
             for network, row, latency, cost in zip(networks, rows, latencies, costs, strict=True):
@@ -198,7 +199,8 @@ class LabelPipeline:
             log(f"{len(missing)} trainings of winners and baseline: about {time}")
         done = len(rows) - len(missing)
         accuracy = {job: row["accuracy"] for job, row in rows.items() if row is not None}
-        with TrainingProgress("training the winners", len(rows), done, seconds) as bar:
+        bar = TrainingProgress("training the winners", len(rows), done, seconds)
+        with bar:
             for name, seed in missing:
                 row = self.final.run(
                     networks[name],

@@ -46,10 +46,12 @@ def test_samplers(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["scoring", "--architectures", "0"], "must be at least 1"),
-        (["scoring", "--repeats", "-1"], "must be at least 1"),
+        (["scoring", "--architectures", "0"], "must be from 1 to 5000000; got 0"),
+        (["scoring", "--architectures", "1000000000000"], "must be from 1 to 5000000"),
+        (["scoring", "--repeats", "-1"], "must be from 1 to 1000; got -1"),
+        (["scoring", "--seed", "4294967296"], "--seed must be from 0 to 4294967295"),
         (["scoring", "--target", "x"], "unknown target 'x'"),
-        (["samplers", "--trials", "0"], "must be at least 1"),
+        (["samplers", "--trials", "0"], "--trials must be from 1 to 10000000; got 0"),
         (["samplers", "--budget", "5"], "a budget must be"),
         (["samplers", "--budget", "5M"], "none fits 5M"),
     ],

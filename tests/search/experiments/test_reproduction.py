@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -111,9 +113,9 @@ def test_command_fails_if_not_recovered(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--seeds", "0"], "--seeds must be at least 1; got 0"),
-        (["--trials", "0"], "--trials must be at least 1; got 0"),
-        (["--full-seeds", "-1"], "--full-seeds must be at least 0; got -1"),
+        (["--seeds", "0"], "--seeds must be from 1 to 1000; got 0"),
+        (["--trials", "0"], "--trials must be from 1 to 10000000; got 0"),
+        (["--full-seeds", "-1"], "--full-seeds must be from 0 to 1000; got -1"),
         (["--target", "x"], "unknown target 'x'"),
     ],
 )
@@ -123,3 +125,14 @@ def test_wrong_usage(words: list[str], message: str, capsys: pytest.CaptureFixtu
     assert out == ""
     assert err.startswith(f"search.reproduce: {message}")
     assert err.count("\n") == 1
+
+
+def test_a_table_of_other_networks_is_refused(
+    arm: OpCostModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The paper's budgets are of its own networks."""
+    OpCostModel(replace(arm.header, input="448x448"), arm.coefficients).save(tmp_path / "a.json")
+    assert main(["--target", str(tmp_path / "a.json")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("search.reproduce: --target must be a table of the paper's networks")
+    assert line.endswith("is of 448x448, 3 channels, 1000 classes")

@@ -58,6 +58,9 @@ class TestOptions:
             (["--seeds", "0"], "--seeds must be from 1 to 1000; got 0"),
             (["--lr", "0"], "--lr must be from 1e-12 to 1000; got 0.0"),
             (["--retrain-epochs", "0"], "--retrain-epochs must be above 0"),
+            (["--retrain-epochs", "inf"], "must be"),
+            # The winners are trained with the next three seeds.
+            (["--seed", "4294967293"], "--seed must be from 0 to 4294967292; got 4294967293"),
             pytest.param([], "nowhere does not exist", marks=pytest.mark.slow),
         ],
     )
@@ -138,6 +141,17 @@ def test_the_whole_command(folder: Path, tmp_path: Path, capsys, monkeypatch) ->
     text = capsys.readouterr().out
     assert "mean and deviation over seeds 1, 2; all trained alike" in text
     assert "points of accuracy against ShuffleNet v2" in text
+
+    monkeypatch.undo()
+    lost = out / judged[0]["trained"][1]
+    lost.unlink()  # trained again, to the same accuracy
+    assert main(command) == 0
+    capsys.readouterr()
+    assert lost.is_file()
+    *before, again = map(json.loads, (out / "labels.jsonl").read_text().splitlines())
+    assert before == rows
+    (same,) = [each for each in rows if each["key"] == again["key"]]
+    assert (again["accuracy"], again["curve"]) == (same["accuracy"], same["curve"])
 
 
 @pytest.mark.slow
