@@ -11,6 +11,7 @@ import numpy as np
 from latency.devices.health import GPU_STATE
 from latency.devices.session import Session, Steady, Timed, steady_flags
 from latency.engines.base import Engine
+from latency.engines.memory import check_memory, engine_errors
 from latency.ondevice import host
 from latency.ondevice.timing import time_rounds
 from space.network.block import Chain
@@ -39,12 +40,14 @@ class LocalSession(Session):
     def time(
         self, chains: Sequence[Chain], *, batch: int = 1, rounds: int = 5, steady: Steady = False
     ) -> Timed:
+        check_memory(set(chains), batch, self.dtype)
         started, processor = time.monotonic(), time.process_time()
-        loaded = {chain: self._engine.prepare(chain, batch) for chain in dict.fromkeys(chains)}
-        runs = [loaded[chain] for chain in chains]
-        prepare_s = time.monotonic() - started
-        flags = steady_flags(steady, chains)
-        found = list(time_rounds(runs, self._engine, self._engine.clock, rounds, flags))
+        with engine_errors(self.engine):
+            loaded = {chain: self._engine.prepare(chain, batch) for chain in dict.fromkeys(chains)}
+            runs = [loaded[chain] for chain in chains]
+            prepare_s = time.monotonic() - started
+            flags = steady_flags(steady, chains)
+            found = list(time_rounds(runs, self._engine, self._engine.clock, rounds, flags))
         wall_s, processor_s = time.monotonic() - started, time.process_time() - processor
         times = np.array(found, dtype=np.float64).T
         return Timed(times, wall_s, processor_s, prepare_s, self.state())
@@ -57,9 +60,11 @@ class LocalSession(Session):
         return {name: found[name] for name in GPU_STATE if name in found}
 
     def outputs(self, chain: Chain, *, batch: int = 1) -> list[Any]:
-        run: Any = self._engine.prepare(chain, batch)
-        run.run()
-        return [np.asarray(value) for value in run.outputs()]
+        check_memory([chain], batch, self.dtype)
+        with engine_errors(self.engine):
+            run: Any = self._engine.prepare(chain, batch)
+            run.run()
+            return [np.asarray(value) for value in run.outputs()]
 
     def close(self) -> None:
         """Nothing to end."""

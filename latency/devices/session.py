@@ -58,6 +58,7 @@ class Session(Protocol):
 
         Raises:
             OSError: the device is gone, full, or cannot run a chain; one line says what to do.
+            MemoryError: this machine has too little memory.
         """
 
     def outputs(self, chain: Chain, *, batch: int = 1) -> list[Any]:

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         check_range(vars(args), "batch", "threads", rounds=(2, 1_000_000))
         found = compare_engines(
-            args.engines.split(",") if args.engines else (),
+            () if args.engines is None else args.engines.split(","),
             args.network,
             threads=args.threads,
             batch=args.batch,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from latency.engines.base import Engine
+from latency.engines.memory import check_memory, engine_errors
 from latency.engines.registry import ENGINES, get_engine
 from latency.ondevice import host
 from latency.ondevice.timing import time_rounds
@@ -27,7 +28,7 @@ def compare_engines(
     """Open each engine in each dtype; with a network, time it on those that can run, interleaved.
 
     Args:
-        names: of engines; empty: all but null.
+        names: of engines, each taken once; none: all but null.
         network: the name of a published network.
 
     Returns:
@@ -37,13 +38,15 @@ def compare_engines(
 
     Raises:
         ValueError: an unknown engine or network, or one whose times are no latency.
+        MemoryError: the network needs more memory than there is.
+        EngineError: an engine's library fails.
     """
-    names = names or [name for name in ENGINES if name != "null"]
-    if network and "null" in names:
+    names = list(dict.fromkeys(names)) or [name for name in ENGINES if name != "null"]
+    if network is not None and "null" in names:
         raise ValueError("the engine null makes its latencies up: leave it out of --engines")
-    if network and host.emulated():
+    if network is not None and host.emulated():
         raise ValueError("this machine is emulated: its wall time is not latency")
-    blocks = published_network(network).network().blocks if network else ()
+    blocks = () if network is None else published_network(network).network().blocks
     engines: list[Engine] = []
     rows: list[dict[str, Any]] = []
     for name in names:
@@ -54,7 +57,7 @@ def compare_engines(
                 rows[-1]["version"] = engines[-1].version
             except (ImportError, OSError) as error:
                 rows[-1]["missing"] = str(error)
-    if network:
+    if network is not None:
         here = [row for row in rows if "version" in row]
         timed = time_network(blocks, engines, batch=batch, rounds=rounds)
         for row, more in zip(here, timed, strict=True):
@@ -68,15 +71,18 @@ def time_network(
 ) -> list[dict[str, float]]:
     """Seconds of a chain on each engine, all in the same rounds and each right after an untimed
     run, as a network in use. A row has `prepare_s`, `median_s` and `spread` (IQR / median)."""
+    check_memory([tuple(blocks)], batch)
     runs, prepare_s = [], []
     for engine in engines:
         started = time.monotonic()
-        run = engine.prepare(tuple(blocks), batch)
-        run.run()
+        with engine_errors(engine.name):
+            run = engine.prepare(tuple(blocks), batch)
+            run.run()
         prepare_s.append(time.monotonic() - started)
         runs.append(run)
     clocks = [engine.clock for engine in engines]
-    times = np.array(list(time_rounds(runs, None, clocks, rounds, [True] * len(runs))))
+    with engine_errors("an engine"):
+        times = np.array(list(time_rounds(runs, None, clocks, rounds, [True] * len(runs))))
     rows = []
     for seconds, samples in zip(prepare_s, times.T, strict=True):
         q25, median, q75 = (float(q) for q in np.quantile(samples, (0.25, 0.5, 0.75)))

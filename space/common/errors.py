@@ -48,6 +48,10 @@ class DeviceError(G4nasError, OSError):
     """A device cannot be used: its host key is unknown, or its answers are not our server's."""
 
 
+class EngineError(G4nasError, OSError):
+    """An engine's library fails: it cannot load or run a chain."""
+
+
 class DroppedError(G4nasError, ConnectionError):
     """The connection to a device was lost."""
 

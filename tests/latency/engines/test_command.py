@@ -66,9 +66,9 @@ def test_a_network_on_two_engines(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "says"),
     [
         ("--engines tvm", "engine must be one of onnxruntime"),
-        ("--threads 0", "--threads must be at least 1; got 0"),
-        ("--rounds 1", "--rounds must be at least 2; got 1"),
-        ("--batch 0", "--batch must be at least 1; got 0"),
+        ("--threads 0", "--threads must be from 1 to 1024; got 0"),
+        ("--rounds 1", "--rounds must be from 2 to 1000000; got 1"),
+        ("--batch 0", "--batch must be from 1 to 65536; got 0"),
         ("--engines null --network x", "null makes its latencies up"),
         ("--engines onnxruntime --network x", "unknown network 'x'"),
     ],

@@ -1,0 +1,68 @@
+"""Whether there is memory for a job, before an engine takes it all; and what engines say without
+it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+
+from latency.engines.lowering import input_shape
+from latency.ondevice import host
+from space.common.errors import EngineError
+from space.common.text import shorten
+from space.network.block import Block
+
+VALUE_BYTES = {"int8": 1, "float16": 2}  # of other dtypes: 4
+NO_MEMORY = ("alloc", "out of memory", "not enough memory", "cannot create thread")
+
+
+def least_bytes(blocks: Sequence[Block], batch: int, dtype: str = "float32") -> int:
+    """What no engine can do without: the input in float32, or the largest op's input and
+    output."""
+    _, channels, height, width = input_shape(blocks, batch)
+    largest = 0
+    for op in (op for block in blocks for op in block.ops):
+        ends = op.c_in * op.height * op.width + op.c_out * op.out_height * op.out_width
+        largest = max(largest, int(ends))
+    given = channels * height * width
+    return batch * max(4 * given, VALUE_BYTES.get(dtype, 4) * largest)
+
+
+def check_memory(chains: Collection[Sequence[Block]], batch: int, dtype: str = "float32") -> None:
+    """Refuse chains that cannot run on this machine.
+
+    Raises:
+        MemoryError: one of them needs more memory than there is; the message says how much.
+    """
+    free = host.available_bytes()
+    needed = max((least_bytes(chain, batch, dtype) for chain in chains), default=0)
+    if free is not None and needed > free:
+        raise MemoryError(
+            f"batch {batch} needs at least {_gib(needed)}, {_gib(free)} are free: use a smaller "
+            "batch or smaller images"
+        )
+
+
+@contextmanager
+def engine_errors(engine: str) -> Iterator[None]:
+    """What an engine's library raises in the block, as an error of ours in one line.
+
+    Raises:
+        MemoryError: the library had too little memory.
+        EngineError: it failed in another way.
+    """
+    try:
+        yield
+    except Exception as error:
+        library = type(error).__module__.partition(".")[0]
+        if not (isinstance(error, RuntimeError | MemoryError) or library == "onnxruntime"):
+            raise
+        text = shorten(str(error), 300)[1:-1]
+        low = str(error).lower()
+        if isinstance(error, MemoryError) or any(words in low for words in NO_MEMORY):
+            raise MemoryError(f"{engine}: {text or 'use a smaller batch'}") from None
+        raise EngineError(f"{engine} cannot run this here: {text}") from error
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"
