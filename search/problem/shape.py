@@ -108,7 +108,10 @@ def table_shape(
     )
     if header.layout == "ops":
         return asked
-    options = [("channels", own.channels, asked.channels), ("classes", own.classes, asked.classes)]
+    options: list[tuple[str, object, object]] = [
+        ("channels", own.channels, asked.channels),
+        ("classes", own.classes, asked.classes),
+    ]
     if header.input:  # else it has blocks of several inputs
         options.insert(0, ("input", own.size, asked.size))
     for name, has, got in options:

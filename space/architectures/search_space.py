@@ -100,7 +100,7 @@ class SearchSpace:
         size = (n, len(self.parameters))
         return rng.integers(0, self.active_sizes, size, np.int64).astype(np.int16)
 
-    def check(self, genes: Genes) -> None:
+    def check(self, genes: NDArray[np.integer]) -> None:
         """ValueError if a gene is not one of its choices; closed choices are allowed."""
         genes = np.asarray(genes)
         if genes.ndim != 2 or genes.shape[1] != len(self.parameters):
