@@ -174,11 +174,11 @@ def audit_model(model: str, input_shape: Shape | None = None, target: str | None
     source = read_model(model, input_shape)
     layers = lower(source)
     if not any(layer.op is not None for layer in layers):
-        raise AuditError(f"{model} {_nothing_known(layers)}")
+        raise AuditError(f"{model} {nothing_known(layers)}")
     return analyze(source, layers, prices, model=model)
 
 
-def _nothing_known(layers: Sequence[Layer]) -> str:
+def nothing_known(layers: Sequence[Layer]) -> str:
     """Why a model has no known op: the ops that are not, without those behind them."""
     if not layers:
         return "runs no op on its input"

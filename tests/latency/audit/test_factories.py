@@ -89,7 +89,6 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("collections:OrderedDict", 2, "it is another class"),
         ("subprocess:Popen", 2, "it is another class"),
         ("os.path:join", 2, "needs arguments (a): write a function"),
-        ("pdb:set_trace", 1, "cannot be called: "),
         ("audit_hostile:exits", 1, "cannot be called: SystemExit: 0"),
         ("audit_hostile:exits_with_words", 1, "cannot be called: SystemExit: bye"),
         ("audit_hostile:stops", 1, "it stops in the debugger (breakpoint)"),

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from latency.audit.analysis import analyze, numbers
+from latency.audit.analysis import analyze, nothing_known, numbers
 from latency.audit.foreign_op import ForeignOp, costs_like, make_op
 from latency.audit.graph import Node, Source
 from latency.audit.grouping import units
@@ -319,3 +319,35 @@ def test_unknown_nodes_stay_in_the_graph() -> None:
     assert [(u.source, u.where) for u in found.unknown] == [("Resize", ("n2",))]
     assert [layer.inputs for layer in found.layers] == [(-1,), (0,), (1,)]
     assert found.network.numbers.flops == 2 * 64 * 64
+
+
+def test_the_reason_is_the_op_that_is_not_known() -> None:
+    """What stands behind an unknown op may be known: its shape is open for that reason."""
+    net = Net()
+    net.add("unknown", source="x.Fused", shape=())
+    for source in ("Conv", "Conv", "Gemm"):
+        net.add("unknown", source=source, missing="no fixed shape", shape=())
+    alone = "has no known op: x.Fused; the shapes of the 3 ops behind are therefore open"
+    assert nothing_known(net.layers()) == alone
+    net = Net()
+    net.conv(8, bias=True)
+    net.add("unknown", source="x.Fused", shape=())
+    net.add("unknown", source="Conv", missing="no fixed shape", shape=())
+    source = net.source()
+    found = analyze(source, lower(source))
+    assert [(u.source, u.missing, u.behind) for u in found.unknown] == [
+        ("x.Fused", "", False),
+        ("Conv", "no fixed shape behind x.Fused", True),
+    ]
+    assert found.lacks.startswith("2 unknown ops (x.Fused, Conv): ")
+    assert [row.unknown for row in found.units] == [0]
+
+
+def test_prices_that_are_missing_are_said() -> None:
+    net = Net()
+    net.conv(8, bias=True)
+    net.add("conv", shape=(8, 8, 8), kernel=(7, 1), params=448)
+    source = net.source()
+    found = analyze(source, lower(source), Pricer(lambda op: 1e-3, "a table"))
+    assert found.lacks == "1 ops without a price: the latency lacks them"
+    assert analyze(source, lower(source)).lacks == ""
