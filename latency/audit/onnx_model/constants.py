@@ -58,8 +58,10 @@ def folded_value(
     names = [n for n in node.input if n]
     stored: dict[str, int] = {}
     scale = any(given[n].scale for n in names)
-    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+    if node.op_type in ("Cast", "QuantizeLinear", "DequantizeLinear"):
         names = names[:1]
+    elif element := kind.tensor_type.elem_type:  # not the sizes and places beside the weights
+        names = [n for n in names if given[n].type.tensor_type.elem_type == element]
     if node.op_type == "ConstantOfShape" and shape is not None:
         stored = {name: prod(shape)}  # some files shrink their weights so
     elif node.op_type == "Identity" and names and names[0] in filled and shape is not None:

@@ -78,8 +78,6 @@ def fold(file: OnnxFile) -> OnnxProgram:
     try:
         with quiet():
             scope = folder.run()
-    except UnicodeDecodeError:
-        raise ValueError(f"{file.path}: a name in it is not UTF-8 text") from None
     except ValueError as error:
         raise ValueError(f"{file.path}: {error}") from None
     outputs = tuple(scope[output.name] for output in file.model.graph.output)
@@ -221,6 +219,7 @@ class _Folder:
         types = self._types(node, given)
         values = {name: typed(types.get(name) or TypeProto()) for name in outputs}
         if free:
+            self._check_elements(node, given, values)
             for name, value in values.items():
                 if value.shape is not None and min(value.shape, default=1) < 1:
                     raise ValueError(
@@ -229,18 +228,31 @@ class _Folder:
                         f"give a larger one with --input ({name})"[:400]
                     )
             return values
-        data = None
+        known: dict[str, Any] = {}
         if not subgraphs(node) and not node.op_type.startswith(("Random", "Bernoulli", "Multi")):
             sizes = [value.shape for value in values.values()]
             if node.op_type in SHRINKING or all(
                 (s and prod(s) <= SMALL) or s == () for s in sizes
             ):
-                data = self.rules.evaluate(node, given)
-        known = dict(zip(node.output, data, strict=False)) if data else {}
+                known = self.rules.evaluate(node, given)
         return {
             name: folded_value(node, name, given, value, known.get(name), self.file.filled)
             for name, value in values.items()
         }
+
+    def _check_elements(
+        self, node: Any, given: Mapping[str, OnnxValue], values: Mapping[str, OnnxValue]
+    ) -> None:
+        """Check that a Reshape keeps the number of elements: ONNX's inference does not."""
+        if node.op_type != "Reshape" or node.input[0] not in given:
+            return
+        before, after = given[node.input[0]].shape, next(iter(values.values())).shape
+        if before is not None and after is not None and prod(before) != prod(after):
+            shape = format_shape(self.file.shape)
+            raise ValueError(
+                f"{label(node)} does not fit an input of {shape}: it makes "
+                f"{format_shape(after)} of {format_shape(before)}"
+            )
 
     def _types(self, node: Any, given: Mapping[str, OnnxValue]) -> dict[str, Any]:
         try:

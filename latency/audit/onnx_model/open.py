@@ -42,23 +42,15 @@ def open_file(path: Path, input_shape: Shape | None) -> OnnxFile:
         ValueError: no ONNX file; an input without fixed size, or of another than `input_shape`.
         OSError: the file cannot be read.
     """
-    try:
-        model = _parse(path)
-        _check_tensors(path, model)
-        image, batch, shape = _image(path, model.graph, input_shape)
-        filled = frozenset(_filled(model.graph))
-        _drop_weights(model)
-        return OnnxFile(
-            path,
-            _inline_functions(path, model),
-            image.name,
-            image.type.tensor_type.elem_type,
-            batch,
-            shape,
-            filled,
-        )
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not an ONNX file: a name in it is not UTF-8 text") from None
+    model = _parse(path)
+    _check_names(path, model)
+    _check_tensors(path, model)
+    image, batch, shape = _image(path, model.graph, input_shape)
+    filled = frozenset(_filled(model.graph))
+    _drop_weights(model)
+    model = _inline_functions(path, model)
+    kind = image.type.tensor_type.elem_type
+    return OnnxFile(path, model, image.name, kind, batch, shape, filled)
 
 
 def _parse(path: Path) -> Any:
@@ -90,6 +82,32 @@ def _graphs(model: Any) -> Iterator[Any]:
             for attribute in node.attribute:
                 stack += [attribute.g] if attribute.HasField("g") else []
                 stack += attribute.graphs
+
+
+def _check_names(path: Path, model: Any) -> None:
+    """Check that names are text: protobuf gives bytes for what is not UTF-8."""
+
+    def names() -> Iterator[object]:
+        yield from (entry.domain for entry in model.opset_import)
+        for function in model.functions:
+            yield from (function.name, function.domain)
+        for graph in _graphs(model):
+            for node in graph.node:
+                yield from (node.op_type, node.domain, node.name)
+                yield from (attribute.name for attribute in node.attribute)
+                yield from (text for p in node.metadata_props for text in (p.key, p.value))
+            for tensor in getattr(graph, "initializer", ()):
+                yield tensor.name
+                yield from (text for e in tensor.external_data for text in (e.key, e.value))
+            for sparse in getattr(graph, "sparse_initializer", ()):
+                yield sparse.values.name
+            if hasattr(graph, "initializer"):  # of a function, inputs and outputs are strings
+                for info in (*graph.input, *graph.output):
+                    yield info.name
+                    yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
+
+    if any(isinstance(name, bytes) for name in names()):
+        raise ValueError(f"{path} is not an ONNX file: a name in it is not UTF-8 text")
 
 
 def _check_tensors(path: Path, model: Any) -> None:

@@ -148,19 +148,32 @@ class OnnxRules:
             opsets[domain] = max(1, entry.version)
         return OnnxRules({"": 1, **opsets}, max(3, min(model.ir_version, 10)))
 
-    def evaluate(self, node: Any, given: Mapping[str, OnnxValue]) -> list[Any] | None:
-        """The results of a node of small constants, by the reference evaluator; None: unknown."""
+    def evaluate(self, node: Any, given: Mapping[str, OnnxValue]) -> dict[str, Any]:
+        """The results by name of a node of small constants, by the reference evaluator; those
+        that it cannot compute, or that are no numbers, are left out."""
+        from onnx import helper
         from onnx.reference import ReferenceEvaluator
 
         feeds = {name: value.data for name, value in given.items()}
         if any(data is None for data in feeds.values()):
-            return None
+            return {}
+        names, results = list(given), [name for name in node.output if name]
+        # A graph: for a node alone the evaluator takes the newest version.
+        graph = helper.make_graph(
+            [node],
+            "one",
+            [helper.make_empty_tensor_value_info(name) for name in names],
+            [helper.make_empty_tensor_value_info(name) for name in results],
+        )
         try:
-            found = ReferenceEvaluator(node, opsets=dict(self.opsets)).run(None, feeds)
+            found = ReferenceEvaluator(graph, opsets=dict(self.opsets)).run(None, feeds)
         except Exception:  # of many kinds; the value is then not known, and is said to be
-            return None
-        arrays = [np.asarray(i) if isinstance(i, np.ndarray | np.generic) else None for i in found]
-        return [a if a is not None and a.dtype.kind in "biuf" else None for a in arrays]
+            return {}
+        return {
+            name: np.asarray(item)
+            for name, item in zip(results, found, strict=False)
+            if isinstance(item, np.ndarray | np.generic) and item.dtype.kind in "biuf"
+        }
 
     def infer(self, node: Any, given: Mapping[str, OnnxValue]) -> dict[str, Any]:
         """The types of a node's results by name, those that inference finds.
@@ -185,7 +198,7 @@ class OnnxRules:
         imports = [helper.make_opsetid(name, version) for name, version in self.opsets.items()]
         model = helper.make_model(graph, opset_imports=imports, ir_version=self.ir_version)
         try:
-            model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+            model = shape_inference.infer_shapes(model, strict_mode=True)
         except Exception as error:  # InferenceError of C++ has no other base
             why = " ".join(str(error).split())
             if UNFIT in why:
