@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, NoReturn
 
-from evaluator.data.names import TEST, TRAIN, VALIDATION, split_name
+from evaluator.data.names import TEST, TRAIN, VALIDATION, SplitName, split_name
 from evaluator.data.tree import FileTree
 from space.common.errors import DataError
 
+Named = tuple[FileTree, SplitName]
 DEEPEST_SPLIT = 3  # folders above train/
 
 
@@ -48,7 +49,7 @@ def find_layout(top: FileTree) -> Layout:
 
 def _parts_in(folder: FileTree) -> Layout | None:
     """The parts whose folders lie in `folder`; None if none do."""
-    named = [(child, split_name(child.name)) for child in folder.folders]
+    named = _named(folder)
     for child, name in named:
         if name.several and name.plain and child.count:
             _ask(folder, [child], "names more than one split")
@@ -66,6 +67,7 @@ def _parts_in(folder: FileTree) -> Layout | None:
     assert train is not None
     named_plainly = any(name.plain for _, name in deep)
     if not named_plainly and not (test or validation) and train.count < folder.count:
+        _check_classes(folder, flat, [])
         return None  # a class called "bullet train" among others
     if mixed := [child for child, name in flat if name.part == TRAIN and name.plain]:
         _ask(folder, [train, *mixed], "both hold images")
@@ -77,22 +79,22 @@ def _parts_in(folder: FileTree) -> Layout | None:
                 "images"
             )
     used = validation or test
-    return Layout(_inner(train), used and _inner(used), test if validation else None)
+    inner = _inner(train)
+    if used is None:  # with a test part, the same names in both are classes
+        _check_classes(inner, [each for each in _named(inner) if each[1].part], [])
+    return Layout(inner, used and _inner(used), test if validation else None)
 
 
-def _check_classes(
-    folder: FileTree, flat: Sequence[tuple[FileTree, object]], deep: Sequence[FileTree]
-) -> None:
+def _check_classes(folder: FileTree, flat: Sequence[Named], deep: Sequence[FileTree]) -> None:
     """DataError if folders that would be classes are called like splits."""
     if deep:
         _ask(folder, deep, f"hold class folders, but {folder.path} has no train/ beside")
-    names = [(child, split_name(child.name)) for child, _ in flat]
-    plain = [(child, name) for child, name in names if name.plain]
+    plain = [(child, name) for child, name in flat if name.plain]
     # One class of trains, among others, is plain enough; a test/ without classes is not.
     if len(plain) > 1 or any(name.part != TRAIN for _, name in plain):
         _ask(folder, [child for child, _ in plain], "hold images, but no class folders")
     only = sum(1 for child in folder.folders if child.count) == len(flat)
-    if only and len({name.part for _, name in names}) > 1:
+    if only and len({name.part for _, name in flat}) > 1:
         _ask(folder, [child for child, _ in flat], "hold images, but no class folders")
 
 
@@ -104,12 +106,9 @@ def _ask(folder: FileTree, children: Iterable[FileTree], what: str) -> NoReturn:
     )
 
 
-def _only(
-    folder: FileTree, children: Sequence[tuple[FileTree, object]], part: str
-) -> FileTree | None:
+def _only(folder: FileTree, children: Sequence[Named], part: str) -> FileTree | None:
     """The one folder of a part. A plain name goes before others."""
-    named = [(child, split_name(child.name)) for child, _ in children]
-    found = [(child, name.plain) for child, name in named if name.part == part]
+    found = [(child, name.plain) for child, name in children if name.part == part]
     plain = [child for child, is_plain in found if is_plain]
     chosen = plain or [child for child, _ in found]
     if len(chosen) > 1:
@@ -127,9 +126,9 @@ def _inner(part: FileTree) -> FileTree:
         and not _is_flat(part.folders[0])
     ):
         part = part.folders[0]
-    named = [(child, split_name(child.name)) for child in part.folders if not _is_flat(child)]
-    if len({name.part for _, name in named if name.plain}) > 1:
-        _ask(part, [child for child, name in named if name.plain], "are splits within a split")
+    inner = [(child, name) for child, name in _named(part) if name.plain and not _is_flat(child)]
+    if len({name.part for _, name in inner}) > 1:
+        _ask(part, [child for child, _ in inner], "are splits within a split")
     return part
 
 
@@ -141,6 +140,10 @@ def _check_class(folder: FileTree) -> None:
                 f"{below.path} is named like a split, and lies within the class {folder.name}: "
                 "put the split above the classes, as test/CLASS/, or rename it"
             )
+
+
+def _named(folder: FileTree) -> list[Named]:
+    return [(child, split_name(child.name)) for child in folder.folders]
 
 
 def _is_flat(folder: FileTree) -> bool:
