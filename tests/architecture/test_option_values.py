@@ -17,7 +17,11 @@ from tests.architecture import house
 
 COMMANDS = house.commands()
 MOST_S = 10
-UNLIMITED = {("evaluator.train", "--save-every"), ("evaluator.train", "--lr")}
+UNLIMITED = {
+    ("latency.audit", "--top"),
+    ("evaluator.train", "--save-every"),
+    ("evaluator.train", "--lr"),
+}
 
 
 def parser(command: str) -> argparse.ArgumentParser:
@@ -103,6 +107,8 @@ def test_a_text_is_not_empty(command: str, option: str) -> None:
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "missing"])
 @pytest.mark.parametrize(("command", "option"), options(Path))
 def test_what_is_no_file_is_not_waited_for(command: str, option: str, kind: str) -> None:
+    if option == "--out" and kind in ("folder", "missing"):
+        pytest.skip("a place to write to")
     path = Path.cwd() / "x"
     if kind == "pipe":
         os.mkfifo(path)
