@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from latency.devices.transport import one_line
 from space.common.errors import DeviceError
 from space.common.files import check_regular, read_text
+from space.common.text import shorten
 
 SSH_PORT = 22
 ALWAYS = {
@@ -80,11 +82,11 @@ def read_host(ssh: Any, host: str, options: Mapping[str, Any], where: str) -> Ho
             raise ValueError(f"Port must be from 1 to 65535; got {port}")
         jumps = found.tunnel.split(",") if isinstance(found.tunnel, str) else []
     except ssh.KeyImportError as error:
-        raise DeviceError(f"{where}: {error}") from None
+        raise DeviceError(f"{where}: {one_line(error)}") from None
     except (ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
         # asyncssh reads some options without a check of their type, as `User none`.
         text = str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")
-        raise DeviceError(f"{where}: {path}: {text}") from None
+        raise DeviceError(f"{where}: {path}: {one_line(text)}") from None
     keys, files = _host_keys(ssh, found.config, where)
     name = str(alias or found.host)
     return Host(name, None if port == SSH_PORT else port, keys, files, tuple(jumps))
@@ -99,6 +101,7 @@ def _host_keys(ssh: Any, config: Any, where: str) -> tuple[Any, str]:
     named += [("GlobalKnownHostsFile", name) for name in config.get("GlobalKnownHostsFile", ())]
     texts = []
     for option, name in named:
+        label = one_line(f"{option} {name}")
         path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's own fails for an unknown user
         try:
             texts.append(read_text(path, most_bytes=2**28))
@@ -106,16 +109,14 @@ def _host_keys(ssh: Any, config: Any, where: str) -> tuple[Any, str]:
         except FileNotFoundError:
             continue  # as ssh does: what is missing holds no key
         except OSError as error:
-            raise DeviceError(f"{where}: {option} {path}: {error.strerror or error}") from None
+            raise DeviceError(f"{where}: {label}: {error.strerror or error}") from None
         except ValueError as error:
             if not path.is_file():  # /dev/null above all
-                raise _switched_off(where, f"{option} {path}") from None
-            text = str(error).removeprefix(f"{path}: ")
-            raise DeviceError(
-                f"{where}: {option} {path}: {text}: mend or remove that line"
-            ) from None
+                raise _switched_off(where, label) from None
+            text = one_line(str(error).removeprefix(f"{path}: "))
+            raise DeviceError(f"{where}: {label}: {text}: mend or remove that line") from None
     plain = config.get("UserKnownHostsFile") is None
-    files = "known_hosts" if plain else ", ".join(name for _, name in named)
+    files = "known_hosts" if plain else one_line(", ".join(name for _, name in named))
     return ssh.import_known_hosts("\n".join(texts)), files
 
 
@@ -140,7 +141,7 @@ async def log_in(
         DeviceError: as `read_host`, or a host key is unknown or has changed, or no key logs in.
         asyncssh.Error, OSError: no connection.
     """
-    name = f"{jump}, a jump host of {where}," if jump else where
+    name = f"{one_line(jump)}, a jump host of {where}," if jump else where
     found = await asyncio.to_thread(read_host, ssh, host, options, name)
     jumps = [(text, *_parts(text, where)) for text in found.jumps]
     if len(jumps) > left:
@@ -192,6 +193,6 @@ def _parts(jump: str, where: str) -> tuple[str, str, int]:
     if not host or not good:
         raise DeviceError(
             f"{where}: ProxyJump in {config_path()} must be [user@]host[:port], with commas "
-            f"between; got {jump!r}"
+            f"between; got {shorten(jump)}"
         )
     return user, host, int(digits) if colon else 0

@@ -119,7 +119,7 @@ def test_host_keys_that_cannot_be_read(server: device_servers.SshServer) -> None
     known = server.keys.ssh / "known_hosts"
     for data, told in ((b"\xff\xfe\n", "is not UTF-8"), (b"alone\n", "mend or remove that line")):
         known.write_bytes(data)
-        assert told in refusal(server) and str(known) in refusal(server)
+        assert told in refusal(server) and "~/.ssh/known_hosts" in refusal(server)
 
 
 def test_the_host_keys_of_jump_hosts_are_checked(
