@@ -37,16 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    scoring = args.what == "scoring"
-    if scoring:
-        ranges = {"architectures": (1, 5_000_000), "repeats": (1, 1000)}
-        check_range(vars(args), "seed", **ranges)
-    else:
-        check_range(vars(args), "trials", "seeds")
+    ranges = {"architectures": (1, 5_000_000), "repeats": (1, 1000)}
+    check_range(vars(args), "seed", "seeds", "trials", **ranges)
     from search.experiments import benchmark
 
     target = args.target
-    if scoring:
+    if args.what == "scoring":
         options = {"architectures": args.architectures, "repeats": args.repeats}
         found = benchmark.measure_scoring(target=target, seed=args.seed, **options)
         text = benchmark.format_scoring(found)

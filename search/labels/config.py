@@ -79,16 +79,6 @@ def label_config(options: LabelOptions) -> LabelConfig | None:
     Raises:
         ValueError: a bad value, or an option that means nothing without images.
     """
-    if options.data is None:
-        words = options.words()
-        unused = [word for word in words if word.startswith("--") and word != "--labels-from"]
-        if unused:
-            raise ValueError(
-                f"{', '.join(unused)} needs --data: without images nothing is trained"
-            )
-        return None
-    if options.labels is not None and options.labels_from is not None:
-        raise ValueError("--labels and --labels-from exclude each other: train them or read them")
     labels = options.labels
     if labels is None:
         labels = LABELS if options.labels_from is None else 0
@@ -97,11 +87,26 @@ def label_config(options: LabelOptions) -> LabelConfig | None:
             f"--labels must be from {LEAST_LABELS} to {MOST_LABELS}, or 0 for none; got {labels}"
         )
     seeds = SEEDS if options.seeds is None else options.seeds
-    check_range({"seeds": seeds, "threads": options.threads}, "seeds", "threads")
-    recipe = final = named_recipe(options.recipe or "short", **options.recipe_options)
     epochs = options.retrain_epochs
+    check_range(
+        {"seeds": seeds, "threads": options.threads, "retrain_epochs": epochs},
+        "seeds",
+        "threads",
+        retrain_epochs=(1e-6, 1_000_000),
+    )
+    recipe = final = named_recipe(options.recipe or "short", **options.recipe_options)
     if epochs is not None:
-        if not epochs > 0:
-            raise ValueError(f"--retrain-epochs must be above 0; got {epochs}")
         final = recipe.changed(epochs=epochs, steps=0)
+    if options.data is None:
+        _check_unused(options)
+        return None
+    if options.labels is not None and options.labels_from is not None:
+        raise ValueError("--labels and --labels-from exclude each other: train them or read them")
     return LabelConfig(options, options.data, labels, seeds, recipe, final)
+
+
+def _check_unused(options: LabelOptions) -> None:
+    words = options.words()
+    unused = [word for word in words if word.startswith("--") and word != "--labels-from"]
+    if unused:
+        raise ValueError(f"{', '.join(unused)} needs --data: without images nothing is trained")

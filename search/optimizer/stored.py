@@ -81,10 +81,6 @@ class StoredStudy:
     trials: tuple[StoredTrial, ...] = ()
 
 
-class _ForeignError(ValueError):
-    """A study of something else."""
-
-
 def read_study(path: Path) -> StoredStudy:
     """The study in a file; an empty one if the file is absent, empty, or was being created.
 
@@ -102,11 +98,14 @@ def read_study(path: Path) -> StoredStudy:
         uri = f"{path.resolve().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as connection:
             connection.row_factory = sqlite3.Row
-            return _read(connection)
-    except (_ForeignError, sqlite3.DatabaseError) as error:
-        raise not_ours(path, error) from None
+            reason: object = _foreign(connection)
+            if not reason:
+                return _read(connection)
+    except sqlite3.DatabaseError as error:
+        reason = error
     except ValueError as error:
         raise ValueError(_line(path, "is damaged", error)) from None
+    raise not_ours(path, reason)
 
 
 def not_ours(path: Path, reason: object) -> ValueError:
@@ -118,28 +117,45 @@ def _line(path: Path, what: str, reason: object) -> str:
     return f"{path} {what}: {str(reason).splitlines()[0][:500].rstrip('.')}. Use another --out"
 
 
-def _read(connection: sqlite3.Connection) -> StoredStudy:
+def _tables(connection: sqlite3.Connection) -> set[str]:
     master = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-    names = {str(name) for (name,) in master}
+    return {str(name) for (name,) in master}
+
+
+def _foreign(connection: sqlite3.Connection) -> str:
+    """What else than a study of this program it is, or ""."""
+    names = _tables(connection)
     if names - set(TABLES) - UNREAD:
-        raise _ForeignError("a database of another program")
-    studies = [] if "studies" not in names else list(_rows(connection, "studies"))
+        return "a database of another program"
+    studies = _rows(connection, "studies") if "studies" in names else ()
     if others := sorted({row["study_name"] for row in studies} - {STUDY}):
-        raise _ForeignError(f"studies of another program ({shorten(others)[1:-1]})")
+        return f"studies of another program ({shorten(others)[1:-1]})"
+    if {"trials", "study_user_attributes"} <= names:
+        trial = connection.execute("SELECT 1 FROM trials").fetchone()
+        if trial and "identity" not in _attributes(connection):
+            return f"studies of another program ({STUDY})"
+    return ""
+
+
+def _attributes(connection: sqlite3.Connection) -> dict[str, str]:
+    rows = _rows(connection, "study_user_attributes")
+    return {row["key"]: row["value_json"] for row in rows}
+
+
+def _read(connection: sqlite3.Connection) -> StoredStudy:
+    names = _tables(connection)
     if missing := sorted(set(TABLES) - names):
         if _empty(connection, names - {"version_info"}):
             return StoredStudy()  # killed while Optuna made the tables
         raise ValueError(f"there is no table {missing[0]}")
     _check_file(connection)
     trials = list(_rows(connection, "trials"))
-    identity = None
-    for row in _rows(connection, "study_user_attributes"):
-        if row["key"] == "identity":
-            identity = _value(row["value_json"], IDENTITY, "identity")
-    if trials and identity is None:
-        raise _ForeignError(f"studies of another program ({STUDY})")
+    studies = list(_rows(connection, "studies"))
     if len(studies) > 1 or any(row["study_id"] != studies[0]["study_id"] for row in trials):
         raise ValueError("must hold one study")
+    text, identity = _attributes(connection).get("identity"), None
+    if text is not None:
+        identity = _value(text, IDENTITY, "identity")
     directions = {r["objective"]: r["direction"] for r in _rows(connection, "study_directions")}
     if studies and directions != {0: "MAXIMIZE", 1: "MINIMIZE"}:
         raise ValueError("must have two objectives, the score and the latency")

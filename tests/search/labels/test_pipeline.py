@@ -57,8 +57,11 @@ class TestOptions:
             (["--labels", "1000000000"], "--labels must be from 10 to 10000"),
             (["--seeds", "0"], "--seeds must be from 1 to 1000; got 0"),
             (["--lr", "0"], "--lr must be from 1e-12 to 1000; got 0.0"),
-            (["--retrain-epochs", "0"], "--retrain-epochs must be above 0"),
-            (["--retrain-epochs", "inf"], "must be"),
+            (["--retrain-epochs", "0"], "--retrain-epochs must be from 1e-06 to 1000000; got 0.0"),
+            (
+                ["--retrain-epochs", "inf"],
+                "--retrain-epochs must be from 1e-06 to 1000000; got inf",
+            ),
             # The winners are trained with the next three seeds.
             (["--seed", "4294967293"], "--seed must be from 0 to 4294967292; got 4294967293"),
             pytest.param([], "nowhere does not exist", marks=pytest.mark.slow),
