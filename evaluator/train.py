@@ -51,6 +51,9 @@ def parser() -> Parser:
         metavar="DECAY",
         help="average the weights over steps; default decay: 0.999",
     )
+    result.add_argument(
+        "--channels", type=int, choices=(1, 3), help="1: grey images; default: 3, colour"
+    )
     result.add_argument("--amp", action="store_true", help="half precision where it is safe")
     add_device_option(result, default="auto")
     result.add_argument(

@@ -11,7 +11,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,9 +26,14 @@ from space.common.errors import DataError
 from space.common.progress import Progress
 from space.network.resize import SMALL
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 Batch = tuple[Tensor, Tensor]
 # ImageNet's channel means and standard deviations, as torchvision's models take them.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+GREY_MEAN, GREY_STD = (0.459,), (0.226,)  # of ITU-R 601 luma, weighted means of those
+LUMA = (19595, 38470, 7471)  # of 65536, as Pillow converts colour to grey
 TEST_BATCH = 250
 ORDER, AUGMENT = 1, 2  # separate streams of random numbers
 
@@ -70,20 +76,21 @@ class ArrayBatches:
     device: str = "cpu"
 
     def train(self, first: int, last: int) -> Iterator[Batch]:
-        """Images [n, 3, side, side] and labels [n] of steps first .. last - 1."""
+        """Images [n, channels, side, side] and labels [n] of steps first .. last - 1."""
         margin = self.pixels.shape[1] // 8 if self.recipe.augment == "crop" else 0
         batches = batch_indices(len(self.labels), self.recipe, self.seed, first, last)
         for step, _, chosen in batches:
             draws = torch.rand(len(chosen), 3, generator=seeded(self.seed, AUGMENT, step))
             own, draws = self.share.of(chosen), self.share.of(draws).to(self.device)
             x = torch.from_numpy(self.pixels[own.numpy()]).to(self.device)
-            yield normalised(shifted(x, draws, margin)), self.labels[own].to(self.device)
+            moved = shifted(x, draws, margin)
+            yield normalised(moved, self.recipe.channels), self.labels[own].to(self.device)
 
     def test(self) -> Iterator[Batch]:
         """All images of this process in order, unchanged."""
         for chosen in evaluation_slices(len(self.labels), self.share):
             x = torch.from_numpy(np.array(self.pixels[chosen])).to(self.device)
-            yield normalised(x), self.labels[chosen].to(self.device)
+            yield normalised(x, self.recipe.channels), self.labels[chosen].to(self.device)
 
 
 def shifted(x: Tensor, draws: Tensor, margin: int) -> Tensor:
@@ -99,10 +106,17 @@ def shifted(x: Tensor, draws: Tensor, margin: int) -> Tensor:
     return x[image, rows[:, :, None], columns[:, None, :]]
 
 
-def normalised(x: Tensor) -> Tensor:
-    """uint8 [n, side, side, 3] as float [n, 3, side, side], channels last in memory."""
-    mean = torch.tensor(MEAN, device=x.device) * 255
-    std = torch.tensor(STD, device=x.device) * 255
+def statistics(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel, of pixels in 0..1."""
+    return (MEAN, STD) if channels == 3 else (GREY_MEAN, GREY_STD)
+
+
+def normalised(x: Tensor, channels: int = 3) -> Tensor:
+    """uint8 [n, side, side, 3] as float [n, channels, side, side], channels last in memory."""
+    if channels == 1:
+        luma = torch.tensor(LUMA, device=x.device, dtype=torch.int32)
+        x = ((x.int() * luma).sum(-1, keepdim=True) + 32768) >> 16
+    mean, std = (torch.tensor(each, device=x.device) * 255 for each in statistics(channels))
     return ((x.float() - mean) / std).permute(0, 3, 1, 2)
 
 
@@ -129,22 +143,37 @@ class Decoded(torch.utils.data.Dataset):  # type: ignore[type-arg]
 
 
 def transforms(recipe: Recipe, *, train: bool = False) -> Any:
-    """torchvision's transforms of a recipe, from a PIL image to float [3, input, input]."""
+    """torchvision's transforms, from a PIL image to float [channels, height, width]."""
     from torchvision.transforms import v2
 
-    side = recipe.input
-    if not train:
-        # 256 for 224, as is usual; images of CIFAR's kind are not cut
-        resized = side if side <= 64 else round(side * 8 / 7)
-        steps: list[Any] = [v2.Resize(resized), v2.CenterCrop(side)]
-    elif recipe.augment == "scale":
-        steps = [v2.RandomResizedCrop(side, scale=(0.25, 1.0)), v2.RandomHorizontalFlip()]
+    (height, width), large = recipe.size, max(recipe.size) > SMALL
+    square = height == width
+    if train and recipe.augment == "scale":
+        flip = v2.RandomHorizontalFlip()
+        steps: list[Any] = [v2.RandomResizedCrop((height, width), scale=(0.25, 1.0)), flip]
     else:
-        margin = side // 8 if recipe.augment == "crop" else 0
-        steps = [v2.Resize(side), v2.CenterCrop(side), v2.RandomHorizontalFlip()]
-        steps += [v2.RandomCrop(side, padding=margin, padding_mode="reflect")] if margin else []
-    last = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+        # Tests see 256 for 224, as is usual; images of CIFAR's kind are not cut.
+        share = 8 / 7 if large and not train else 1
+        sides = round(height * share), round(width * share)
+        steps = [v2.Resize(sides[0]) if square else v2.Lambda(partial(_filling, sides))]
+        steps.append(v2.CenterCrop((height, width)))
+    if train and recipe.augment != "scale":
+        steps.append(v2.RandomHorizontalFlip())
+        if recipe.augment == "crop":
+            padding = [width // 8, height // 8]
+            steps.append(v2.RandomCrop((height, width), padding=padding, padding_mode="reflect"))
+    steps += [v2.Grayscale(1)] if recipe.channels == 1 else []
+    scaled = v2.ToDtype(torch.float32, scale=True)
+    last = [v2.ToImage(), scaled, v2.Normalize(*statistics(recipe.channels))]
     return v2.Compose([*steps, *last])
+
+
+def _filling(sides: tuple[int, int], image: Image) -> Image:
+    """The middle of an image that has the shape of `sides`, (height, width), resized to them."""
+    from PIL import Image as Images
+    from PIL import ImageOps
+
+    return ImageOps.fit(image, sides[::-1], Images.Resampling.BILINEAR)
 
 
 @dataclass(eq=False)
@@ -159,7 +188,7 @@ class DecodedBatches:
     workers: int = 0
 
     def train(self, first: int, last: int) -> Iterator[Batch]:
-        """Images [n, 3, input, input] and labels [n] of steps first .. last - 1."""
+        """Images [n, channels, height, width] and labels [n] of steps first .. last - 1."""
         steps = batch_indices(len(self.part), self.recipe, self.seed, first, last)
         return self._batches(
             [(epoch, int(index)) for index in self.share.of(chosen)] for _, epoch, chosen in steps
@@ -219,7 +248,8 @@ def make_batches(
     Raises:
         DataError: an image is damaged.
     """
-    small = recipe.input <= SMALL and recipe.augment != "scale"
+    height, width = recipe.size
+    small = height == width <= SMALL and recipe.augment != "scale"
     if not small or not fits(part, recipe.input):
         return DecodedBatches(part, recipe, seed, share, device, workers)
     if share.rank:

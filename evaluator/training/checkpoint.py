@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from evaluator.data.dataset import Dataset
-from evaluator.training.batches import MEAN, STD
+from evaluator.training.batches import statistics
 from evaluator.training.loop import Epoch, Training
 from evaluator.training.source import TrainedWeights
 from evaluator.training.state import SCHEMA, check_state, damaged, read_checkpoint
@@ -158,6 +158,7 @@ def weights_metadata(
     """The metadata of weights after the training's last epoch, for their export. `expected`: the
     training's identity."""
     network, entry = training.network, training.history[-1]
+    mean, std = statistics(training.recipe.channels)
     return {
         **expected,
         "data": data.name,
@@ -165,8 +166,8 @@ def weights_metadata(
         "blocks": [str(block) for block in network.blocks],
         "flops": network.flops,
         "params": network.params,
-        "mean": list(MEAN),
-        "std": list(STD),
+        "mean": list(mean),
+        "std": list(std),
         "epoch": entry.epoch,
         "test_accuracy": entry.test_accuracy,
         # JSON has no NaN; a network whose sums overflow has such a loss.

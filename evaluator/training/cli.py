@@ -14,7 +14,7 @@ HELP = {
     "batch": "images a step",
     "lr": "highest learning rate",
     "weight_decay": "of weights",
-    "input": "side of the input in pixels",
+    "input": "side of the input in pixels, or HEIGHTxWIDTH",
     "drop": "halvings of the network to leave out: 2 up to 64 pixels, else 0",
     "images": "train on a seeded subset of this many",
     "label_smoothing": "share of the label spread over all classes",
@@ -54,11 +54,12 @@ def chosen_recipe(values: Mapping[str, Any]) -> Recipe:
     """The recipe that the options of a command describe.
 
     Args:
-        values: of --recipe, of `OPTIONS` and maybe of --ema, by name with underscores; None
-            where the user did not type it.
+        values: of --recipe, of `OPTIONS` and maybe of --ema and --channels, by name with
+            underscores; None where the user did not type it.
 
     Raises:
         ValueError: a value is out of its range.
     """
     options = {name: values[name] for name in OPTIONS}
-    return named_recipe(values["recipe"] or "short", ema=values.get("ema"), **options)
+    options |= {name: values.get(name) for name in ("ema", "channels")}
+    return named_recipe(values["recipe"] or "short", **options)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from space.common.cli import check_range
 from space.common.schema import Flag, Integer, Maybe, Number, Record, Text, check
+from space.common.text import shorten
 
 # Fields whose name in files and options differs.
 STORED = {"skipped_strides": "drop"}
+NOT_STORED = {"width": None, "channels": 3}
 # What must hold of a recipe's `record`. The largest values are beyond any use.
 SPEC = Record(
     {
@@ -31,6 +34,8 @@ SPEC = Record(
         "augment": Text(choices=("flip", "crop", "scale")),
         "drop": Maybe(Integer(0, 2)),
         "images": Integer(0, 1_000_000_000),
+        "width": Maybe(Integer(8, 4096)),
+        "channels": Integer(1, 3),
     },
     required=("name", "input", "batch", "lr", "weight_decay"),
     open=False,
@@ -43,7 +48,7 @@ class Recipe:
     the first `warmup` of the steps, then falls linearly to 0.
 
     Args:
-        input: side of the images in pixels.
+        input: side of the images in pixels; their height, if `width` is another.
         batch: images a step, over all processes.
         steps: optimizer steps in all; 0: `epochs` times the data.
         decay_norm: weight decay on batch norms and biases too.
@@ -54,6 +59,8 @@ class Recipe:
         skipped_strides: how many of the network's strides of 2 become 1, as in
             `space.network.resize`; None: by the size of the input.
         images: train on a seeded subset of this many, as many of each class; 0: on all.
+        width: of the images in pixels; None: as their height.
+        channels: 3 for colour, 1 for grey.
 
     Raises:
         ValueError: a value is out of its range.
@@ -84,13 +91,22 @@ class Recipe:
     augment: str = "crop"
     skipped_strides: int | None = None
     images: int = 0
+    width: int | None = None
+    channels: int = 3
 
     def __post_init__(self) -> None:
         check(self.record(), SPEC)
+        if self.channels == 2:
+            raise ValueError("`channels` must be 3 for colour or 1 for grey; got 2")
         if self.nesterov and not self.momentum:
             raise ValueError("`momentum` must be above 0 for `nesterov`; got 0")
         if not self.steps and not self.epochs:
             raise ValueError("a recipe must have `steps` or `epochs`; got neither")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images in pixels."""
+        return self.input, self.width or self.input
 
     def total_steps(self, images: int) -> int:
         """Optimizer steps on this many images; an epoch leaves out those that fill no batch."""
@@ -107,8 +123,13 @@ class Recipe:
         return (total - step) / (total - rise)
 
     def record(self) -> dict[str, Any]:
-        """The recipe for files; `from_record` reads it."""
-        return {STORED.get(name, name): value for name, value in asdict(self).items()}
+        """The recipe for files; `from_record` reads it. Fields that square images in colour do
+        not need are left out, as earlier versions did not know them."""
+        return {
+            STORED.get(name, name): value
+            for name, value in asdict(self).items()
+            if NOT_STORED.get(name, ...) != value
+        }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Recipe:
@@ -164,7 +185,7 @@ OPTIONS: dict[str, Callable[[str], Any]] = {
     "batch": int,
     "lr": float,
     "weight_decay": float,
-    "input": int,
+    "input": str,  # as `input_size` reads it
     "drop": int,
     "images": int,
     "label_smoothing": float,
@@ -182,6 +203,15 @@ RANGES: dict[str, tuple[float, float]] = {
     "label_smoothing": (0, 0.9999),
     "ema": (0, 0.999999),
 }
+
+
+def input_size(text: str) -> int | tuple[int, int]:
+    """The side of square images, or (height, width) of HEIGHTxWIDTH; both from 8 to 4096."""
+    sides = text.split("x")
+    if len(sides) > 2 or not all(re.fullmatch(r"-?\d{1,20}", side, re.ASCII) for side in sides):
+        raise ValueError(f"--input must be a side or HEIGHTxWIDTH in pixels; got {shorten(text)}")
+    height, width = int(sides[0]), int(sides[-1])
+    return height if height == width else (height, width)
 
 
 def check_options(values: Mapping[str, Any]) -> None:
@@ -209,6 +239,11 @@ def named_recipe(name: str, **options: Any) -> Recipe:
     """
     if name not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}; got {name!r}")
+    if isinstance(text := options.get("input"), str):
+        options["input"] = input_size(text)
+    if isinstance(sides := options.get("input"), tuple):
+        options["input"], options["width"] = sides
+        check_range({"input": sides[1]}, input=RANGES["input"])
     check_range(options, **{name: RANGES[name] for name in options if name in RANGES})
     if options.get("epochs") is not None and options.get("steps") is None:
         options["steps"] = 0

@@ -136,8 +136,7 @@ def train_network(config: TrainConfig) -> dict[str, Any] | None:
         ([3, 16, 16], ['blue', 'red'])
     """
     out, recipe = config.folder, config.recipe
-    side = recipe.input
-    on_input(config.network, side, side, classes=2, drop=recipe.skipped_strides)  # or a ValueError
+    adapted(config.network, recipe, classes=2)  # or a ValueError
     start = None if config.weights is None else read_trained(config.weights)
     with process_context(
         out, device=config.device, threads=config.threads, batch=recipe.batch
@@ -169,12 +168,22 @@ def train_network(config: TrainConfig) -> dict[str, Any] | None:
         return None if share.rank else _result(training, data, out)
 
 
+def adapted(network: Network, recipe: Recipe, *, classes: int) -> Network:
+    """The network on the images of a recipe, for as many classes.
+
+    Raises:
+        ValueError: it cannot take such images.
+    """
+    height, width = recipe.size
+    drop, channels = recipe.skipped_strides, recipe.channels
+    return on_input(network, height, width, classes=classes, drop=drop, channels=channels)
+
+
 def _new_training(
     config: TrainConfig, data: Dataset, device: str, share: ProcessShare
 ) -> Training:
     recipe, seed = config.recipe, config.seed
-    side, classes = recipe.input, len(data.classes)
-    network = on_input(config.network, side, side, classes=classes, drop=recipe.skipped_strides)
+    network = adapted(config.network, recipe, classes=len(data.classes))
     part = subset(data.train, recipe.images, seed=seed)
     if len(part) < 2 * share.world:
         raise DataError(f"{data.name} must have 2 images a process to train on; got {len(part)}")

@@ -77,7 +77,8 @@ def explain_failure(
     except (RuntimeError, MemoryError) as error:
         text = str(error)
         if isinstance(error, MemoryError) or any(words in text.lower() for words in NO_MEMORY):
-            what = f"out of memory with --batch {recipe.batch} at --input {recipe.input}: {advice}"
+            size = "x".join(map(str, dict.fromkeys(recipe.size)))
+            what = f"out of memory with --batch {recipe.batch} at --input {size}: {advice}"
         elif NO_PROCESS in text:
             what = f"the system gives no more processes ({text.splitlines()[0]}): lower --workers"
         elif "DataLoader worker" in text:

@@ -187,10 +187,8 @@ def read_trained(path: Path) -> TrainedWeights:
     with _about(path):
         published = named_network(metadata["architecture"])
         drop = metadata["recipe"].get("drop")
-        network = on_input(published, height, width, classes=len(classes), drop=drop)
-    if network.input_shape[0] != channels:
-        raise ValueError(
-            f"{source}: `input` must have {network.input_shape[0]} channels; got {channels}"
+        network = on_input(
+            published, height, width, classes=len(classes), drop=drop, channels=channels
         )
     if metadata.get("blocks", found := [str(block) for block in network.blocks]) != found:
         raise ValueError(f"{source}: `blocks` must be those of `architecture`; they are others")

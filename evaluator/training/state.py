@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import pickle
 import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -35,10 +35,8 @@ from space.common.text import shorten
 SCHEMA = 1
 # What zipfile and torch raise for a file that is damaged or no checkpoint.
 _FOREIGN = (
-    zipfile.BadZipFile,
-    zlib.error,
-    RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError,
-    AssertionError, OverflowError, pickle.UnpicklingError, struct.error,
+    zipfile.BadZipFile, zlib.error, struct.error, UnpicklingError, RuntimeError, ValueError,
+    KeyError, IndexError, TypeError, AttributeError, EOFError, AssertionError, OverflowError,
 )  # fmt: skip
 _PLAIN = Maybe(Either((Text(), Flag(), Number())))
 _ANY_NUMBER = Number(finite=False)

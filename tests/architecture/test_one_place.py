@@ -29,7 +29,11 @@ PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("datetime.now", "datetime.datetime.now", "utcnow", "date.today", "strftime", "localtime"),
         (COMMON + "provenance",),
     ),
-    "pickles": (("pickle", "cPickle", "marshal", "shelve", "joblib"), ()),
+    # the error alone, which torch raises with weights_only=True
+    "pickles": (
+        ("pickle", "cPickle", "marshal", "shelve", "joblib"),
+        ("evaluator.training.state",),
+    ),
 }
 
 

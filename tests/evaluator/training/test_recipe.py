@@ -109,3 +109,18 @@ def test_a_record_of_an_earlier_version() -> None:
     "steps": 0, "epochs": 10, "momentum": 0.9, "nesterov": true, "warmup": 0.2, "decay_norm":
     false, "label_smoothing": 0.0, "ema": 0.0, "clip": 1.0, "augment": "crop", "drop": null}"""
     assert Recipe.from_record(json.loads(text)) == SHORT
+
+
+def test_other_images_than_square_ones_in_colour() -> None:
+    wide = named_recipe("short", input="160x128", channels=1)
+    assert (wide.size, wide.channels) == ((160, 128), 1)
+    assert Recipe.from_record(json.loads(json.dumps(wide.record()))) == wide
+    assert named_recipe("short", input="32x32") == named_recipe("short", input="32") == SHORT
+    assert not {"width", "channels"} & set(SHORT.record())  # as earlier versions stored it
+    for text in ("x", "32x", "3.2", "32x32x3", "0x10", "\u0663\u0662", ""):
+        with pytest.raises(ValueError, match="--input must be"):
+            named_recipe("short", input=text)
+    with pytest.raises(ValueError, match="--input must be from 8 to 4096; got 5000"):
+        named_recipe("short", input="32x5000")
+    with pytest.raises(ValueError, match="`channels` must be 3 for colour or 1 for grey; got 2"):
+        SHORT.changed(channels=2)

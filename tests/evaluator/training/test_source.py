@@ -83,7 +83,7 @@ def put(**fields: Any) -> Callable[[dict[str, Any]], object]:
         (put(input=None), "`input` must be a list; got None"),
         (put(input=[3, 16]), "`input` must be a list of 3 to 3 items"),
         (put(input=[3, 2, 2]), "divides its input by"),
-        (put(input=[1, 16, 16]), "`input` must have 3 channels; got 1"),
+        (put(input=[1, 16, 16]), "`blocks` must be those of `architecture`"),
         (put(input=[3, 10**12, 16]), "`input[1]` must be an integer from 1 to 65536"),
         (put(classes={}), "`classes` must be a list"),
         (put(classes=["a"]), "`blocks` must be those of `architecture`"),

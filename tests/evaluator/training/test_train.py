@@ -19,7 +19,7 @@ from evaluator.train import main
 from evaluator.training import run as train_run
 from evaluator.training.checkpoint import CheckpointWriter
 from evaluator.training.loop import Training
-from evaluator.training.source import read_metadata, read_network
+from evaluator.training.source import read_metadata, read_network, read_trained
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.resize import on_input
 from space.network.torch_module import build_module
@@ -305,3 +305,42 @@ def test_bar_on_a_terminal(
     assert "training" in shown
     for text in (plain, shown):
         assert "epoch 2 of 2: loss " in text
+
+
+@pytest.mark.parametrize("size", ["16", "24x16", "80x72"])
+def test_grey_and_oblong_images(small_images: Path, tmp_path: Path, size: str) -> None:
+    """From the file alone the network, its input and its pixels, on images that PIL converts."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    words = [*WORDS, "--input", size, "--channels", "1", "--data", str(small_images)]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    found = read_trained(tmp_path / "last.safetensors")
+    height, width = int(size.split("x")[0]), int(size.split("x")[-1])
+    assert found.input_shape == (1, height, width)
+    assert (len(found.mean), len(found.std)) == (1, 1)
+    large = max(height, width) > 64
+    sides = [round(side * 8 / 7) if large else side for side in (height, width)]
+    module, right = found.module(), 0
+    for label, name in enumerate(found.classes):
+        for path in sorted((small_images / "test" / name).iterdir()):
+            image = ImageOps.fit(Image.open(path), (sides[1], sides[0]), Image.Resampling.BILINEAR)
+            top, left = round((sides[0] - height) / 2), round((sides[1] - width) / 2)
+            grey = image.crop((left, top, left + width, top + height)).convert("L")
+            x = (np.asarray(grey, dtype=np.float32) / 255 - found.mean[0]) / found.std[0]
+            with torch.inference_mode():
+                logits = module(torch.from_numpy(x.astype(np.float32))[None, None])
+            right += int(logits.argmax()) == label
+    assert 100 * right / 24 == pytest.approx(found.metadata["test_accuracy"])
+
+
+def test_grey_as_pillow_converts() -> None:
+    import numpy as np
+    from PIL import Image
+
+    from evaluator.training.batches import GREY_MEAN, GREY_STD, normalised
+
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    grey = normalised(torch.from_numpy(pixels), 1).numpy() * GREY_STD[0] * 255 + 255 * GREY_MEAN[0]
+    expected = [np.asarray(Image.fromarray(each).convert("L")) for each in pixels]
+    assert (np.rint(grey[:, 0]) == np.stack(expected)).all()
