@@ -60,4 +60,4 @@ def store(disk: optuna.Study, trial: FrozenTrial) -> None:
 def _reason(error: BaseException) -> str:
     """The database's message, without what SQLAlchemy and Optuna wrap around it."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-    return str(getattr(cause, "orig", cause)).splitlines()[0]
+    return next(iter(str(getattr(cause, "orig", cause)).splitlines()), type(error).__name__)

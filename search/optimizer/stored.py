@@ -89,12 +89,12 @@ def read_study(path: Path) -> StoredStudy:
             begins with the file.
         OSError: it cannot be reached.
     """
+    for each in (path, path.with_name(f"{path.name}-wal")):
+        if each.exists():
+            check_regular(each)
+    if not path.exists() or not path.stat().st_size:
+        return StoredStudy()
     try:
-        for each in (path, path.with_name(f"{path.name}-wal")):
-            if each.exists():
-                check_regular(each)
-        if not path.exists() or not path.stat().st_size:
-            return StoredStudy()
         uri = f"{path.resolve().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as connection:
             connection.row_factory = sqlite3.Row
@@ -114,12 +114,13 @@ def not_ours(path: Path, reason: object) -> ValueError:
 
 
 def _line(path: Path, what: str, reason: object) -> str:
-    return f"{path} {what}: {str(reason).splitlines()[0][:500].rstrip('.')}. Use another --out"
+    return f"{path} {what}: {' '.join(str(reason).split())[:500].rstrip('.')}. Use another --out"
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:
     master = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-    return {str(name) for (name,) in master}
+    # Those of SQLite itself come from tools that analyse a file.
+    return {str(name) for (name,) in master if not str(name).startswith("sqlite_")}
 
 
 def _foreign(connection: sqlite3.Connection) -> str:
@@ -151,7 +152,8 @@ def _read(connection: sqlite3.Connection) -> StoredStudy:
     _check_file(connection)
     trials = list(_rows(connection, "trials"))
     studies = list(_rows(connection, "studies"))
-    if len(studies) > 1 or any(row["study_id"] != studies[0]["study_id"] for row in trials):
+    known = {row["study_id"] for row in studies}
+    if len(studies) > 1 or any(row["study_id"] not in known for row in trials):
         raise ValueError("must hold one study")
     text, identity = _attributes(connection).get("identity"), None
     if text is not None:

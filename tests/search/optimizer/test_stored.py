@@ -161,7 +161,7 @@ def _locked(path: Path, source: Path) -> None:
 PLACES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "a folder": (lambda path, _: path.mkdir(), "must be a file; it is a folder"),
     "a pipe": (_fifo, "must be a file; it is a pipe"),
-    "a folder as its log": (_locked, "study.db-wal: must be a file; it is a folder"),
+    "a folder as its log": (_locked, "-wal: must be a file; it is a folder"),
     "text": (lambda path, _: path.write_text("no database " * 50), "file is not a database"),
     "half a file": (_truncated, "malformed"),
 }
@@ -200,6 +200,14 @@ def test_killed_while_the_tables_are_made(
             new.execute(statement)
         new.commit()
     assert _genes(finished_study(problem, 2, path=path)) == valid[1][:2]
+
+
+def test_an_analysed_file_goes_on(
+    valid: tuple[Path, list[bytes]], problem: Problem, tmp_path: Path
+) -> None:
+    """SQLite's own tools add tables."""
+    path = _change(valid[0], tmp_path / "study.db", "ANALYZE")
+    assert _genes(finished_study(problem, LATER, path=path)) == valid[1]
 
 
 def test_the_last_trials_may_be_missing(
