@@ -27,7 +27,8 @@ class Exported:
 
     Args:
         weights: what they are, for JSON: `trained`, `seed`, `input` [channels, height, width],
-            `classes`; of trained ones also what the training says of itself.
+            `classes`, and the `flops` of the network that has them; of trained ones also what
+            the training says of itself.
         difference: the largest absolute difference of the outputs of ONNX and torch, relative to
             the largest output.
     """
@@ -75,7 +76,7 @@ def export_initialised(network: Network, stem: Path, seed: int) -> Exported:
     paths = (_file(stem, ".safetensors"), _file(stem, ".onnx"))
     write_atomic(paths[0], _safetensors(module, metadata))
     write_atomic(paths[1], graph)
-    weights = {"trained": False, "seed": seed, **shape}
+    weights = {"trained": False, "seed": seed, **shape, "flops": network.flops}
     return Exported(paths=paths, weights=weights, difference=difference)
 
 
@@ -116,6 +117,7 @@ def trained_record_of(trained: TrainedWeights) -> dict[str, Any]:
         "trained": True,
         "input": list(trained.input_shape),
         "classes": len(trained.classes),
+        "flops": trained.network.flops,
         "recipe": recipe.get("name"),
         **values,
     }

@@ -134,6 +134,5 @@ def _export_initialised_file(path: Path, stem: Path) -> Exported:
     target = stem.with_name(f"{stem.name}.onnx")
     write_atomic(target, graph)
     seed = int(metadata["weights"].rpartition(" ")[2])
-    return Exported(
-        paths=(target,), weights={"trained": False, "seed": seed, **shape}, difference=difference
-    )
+    weights = {"trained": False, "seed": seed, **shape, "flops": network.flops}
+    return Exported(paths=(target,), weights=weights, difference=difference)

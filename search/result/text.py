@@ -27,7 +27,7 @@ def print_result(result: SearchResult) -> None:
     shape = shape_of(result.problem.space)
     print_rows(result.rows, result.header, result.problem.score.line, shape)
     base = result.baseline
-    lines = list(result.accuracy_lines)
+    lines, flops = list(result.accuracy_lines), {row.name: row.flops for row in result.rows}
     if base is None:
         lines.append("no ShuffleNet v2 is within the budget: no speed-up is given")
     elif result.limit is not None:
@@ -38,19 +38,22 @@ def print_result(result: SearchResult) -> None:
             files = ", ".join(entry["files"])
             lines.append(f"{name}: {files}; ONNX against torch: {difference:.1e}")
             if (weights := entry["weights"])["trained"]:
-                lines.append(f"  {describe_weights(weights)}{_difference(weights, shape)}")
+                lines.append(
+                    f"  {describe_weights(weights)}{_difference(weights, flops[name], shape)}"
+                )
     lines.append(
         f"all in {result.folder}: winners.json, front.csv, front.png, {result.study.name}"
     )
     print("\n".join(lines))
 
 
-def _difference(weights: Mapping[str, Any], shape: NetworkShape) -> str:
-    """Of what the costs in the table are, if not of the network that was trained."""
-    own = [shape.channels, shape.height, shape.width], shape.classes
-    if (weights["input"], weights["classes"]) == own:
+def _difference(weights: Mapping[str, Any], flops: float, shape: NetworkShape) -> str:
+    """Of what the costs in the table are, if not of the network that was trained: it may have
+    another input, other classes, or fewer halvings."""
+    if weights["flops"] == flops:
         return ""
-    return f"; the FLOPs, params and latency above are of {shape}"
+    own = scaled(weights["flops"], "flops")
+    return f"; its FLOPs are {own}: FLOPs, params and latency above are of {shape}, all halvings"
 
 
 def print_rows(

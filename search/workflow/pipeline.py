@@ -83,7 +83,7 @@ def search(config: SearchConfig) -> SearchResult:
             pipeline = comparison = None
             if labels is not None:
                 pipeline = LabelPipeline.open(labels, problem, config.seed, folder)
-                _check_classes(pipeline, problem)
+                _check_classes(pipeline, problem, config.classes)
             if source is not None:
                 problem, comparison = score_from_benchmark(problem, source, folder)
             elif pipeline is not None:
@@ -200,10 +200,12 @@ def _check_resume(config: SearchConfig, labels: LabelConfig | None) -> None:
         raise ValueError(f"--resume needs a study in {folder}; there is no {folder / begun}")
 
 
-def _check_classes(pipeline: LabelPipeline, problem: Problem) -> None:
-    """ValueError if the user, or the table, says another number of classes than the images."""
+def _check_classes(pipeline: LabelPipeline, problem: Problem, asked: int | None) -> None:
+    """ValueError if the user, or the table, says another number of classes than the images. A
+    table of ImageNet's says nothing: it is the default."""
     data, classes = pipeline.final.data, problem.space.classes
-    if classes not in (IMAGENET.classes, len(data.classes)):
+    said = asked is not None or classes != IMAGENET.classes
+    if said and classes != len(data.classes):
         raise ValueError(
             f"--classes, or those of the table, must be the {len(data.classes)} of {data.name}; "
             f"got {classes}"

@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils.flop_counter import FlopCounterMode
 
 from evaluator.training.source import read_trained
 from latency.builder.build import build_table
@@ -29,6 +30,12 @@ SHAPE = ["--input", "160x128", "--channels", "1", "--classes", "10"]
 SPACE = ShuffleNetV2Space(height=160, width=128, channels=1, classes=10)
 
 pytestmark = pytest.mark.slow
+
+
+def torchs_flops(module: torch.nn.Module) -> int:
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        module(torch.zeros(1, 3, 16, 16))
+    return counter.get_total_flops() // 2
 
 
 def record_of(out: Path) -> dict[str, Any]:
@@ -129,19 +136,23 @@ def test_winners_hold_their_trained_weights(
     words = ["--target", "arm", "--budget", "41M", "--trials", "20", "--labels", "0"]
     words += ["--seeds", "2", "--data", str(data), "--input", "16", "--batch", "12"]
     words += ["--steps", "4", "--threads", "1", "--lr", "0.05", "--out", str(out)]
-    assert main([*words, "--classes", "4"]) == 2
-    assert "must be the 3 of" in capsys.readouterr().err
+    for classes in ("4", "1000"):
+        assert main([*words, "--classes", classes]) == 2
+        assert "must be the 3 of" in capsys.readouterr().err
     assert main([*words, "--channels", "1"]) == 2
     assert "--data trains on images of 3 channels" in capsys.readouterr().err
     assert main(words) == 0
     told = capsys.readouterr().out
     assert "  trained weights: 3x16x16, 3 classes; seed 1, recipe short, epoch " in told
-    assert "the FLOPs, params and latency above are of 224x224, 3 channels, 1000 classes" in told
+    assert "latency above are of 224x224, 3 channels, 1000 classes, all halvings" in told
     for entry in record_of(out)["winners"]:
         assert (entry["weights"]["trained"], entry["weights"]["seed"]) == (True, 1)
         accuracy = entry["measured_accuracy"]["by_seed"]["1"]
         assert entry["weights"]["test_accuracy"] == pytest.approx(accuracy, abs=1e-4)
         weights, graph = (out / name for name in entry["files"])
+        module = read_trained(weights).module()
+        assert entry["weights"]["flops"] == torchs_flops(module)
+        assert entry["weights"]["flops"] != entry["flops"]
         trained, exported = read_trained(out / entry["trained"][0]), load_file(weights)
         assert trained.weights.keys() == exported.keys()
         for name, value in trained.weights.items():
