@@ -6,6 +6,7 @@ from pathlib import Path
 
 from latency.audit.factory import build_factory
 from latency.audit.graph import Shape, Source, format_shape
+from space.common.files import check_regular
 from space.common.text import shorten
 
 LONGEST = 1000  # characters of a path or name
@@ -31,8 +32,9 @@ def read_model(model: str, input_shape: Shape | None = None) -> Source:
             "one with torch.export.save)"
         )
     if suffix in (".pt2", ".onnx"):
-        if not path.is_file():
+        if not path.exists():
             raise ValueError(f"{model}: no such file")
+        check_regular(path)
         if suffix == ".pt2":
             return _read_pt2(path, input_shape)
         from latency.audit.onnx_reader import read_file

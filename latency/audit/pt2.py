@@ -6,16 +6,19 @@ older archive. An archive with more than raw weights and a graph is refused befo
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from latency.audit.graph import quiet
+from latency.audit.graph import first_line, quiet
+from space.common.files import check_regular
+from space.common.schema import Flag, Record, Text, Values, check, parse_json
+from space.common.text import shorten
 
 # Files of an archive, without its folder. sample_inputs is read with weights_only=True.
 _HARMLESS = re.compile(
@@ -23,6 +26,12 @@ _HARMLESS = re.compile(
     r"|data/(weights|constants)/(weight_\d+|tensor_\d+|\w+_config\.json)"
     r"|data/sample_inputs/\w+\.pt"
 )
+# The list of weights, and of constants, in an archive.
+_ENTRY = Record({"path_name": Text(), "use_pickle": Flag()}, required=("path_name",))
+_WEIGHTS = Record({"config": Values(_ENTRY)}, required=("config",))
+# What zipfile raises about an archive that is cut, encrypted or packed in another way.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+MOST_TIMES = 100  # what weights can be packed to
 _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
@@ -47,26 +56,33 @@ def load_program(path: Path) -> Any:
 
 
 def _check(path: Path) -> None:
+    check_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            inner = [name.partition("/")[2] for name in names]
-            odd = [name for name in inner if not _HARMLESS.fullmatch(name)]
-            configs = [archive.read(n) for n in names if n.endswith("_config.json")]
-    except zipfile.BadZipFile:
-        raise ValueError(f"{path} is no exported program: not an archive") from None
+            names, size = archive.namelist(), sum(i.file_size for i in archive.infolist())
+            configs = [n for n in names if n.endswith("_config.json")]
+            if size > MOST_TIMES * path.stat().st_size:
+                raise ValueError(f"{path} must not unpack to more than it is; it has {size} bytes")
+            texts = {name: archive.read(name) for name in configs}
+    except _DAMAGED as error:
+        why = first_line(error)
+        raise ValueError(f"{path} is no exported program: not an archive ({why})") from None
+    inner = [name.partition("/")[2] for name in names]
     if "archive_format" not in inner:
         raise ValueError(f"{path} is no exported program of torch.export.save, 2.9 or later")
+    odd = [name for name in inner if not _HARMLESS.fullmatch(name)]
     if odd or len(set(names)) != len(names):
-        raise ValueError(f"{path} holds more than weights and a graph, never loaded: {odd[:3]}")
-    try:
-        entries = [entry for text in configs for entry in json.loads(text)["config"].values()]
-        pickled = [entry["path_name"] for entry in entries if entry.get("use_pickle")]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise ValueError(f"{path} is no exported program: malformed list of weights") from None
-    pickled += [e["path_name"] for e in entries if not re.match("weight_|tensor_", e["path_name"])]
-    if pickled:
-        raise ValueError(f"{path} holds pickled weights, which are never loaded: {pickled[:3]}")
+        what = shorten(odd[0]) if odd else "a file twice"
+        raise ValueError(f"{path} holds more than weights and a graph, never loaded: {what}")
+    for name, text in texts.items():
+        source = f"{path}: {name}"
+        found = check(parse_json(text, source=source), _WEIGHTS, source=source)
+        for entry in found["config"].values():
+            stored = entry["path_name"]
+            if entry.get("use_pickle") or not re.match("weight_|tensor_", stored):
+                raise ValueError(
+                    f"{path} holds pickled weights, which are never loaded: {shorten(stored)}"
+                )
 
 
 @contextmanager

@@ -137,7 +137,8 @@ class _Folder:
         given = {name: self.values[scope[name]] for name in (*node.input, *captured(node)) if name}
         if own and node.op_type == "If" and self._branch(node, attributes, given, scope):
             return
-        if own and node.op_type == "DynamicQuantizeLinear" and len(node.output) == 3:
+        quantises = own and node.op_type == "DynamicQuantizeLinear"
+        if quantises and len(node.output) == 3 and len(node.input) == 1 and node.input[0]:
             self._quantize(node, scope)
             return
         free = any(not value.constant for value in given.values())
@@ -244,7 +245,7 @@ class _Folder:
         self, node: Any, given: Mapping[str, OnnxValue], values: Mapping[str, OnnxValue]
     ) -> None:
         """Check that a Reshape keeps the number of elements: ONNX's inference does not."""
-        if node.op_type != "Reshape" or node.input[0] not in given:
+        if node.op_type != "Reshape" or not node.input or node.input[0] not in given:
             return
         before, after = given[node.input[0]].shape, next(iter(values.values())).shape
         if before is not None and after is not None and prod(before) != prod(after):

@@ -42,6 +42,8 @@ def part(
 def pick(op: OnnxOp, values: Values, before: Shape) -> dict[str, Any] | None:
     """A Gather of known places. One place, or places that follow each other, are a view; places
     that interleave groups of channels are a shuffle."""
+    if len(op.inputs) < 2 or not op.inputs[1]:
+        return None
     full, indices = values[op.inputs[0]].shape or (), values[op.inputs[1]]
     axis = op.attributes.get("axis", 0)
     if values[op.inputs[0]].constant or indices.data is None or not isinstance(axis, int):

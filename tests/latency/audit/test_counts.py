@@ -33,7 +33,7 @@ TORCHVISION = {
     "resnet18": 32,
     "regnet_y_400mf": 32,
     "efficientnet_b0": 32,
-    "densenet121": 32,
+    "DenseNet": 32,
     "googlenet": 64,
 }
 TIMM = {
@@ -54,6 +54,10 @@ TIMM = {
     "fasternet_t0": 32,
 }
 NETWORKS = TORCHVISION | TIMM
+OPTIONS: dict[str, dict[str, Any]] = {
+    "googlenet": {"aux_logits": False, "init_weights": False},
+    "DenseNet": {"block_config": (2, 2, 2, 2)},
+}
 FAST = ("squeezenet1_1", "lcnet_035")
 
 
@@ -66,8 +70,7 @@ def build(name: str) -> Any:
     else:
         import torchvision
 
-        more = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
-        model = getattr(torchvision.models, name)(**more)
+        model = getattr(torchvision.models, name)(**OPTIONS.get(name, {}))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.uniform_(-0.1, 0.1)

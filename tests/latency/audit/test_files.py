@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -124,3 +125,34 @@ def test_no_pt2(tmp_path: Path) -> None:
         archive.writestr("m/serialized_state_dict.pt", b"")
     with pytest.raises(ValueError, match=r"is no exported program of torch\.export\.save"):
         audit_pt2.load_program(path)
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "pt2"])
+def test_what_is_no_model_file(
+    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pipe is not waited for, a folder is not opened."""
+    pipe, folder = tmp_path / f"pipe.{suffix}", tmp_path / f"folder.{suffix}"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    for path, kind in ((pipe, "a pipe"), (folder, "a folder")):
+        status, out, err = run(capsys, str(path))
+        assert (status, out) == (2, "")
+        assert f"{path}: must be a file; it is {kind}" in err
+
+
+def test_damaged_lists_of_weights(program: Path, tmp_path: Path) -> None:
+    config = "model_weights_config.json"
+    lacking = rewritten(program, tmp_path / "l.pt2", config, b'"path_name"', b'"path"')
+    with pytest.raises(ValueError, match="must be an object with path_name"):
+        audit_pt2.load_program(lacking)
+    wrong = rewritten(
+        program, tmp_path / "w.pt2", config, b'"use_pickle": false', b'"use_pickle": 0'
+    )
+    with pytest.raises(ValueError, match="use_pickle` must be true or false; got 0"):
+        audit_pt2.load_program(wrong)
+    bomb = tmp_path / "bomb.pt2"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net/data/weights/weight_0", bytes(10_000_000))
+    with pytest.raises(ValueError, match="must not unpack to more than it is"):
+        audit_pt2.load_program(bomb)
