@@ -125,7 +125,7 @@ def arm64_sysroot(engine_packages: Sequence[str], *, log: Log = lambda line: Non
         lambda: log("unpacking an aarch64 Debian"),
         facts=("python", "versions"),
     )
-    facts = read_facts(base)
+    facts = read_mark(base)
     packages = sorted(set(engine_packages))
     digest = hashlib.sha256("\n".join([facts["python"], *packages]).encode()).hexdigest()[:12]
     site = made_folder(
@@ -134,7 +134,7 @@ def arm64_sysroot(engine_packages: Sequence[str], *, log: Log = lambda line: Non
         lambda: log(f"fetching aarch64 wheels of {', '.join(packages)}"),
         facts=("versions",),
     )
-    versions = {"qemu": qemu_version, **facts["versions"], **read_facts(site)["versions"]}
+    versions = {"qemu": qemu_version, **facts["versions"], **read_mark(site)["versions"]}
     return Sysroot(base / "root", site / "site", qemu, facts["python"], versions)
 
 
@@ -186,7 +186,7 @@ def made_folder(
     return path
 
 
-def read_facts(path: Path) -> dict[str, Any]:
+def read_mark(path: Path) -> dict[str, Any]:
     """What the mark of a made folder says.
 
     Raises:
@@ -198,7 +198,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 def _is_whole(path: Path, facts: Sequence[str]) -> bool:
     try:
-        found = read_facts(path)
+        found = read_mark(path)
     except (ValueError, OSError):
         return False
     return all(name in found for name in facts)

@@ -12,7 +12,7 @@ from itertools import islice
 
 from latency.devices.apt import run_tool
 from latency.emulator.cores import Core
-from latency.emulator.database import Store
+from latency.emulator.database import ResultStore
 from latency.emulator.tools import llvm_tool
 
 RUNS = 40
@@ -33,7 +33,7 @@ class CycleTable:
         self._flags = [f"-mcpu={core.mca_cpu}", f"-mattr={core.mca_features}"]
         llvm = llvm_tool("llvm-mca").version
         self._model = f"llvm {llvm} {core.mca_cpu} {core.mca_features} {RUNS}"
-        self._known = Store(
+        self._known = ResultStore(
             "cycles",
             "cycles (model TEXT, code BLOB, cycles REAL, PRIMARY KEY (model, code)) WITHOUT ROWID",
             ("model", "code", "cycles"),

@@ -20,7 +20,7 @@ NO_DAMAGE = (
 WAIT_S = 60.0  # for another process that writes
 
 
-class Store:
+class ResultStore:
     """A table of a database, whose last column is a value and whose others are its key.
 
     Args:

@@ -11,7 +11,7 @@ from latency.devices.sysroot import arm64_sysroot
 from latency.emulator.cores import Core
 from latency.emulator.counter import CountRequest, count_networks
 from latency.emulator.cycles import CycleTable
-from latency.emulator.database import Store
+from latency.emulator.database import ResultStore
 from latency.emulator.tools import llvm_tool, plugin_qemu
 from space.common.cli import log
 from space.common.progress import Report
@@ -65,7 +65,7 @@ class Estimator:
         self.engine_version = self.versions[engine]
         self._cycles = CycleTable(core)
         try:
-            self._known = Store(
+            self._known = ResultStore(
                 "estimates", "work (key TEXT PRIMARY KEY, value TEXT)", ("key", "value")
             )
         except BaseException:

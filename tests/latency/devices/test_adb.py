@@ -74,7 +74,10 @@ def test_a_lost_connection(phone: fake_adb.FakeAdb) -> None:
 
         s._log = back
         np.testing.assert_array_equal(s.time([(X,)], rounds=2).times, first)
-    assert "was lost; try 1 of 6" in said[0] and f"{WHERE} is offline; try 2" in said[1]
+    assert (
+        "was lost; try 1 of 6" in said[0]
+        and f"{WHERE} is offline: plug it in again; try 2" in said[1]
+    )
 
 
 @pytest.mark.slow

@@ -144,7 +144,7 @@ class TestMade:
             sysroot.mark_whole(path, python="3.12", versions={"libc6": "2.36-9+deb12u10"})
 
         path = sysroot.made_folder(tmp_path / "a", make, facts=("python", "versions"))
-        assert sysroot.read_facts(path)["python"] == "3.12"
+        assert sysroot.read_mark(path)["python"] == "3.12"
 
     def test_what_a_killed_process_left_is_removed(self, tmp_path: Path) -> None:
         old, new, held = (tmp_path / f".a.{name}" for name in ("old", "new", "held"))
@@ -181,7 +181,7 @@ def test_property_a_mark_is_right_or_the_folder_is_made_again(
     def make(new: Path) -> None:
         sysroot.mark_whole(new, python="3.99", versions={})
 
-    facts = sysroot.read_facts(sysroot.made_folder(path, make, facts=("python", "versions")))
+    facts = sysroot.read_mark(sysroot.made_folder(path, make, facts=("python", "versions")))
     assert facts["python"].startswith("3.") and all(
         isinstance(v, str) for v in facts["versions"].values()
     )

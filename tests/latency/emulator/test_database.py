@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latency.emulator import database
-from latency.emulator.database import Store
+from latency.emulator.database import ResultStore
 from tests.helpers.hostile import examples
 
 TABLE, COLUMNS = "pairs (a TEXT, b BLOB, c REAL, PRIMARY KEY (a, b))", ("a", "b", "c")
@@ -25,8 +25,8 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "x.sqlite"
 
 
-def opened() -> Store:
-    return Store("x", TABLE, COLUMNS)
+def opened() -> ResultStore:
+    return ResultStore("x", TABLE, COLUMNS)
 
 
 def filled(path: Path, count: int = 50) -> None:
@@ -122,8 +122,8 @@ def test_another_process_that_writes(path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.slow
 def test_two_processes_at_once(path: Path) -> None:
     script = (
-        "import sys; from latency.emulator.database import Store\n"
-        f"s = Store('x', {TABLE!r}, {COLUMNS!r})\n"
+        "import sys; from latency.emulator.database import ResultStore\n"
+        f"s = ResultStore('x', {TABLE!r}, {COLUMNS!r})\n"
         "for i in range(200): s.store([(sys.argv[1], bytes([i]), 1.0)])\n"
     )
     both = [subprocess.Popen([sys.executable, "-c", script, name]) for name in "ab"]

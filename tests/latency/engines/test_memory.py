@@ -88,9 +88,11 @@ def test_a_library_that_fails(error: Exception) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [ValueError("ours"), KeyError("ours"), KeyboardInterrupt("ours")]
+)
 def test_our_own_errors_pass(error: BaseException) -> None:
-    with pytest.raises(type(error)), engine_errors("ncnn"):
+    with pytest.raises(type(error), match="ours"), engine_errors("ncnn"):
         raise error
 
 
