@@ -11,7 +11,7 @@ from latency.audit.aten import adaptive_pool
 from latency.audit.graph import Node, Shape, Source, format_shape, without_batch
 from latency.audit.onnx_model.fold import OnnxOp, OnnxProgram, fold
 from latency.audit.onnx_model.open import open_file
-from latency.audit.onnx_model.views import part, pick, without_padding
+from latency.audit.onnx_model.views import gathered, part, without_padding
 from space.common.text import shorten
 
 ACTS = {
@@ -144,7 +144,7 @@ class _Reader:
         if name in ("Split", "Slice"):
             return part(op, number, self.values, before, after)
         if name == "Gather":
-            return pick(op, self.values, before)
+            return gathered(op, self.values, before)
         if name in ("Pad", "Resize", "Upsample"):
             return {"kind": "pass"} if before == after else None
         if name == "Transpose":

@@ -7,7 +7,7 @@ that a constant condition chooses takes the place of its If. Stored shapes of va
 
 from __future__ import annotations
 
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -99,6 +99,7 @@ class _Folder:
         self.rules = OnnxRules.of(file.model)
         self.values: dict[str, OnnxValue] = {}
         self.ops: list[OnnxOp] = []
+        self.repeats: Counter[str] = Counter()  # of names in scopes
 
     def run(self) -> Mapping[str, str]:
         """Take all nodes; returns the names in the program of the graph's values."""
@@ -109,9 +110,10 @@ class _Folder:
         return scope
 
     def _define(self, scope: MutableMapping[str, str], name: str, value: OnnxValue) -> str:
-        unique, number = name, 1
+        unique = name
         while unique in self.values:
-            unique, number = f"{name}/{number}", number + 1
+            self.repeats[name] += 1
+            unique = f"{name}/{self.repeats[name]}"
         if unique != name and name in value.stored:
             stored = {unique if key == name else key: n for key, n in value.stored.items()}
             value = replace(value, stored=stored)
