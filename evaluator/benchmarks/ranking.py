@@ -120,7 +120,7 @@ def benchmark_scores(dataset: str, *, data: str | Path | None = None) -> dict[st
         >>> try:
         ...     benchmark_scores("nats-sss", data="no-folder")
         ... except MissingDataError as error:
-        ...     print(str(error)[:78])
+        ...     print(str(error)[:77])
         --data or $G4NAS_DATA must name the folder that has nats_sss/nats_sss.csv.xz;
     """
     table = read_table(dataset, data)

@@ -55,8 +55,9 @@ class LabelTrainer:
 
     def network(self, network: Network) -> Network:
         """The network on this input and these classes."""
-        side, classes = self.recipe.input, len(self.data.classes)
-        return on_input(network, side, side, classes=classes, drop=self.recipe.skipped_strides)
+        (height, width), classes = self.recipe.size, len(self.data.classes)
+        drop, channels = self.recipe.skipped_strides, self.recipe.channels
+        return on_input(network, height, width, classes=classes, drop=drop, channels=channels)
 
     def run(
         self,
