@@ -39,7 +39,7 @@ def part(
     return {"kind": "slice", "start": start % before[0]}
 
 
-def pick_one(op: OnnxOp, values: Values, before: Shape) -> dict[str, Any] | None:
+def gathered(op: OnnxOp, values: Values, before: Shape) -> dict[str, Any] | None:
     """A Gather of known places. One place, or places that follow each other, are a view; places
     that interleave groups of channels are a shuffle."""
     if len(op.inputs) < 2 or not op.inputs[1]:
