@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import Any, NoReturn, Protocol
 
+from latency.ondevice.checks import line
 from space.common.errors import DeviceError, DroppedError
 
 FOLDER = ".cache/g4nas"  # on the device, in the home folder
@@ -87,10 +88,10 @@ class Lines:
         if end < 0:
             self._searched = len(self._buffer)  # once is enough
             return None
-        line = bytes(self._buffer[: end + 1])
+        found = bytes(self._buffer[: end + 1])
         del self._buffer[: end + 1]
         self._searched = 0
-        return line
+        return found
 
 
 class BufferedStream(ABC):
@@ -111,7 +112,7 @@ class BufferedStream(ABC):
 
     def readline(self, timeout_s: float, most_bytes: int = MOST_BYTES) -> bytes:
         until = time.monotonic() + timeout_s
-        while (line := self._lines.take(most_bytes)) is None:
+        while (found := self._lines.take(most_bytes)) is None:
             left_s = max(0.0, until - time.monotonic())
             ready, _, _ = select.select([self._source], [], [], left_s)
             if not ready:
@@ -120,15 +121,14 @@ class BufferedStream(ABC):
             if not data:
                 self._raise_ended()
             self._lines.add(data)
-        return line
+        return found
 
 
 def one_line(text: object, longest: int = 300) -> str:
     """What a device or a tool said, on one line and without control characters, for a message."""
     if isinstance(text, bytes | bytearray):
         text = text[: 4 * longest].decode(errors="replace")
-    kept = "".join(c if c.isprintable() else " " for c in str(text)[: 4 * longest])
-    return " ".join(kept.split())[:longest]
+    return line(str(text), longest)
 
 
 def ended(where: str, status: int | str | None, errors: bytes) -> str:
@@ -138,7 +138,7 @@ def ended(where: str, status: int | str | None, errors: bytes) -> str:
         status: its exit status, or minus the number of the signal that ended it, or its name.
         errors: the end of its stderr.
     """
-    lines = [line for line in map(one_line, errors.splitlines()) if line]
+    said = [text for text in map(one_line, errors.splitlines()) if text]
     if isinstance(status, int) and (status < 0 or 128 < status < 160):  # a shell adds 128
         number = -status if status < 0 else status - 128
         names = {each.value: each.name.removeprefix("SIG") for each in signal.Signals}
@@ -146,4 +146,4 @@ def ended(where: str, status: int | str | None, errors: bytes) -> str:
     how = f"signal {status}" if isinstance(status, str) else f"status {status}"
     if status == "KILL":
         how += " (out of memory there? use a smaller --batch)"
-    return f"{where}: the worker ended with {how}{f': {lines[-1]}' if lines else ''}"
+    return f"{where}: the worker ended with {how}{f': {said[-1]}' if said else ''}"

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from latency.engines.lowering import input_shape
 from latency.ondevice import host
+from latency.ondevice.checks import line
 from space.common.errors import EngineError
-from space.common.text import shorten
 from space.network.block import Block
 
 VALUE_BYTES = {"int8": 1, "float16": 2}  # of other dtypes: 4
@@ -17,15 +17,13 @@ NO_MEMORY = ("alloc", "out of memory", "not enough memory", "cannot create threa
 
 
 def least_bytes(blocks: Sequence[Block], batch: int, dtype: str = "float32") -> int:
-    """What no engine can do without: the input in float32, or the largest op's input and
-    output."""
+    """What no engine can do without: the input in float32, or the largest tensor."""
     _, channels, height, width = input_shape(blocks, batch)
     largest = 0
     for op in (op for block in blocks for op in block.ops):
-        ends = op.c_in * op.height * op.width + op.c_out * op.out_height * op.out_width
-        largest = max(largest, int(ends))
-    given = channels * height * width
-    return batch * max(4 * given, VALUE_BYTES.get(dtype, 4) * largest)
+        given, made = op.c_in * op.height * op.width, op.c_out * op.out_height * op.out_width
+        largest = max(largest, int(given), int(made))
+    return batch * max(4 * channels * height * width, VALUE_BYTES.get(dtype, 4) * largest)
 
 
 def check_memory(chains: Collection[Sequence[Block]], batch: int, dtype: str = "float32") -> None:
@@ -57,9 +55,8 @@ def engine_errors(engine: str) -> Iterator[None]:
         library = type(error).__module__.partition(".")[0]
         if not (isinstance(error, RuntimeError | MemoryError) or library == "onnxruntime"):
             raise
-        text = shorten(str(error), 300)[1:-1]
-        low = str(error).lower()
-        if isinstance(error, MemoryError) or any(words in low for words in NO_MEMORY):
+        text = line(str(error), 300)
+        if isinstance(error, MemoryError) or any(word in str(error).lower() for word in NO_MEMORY):
             raise MemoryError(f"{engine}: {text or 'use a smaller batch'}") from None
         raise EngineError(f"{engine} cannot run this here: {text}") from error
 
