@@ -53,8 +53,8 @@ def accuracy_lines(
     epochs = recipe.total_steps(images) / recipe.steps_per_epoch(images)
     lines = [
         f"accuracy: measured on {len(final.test)} test images of {final.data.name} "
-        f"after {epochs:g} epochs of {images} images at {recipe.input}x"
-        f"{recipe.input}; {over}; all trained alike"
+        f"after {epochs:g} epochs of {images} images at "
+        f"{'x'.join(map(str, recipe.size))}; {over}; all trained alike"
     ]
     values = {name: np.array([value for _, value in each]) for name, each in accuracies.items()}
     base_values = values.pop(base) if base is not None else np.zeros(0)
