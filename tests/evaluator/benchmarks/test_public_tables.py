@@ -245,7 +245,7 @@ def test_the_page_says_where_each_table_comes_from():
             assert f"`{known}`" in page
 
 
-@examples(30)
+@examples(12)
 @given(content=mutated_csv(NATS), command=st.sampled_from(("benchmark", "predictor")))
 def test_property_public_tables(content, command, tmp_path_factory):
     folder = packed(tmp_path_factory.mktemp("tables"), content)
