@@ -58,7 +58,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number from `least` to `most`; a finite one, or also NaN and infinities if not `finite`."""
+    """A number from `least` to `most`: finite, or also NaN and infinities if not `finite`."""
 
     least: float = -math.inf
     most: float = math.inf
