@@ -12,6 +12,7 @@ from latency.builder.campaign import Campaign, Effort, affordable
 from latency.builder.config import BuildConfig, table_path
 from latency.builder.grid import COARSE, FULL, Grid, summary
 from latency.builder.journal import Journal
+from latency.builder.measurements import Measurements
 from latency.builder.memory import require_memory
 from latency.builder.plan import Plan, make_plan
 from latency.devices.health import states, warnings
@@ -115,7 +116,8 @@ def _measured_table(
         with Progress("", lines="jobs", log=log) as bar:
             campaign.run(lambda i, done, jobs: bar.update(done, jobs, title=f"pass {i + 1}"))
         try:
-            table = finished_table(campaign, config=config, grid=grid, target=out.stem)
+            origin = _origin(plan, session, config=config, grid=grid, target=out.stem)
+            table = finished_table(campaign, origin, seed=config.seed)
         except MissingOpError as error:
             raise NoAnswerError(
                 f"no table: {error}; too many blocks were too noisy: measure again with --fresh "
@@ -142,19 +144,11 @@ def _log_start(
         log(f"{len(journal.done)} jobs (about {spent}) are done already")
 
 
-def finished_table(
-    campaign: Campaign, *, config: BuildConfig, grid: Grid, target: str
-) -> LatencyTable:
-    """The table of a finished campaign, with its scale factor and its errors.
-
-    Raises:
-        MissingOpError: blocks of the networks were too noisy, so that nothing predicts them.
-    """
-    plan, session, journal = campaign.plan, campaign.session, campaign.journal
-    entries, noisy = campaign.blocks()
-    spreads = [m.spread for m in entries.values()]
-    spread = float(np.median(spreads))
-    header = TableHeader(
+def _origin(
+    plan: Plan, session: Session, *, config: BuildConfig, grid: Grid, target: str
+) -> TableHeader:
+    """The header of a table that is measured now: where, with what, when."""
+    return TableHeader(
         layout="blocks",
         target=target,
         source="measured",
@@ -172,29 +166,51 @@ def finished_table(
         commit=commit(),
         command=config.command,
         grid=f"{grid.name}: {summary(plan.targets)}, seed {config.seed}",
-        host=session.host_info | {"id": session.host} | states(journal.states),
+        host=session.host_info | {"id": session.host},
+    )
+
+
+def finished_table(found: Measurements, origin: TableHeader, *, seed: int) -> LatencyTable:
+    """The table of a finished measurement, with its scale factor, its noise and its errors.
+
+    Args:
+        origin: where and when it was measured.
+        seed: of the plan.
+
+    Raises:
+        MissingOpError: blocks of the networks were too noisy, so that nothing predicts them.
+    """
+    plan, samples = found.plan, found.samples
+    entries, noisy = found.blocks()
+    spreads = [m.spread for m in entries.values()]
+    spread = float(np.median(spreads))
+    header = replace(
+        origin,
+        host=origin.host | states(samples.states),
         noise={
             "spread": round(spread, 4),
             "spread_90pct": round(float(np.quantile(spreads, 0.9)), 4),
             "samples": int(np.median([m.n for m in entries.values()])),
-            "disturbed": round(campaign.outlier_share(), 4),
+            "disturbed": round(found.outlier_share(), 4),
             "reference": REFERENCE,
-            "reference_s": float(f"{campaign.reference_s():.5g}"),
-            "stopped_by": campaign.stopped_by,
-            "seconds": round(journal.spent_s),
-            "processor_share": round(journal.processor_s / max(journal.device_s, 1e-9), 3),
+            "reference_s": float(f"{found.reference_s():.5g}"),
+            "stopped_by": found.stopped_by,
+            "seconds": round(samples.spent_s),
+            "processor_share": round(samples.processor_s / max(samples.device_s, 1e-9), 3),
             "too_noisy": [str(block) for block in noisy],
-            "warnings": warnings(session.host_info, journal.states, session.threads, spread),
+            "warnings": warnings(origin.host, samples.states, origin.threads, spread),
         },
     )
     table = LatencyTable(header, entries)
-    factor = common_factor(predictions(table, plan.scale_set), campaign.networks_s(plan.scale_set))
+    factor = common_factor(predictions(table, plan.scale_set), found.networks_s(plan.scale_set))
     how = f"geometric mean of measured / predicted, {len(plan.scale_set)} other random networks"
-    errors: dict[str, Any] = {"seed": config.seed}
+    errors: dict[str, Any] = {"seed": seed}
     for name, nets in (("held_out", plan.held_out), ("on_grid", plan.on_grid)):
-        errors[name] = scaled_errors(predictions(table, nets), factor, campaign.networks_s(nets))
+        errors[name] = scaled_errors(predictions(table, nets), factor, found.networks_s(nets))
     errors["left_out_blocks"] = left_out_error(
-        {b: m.median_s for b, m in entries.items()}, {b: m.error for b, m in entries.items()}
+        {b: m.median_s for b, m in entries.items()},
+        {b: m.error for b, m in entries.items()},
+        table.gpu,
     )
     scale = {"factor": round(factor, 5), "how": how}
     return LatencyTable(replace(header, scale=scale, network_error=errors), entries)

@@ -6,26 +6,17 @@ After the passes over all jobs, those come first whose blocks' noise weighs most
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from latency.builder.journal import Journal
-from latency.builder.plan import Job, Plan, slot
+from latency.builder.measurements import Measurements
+from latency.builder.plan import Plan, slot
 from latency.devices.session import Session
-from latency.measure.block import Floats, chain_flops, measurement, probe, target_measurement
-from latency.measure.drift import (
-    TimedGroup,
-    corrected_samples,
-    drift_factor,
-    outlier_rounds,
-    time_with_reference,
-    typical_reference_s,
-)
-from latency.table.latency_table import Measurement
-from space.network.block import Block
-from space.network.network import Network
+from latency.measure.block import chain_flops, probe
+from latency.measure.drift import time_with_reference
 
 MIN_ROUNDS = 4
 
@@ -66,15 +57,15 @@ def affordable(plan: Plan, session: Session, effort: Effort, batch: int) -> tupl
     return replace(effort, rounds=rounds), seconds(rounds)
 
 
-class Campaign:
+class Campaign(Measurements):
     """The measurement of a plan; finished jobs come from the journal."""
 
     def __init__(
         self, plan: Plan, session: Session, journal: Journal, effort: Effort, batch: int, seed: int
     ) -> None:
-        self.plan, self.session, self.journal = plan, session, journal
+        super().__init__(plan, journal)
+        self.session, self.journal = session, journal
         self.effort, self.batch, self.seed = effort, batch, seed
-        self.stopped_by = ""
 
     def run(self, report: Callable[[int, int, int], None]) -> None:
         """Measure until done; call `report(pass, jobs done, jobs)` after every job.
@@ -111,7 +102,7 @@ class Campaign:
         """Of each job, the seconds of a network's standard error that its median block accounts
         for, after some passes."""
         often, found = self.plan.occurrences(), []
-        for job, measured in self._measured(numbers, passes):
+        for job, measured in self.measured(numbers, passes):
             errors = [np.inf if m is None else m.error_s for m in measured]
             counts = [often.get(slot(target.block), 0) for target in job.targets]
             if not job.steady:
@@ -121,31 +112,9 @@ class Campaign:
 
     def _unsettled(self, passes: int) -> list[int]:
         """The jobs with a block or network that is too noisy after some passes."""
-        each = enumerate(self._measured(range(len(self.plan.jobs)), passes))
+        each = enumerate(self.measured(range(len(self.plan.jobs)), passes))
         limit = self.effort.tolerance
         return [n for n, (_, found) in each if any(m is None or m.error > limit for m in found)]
-
-    def _measured(
-        self, numbers: Iterable[int], passes: int | None = None
-    ) -> Iterator[tuple[Job, list[Measurement | None]]]:
-        """Jobs, and their blocks or networks after `passes` (by default all); None for a block
-        whose noise exceeds its cost."""
-        done, reference_s = self.journal.done, self.reference_s(passes)
-        count = self.effort.max_passes if passes is None else passes
-        for number in numbers:
-            groups = [done[i, number] for i in range(count) if (i, number) in done]
-            job = self.plan.jobs[number]
-            yield job, _measurements(job, groups, reference_s)
-
-    def reference_s(self, passes: int | None = None) -> float:
-        """Typical seconds of the reference network, in the first passes or in all."""
-        done = self.journal.done.items()
-        return typical_reference_s([g for (i, _), g in done if passes is None or i < passes])
-
-    def outlier_share(self) -> float:
-        """Share of the rounds that are outliers."""
-        at, groups = self.reference_s(), self.journal.done.values()
-        return float(np.concatenate([outlier_rounds(drift_factor(g, at)) for g in groups]).mean())
 
     def _measure(self, index: int, number: int) -> None:
         job = self.plan.jobs[number]
@@ -159,40 +128,3 @@ class Campaign:
             steady=job.steady,
         )
         self.journal.add((index, number), job.chains, group, timed, time.monotonic() - started)
-
-    def blocks(self) -> tuple[dict[Block, Measurement], list[Block]]:
-        """The measured blocks, and those whose noise exceeds their cost."""
-        numbers = [n for n, job in enumerate(self.plan.jobs) if not job.steady]
-        found = [
-            (target.block, m)
-            for job, measured in self._measured(numbers)
-            for target, m in zip(job.targets, measured, strict=True)
-        ]
-        return {b: m for b, m in found if m is not None}, [b for b, m in found if m is None]
-
-    def networks_s(self, networks: Iterable[Network]) -> Floats:
-        """Measured end-to-end seconds of networks of the plan, float64 [n]."""
-        numbers = [n for n, job in enumerate(self.plan.jobs) if job.steady]
-        seconds = {
-            chain: m.median_s
-            for job, measured in self._measured(numbers)
-            for chain, m in zip(job.chains, measured, strict=True)
-            if m is not None
-        }
-        return np.array([seconds[network.blocks] for network in networks])
-
-
-def _measurements(
-    job: Job, groups: Sequence[TimedGroup], reference_s: float
-) -> list[Measurement | None]:
-    """Of a job's blocks, None for noise above the cost; of its networks if it is steady."""
-    if job.steady:
-        rows = ([[row]] * len(groups) for row in range(len(job.chains)))
-        return [measurement(1, corrected_samples(groups, own, reference_s)[0]) for own in rows]
-    found: list[Measurement | None] = []
-    for target in job.targets:
-        try:
-            found.append(target_measurement(target, job.chains, groups, reference_s))
-        except ValueError:
-            found.append(None)
-    return found

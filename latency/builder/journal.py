@@ -5,6 +5,7 @@ The first line identifies the measurement; each other line is a finished job.
 
 from __future__ import annotations
 
+import lzma
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -14,12 +15,24 @@ import numpy as np
 
 from latency.devices.session import Timed
 from latency.measure.drift import TimedGroup
+from space.common.files import check_regular
 from space.common.jsonl import JsonLines
-from space.common.schema import Either, Integer, Items, Maybe, Number, Record, Text, check
+from space.common.schema import (
+    Either,
+    Integer,
+    Items,
+    Maybe,
+    Number,
+    Record,
+    Text,
+    check,
+    parse_json,
+)
 from space.common.text import shorten
 from space.network.block import Chain
 
 Key = tuple[int, int]  # (pass, job)
+MOST_BYTES = 500_000_000  # of samples: a full table of the CPU has 20 MB
 
 
 def chain_text(chain: Chain) -> str:
@@ -51,12 +64,49 @@ _JOB = Record(
 _IDENTITY = Record({"device": Text()}, required=("device",))
 
 
-class Journal(JsonLines):
-    """The finished jobs of a build, as context manager.
+class Samples:
+    """The finished jobs of a build.
 
     `done`: {(pass, job): times}, rounded as on disk. Sums over the jobs: wall seconds here
     (`spent_s`), wall and processor seconds on the device (`device_s`, `processor_s`). `states`:
     the device's state after each job.
+
+    Args:
+        sizes: how many chains each job of the plan has; None: they are not checked.
+    """
+
+    def __init__(self, sizes: Sequence[int] | None = None) -> None:
+        self.done: dict[Key, TimedGroup] = {}
+        self.spent_s = self.device_s = self.processor_s = 0.0
+        self.states: list[dict[str, Any]] = []
+        self._sizes = sizes
+
+    def count(self, row: Mapping[str, Any]) -> None:
+        """Add a job as it is on disk.
+
+        Raises:
+            ValueError: its times are not those of a job of the plan.
+        """
+        times, reference, number = row["times"], row["reference"], row["job"]
+        rounds, samples = {len(each) for each in times}, {len(each) for each in reference}
+        if len(rounds) != 1 or samples not in (rounds, {1}):
+            raise ValueError("`times` and `reference` must have as many rounds in every chain")
+        if self._sizes is not None and not (
+            number < len(self._sizes) and len(times) == self._sizes[number]
+        ):
+            raise ValueError(f"job {number} with {len(times)} chains is none of the plan")
+        self.done[row["pass"], number] = TimedGroup(
+            np.array(times, dtype=np.float64), np.array(reference, dtype=np.float64)
+        )
+        wall_s = float(row["wall_s"])
+        self.spent_s += wall_s
+        self.device_s += float(row.get("device_s", wall_s))
+        self.processor_s += float(row.get("processor_s", wall_s))
+        self.states.append(dict(row.get("state", {})))
+
+
+class Journal(JsonLines, Samples):
+    """The finished jobs of a build that goes on, as context manager.
 
     Args:
         identity: device, engine, plan and so on; those of an existing file must be equal.
@@ -70,13 +120,10 @@ class Journal(JsonLines):
     def __init__(
         self, path: Path, identity: Mapping[str, Any], sizes: Sequence[int] | None = None
     ) -> None:
-        self.done: dict[Key, TimedGroup] = {}
-        self.spent_s = self.device_s = self.processor_s = 0.0
-        self.states: list[dict[str, Any]] = []
-        self._sizes = sizes
+        Samples.__init__(self, sizes)
         advice = "mend or delete it, or use --fresh"
         spec = Either((_IDENTITY, _JOB))
-        super().__init__(path, what="the builder's journal", advice=advice, spec=spec)
+        JsonLines.__init__(self, path, what="the builder's journal", advice=advice, spec=spec)
         try:
             self._resume(identity)
         except BaseException:
@@ -99,28 +146,9 @@ class Journal(JsonLines):
                 )
         for number, row in enumerate(jobs, 2):
             try:
-                self._count(check(row, _JOB))
+                self.count(check(row, _JOB))
             except ValueError as error:
                 raise self.damaged(number, error) from None
-
-    def _count(self, row: Mapping[str, Any]) -> None:
-        """ValueError if the times are not those of a job of the plan."""
-        times, reference, number = row["times"], row["reference"], row["job"]
-        rounds, samples = {len(each) for each in times}, {len(each) for each in reference}
-        if len(rounds) != 1 or samples not in (rounds, {1}):
-            raise ValueError("`times` and `reference` must have as many rounds in every chain")
-        if self._sizes is not None and not (
-            number < len(self._sizes) and len(times) == self._sizes[number]
-        ):
-            raise ValueError(f"job {number} with {len(times)} chains is none of the plan")
-        self.done[row["pass"], number] = TimedGroup(
-            np.array(times, dtype=np.float64), np.array(reference, dtype=np.float64)
-        )
-        wall_s = float(row["wall_s"])
-        self.spent_s += wall_s
-        self.device_s += float(row.get("device_s", wall_s))
-        self.processor_s += float(row.get("processor_s", wall_s))
-        self.states.append(dict(row.get("state", {})))
 
     def add(
         self, key: Key, chains: tuple[Chain, ...], group: TimedGroup, timed: Timed, wall_s: float
@@ -142,4 +170,35 @@ class Journal(JsonLines):
             "reference": [[float(f"{t:.5g}") for t in row] for row in group.reference],
         }
         self.append(row)
-        self._count(row)
+        self.count(row)
+
+
+def read_samples(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The identity of a finished build and its jobs, as they are on disk, from its
+    .samples.jsonl, which may be compressed (.xz).
+
+    Raises:
+        ValueError: damaged, unfinished or too large; the message has the file and the line.
+        OSError: it cannot be read.
+    """
+    check_regular(path)
+    rows: list[dict[str, Any]] = []
+    try:
+        with lzma.open(path) if path.suffix == ".xz" else path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except (lzma.LZMAError, EOFError) as error:
+        raise ValueError(f"{path}: damaged: {error}; fetch it again") from None
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"{path}: must have at most {MOST_BYTES} bytes of samples")
+    *lines, rest = data.split(b"\n")
+    for number, line in enumerate([*lines, *[rest] * bool(rest)], 1):
+        try:
+            row = parse_json(line)
+            rows.append(check(row, _JOB if rows else _IDENTITY))
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, line {number}: not a line of a build's samples ({error}); fetch it again"
+            ) from None
+    if len(rows) < 2:
+        raise ValueError(f"{path}: must have samples; it has none")
+    return rows[0], rows[1:]

@@ -9,6 +9,7 @@ import numpy as np
 
 from latency.table.family_fit import ALIGNMENTS, Floats, alignment, widths_of
 from latency.table.interpolate import Interpolator
+from latency.table.op_times import GpuRun
 from space.common.errors import MissingOpError
 from space.common.stats import spearman
 from space.network.block import Block, BlockBatch
@@ -49,7 +50,9 @@ def scaled_errors(predicted: Floats, factor: float, measured: Floats) -> dict[st
 
 
 def left_out_error(
-    seconds: Mapping[Block, float], noise: Mapping[Block, float] | None = None
+    seconds: Mapping[Block, float],
+    noise: Mapping[Block, float] | None = None,
+    gpu: GpuRun | None = None,
 ) -> dict[str, Any]:
     """Cross-validation of the interpolation: each fold is predicted from the others' blocks.
 
@@ -58,6 +61,7 @@ def left_out_error(
 
     Args:
         noise: relative standard error of each block, as the `errors` of an `Interpolator`.
+        gpu: as for an `Interpolator`.
     """
     part = np.random.default_rng(0).integers(FOLDS, size=len(seconds)).tolist()
     errors: list[float] = []
@@ -65,7 +69,7 @@ def left_out_error(
     alignments: dict[str, list[float]] = {name: [] for name in ALIGNMENTS}
     for fold in range(FOLDS):
         known = {b: s for (b, s), p in zip(seconds.items(), part, strict=True) if p != fold}
-        others = Interpolator(known, noise)
+        others = Interpolator(known, noise, gpu=gpu)
         for block in (block for block in seconds if block not in known):
             one = BlockBatch.of(block)
             try:

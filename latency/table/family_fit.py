@@ -4,13 +4,14 @@ A block's seconds are a non-negative sum of its ops' work (starts, multiply-adds
 also rounded up to 8, 16, 32 as vector units do; traffic twice where 8 or 16 does not divide the
 channels), times a correction smoothed from the nearest measured blocks of the same alignment.
 Noisy blocks have less weight in both, and are shrunk towards the prediction from the others: else
-a search for the fastest network would find the luckiest measurements.
+a search for the fastest network would find the luckiest measurements. On a GPU another model takes
+the place of both (`latency.table.op_times`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +39,23 @@ Family: TypeAlias = tuple[str, int, int, tuple[tuple[str, int], ...]]
 Floats: TypeAlias = NDArray[np.float64]
 
 
+class BlockModel(Protocol):
+    """Seconds of blocks of any family."""
+
+    def predict(self, batch: BlockBatch) -> Floats:
+        """Seconds of each block, float64 [n]."""
+
+
 class FamilyFit:
     """Predicts a family's blocks of any widths in the range of its measured ones.
 
     Args:
+        key: the family.
+        blocks: its measured blocks.
         seconds: of each block [n].
         errors: their relative standard errors [n].
         noisy: further timed blocks, too noisy for more than the measured range.
+        model: predicts blocks instead of the family's own work and correction.
     """
 
     def __init__(
@@ -54,6 +65,7 @@ class FamilyFit:
         seconds: Floats,
         errors: Floats,
         noisy: Sequence[Block] = (),
+        model: BlockModel | None = None,
     ) -> None:
         self.kind, self.height, self.width, self.rest = key
         sizes = _sizes_of(blocks)
@@ -69,7 +81,9 @@ class FamilyFit:
         logs = np.log(np.maximum(self.sizes, 1))
         line = np.linalg.matrix_rank(logs - logs[0], tol=1e-6) <= 1
         self.interpolates = len(blocks) >= (MIN_ON_A_LINE if line else MIN_POINTS)
-        if self.interpolates:
+        self.alignments = np.unique(alignment(self.sizes))
+        self.model = model
+        if self.interpolates and model is None:
             self._fit()
 
     def covers(self, sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -78,7 +92,7 @@ class FamilyFit:
         if not self.interpolates:
             return found
         inside = ((sizes >= self.low) & (sizes <= self.high)).all(axis=1)
-        inside &= np.isin(alignment(sizes), list(self.trees))
+        inside &= np.isin(alignment(sizes), self.alignments)
         least, most = self.ratio
         inside &= sizes[:, 2] >= least * sizes[:, 1] - 2
         inside &= sizes[:, 2] <= most * sizes[:, 1] + 2
@@ -102,7 +116,7 @@ class FamilyFit:
         self.prices = (prices / scales).reshape(2, -1)
         self.correction = np.log(self.seconds / self._base(self.sizes))
         self.trees = {}
-        for name in np.unique(classes):
+        for name in self.alignments:
             rows = np.flatnonzero(classes == name)
             tree = cKDTree(_position(self.sizes[rows]))
             self.trees[int(name)] = (tree, self.correction[rows], self.weights[rows])
@@ -116,13 +130,16 @@ class FamilyFit:
                 seconds += column * np.where(apart, price_apart, price)
         return seconds
 
-    def _columns(self, sizes: NDArray[np.int64]) -> list[NDArray[Any]]:
-        """The work of each block's ops: columns [n]."""
+    def _batch(self, sizes: NDArray[np.int64]) -> BlockBatch:
+        """The blocks of these widths."""
         fields: dict[str, Any] = {name: v for name, v in self.rest if name not in FLAGS}
         fields |= {name: sizes[:, SIZES.index(name)] for name in self.names}
-        batch = BlockBatch(self.kind, self.height, self.width, fields)
+        return BlockBatch(self.kind, self.height, self.width, fields)
+
+    def _columns(self, sizes: NDArray[np.int64]) -> list[NDArray[Any]]:
+        """The work of each block's ops: columns [n]."""
         columns: list[Any] = [1]
-        for step in batch.steps:
+        for step in self._batch(sizes).steps:
             columns.extend(_op_columns(step.op))
         return [np.broadcast_to(column, (len(sizes),)) for column in columns]
 
@@ -137,9 +154,15 @@ class FamilyFit:
         shrunk = np.flatnonzero(weight < 1)
         if len(shrunk):
             rows, weight = sizes[shrunk], weight[shrunk]
-            others = np.log(self._base(rows) * np.exp(self._smoothed(rows)))
+            others = np.log(self._estimate(rows))
             seconds[shrunk] = np.exp(weight * np.log(seconds[shrunk]) + (1 - weight) * others)
         return seconds
+
+    def _estimate(self, sizes: NDArray[np.int64]) -> Floats:
+        """Seconds of each row by the model, whether it is measured or not [n]."""
+        if self.model is not None:
+            return self.model.predict(self._batch(sizes))
+        return self._base(sizes) * np.exp(self._smoothed(sizes))
 
     def _smoothed(self, sizes: NDArray[np.int64]) -> Floats:
         """Correction (log) of each row, from measured blocks of the same alignment."""

@@ -1,15 +1,17 @@
 """Latency of blocks between measured ones of their family: same kind, resolution and fields except
-widths. `latency.table.family_fit` models one family."""
+widths. `latency.table.family_fit` models one family; `latency.table.op_times` all, on a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latency.table.family_fit import FLAGS, SIZES, Family, FamilyFit, Floats, widths_of
+from latency.table.op_times import GpuRun, OpTimes
 from space.common.errors import MissingOpError
 from space.network.block import Block, BlockBatch
 
@@ -67,6 +69,7 @@ class Interpolator:
         seconds: of the measured blocks.
         errors: their relative standard errors; 0 for blocks without one.
         noisy: further timed blocks, too noisy for more than the measured range.
+        gpu: what ran the blocks, if that was a GPU: one model of ops then serves all families.
     """
 
     def __init__(
@@ -74,17 +77,26 @@ class Interpolator:
         seconds: Mapping[Block, float],
         errors: Mapping[Block, float] | None = None,
         noisy: Iterable[Block] = (),
+        gpu: GpuRun | None = None,
     ) -> None:
         self._seconds, self._errors = seconds, errors or {}
         self._families, self._noisy = by_family(seconds), by_family(noisy)
         self._fitted: dict[Family, FamilyFit] = {}
+        self._gpu = gpu
+
+    @cached_property
+    def _model(self) -> OpTimes | None:
+        if self._gpu is None or not self._seconds:
+            return None
+        return OpTimes(list(self._families.values()), self._seconds, self._errors, self._gpu)
 
     def _family(self, key: Family) -> FamilyFit | None:
         if key not in self._fitted and key in self._families:
             blocks = self._families[key]
             values = np.array([self._seconds[block] for block in blocks])
             errors = np.array([self._errors.get(block, 0.0) for block in blocks])
-            self._fitted[key] = FamilyFit(key, blocks, values, errors, self._noisy.get(key, ()))
+            noisy = self._noisy.get(key, ())
+            self._fitted[key] = FamilyFit(key, blocks, values, errors, noisy, self._model)
         return self._fitted.get(key)
 
     def predict(self, batch: BlockBatch) -> Floats:

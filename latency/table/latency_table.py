@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from latency.table.header import TableHeader, save_table
 from latency.table.interpolate import Interpolator
+from latency.table.op_times import GpuRun
 from space.network.block import Block, BlockBatch
 
 COLUMNS = ("block", "median_s", "q25_s", "q75_s", "n")
@@ -94,11 +95,16 @@ class LatencyTable:
         except ValueError as error:
             raise ValueError(f"`noise.too_noisy`: {error}") from None
 
+    @property
+    def gpu(self) -> GpuRun | None:
+        """What of the GPU that was measured its blocks' times depend on; None of other devices."""
+        return GpuRun.of(self.header.batch, self.header.host)
+
     @cached_property
     def _interpolator(self) -> Interpolator:
         seconds = {block: m.median_s for block, m in self.entries.items()}
         errors = {block: m.error for block, m in self.entries.items()}
-        return Interpolator(seconds, errors, self._noisy)
+        return Interpolator(seconds, errors, self._noisy, self.gpu)
 
     def predict(self, batch: BlockBatch) -> NDArray[np.float64]:
         """Seconds of each block, float64 [n].

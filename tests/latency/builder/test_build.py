@@ -64,7 +64,7 @@ class Done:
 
 
 def test_blocks_that_were_all_too_noisy_are_one_line(tmp_path, monkeypatch, capsys):
-    def noisy(campaign, **_):
+    def noisy(*_, **__):
         raise MissingOpError("the table has no stem@224x224 c_out=8")
 
     monkeypatch.setattr(builder, "Campaign", Done)
