@@ -24,12 +24,13 @@ def format_table(table: AnyTable) -> str:
             lines.extend(_lines(name, value))
     if isinstance(table, LatencyTable):
         lines.append("")
+        unit, scale, digits = ("us", 1e6, 1) if table.gpu else ("ms", 1e3, 3)
         families = by_family(table.entries).items()
         for family, blocks in sorted(families, key=lambda item: str(item[0])):
-            values = [table.entries[block].median_s * 1e3 for block in blocks]
+            values = [table.entries[block].median_s * scale for block in blocks]
             lines.append(
-                f"{family_title(family):44} {len(values):5} blocks, {min(values):8.3f} to "
-                f"{max(values):8.3f} ms"
+                f"{family_title(family):44} {len(values):5} blocks, {min(values):8.{digits}f} to "
+                f"{max(values):8.{digits}f} {unit}"
             )
     return "\n".join(lines) + "\n"
 

@@ -1,6 +1,6 @@
 """The latency model of a table measured on a GPU: a block's seconds are the sum of its ops'.
 
-On a GPU the time of an op is launches, bytes that move, and thread blocks that run in waves; its
+On a GPU the time of an op is launches, elements that move, and waves of thread blocks; its
 multiply-adds hardly matter. Each of these amounts has one price, the same in all families. The
 real time of an op is that price times 1 + smooth + own:
 
@@ -42,6 +42,7 @@ LAUNCHES = {"conv": 3.0, "dwconv": 2.0, "concat": 2.0, "slice": 0.5}  # others: 
 TILE = 128, 64  # output pixels and channels of a thread block of a matrix product
 DEPTH = 32  # input channels of one step of it
 MULTIPROCESSORS = 132  # where the table does not say
+ROUNDING = 1e-12  # of the largest variance: what keeps a sum of variances positive
 LEAST = 0.003  # of the median block's time: the least price of a launch
 MOST_BLOCKS = 2500  # that are fitted together: the time to fit grows with their third power
 ROWS = 1024  # ops that are predicted at once
@@ -85,7 +86,7 @@ class OpTimes:
         self.gpu = gpu
         blocks = _chosen(families)
         times = np.array([seconds[block] for block in blocks])
-        noise = times**2 * (NOISE**2 + np.array([errors.get(b, 0.0) for b in blocks]) ** 2)
+        noise = NOISE**2 + np.array([errors.get(b, 0.0) for b in blocks]) ** 2
         self._index_ops(blocks)
         self._fit_prices(times)
         self._fit_deviations(times, noise)
@@ -125,7 +126,7 @@ class OpTimes:
             yield op.kind, sizes
 
     def _amounts(self, kind: str, sizes: NDArray[np.int64]) -> Floats:
-        """Launches, bytes and steps of waves of ops, float64 [n, 3]."""
+        """Launches, elements read and written, and steps of waves, of ops: float64 [n, 3]."""
         read, written, c_in, c_out, kernel, _, groups = sizes.T.astype(np.float64)
         launches = np.full(len(sizes), LAUNCHES.get(kind, 1.0))
         traffic = read * c_in * groups + written * c_out
@@ -161,39 +162,41 @@ class OpTimes:
         return np.asarray(self._amounts(kind, sizes) @ self.prices[kind])
 
     def _fit_deviations(self, seconds: Floats, noise: Floats) -> None:
-        """What to add to the prices: `smooth` and `own` of each size of op."""
+        """What to add to the prices: `smooth` and `own` of each size of op. Everything is relative
+        to the blocks' seconds, `noise` is their variance."""
         from scipy.linalg import cho_factor, cho_solve
 
+        share = {
+            k: counts.multiply(1 / seconds[:, None]).tocsr() for k, counts in self.counts.items()
+        }
         self.places = {kind: _places(kind, sizes) for kind, sizes in self.sizes.items()}
         prices = {kind: self._price(kind, sizes) for kind, sizes in self.sizes.items()}
-        rest = seconds - sum(self.counts[kind] @ price for kind, price in prices.items())
+        rest = 1 - sum(share[kind] @ price for kind, price in prices.items())
         own = {kind: (OWN * price) ** 2 for kind, price in prices.items()}
         weight = {kind: np.ones(len(price)) for kind, price in prices.items()}
         smooth: Floats = np.zeros((len(seconds), len(seconds)))
         for kind, price in prices.items():
-            counts = self.counts[kind] * price
-            alike = _likeness(self.places[kind], self.places[kind])
-            smooth += counts @ (counts @ alike).T
+            priced = share[kind] * price
+            smooth += priced @ (priced @ _likeness(self.places[kind], self.places[kind])).T
         noises = np.ones(len(seconds))
         for turn in range(ROUNDS + 1):
             total = smooth + np.diag(noise * noises)
-            for kind, counts in self.counts.items():
-                total += (counts * (own[kind] * weight[kind]) @ counts.T).toarray()
+            for kind, part in share.items():
+                total += ((part * (own[kind] * weight[kind])) @ part.T).toarray()
+            total += np.diag(np.full(len(total), ROUNDING * total.diagonal().max()))
             pull = cho_solve(cho_factor(total, lower=True), rest)
             if turn == ROUNDS:
                 break
-            for kind, counts in self.counts.items():
-                off = own[kind] * weight[kind] ** 2 * (counts.T @ pull) ** 2
+            for kind, part in share.items():
+                off = own[kind] * weight[kind] ** 2 * (part.T @ pull) ** 2
                 weight[kind] = (TAILS + off) / (TAILS + 1)
             noises = (TAILS + noise * noises**2 * pull**2) / (TAILS + 1)
-        pulls = {kind: counts.T @ pull for kind, counts in self.counts.items()}
-        self.smooth = {kind: prices[kind] * pulls[kind] for kind in prices}
-        self.own = {
-            kind: dict(
-                zip(map(bytes, self.sizes[kind]), own[kind] * weight[kind] * pull, strict=True)
-            )
-            for kind, pull in pulls.items()
-        }
+        self.smooth, self.own = {}, {}
+        for kind, part in share.items():
+            pulls = part.T @ pull
+            self.smooth[kind] = prices[kind] * pulls
+            deviation = own[kind] * weight[kind] * pulls
+            self.own[kind] = dict(zip(map(bytes, self.sizes[kind]), deviation, strict=True))
 
     def predict(self, batch: BlockBatch) -> Floats:
         """Seconds of blocks whose kinds of ops were all measured, float64 [n]."""

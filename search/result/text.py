@@ -9,8 +9,9 @@ import numpy as np
 
 from latency.measure.drift import REFERENCE
 from latency.table.header import TableHeader
+from latency.table.latency_table import LatencyTable
 from search.problem.budget import scaled
-from search.problem.problem import CLOSED_FORM
+from search.problem.problem import CLOSED_FORM, Table
 from search.problem.shape import IMAGENET, NetworkShape, shape_lines, shape_of
 from search.result.export import describe_weights
 from search.result.rows import ResultRow
@@ -45,6 +46,23 @@ def print_result(result: SearchResult) -> None:
         f"all in {result.folder}: winners.json, front.csv, front.png, {result.study.name}"
     )
     print("\n".join(lines))
+
+
+def measured_blocks(rows: Sequence[ResultRow], table: Table) -> list[str]:
+    """Of which blocks of the rows the table of a GPU has measurements: there, more than elsewhere,
+    the library's choice of a kernel makes a block faster or slower than those of similar widths.
+    No line for other tables."""
+    if not isinstance(table, LatencyTable) or table.gpu is None:
+        return []
+    found = []
+    for row in rows:
+        if row.latency_s is not None:
+            blocks = row.network.blocks
+            count = sum(block in table.entries for block in blocks)
+            found.append(f"{row.name} {count} of {len(blocks)}")
+    line = f"blocks measured on that GPU: {', '.join(found)}; the others are predicted from them"
+    whole = [row.name for row in rows if row.measured_s is not None]
+    return [f"{line}; networks run whole: {', '.join(whole) or 'none of these'}"]
 
 
 def _difference(weights: Mapping[str, Any], flops: float, shape: NetworkShape) -> str:

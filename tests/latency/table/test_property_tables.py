@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from latency.table.header import TableHeader
 from latency.table.latency_table import LatencyTable, Measurement
 from latency.table.load import load_table
 from latency.table.op_model import OpCostModel
-from space.network.block import Block
+from space.network.block import Block, BlockBatch
 from tests.helpers.hostile import examples, mutated_csv, mutated_json, run_hostile
 
 UNITS = [Block("shufflenet_v2", 28, 28, c_in=c, c_out=c, branch=c // 2) for c in range(48, 120, 8)]
@@ -44,13 +45,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("tables")
 
 
+GPU = LatencyTable(
+    replace(HEADER, host={"accelerator": {"name": "chip", "multiprocessors": 132}}), TABLE.entries
+)
 VALID: dict[str, tuple[str, str]] = {}
 
 
 def valid(kind: str) -> tuple[str, str]:
     """The header and the rows of a valid table, made once."""
     if kind not in VALID:
-        table = TABLE if kind == "blocks" else load_table("arm")
+        table = {"blocks": TABLE, "gpu": GPU}.get(kind) or load_table("arm")
         with tempfile.TemporaryDirectory() as name:
             VALID[kind] = texts(table, Path(name))
     return VALID[kind]
@@ -86,7 +90,7 @@ def both(folder: Path, header: str | bytes, rows: str | bytes) -> None:
 @examples(60)
 @given(st.data())
 def test_property_headers(folder: Path, data: Any) -> None:
-    header, rows = valid(data.draw(st.sampled_from(("blocks", "ops"))))
+    header, rows = valid(data.draw(st.sampled_from(("blocks", "gpu", "ops"))))
     both(folder, data.draw(mutated_json(header)), rows)
 
 
@@ -141,3 +145,21 @@ def test_property_a_table_round_trips(
     assert isinstance(found, LatencyTable)
     assert found.entries == entries
     assert replace(found.header, csv_sha256="") == header
+
+
+@examples(40)
+@given(st.lists(SECONDS, min_size=len(BLOCKS), max_size=len(BLOCKS)), st.integers(0, 2**31))
+def test_property_any_times_of_a_gpu_give_latencies(seconds: list, multiprocessors: int) -> None:
+    """Whatever was measured, a prediction is a time."""
+    host = {"accelerator": {"multiprocessors": multiprocessors}}
+    entries = {b: Measurement(s, s, s, 4) for b, s in zip(BLOCKS, seconds, strict=True)}
+    table = LatencyTable(replace(HEADER, host=host, noise={}), entries)
+    between = np.arange(48, 105, 4)
+    widths = {"c_in": between, "c_out": between, "branch": between // 2}
+    batch = BlockBatch("shufflenet_v2", 28, 28, widths)
+    known = table.covers(batch)
+    assert known.sum() >= 8
+    found = table.predict(
+        BlockBatch("shufflenet_v2", 28, 28, {k: v[known] for k, v in widths.items()})
+    )
+    assert np.isfinite(found).all() and (found > 0).all()
