@@ -11,7 +11,7 @@ FREQUENCY_CHANGE = 0.05  # the share by which a clock may move without a warning
 # Degrees Celsius at which a Raspberry Pi slows down (its documentation, "Frequency management and
 # thermal control"); phones and laptops slow down earlier, or not much later.
 HOT = 85.0
-GPU_STATE = ("sm_clock_mhz", "throttle", "temperature_c", "power_w", "persistence")
+GPU_STATE = ("sm_clock_mhz", "throttle", "temperature_c", "power_w", "persistence", "busy_before")
 
 
 def warnings(

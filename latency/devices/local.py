@@ -20,7 +20,8 @@ from space.network.block import Chain
 class LocalSession(Session):
     """An engine on this machine.
 
-    An engine on an accelerator has a method `accelerator_info`, whose result has its `name`.
+    An engine on an accelerator has a method `accelerator_info`, whose result has its `name`, and
+    `available_bytes`.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -40,7 +41,7 @@ class LocalSession(Session):
     def time(
         self, chains: Sequence[Chain], *, batch: int = 1, rounds: int = 5, steady: Steady = False
     ) -> Timed:
-        check_memory(set(chains), batch, self.dtype)
+        check_memory(set(chains), batch, self.dtype, self._engine)
         started, processor = time.monotonic(), time.process_time()
         with engine_errors(self.engine):
             loaded = {chain: self._engine.prepare(chain, batch) for chain in dict.fromkeys(chains)}
@@ -60,7 +61,7 @@ class LocalSession(Session):
         return {name: found[name] for name in GPU_STATE if name in found}
 
     def outputs(self, chain: Chain, *, batch: int = 1) -> list[Any]:
-        check_memory([chain], batch, self.dtype)
+        check_memory([chain], batch, self.dtype, self._engine)
         with engine_errors(self.engine):
             run: Any = self._engine.prepare(chain, batch)
             run.run()

@@ -16,6 +16,16 @@ from latency.ondevice.timing import time_rounds
 from space.network.block import Block
 from space.zoo.catalog import published_network
 
+CANNOT_RUN = (ImportError, OSError, MemoryError)  # what opening an engine raises where it cannot
+
+
+def engine_identity(engine: Engine) -> dict[str, str]:
+    """`version`, and the `device` of an engine on an accelerator: which of several it is."""
+    found = {"version": engine.version}
+    if device := getattr(engine, "device_words", ""):
+        found["device"] = device
+    return found
+
 
 def compare_engines(
     names: Sequence[str] = (),
@@ -33,8 +43,8 @@ def compare_engines(
 
     Returns:
         The arguments, `chip`, and in `engines` a row per engine and dtype: `engine`, `dtype`, and
-        `version` or, where it cannot run, `missing`; with a network also what `time_network`
-        returns.
+        what `engine_identity` returns or, where it cannot run, `missing`; with a network also what
+        `time_network` returns.
 
     Raises:
         ValueError: an unknown engine or network, or one whose times are no latency.
@@ -54,8 +64,8 @@ def compare_engines(
             rows.append({"engine": name, "dtype": dtype})
             try:
                 engines.append(get_engine(name, threads=threads, dtype=dtype))
-                rows[-1]["version"] = engines[-1].version
-            except (ImportError, OSError) as error:
+                rows[-1] |= engine_identity(engines[-1])
+            except CANNOT_RUN as error:
                 rows[-1]["missing"] = str(error)
     if network is not None:
         here = [row for row in rows if "version" in row]
@@ -71,7 +81,8 @@ def time_network(
 ) -> list[dict[str, float]]:
     """Seconds of a chain on each engine, all in the same rounds and each right after an untimed
     run, as a network in use. A row has `prepare_s`, `median_s` and `spread` (IQR / median)."""
-    check_memory([tuple(blocks)], batch)
+    for engine in engines:
+        check_memory([tuple(blocks)], batch, engine.dtype, engine)
     runs, prepare_s = [], []
     for engine in engines:
         started = time.monotonic()
@@ -102,5 +113,12 @@ def format_comparison(found: dict[str, Any]) -> str:
         words = f"{row['engine']:14} {row['dtype']:8}"
         if "median_s" in row:
             words += f" {row['median_s'] * 1e3:8.3f} {row['spread']:6.1%} {row['prepare_s']:9.2f} "
-        lines.append(f"{words} {row.get('version') or 'not here: ' + row['missing']}")
+        lines.append(f"{words} {row_words(row)}")
     return "\n".join(lines)
+
+
+def row_words(row: dict[str, Any]) -> str:
+    """The version and device of a row, or what is missing."""
+    if "missing" in row:
+        return f"not here: {row['missing']}"
+    return row["version"] + (f" on {row['device']}" if "device" in row else "")

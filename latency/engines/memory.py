@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
+from latency.engines.base import Engine
 from latency.engines.lowering import input_shape
 from latency.ondevice import host
 from latency.ondevice.checks import line
@@ -26,18 +27,26 @@ def least_bytes(blocks: Sequence[Block], batch: int, dtype: str = "float32") -> 
     return batch * max(4 * channels * height * width, VALUE_BYTES.get(dtype, 4) * largest)
 
 
-def check_memory(chains: Collection[Sequence[Block]], batch: int, dtype: str = "float32") -> None:
-    """Refuse chains that cannot run on this machine.
+def check_memory(
+    chains: Collection[Sequence[Block]],
+    batch: int,
+    dtype: str = "float32",
+    engine: Engine | None = None,
+) -> None:
+    """Refuse chains that cannot run on this machine, or on the accelerator of `engine`, which has
+    memory of its own and a method `available_bytes`.
 
     Raises:
         MemoryError: one of them needs more memory than there is; the message says how much.
     """
-    free = host.available_bytes()
+    own = getattr(engine, "available_bytes", None)
+    free = own() if own else host.available_bytes()
     needed = max((least_bytes(chain, batch, dtype) for chain in chains), default=0)
+    of = f" on {getattr(engine, 'device_words', 'it')}" if own else ""
     if free is not None and needed > free:
         raise MemoryError(
-            f"batch {batch} needs at least {_gib(needed)}, {_gib(free)} are free: use a smaller "
-            "batch or smaller images"
+            f"batch {batch} needs at least {_gib(needed)}, {_gib(free)} are free{of}: use a "
+            "smaller batch or smaller images"
         )
 
 

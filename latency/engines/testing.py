@@ -8,6 +8,7 @@ Run it with pytest, which collects the inherited tests.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -128,32 +129,56 @@ class EngineContract:
     def test_outputs_agree_with_torch(self) -> None:
         """Each example with two images, the second of two runs."""
         import pytest
-        import torch
-
-        from latency.ondevice.runners.cpu import fixed_input
-        from space.network.network import Network
-        from space.network.torch_module import build_module
 
         engine = self.open_engine()
         if not self.computes:
             pytest.skip(f"engine {self.name} computes no outputs")
         wrong = {}
         for block in map(Block.parse, self.examples):
-            module = randomise_norms(build_module(Network("one", (block,))))
-            with torch.inference_mode():
-                images = torch.from_numpy(fixed_input(input_shape([block], 2)))
-                expected = module(images).numpy()
-            run: Any = engine.prepare([block], 2, partial(weights_of, module))
-            run.run()
-            run.run()
-            (got,) = run.outputs()
-            assert got.shape == expected.shape
-            error = np.abs(got - expected).max() / np.abs(expected).max()
-            correlation = np.corrcoef(got.ravel(), expected.ravel())[0, 1]
-            exact = self.dtype != "int8" or correlation > INT8_CORRELATION
-            if not (exact and error < TOLERANCE[self.dtype]):
-                wrong[str(block)] = error, correlation
+            run, expected = run_and_expected(engine, [block])
+            if words := difference(run_outputs(run), expected, self.dtype):
+                wrong[str(block)] = words
         assert not wrong
+
+
+def run_and_expected(engine: Engine, blocks: Sequence[Block], batch: int = 2) -> tuple[Any, Any]:
+    """A runnable of a chain with random weights and batch norms, and torch's outputs for the same
+    input, float32 [batch, *shape]."""
+    import torch
+
+    from latency.ondevice.runners.cpu import fixed_input
+    from space.network.network import Network
+    from space.network.torch_module import build_module
+
+    module = randomise_norms(build_module(Network("chain", tuple(blocks))))
+    with torch.inference_mode():
+        images = torch.from_numpy(fixed_input(input_shape(blocks, batch)))
+        expected = module(images).numpy()
+    return engine.prepare(blocks, batch, partial(weights_of, module)), expected
+
+
+def run_outputs(run: Any) -> Any:
+    """The outputs of the second of two runs."""
+    run.run()
+    run.run()
+    (got,) = run.outputs()
+    return got
+
+
+def difference(got: Any, expected: Any, dtype: str) -> str:
+    """How outputs differ from torch's by more than `TOLERANCE` of a dtype; empty if they do
+    not."""
+    if got.shape != expected.shape:
+        return f"have shape {got.shape}, torch's have {expected.shape}"
+    if not np.isfinite(got).all():
+        return "are not finite"
+    error = float(np.abs(got - expected).max() / np.abs(expected).max())
+    if not error < TOLERANCE[dtype]:
+        return f"differ from torch's by {error:.2g} of the largest ({TOLERANCE[dtype]:g} at most)"
+    correlation = float(np.corrcoef(got.ravel(), expected.ravel())[0, 1])
+    if dtype == "int8" and not correlation > INT8_CORRELATION:
+        return f"correlate with torch's by {correlation:.3f} (over {INT8_CORRELATION:g} needed)"
+    return ""
 
 
 def randomise_norms(module: Any, seed: int = 0) -> Any:

@@ -13,6 +13,9 @@ from space.graph.op import Op
 
 Array: TypeAlias = NDArray[np.float32]
 POOL = 2**21  # random numbers from which weights are cut
+# Variance and epsilon of a batch norm that only scales and shifts: their sum is exactly 1, in half
+# floats too. Some versions of torch refuse an epsilon of 0, and cuDNN one below 1e-5.
+NORM_VARIANCE, NORM_EPSILON = 0.5, 0.5
 WEIGHTED = ("conv", "dwconv", "linear", "batchnorm")  # kinds of ops
 # (index of the block, index of the step, op) -> weight [c_out, c_in / groups, k, k] (linear:
 # [c_out, c_in]; batch norm: scale [c_out]) and bias [c_out]

@@ -15,7 +15,15 @@ from typing import TypeAlias
 import numpy as np
 
 from latency.engines.lowering import input_shape, walk_chain
-from latency.engines.weights import Array, Weights, checked_weights, conv_groups, random_weights
+from latency.engines.weights import (
+    NORM_EPSILON,
+    NORM_VARIANCE,
+    Array,
+    Weights,
+    checked_weights,
+    conv_groups,
+    random_weights,
+)
 from space.common.errors import MissingOpError
 from space.graph.op import Op
 from space.network.block import Block
@@ -118,7 +126,7 @@ def as_bytes(layers: Sequence[NcnnLayer], weights: Weights, pack: Pack | None = 
 def layer_bytes(layer: NcnnLayer, weight: Array, bias: Array) -> bytes:
     if layer.kind != "BatchNorm":
         return RAW_FLOATS + float_bytes(weight) + float_bytes(bias)
-    mean, variance = np.zeros_like(bias), np.ones_like(bias)
+    mean, variance = np.zeros_like(bias), np.full_like(bias, NORM_VARIANCE)
     return b"".join(float_bytes(array) for array in (weight, mean, variance, bias))
 
 
@@ -173,7 +181,7 @@ def _layer(op: Op) -> tuple[str, dict[int, Value]]:
         "add": ("BinaryOp", {0: 0}),
         "mul": ("BinaryOp", {0: 2}),
         "relu": ("ReLU", {}),
-        "batchnorm": ("BatchNorm", {0: channels, 1: 0.0}),
+        "batchnorm": ("BatchNorm", {0: channels, 1: NORM_EPSILON}),
         "slice": ("Crop", {9: (int(op.start),), 10: (int(op.start) + channels,), 11: (0,)}),
     }
     if op.kind not in simple:

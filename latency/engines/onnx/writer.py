@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from latency.engines.lowering import input_shape, walk_chain
-from latency.engines.weights import Weights, checked_weights, conv_groups, random_weights
+from latency.engines.weights import (
+    NORM_EPSILON,
+    NORM_VARIANCE,
+    Weights,
+    checked_weights,
+    conv_groups,
+    random_weights,
+)
 from space.common.files import write_atomic
 from space.graph.op import Op
 from space.network.block import Block
@@ -156,9 +163,10 @@ class _Writer:
             self.node("Mul", [inputs[0], scale], [raw])
         elif kind == "batchnorm":
             mean = self.constant(f"{out}_mean", np.zeros(int(op.c_out), np.float32))
-            variance = self.constant(f"{out}_var", np.ones(int(op.c_out), np.float32))
+            variances = np.full(int(op.c_out), NORM_VARIANCE, np.float32)
+            variance = self.constant(f"{out}_var", variances)
             constants = [*self._weights(block, step, op), mean, variance]
-            self.node("BatchNormalization", [*inputs, *constants], [raw], epsilon=0.0)
+            self.node("BatchNormalization", [*inputs, *constants], [raw], epsilon=NORM_EPSILON)
         elif kind in PLAIN:
             self.node(PLAIN[kind], inputs, [raw])
         else:

@@ -8,7 +8,15 @@ import torch
 from torch import fx, nn
 
 from latency.engines.lowering import input_shape
-from latency.engines.weights import WEIGHTED, Array, Weights, checked_weights, random_weights
+from latency.engines.weights import (
+    NORM_EPSILON,
+    NORM_VARIANCE,
+    WEIGHTED,
+    Array,
+    Weights,
+    checked_weights,
+    random_weights,
+)
 from space.network.block import Block
 from space.network.network import Network
 from space.network.torch_module import NetworkModule
@@ -47,7 +55,8 @@ def _set_weights(layer: nn.Module, weight: Array, bias: Array) -> None:
     if weight.ndim == 4:
         layer.bn, target = nn.Identity(), layer.conv
     elif weight.ndim == 1:
-        layer.bn = target = nn.BatchNorm2d(len(weight), eps=0.0)
+        layer.bn = target = nn.BatchNorm2d(len(weight), eps=NORM_EPSILON)
+        target.running_var.fill_(NORM_VARIANCE)
     else:
         target = layer.linear
     target.weight, target.bias = (

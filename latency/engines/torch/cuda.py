@@ -1,7 +1,5 @@
 """PyTorch on an NVIDIA GPU: chains of blocks as CUDA graphs, timed by events inside them.
 
-Not yet run on a GPU: written from the documentation of PyTorch 2.14 and CUDA 13.
-
 The time of a run is the GPU's time between two events that the graph records, one before its first
 kernel and one after its last. It excludes the launch of the graph and the wait for its end, some
 microseconds, so that a network's time is the sum of its blocks' times.
@@ -12,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,9 @@ import torch
 from torch import Tensor
 
 from latency.engines.lowering import input_shape
+from latency.engines.memory import engine_errors
 from latency.engines.torch.chain import build_chain
+from latency.engines.torch.cuda_card import card_words, free_bytes, memory_errors, open_card
 from latency.engines.torch.cuda_facts import read_facts
 from latency.engines.weights import Weights
 from latency.ondevice.runners.cpu import fixed_input
@@ -35,6 +35,9 @@ DTYPES = {
 }
 DEVICE = "cuda"
 WARM_UP = 3  # runs before the capture: libraries load, cuDNN times its kernels and picks
+# The share of the GPU's memory up to which torch keeps what dead graphs used. To give it back
+# before each capture, as `torch.cuda.graph` does, means to allocate it again for the next one.
+CACHE_SHARE = 0.25
 EVICT_TIMES = 2  # bytes written to overwrite the L2 cache, in sizes of that cache
 BUSY_WRITES = 50  # such writes queued at once while clocks are read
 BUSY_S = 0.05  # for how long before: the clocks of an idle GPU are low and take a while to rise
@@ -59,26 +62,35 @@ class GraphRun:
     """A module's run on one input, captured as a CUDA graph with an event at either end.
 
     External events become nodes of the graph (CUDA runtime API, `cudaEventRecordExternal`), so
-    that each replay records them anew.
+    that each replay records them anew. A graph holds addresses, no tensors: the input and the
+    weights must live as long as it does. What the run allocates between them is the graph's own
+    (PyTorch, "CUDA semantics", section "Graph memory management").
     """
 
-    def __init__(self, engine: TorchCudaEngine, module: torch.nn.Module, x: Tensor) -> None:
-        self._engine, self._input = engine, x
+    def __init__(
+        self, engine: TorchCudaEngine, module: torch.nn.Module, x: Tensor, side: Any
+    ) -> None:
+        self._engine, self._module, self._input = engine, module, x
         self._start, self._end = (
             torch.cuda.Event(enable_timing=True, external=True) for _ in range(2)
         )
-        with torch.inference_mode():
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(WARM_UP):
-                    module(x)
-            torch.cuda.current_stream().wait_stream(side)
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
+        self._graph = torch.cuda.CUDAGraph()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.inference_mode(), torch.cuda.stream(side):
+            for _ in range(WARM_UP):
+                module(x)
+            torch.cuda.synchronize()
+            self._graph.capture_begin()
+            try:
                 self._start.record()
                 self._output = module(x)
                 self._end.record()
+            except BaseException:
+                with suppress(RuntimeError):  # it says that what it has is no graph
+                    self._graph.capture_end()
+                raise
+            self._graph.capture_end()
+        torch.cuda.current_stream().wait_stream(side)
 
     def run(self) -> None:
         self._graph.replay()
@@ -100,9 +112,27 @@ class TorchCudaEngine:
     def __init__(self, threads: int, dtype: str) -> None:
         self.threads, self.dtype = threads, dtype
         self.now_s = 0.0
-        self._device = torch.cuda.get_device_properties(torch.cuda.current_device())
+        self._device = open_card(dtype)
+        # Before any work of ours; None where nothing tells it.
+        self._busy_before: float | None = read_facts(self._uuid).get("utilization")
         size = EVICT_TIMES * self._device.L2_cache_size
-        self._other = torch.empty(size, dtype=torch.uint8, device=DEVICE)
+        with memory_errors(self._device, "this engine"):
+            self._other = torch.empty(size, dtype=torch.uint8, device=DEVICE)
+            # One for all chains: a library's workspace and torch's cache belong to a stream.
+            self._side = torch.cuda.Stream()
+
+    @property
+    def _uuid(self) -> str:
+        return f"GPU-{self._device.uuid}"
+
+    @property
+    def device_words(self) -> str:
+        """The GPU's name, and which of several it is."""
+        return card_words(self._device)
+
+    def available_bytes(self) -> int:
+        """Bytes of GPU memory that a chain can have."""
+        return free_bytes()
 
     @property
     def versions(self) -> dict[str, str]:
@@ -112,14 +142,16 @@ class TorchCudaEngine:
     def prepare(
         self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
     ) -> GraphRun:
-        """The chain as one CUDA graph."""
+        """The chain as one CUDA graph; MemoryError, with what is free, if the GPU is full."""
         numbers, precision = DTYPES[self.dtype]
         options: dict[str, Any] = {"device": DEVICE, "dtype": numbers}
         options["memory_format"] = torch.channels_last
-        module = build_chain(blocks, weights).to(**options)
-        x = torch.from_numpy(fixed_input(input_shape(blocks, batch))).to(**options)
-        with rounding(precision):
-            return GraphRun(self, module, x)
+        if torch.cuda.memory_reserved() > CACHE_SHARE * self._device.total_memory:
+            torch.cuda.empty_cache()
+        with memory_errors(self._device, f"batch {batch}"), rounding(precision):
+            module = build_chain(blocks, weights).to(**options)
+            x = torch.from_numpy(fixed_input(input_shape(blocks, batch))).to(**options)
+            return GraphRun(self, module, x, self._side)
 
     def evict(self) -> None:
         """Overwrite the L2 cache. It is queued: the next run begins when it is done."""
@@ -131,7 +163,10 @@ class TorchCudaEngine:
     def accelerator_info(self) -> dict[str, Any]:
         """The GPU, for a table's header; its clocks under load."""
         with self._busy():
-            found = read_facts(f"GPU-{self._device.uuid}")
+            found = read_facts(self._uuid)
+        found.pop("utilization", None)  # ours
+        if self._busy_before is not None:
+            found["busy_before"] = self._busy_before
         return {
             "name": self._device.name,
             "compute_capability": f"{self._device.major}.{self._device.minor}",
@@ -163,11 +198,11 @@ class TorchCudaEngine:
 
 
 def open_engine(threads: int, dtype: str) -> TorchCudaEngine:
-    """The engine; OSError if torch finds no GPU."""
-    if not torch.cuda.is_available():
-        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
-        raise OSError(
-            f"engine 'torch-cuda' needs an NVIDIA GPU and a torch built for CUDA; got torch "
-            f"{torch.__version__} {built}, which finds none: check nvidia-smi"
-        )
-    return TorchCudaEngine(threads, dtype)
+    """The engine.
+
+    Raises:
+        OSError: torch finds no GPU, or the GPU cannot run this dtype or be used at all.
+        MemoryError: other programs have all of its memory.
+    """
+    with engine_errors("torch-cuda"):
+        return TorchCudaEngine(threads, dtype)

@@ -25,10 +25,12 @@ REASONS = {
 }
 BENIGN = {"idle", "application clocks", "display clocks"}  # set by a person, or no work to do
 CLOCK_CHANGE = 0.05  # the share by which a clock may move without a warning
+BUSY_SHARE = 0.05  # of the time, for which other programs may use the GPU without a warning
 
 
 def read_facts(uuid: str) -> dict[str, Any]:
-    """The present state of the GPU with that UUID ("GPU-..."); empty if unknown."""
+    """The present state of the GPU with that UUID ("GPU-..."); empty if unknown. `utilization`:
+    the share of the last moments (NVML: up to a second) in which a kernel ran, of any program."""
     return _from_nvml(uuid) or _from_smi(uuid)
 
 
@@ -50,6 +52,12 @@ def slowed(states: Sequence[dict[str, Any]]) -> list[str]:
         found.append(
             f"the GPU's clock moved between {min(clocks):g} and {max(clocks):g} MHz: lock it "
             f"with nvidia-smi --lock-gpu-clocks"
+        )
+    busy = max((facts.get("busy_before", 0.0) for facts in states), default=0.0)
+    if busy > BUSY_SHARE:
+        found.append(
+            f"another program used the GPU for {busy:.0%} of the time before this began: end it, "
+            "or choose another GPU with CUDA_VISIBLE_DEVICES"
         )
     if any(facts.get("persistence") == "disabled" for facts in states):
         found.append("persistence mode is off: the driver may unload between runs")
@@ -78,6 +86,7 @@ def _from_nvml(uuid: str) -> dict[str, Any]:
              lambda: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)),
             ("power_w", lambda: nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3),
             ("power_limit_w", lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1e3),
+            ("utilization", lambda: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100),
             ("persistence", lambda: persistence[nvml.nvmlDeviceGetPersistenceMode(gpu)]),
             # Drivers before 535 have the first of these, newer ones the second.
             ("throttle",
@@ -103,6 +112,7 @@ QUERY: dict[str, tuple[str, Callable[[str], Any]]] = {
     "temperature.gpu": ("temperature_c", float),
     "power.draw": ("power_w", float),
     "enforced.power.limit": ("power_limit_w", float),
+    "utilization.gpu": ("utilization", lambda text: float(text) / 100),
     "persistence_mode": ("persistence", str.lower),
 }
 REASONS_FIELDS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")  # new, old

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -37,6 +37,7 @@ def fake_nvml(missing: tuple[str, ...] = ()) -> ModuleType:
         "nvmlDeviceGetPowerUsage": lambda gpu: 312_500,
         "nvmlDeviceGetEnforcedPowerLimit": lambda gpu: 700_000,
         "nvmlDeviceGetPersistenceMode": lambda gpu: 1,
+        "nvmlDeviceGetUtilizationRates": lambda gpu: SimpleNamespace(gpu=35, memory=20),
         "nvmlDeviceGetCurrentClocksEventReasons": lambda gpu: 0x4,
         "nvmlDeviceGetCurrentClocksThrottleReasons": lambda gpu: 0x40,
     }
@@ -66,6 +67,7 @@ def test_through_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
         "temperature_c": 41,
         "power_w": 312.5,
         "power_limit_w": 700.0,
+        "utilization": 0.35,
         "persistence": "enabled",
         "throttle": "power cap",
     }
@@ -82,7 +84,7 @@ def test_what_the_gpu_does_not_tell_is_left_out(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("reasons", ["clocks_event_reasons", "clocks_throttle_reasons"])
 def test_through_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reasons: str) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    row = "470.1, 1410, 1740, [N/A], 33, 61.5, 250.00, Disabled, 0x0000000000000005"
+    row = "470.1, 1410, 1740, [N/A], 33, 61.5, 250.00, 7, Disabled, 0x0000000000000005"
     script = f'case "$*" in *--id=GPU-1*{reasons}.active*) echo "{row}";; *) exit 2;; esac'
     set_smi(tmp_path, monkeypatch, script)
     assert read_facts("GPU-1") == {
@@ -92,6 +94,7 @@ def test_through_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rea
         "temperature_c": 33.0,
         "power_w": 61.5,
         "power_limit_w": 250.0,
+        "utilization": 0.07,
         "persistence": "disabled",
         "throttle": "idle, power cap",
     }
@@ -123,3 +126,6 @@ def test_why_samples_may_differ() -> None:
     assert power == "the GPU was slowed by: power cap"
     assert clock.startswith("the GPU's clock moved between 1500 and 1980 MHz")
     assert persistence.startswith("persistence mode is off")
+    assert slowed([{"busy_before": 0.04}]) == []
+    (busy,) = slowed([{"busy_before": 0.83}, {"busy_before": 0.83}])
+    assert busy.startswith("another program used the GPU for 83% of the time before this began:")

@@ -3,11 +3,14 @@
 import sys
 
 import numpy as np
+import onnx
 import pytest
+import torch
 
 from latency.engines.null import RUN_S, block_s
 from latency.engines.registry import ENGINES, EngineSpec, get_engine
 from latency.engines.testing import EXAMPLES, EngineContract
+from latency.engines.torch.chain import build_chain
 from space.network.block import Block
 from space.units import unit_kinds
 
@@ -77,3 +80,20 @@ def test_onnxruntime_gives_finite_numbers():
     session.run()
     (out,) = session.outputs()
     assert out.shape == (1, 1000) and np.isfinite(out).all() and np.ptp(out) > 0
+
+
+def test_no_engine_writes_a_batch_norm_of_epsilon_0():
+    """Of torch, 2.10 and 2.11 refuse it, and cuDNN below 1e-5; other readers of files may."""
+    lone = [Block("dense_layer", 5, 5, c_in=6, growth=4)]
+    norms = [m for m in build_chain(lone).modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for dtype in ENGINES["onnxruntime"].dtypes:
+        files = get_engine("onnxruntime", dtype=dtype, here=False).write(lone).files
+        nodes = onnx.load_from_string(files["model.onnx"]).graph.node
+        (norm,) = (node for node in nodes if node.op_type == "BatchNormalization")
+        norms += [a for a in norm.attribute if a.name == "epsilon"]
+    assert len(norms) == 3 and all(getattr(n, "eps", getattr(n, "f", 0)) >= 1e-5 for n in norms)
+    for dtype in ENGINES["ncnn"].dtypes:
+        files = get_engine("ncnn", dtype=dtype, here=False).write(lone).files
+        (text,) = (content.decode() for name, content in files.items() if name.endswith("param"))
+        (line,) = (line.split() for line in text.splitlines() if line.startswith("BatchNorm "))
+        assert float(next(word for word in line if word.startswith("1="))[2:]) >= 1e-5
