@@ -68,7 +68,7 @@ def check_engines(
     """Compare each engine with torch in each dtype: `NETWORK`, and `BLOCKS` one by one with two
     images; time `NETWORK` twice, each time prepared anew.
 
-    An engine that cannot run here fails if it is named.
+    An engine that cannot run here in any dtype fails if it is named.
 
     Args:
         names: of engines; none: all but null.
@@ -98,8 +98,10 @@ def check_engines(
             opened.append((row, engine))
         except CANNOT_RUN as error:
             row.facts["missing"] = str(error)
-            if names:
-                row.wrong.append(f"cannot run here: {error}")
+    here = {row.engine for row, _ in opened}
+    for row in rows:
+        if names and row.engine not in here:
+            row.wrong.append(f"cannot run here: {row.facts['missing']}")
     started = time.monotonic()
     for number, (row, engine) in enumerate(opened):
         now = time.monotonic()
@@ -187,9 +189,12 @@ def _accelerator_notes(engine: Engine) -> list[str]:
 
 
 def failures(found: dict[str, Any]) -> list[str]:
-    """What does not hold in a result of `check_engines`, a line each."""
-    rows = found["engines"]
-    return [f"{row['engine']} {row['dtype']} {line}" for row in rows for line in row["wrong"]]
+    """What does not hold in a result of `check_engines`, a line each for all dtypes."""
+    dtypes: dict[tuple[str, str], list[str]] = {}
+    for row in found["engines"]:
+        for line in row["wrong"]:
+            dtypes.setdefault((row["engine"], line), []).append(row["dtype"])
+    return [f"{engine} {', '.join(each)} {line}" for (engine, line), each in dtypes.items()]
 
 
 def format_checked(found: dict[str, Any]) -> str:

@@ -37,6 +37,7 @@ def one_line(capsys: pytest.CaptureFixture[str], words: str = "torch-cuda") -> s
     said = capsys.readouterr()
     assert said.out.count("\n") == 5  # two heads, a line per dtype
     (line,) = said.err.splitlines()
+    assert line.startswith("latency.engines: torch-cuda float32, tf32, float16 cannot run here: ")
     return line
 
 
@@ -90,6 +91,22 @@ def test_a_dtype_that_the_gpu_lacks(
     with pytest.raises(OSError, match=needs):
         get_engine("torch-cuda", dtype=dtype)
     assert get_engine("torch-cuda").dtype == "float32"
+
+
+def test_check_goes_on_without_a_dtype_that_the_gpu_lacks(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU of 7.5 has no tf32: that row says so, and does not fail."""
+    gpu.properties.major, gpu.properties.minor = 7, 5
+    monkeypatch.setattr(torch_cuda, "BUSY_S", 0)
+    monkeypatch.setattr(check, "BLOCKS", check.BLOCKS[:1])
+    spec = ENGINES["torch-cuda"]
+    both = type(spec)(spec.module, spec.packages, ("float32", "tf32"))
+    monkeypatch.setitem(ENGINES, "torch-cuda", both)
+    found = check.check_engines(["torch-cuda"])
+    float32, tf32 = found["engines"]
+    assert check.failures(found) == [] and float32["blocks"] == 1
+    assert "needs compute capability 8.0 (Ampere) or later; Chip has 7.5" in tf32["missing"]
 
 
 @pytest.mark.parametrize(
