@@ -26,7 +26,7 @@ from space.graph.op import Op
 from space.network.block import Block, BlockBatch
 
 # Chosen on the blocks of one GPU (docs/results/gpu-tables.md); a factor of 1.7 in any of them
-# changes the error of left-out units by less than a tenth.
+# changes the error of left-out units by about a tenth at most.
 SMOOTH = 0.3  # deviation of an op's time, relative to its price
 LEVEL = 0.3  # the same, in common for all ops of a kind
 OWN = 0.05
@@ -44,7 +44,7 @@ DEPTH = 32  # input channels of one step of it
 MULTIPROCESSORS = 132  # where the table does not say
 ROUNDING = 1e-12  # of the largest variance: what keeps a sum of variances positive
 LEAST = 0.003  # of the median block's time: the least price of a launch
-MOST_BLOCKS = 2500  # that are fitted together: the time to fit grows with their third power
+MOST_BLOCKS = 2000  # that are fitted together: the time to fit grows with their third power
 ROWS = 1024  # ops that are predicted at once
 TRUSTED = 3.0  # a block's time is within this factor of its price
 
@@ -239,6 +239,11 @@ def _likeness(places: Floats, others: Floats) -> Floats:
 
 
 def _chosen(families: Sequence[Sequence[Block]]) -> list[Block]:
-    """At most about `MOST_BLOCKS` blocks, of every family some."""
-    step = max(1, -(-sum(map(len, families)) // MOST_BLOCKS))
-    return [block for family in families for block in family[::step]]
+    """At most about `MOST_BLOCKS` blocks, of every family some, evenly."""
+    share = min(1.0, MOST_BLOCKS / sum(map(len, families)))
+    counts = [int(np.ceil(share * len(family))) for family in families]
+    return [
+        family[at]
+        for family, count in zip(families, counts, strict=True)
+        for at in np.linspace(0, len(family) - 1, count).round().astype(int)
+    ]
