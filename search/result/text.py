@@ -28,7 +28,8 @@ def print_result(result: SearchResult) -> None:
     shape = shape_of(result.problem.space)
     print_rows(result.rows, result.header, result.problem.score.line, shape)
     base = result.baseline
-    lines, flops = list(result.accuracy_lines), {row.name: row.flops for row in result.rows}
+    lines = measured_blocks(result.rows, result.problem.table) + list(result.accuracy_lines)
+    flops = {row.name: row.flops for row in result.rows}
     if base is None:
         lines.append("no ShuffleNet v2 is within the budget: no speed-up is given")
     elif result.limit is not None:
@@ -59,7 +60,7 @@ def measured_blocks(rows: Sequence[ResultRow], table: Table) -> list[str]:
         if row.latency_s is not None:
             blocks = row.network.blocks
             count = sum(block in table.entries for block in blocks)
-            found.append(f"{row.name} {count} of {len(blocks)}")
+            found.append(f"{count} of {len(blocks)} in {row.name}")
     line = f"blocks measured on that GPU: {', '.join(found)}; the others are predicted from them"
     whole = [row.name for row in rows if row.measured_s is not None]
     return [f"{line}; networks run whole: {', '.join(whole) or 'none of these'}"]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from latency.table.load import SHIPPED, load_table
+from search import run
 from search.result.rows import ResultRow
 from search.result.text import measured_blocks
 from space.cost.guidelines import Guidelines
@@ -26,7 +30,7 @@ def test_blocks_are_counted_as_they_are_in_the_file() -> None:
     assert len(whole.blocks) == 18
     (line,) = measured_blocks([row("winner 1", whole), row("other", half, None)], table)
     assert line == (
-        f"blocks measured on that GPU: winner 1 {count} of 18; the others are predicted from "
+        f"blocks measured on that GPU: {count} of 18 in winner 1; the others are predicted from "
         "them; networks run whole: none of these"
     )
 
@@ -42,3 +46,13 @@ def test_other_tables_have_no_such_line() -> None:
     rows = [row("a", shufflenet_v2("1.0"))]
     assert measured_blocks(rows, load_table("arm")) == []
     assert measured_blocks(rows, load_table("rpi5")) == []
+
+
+@pytest.mark.slow
+def test_a_search_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    words = ["--target", "h200-f16-b8", "--budget", "146M", "--trials", "40"]
+    assert run.main([*words, "--out", str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    assert "latency of 8" in out and "703 us" in out
+    (line,) = [row for row in out.splitlines() if row.startswith("blocks measured on that GPU")]
+    assert " of 18 in ShuffleNet v2 1x" in line and line.endswith("networks run whole: none of these")
