@@ -31,6 +31,7 @@ SMOOTH = 0.3  # deviation of an op's time, relative to its price
 LEVEL = 0.3  # the same, in common for all ops of a kind
 OWN = 0.05
 NOISE = 0.008  # deviation of a block's time beyond its measured error
+MOST_NOISE = 100.0  # times a block's seconds: more says no more
 TAILS = 2.0  # degrees of freedom
 ROUNDS = 5  # of the weights
 # How far ops differ before their times no longer tell of each other: octaves of output pixels,
@@ -86,7 +87,8 @@ class OpTimes:
         self.gpu = gpu
         blocks = _chosen(families)
         times = np.array([seconds[block] for block in blocks])
-        noise = NOISE**2 + np.array([errors.get(b, 0.0) for b in blocks]) ** 2
+        own = np.minimum([errors.get(block, 0.0) for block in blocks], MOST_NOISE)
+        noise = NOISE**2 + own**2
         self._index_ops(blocks)
         self._fit_prices(times)
         self._fit_deviations(times, noise)
