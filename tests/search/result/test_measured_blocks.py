@@ -55,4 +55,6 @@ def test_a_search_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None
     out = capsys.readouterr().out
     assert "latency of 8" in out and "703 us" in out
     (line,) = [row for row in out.splitlines() if row.startswith("blocks measured on that GPU")]
-    assert " of 18 in ShuffleNet v2 1x" in line and line.endswith("networks run whole: none of these")
+    assert " of 18 in ShuffleNet v2 1x" in line and line.endswith(
+        "networks run whole: none of these"
+    )
