@@ -89,13 +89,17 @@ def read_study(path: Path) -> StoredStudy:
             begins with the file.
         OSError: it cannot be reached.
     """
-    for each in (path, path.with_name(f"{path.name}-wal")):
+    beside = [path.with_name(f"{path.name}-{suffix}") for suffix in ("wal", "journal")]
+    for each in (path, *beside):
         if each.exists():
             check_regular(each)
     if not path.exists() or not path.stat().st_size:
         return StoredStudy()
     try:
         uri = f"{path.resolve().as_uri()}?mode=ro"
+        if not any(each.exists() for each in beside):
+            # Nobody writes to it, or one of these would exist; reading would make a -wal.
+            uri += "&immutable=1"
         with closing(sqlite3.connect(uri, uri=True)) as connection:
             connection.row_factory = sqlite3.Row
             reason: object = _foreign(connection)

@@ -145,7 +145,8 @@ def test_a_process_is_interrupted_again_and_again(
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
-        assert process.returncode in (0, 130), said
+        # By the signal itself if it comes while Python ends, after the command.
+        assert process.returncode in (0, 130, -signal.SIGINT), said
         assert b"Traceback" not in said, said
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
     for file in FILES:
