@@ -21,10 +21,10 @@ from evaluator.data.cache import Pixels
 from evaluator.data.dataset import digest
 from evaluator.measured_benchmark.plan import BenchmarkConfig, PlannedRun
 from evaluator.measured_benchmark.rows import TrainingRow
-from evaluator.training.batches import ArrayBatches
 from evaluator.training.checkpoint import CheckpointWriter, identity
 from evaluator.training.loop import Training
-from evaluator.training.session import run_to_end
+from evaluator.training.open_batches import array_batches
+from evaluator.training.session import TrainingSession, run_to_end
 from space.common.cli import log
 from space.common.errors import DivergedError, NoAnswerError
 from space.common.provenance import commit, now_utc
@@ -81,12 +81,12 @@ class BenchmarkTrainer:
         """
         recipe, device = self.config.recipes()[run.recipe], self.config.device
         train, test, held = (
-            ArrayBatches(pixels, labels, recipe, run.seed, device=device)
+            array_batches(pixels, labels, recipe, run.seed, device)
             for pixels, labels in self.parts
         )
         published, side, classes = run.entry.network(), recipe.input, len(self.classes)
         network = on_input(published, side, side, classes=classes, drop=recipe.skipped_strides)
-        images = len(train.labels)
+        images = len(self.parts[0][1])
         training = Training(network, recipe, images, train, test, seed=run.seed, device=device)
         expected = identity(training, self.classes, self.data)
         writer = CheckpointWriter(training, self._path(run.key), expected)
@@ -94,7 +94,7 @@ class BenchmarkTrainer:
         started = time.perf_counter() - training.seconds
         cpu_started = time.process_time() - training.cpu_s
         try:
-            run_to_end(training, writer, advice=ADVICE)
+            run_to_end(TrainingSession(training, writer, advice=ADVICE))
             accuracy, loss = training.history[-1].test_accuracy, training.history[-1].test_loss
             validation = training.evaluate(held)[1]
         except DivergedError as error:

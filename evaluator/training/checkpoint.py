@@ -17,7 +17,8 @@ from torch import Tensor
 
 from evaluator.data.dataset import Dataset
 from evaluator.training.batches import statistics
-from evaluator.training.loop import Epoch, Training
+from evaluator.training.epoch import Epoch
+from evaluator.training.loop import Training
 from evaluator.training.source import TrainedWeights
 from evaluator.training.state import SCHEMA, check_state, damaged, read_checkpoint
 from space.common.errors import DivergedError
@@ -48,6 +49,7 @@ class CheckpointWriter:
     Args:
         identity: of the training, by `identity`.
         every_s: seconds from one checkpoint to the next within an epoch.
+        each_epoch: save one after each epoch too, however soon.
     """
 
     def __init__(
@@ -57,9 +59,10 @@ class CheckpointWriter:
         identity: Mapping[str, Any],
         *,
         every_s: float = SAVE_S,
+        each_epoch: bool = True,
     ) -> None:
         self.training, self.path, self.identity = training, path, identity
-        self.every_s, self._saved = every_s, time.monotonic()
+        self.every_s, self.each_epoch, self._saved = every_s, each_epoch, time.monotonic()
 
     def resume(self, *, replace: bool = False) -> bool:
         """Bring the training to the state of the checkpoint; False if there is none.
@@ -120,7 +123,8 @@ class CheckpointWriter:
 
     def step_done(self) -> None:
         """`save` after an epoch, and every `every_s` seconds. Call it after each step."""
-        if self.training.epoch_ended or time.monotonic() - self._saved >= self.every_s:
+        due = time.monotonic() - self._saved >= self.every_s
+        if due or (self.each_epoch and self.training.epoch_ended):
             self.save()
 
     def check_finite(self) -> None:

@@ -6,14 +6,16 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evaluator.training.batches import Batch
 from evaluator.training.depthwise import quickened
+from evaluator.training.device_steps import DeviceSteps
+from evaluator.training.epoch import Batches, Epoch
 from evaluator.training.process import (
     SINGLE_PROCESS,
     ProcessShare,
@@ -21,36 +23,19 @@ from evaluator.training.process import (
     uninterrupted,
 )
 from evaluator.training.recipe import Recipe
+from evaluator.training.resident import ResidentBatches
 from space.common.errors import DivergedError
 from space.network.network import Network
 from space.network.torch_module import build_module
-
-
-class Batches(Protocol):
-    """Where the loop gets its data. `train`: of steps first .. last - 1; `test`: all once."""
-
-    def train(self, first: int, last: int) -> Iterator[Batch]: ...
-
-    def test(self) -> Iterator[Batch]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Epoch:
-    """The results of an epoch: accuracy in percent, `seconds` of wall time since the start."""
-
-    epoch: int
-    step: int
-    lr: float
-    train_loss: float
-    test_loss: float
-    test_accuracy: float
-    seconds: float
 
 
 @dataclass(eq=False)
 class Training:
     """A network in training. `run` continues from `step`; `state` and `load` move it from one
     process to another. One seed gives one result on one CPU with one number of threads.
+
+    With `ResidentBatches` its steps are `DeviceSteps`, unless there are several processes or the
+    gradients are scaled, which needs a look at them.
 
     Args:
         images: how many there are to train on.
@@ -71,7 +56,6 @@ class Training:
     share: ProcessShare = SINGLE_PROCESS
     check_every: int = 1
     step: int = 0
-    losses: tuple[float, int] = (0.0, 0)
     seconds: float = 0.0
     cpu_s: float = 0.0
     history: list[Epoch] = field(default_factory=list)
@@ -97,16 +81,21 @@ class Training:
             lr=self.recipe.lr,
             momentum=self.recipe.momentum,
             nesterov=self.recipe.nesterov,
+            fused=isinstance(self.data, ResidentBatches)
+            or None,  # it reads its rate on the device
         )
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)  # of this epoch
+        self.summed = 0  # steps in it
         self.averaged = self.copied_weights() if self.recipe.ema else {}
         kind = self.device.partition(":")[0]
         half = kind == "cpu" or (kind == "cuda" and torch.cuda.is_bf16_supported())
         dtype = torch.bfloat16 if half else torch.float16
-        self.autocast = torch.autocast(kind, dtype=dtype, enabled=self.amp)
+        self.autocast = torch.autocast(kind, dtype=dtype, enabled=self.amp, cache_enabled=False)
         self.scaler = torch.amp.GradScaler(kind, enabled=self.amp and not half)
         self.forward: Callable[[Tensor], Tensor] = self.module
         if self.share.world > 1:
             self.forward = nn.parallel.DistributedDataParallel(self.module)
+        self._device_steps: DeviceSteps | None = None
 
     def run(self, *, steps: int | None = None) -> Iterator[int]:
         """Train to the end, or for `steps` steps; yields after each step, evaluated if it ends an
@@ -121,33 +110,66 @@ class Training:
             reuse_freed_memory()
         started = time.perf_counter() - self.seconds
         cpu_started = time.process_time() - self.cpu_s
-        total_loss = torch.tensor(self.losses[0], dtype=torch.float64)
         self.module.train()
-        for x, labels in self.data.train(self.step, last):
+        for one in self._steps(self.step, last):
             with uninterrupted():
                 self.whole = False
-                loss = self._one(x, labels)
+                loss = one()
                 if self.step % self.check_every == 0:
                     self._check(loss)
-                total_loss += loss.detach().double().cpu() if self.check_every == 1 else 0.0
                 self.step += 1
+                self.summed += 1
                 self.seconds = time.perf_counter() - started
                 self.cpu_s = time.process_time() - cpu_started
-                self.losses = (float(total_loss), self.losses[1] + 1)
                 ends = self.ends_epoch(self.step)
                 self.whole = not ends
             if ends:
                 self._check(loss)
-                self._finish_epoch(loss)
-                total_loss.zero_()
+                self._finish_epoch()
                 self.module.train()
                 self.whole = True
             yield self.step
 
-    def _one(self, x: Tensor, labels: Tensor) -> Tensor:
-        factor = self.recipe.lr_factor(self.step, self.total)
+    def _steps(self, first: int, last: int) -> Iterator[Callable[[], Tensor]]:
+        """What to call for each of steps first .. last - 1; it returns the loss."""
+        if not isinstance(self.data, ResidentBatches) or self.scaler.is_enabled():
+            return (partial(self._one, *batch) for batch in self.data.train(first, last))
+        if self._device_steps is None:
+            self._device_steps = self._prepared_steps(self.data)
+        return self._device_steps.steps(first, last)
+
+    def _prepared_steps(self, data: ResidentBatches) -> DeviceSteps:
+        rate = torch.zeros((), device=self.device)
+        changed = [*self.module.state_dict().values(), *self.averaged.values(), self.loss_sum]
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr * factor
+            group["lr"] = rate
+            for parameter in group["params"] if group["momentum"] else ():
+                state = self.optimizer.state[parameter]
+                # A first step with velocity 0 is the first step without any.
+                state.setdefault("momentum_buffer", torch.zeros_like(parameter))
+                changed.append(state["momentum_buffer"])
+
+        def values(step: int) -> tuple[float, float]:
+            return self._rate(step), 1 - self._decay(step)
+
+        return DeviceSteps(data, self._learn, values, rate, changed)
+
+    def _rate(self, step: int) -> float:
+        """The learning rate of a step, from 0."""
+        return self.recipe.lr * self.recipe.lr_factor(step, self.total)
+
+    def _decay(self, step: int) -> float:
+        # Averages of short runs would be their first weights: average over a tenth of the steps.
+        return min(self.recipe.ema, (1 + step) / (10 + step))
+
+    def _one(self, x: Tensor, labels: Tensor) -> Tensor:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate(self.step)
+        return self._learn(x, labels, 1 - self._decay(self.step))
+
+    def _learn(self, x: Tensor, labels: Tensor, weight: float | Tensor) -> Tensor:
+        """One step at the optimizer's learning rate; the loss. `weight`: of the new weights in the
+        averaged ones."""
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast:
             smoothing = self.recipe.label_smoothing
@@ -159,16 +181,15 @@ class Training:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.averaged:
-            self._average()
+            self._average(weight)
+        self.loss_sum += loss.detach().double()
         return loss
 
     @torch.no_grad()
-    def _average(self) -> None:
-        # Averages of short runs would be their first weights: average over a tenth of the steps.
-        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+    def _average(self, weight: float | Tensor) -> None:
         for name, value in self.module.state_dict().items():
             if value.is_floating_point():
-                self.averaged[name].lerp_(value, 1 - decay)
+                self.averaged[name].lerp_(value, weight)
             else:
                 self.averaged[name].copy_(value)
 
@@ -177,11 +198,10 @@ class Training:
         if not math.isfinite(value):
             raise DivergedError(
                 f"training diverged: the loss is {value} at step {self.step + 1} of {self.total}, "
-                f"learning rate {self.optimizer.param_groups[0]['lr']:.3g}: lower --lr"
+                f"learning rate {self._rate(min(self.step, self.total - 1)):.3g}: lower --lr"
             )
 
-    def _finish_epoch(self, loss: Tensor) -> None:
-        mean = self.losses[0] / self.losses[1] if self.check_every == 1 else float(loss.detach())
+    def _finish_epoch(self) -> None:
         test_loss, accuracy = self.evaluate()
         if accuracy > max((e.test_accuracy for e in self.history), default=-1.0):
             self.best = {k: v.detach().cpu().clone() for k, v in self.weights().items()}
@@ -189,14 +209,20 @@ class Training:
             Epoch(
                 epoch=-(-self.step // self.epoch_steps),
                 step=self.step,
-                lr=self.optimizer.param_groups[0]["lr"],
-                train_loss=mean,
+                lr=self._rate(self.step - 1),
+                train_loss=self.losses[0] / self.losses[1],
                 test_loss=test_loss,
                 test_accuracy=accuracy,
                 seconds=self.seconds,
             )
         )
-        self.losses = (0.0, 0)
+        self.loss_sum.zero_()
+        self.summed = 0
+
+    @property
+    def losses(self) -> tuple[float, int]:
+        """(sum of the losses, number of steps) of this epoch so far; a GPU waits for it."""
+        return float(self.loss_sum), self.summed
 
     def ends_epoch(self, step: int) -> bool:
         """Whether an epoch or the training ends with this step, from 1; it is tested then."""
@@ -223,17 +249,18 @@ class Training:
         if own:
             self.module.load_state_dict(self.averaged)
         self.module.eval()
-        sums = torch.zeros(3, dtype=torch.float64)
+        # [sum of losses, of right answers, of images]: read once, at the end.
+        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         for x, labels in (on or self.tests).test():
             with self.autocast:
                 logits = self.module(x)
             loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
             right = (logits.argmax(1) == labels).sum()
-            sums += torch.stack([loss.double(), right.double(), loss.new_tensor(len(x))]).cpu()
+            sums[:2] += torch.stack([loss.double(), right.double()])
+            sums[2:] += len(x)
         if own:
             self.module.load_state_dict(own)
         if self.share.world > 1:
-            sums = sums.to(self.device)
             torch.distributed.all_reduce(sums)
         loss_sum, right_sum, count = sums.tolist()
         return loss_sum / count, 100 * right_sum / count
@@ -249,9 +276,14 @@ class Training:
             "module": self.module.state_dict(),
             "averaged": self.averaged,
             "best": self.best,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self._optimizer_state(),
             "scaler": self.scaler.state_dict(),
         }
+
+    def _optimizer_state(self) -> dict[str, Any]:
+        stored = self.optimizer.state_dict()
+        groups = [{**group, "lr": float(group["lr"])} for group in stored["param_groups"]]
+        return {**stored, "param_groups": groups}
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a `state`."""
@@ -264,10 +296,12 @@ class Training:
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.cpu_s = state.get("cpu_s", 0.0)  # older checkpoints have none
-        self.losses = (state["losses"][0], state["losses"][1])
+        self.loss_sum.fill_(state["losses"][0])
+        self.summed = state["losses"][1]
+        self._device_steps = None  # the optimizer's tensors are others now
         self.history = [Epoch(**entry) for entry in state["history"]]
 
     def finite(self) -> bool:
         """Whether every weight is a finite number."""
         values = [v for v in self.module.state_dict().values() if v.is_floating_point()]
-        return all(bool(torch.isfinite(value).all()) for value in values)
+        return bool(torch.stack([value.isfinite().all() for value in values]).all())

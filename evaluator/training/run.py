@@ -12,12 +12,13 @@ from typing import Any
 from evaluator.data.dataset import Dataset, subset
 from evaluator.data.open import open_data
 from evaluator.training import checkpoint as files
-from evaluator.training.batches import make_batches
-from evaluator.training.loop import Epoch, Training
+from evaluator.training.epoch import Epoch
+from evaluator.training.loop import Training
+from evaluator.training.open_batches import make_batches
 from evaluator.training.process import ProcessShare, loader_workers, process_context
 from evaluator.training.recipe import SHORT, Recipe, check_options
 from evaluator.training.report import format_epoch, format_start
-from evaluator.training.session import explain_failure, run_to_end
+from evaluator.training.session import TrainingSession, explain_failure, run_to_end
 from evaluator.training.source import read_trained
 from space.common.cli import log
 from space.common.errors import DataError, DivergedError, NoAnswerError
@@ -227,12 +228,8 @@ def _train(config: TrainConfig, data: Dataset, writer: files.CheckpointWriter) -
                 files.save_epoch(folder, training, writer.identity, data)
 
         try:
-            run_to_end(
-                training,
-                writer,
-                after_step=lambda: bar.update(training.step),
-                after_epoch=after_epoch,
-            )
+            session = TrainingSession(training, writer, after_epoch)
+            run_to_end(session, lambda: bar.update(training.step))
         except DivergedError as error:
             rate = training.recipe.lr
             raise DivergedError(

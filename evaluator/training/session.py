@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from evaluator.training.checkpoint import UNSAVED, CheckpointWriter
-from evaluator.training.loop import Epoch, Training
+from evaluator.training.epoch import Epoch
+from evaluator.training.loop import Training
 from evaluator.training.recipe import Recipe
-from space.common.errors import DataError, NoAnswerError
+from space.common.errors import DataError, MemoryNeededError, NoAnswerError
 
 NO_MEMORY = (
     "can't allocate memory", "cannot allocate memory", "out of memory", "not enough memory",
@@ -18,49 +20,76 @@ NO_PROCESS = "can't start new thread"
 ADVICE = "lower --batch, then --input"
 
 
-def run_to_end(
-    training: Training,
-    writer: CheckpointWriter,
-    *,
-    after_step: Callable[[], object] | None = None,
-    after_epoch: Callable[[Epoch], object] | None = None,
-    advice: str = ADVICE,
-) -> bool:
-    """Train from the present step to the last, with checkpoints. Ctrl-C waits for the end of the
-    step and saves one too, as a damaged image does.
+@dataclass(eq=False)
+class TrainingSession:
+    """A training with its checkpoint, one step at a time.
 
     Args:
         after_epoch: runs before the checkpoint of an epoch; a true answer ends the training.
         advice: what to do if memory runs out, for the message.
+        stopped: whether `after_epoch` ended the training.
+    """
+
+    training: Training
+    writer: CheckpointWriter
+    after_epoch: Callable[[Epoch], object] | None = None
+    advice: str = ADVICE
+    stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self._run = self.training.run()
+        self._followed = self.training.step  # the last step after which all was done
+
+    def advance(self) -> bool:
+        """Take one step and do what follows it; False if the training is over.
+
+        Raises:
+            DivergedError: the loss or a weight is not a finite number; the last checkpoint is
+                good.
+            MemoryNeededError: out of memory.
+            NoAnswerError: a process that decodes images died.
+            DataError: an image is damaged.
+        """
+        training = self.training
+        with explain_failure(training.recipe, self.writer, advice=self.advice):
+            if self.stopped or next(self._run, None) is None:
+                return False
+            if training.epoch_ended and self.after_epoch is not None:
+                self.writer.check_finite()
+                if self.after_epoch(training.history[-1]):
+                    self.stopped = True
+                    return False
+            self._followed = training.step
+            self.writer.step_done()
+        return True
+
+    def save_interrupted(self) -> None:
+        """Save a checkpoint after an interrupt or a damaged image, if there is more to keep."""
+        # In the midst of a step, or of what follows an epoch, the last checkpoint is the one to
+        # go on from: it repeats them.
+        training = self.training
+        followed = self._followed == training.step or not training.epoch_ended
+        if training.step and training.whole and followed and training.finite():
+            self.writer.save()
+
+
+def run_to_end(session: TrainingSession, after_step: Callable[[], object] = lambda: None) -> bool:
+    """Train from the present step to the last, with checkpoints. Ctrl-C waits for the end of the
+    step and saves one too, as a damaged image does.
 
     Returns:
         Whether `after_epoch` ended the training.
 
     Raises:
-        DivergedError: the loss or a weight is not a finite number; the last checkpoint is good.
-        NoAnswerError: out of memory, or a process that decodes images died.
-        DataError: an image is damaged.
+        DivergedError, NoAnswerError, DataError: as `TrainingSession.advance`.
     """
-    followed = training.step  # the last step after which all that follows it was done
     try:
-        with explain_failure(training.recipe, writer, advice=advice):
-            for _ in training.run():
-                if after_step is not None:
-                    after_step()
-                if training.epoch_ended and after_epoch is not None:
-                    writer.check_finite()
-                    if after_epoch(training.history[-1]):
-                        return True
-                followed = training.step
-                writer.step_done()
+        while session.advance():
+            after_step()
     except (DataError, KeyboardInterrupt):
-        # In the midst of a step, or of what follows an epoch, the last checkpoint is the one to
-        # go on from: it repeats them.
-        whole = training.whole and (followed == training.step or not training.epoch_ended)
-        if training.step and whole and training.finite():
-            writer.save()
+        session.save_interrupted()
         raise
-    return False
+    return session.stopped
 
 
 @contextmanager
@@ -70,14 +99,16 @@ def explain_failure(
     """One line, with what to do, if memory runs out or a process that decodes images dies.
 
     Raises:
-        NoAnswerError: one of these happened in the block.
+        MemoryNeededError: memory ran out in the block.
+        NoAnswerError: a process died or could not be started.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        text = str(error)
+        text, kind = str(error), NoAnswerError
         if isinstance(error, MemoryError) or any(words in text.lower() for words in NO_MEMORY):
             size = "x".join(map(str, dict.fromkeys(recipe.size)))
+            kind = MemoryNeededError
             what = f"out of memory with --batch {recipe.batch} at --input {size}: {advice}"
         elif NO_PROCESS in text:
             what = f"the system gives no more processes ({text.splitlines()[0]}): lower --workers"
@@ -86,4 +117,4 @@ def explain_failure(
             what = f"a decoding process died ({first}): lower --workers, 0 for none"
         else:
             raise
-        raise NoAnswerError(f"{what}. {writer.saved_text if writer else UNSAVED}") from None
+        raise kind(f"{what}. {writer.saved_text if writer else UNSAVED}") from None

@@ -7,11 +7,10 @@ selection.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +22,14 @@ from search.labels.pruning import Pruning, completed
 from search.labels.score import ScoreComparison, score_of
 from search.labels.selection import select_networks
 from search.labels.store import FILE, Store
+from search.labels.trainer import LabelTrainer, TrainingJob
+from search.labels.training import train_jobs
 from search.problem.baseline import baseline
 from search.problem.problem import CLOSED_FORM, Evaluation, Problem
 from space.common.cli import RANGES, check_range, log
 from space.common.errors import DataError, NoAnswerError
-from space.common.progress import Progress
 from space.common.text import format_duration
 from space.network.network import Network
-
-if TYPE_CHECKING:
-    from search.labels.trainer import LabelTrainer
 
 VALIDATION = 0.1  # of each class of the training images, for labels
 LEAST_TESTED = 1000
@@ -41,34 +38,6 @@ TEST_COST = 1 / 3  # of a test image against a training image: no backward pass
 
 # Of one network: (seed, accuracy in %) of each training.
 Accuracies = tuple[tuple[int, float], ...]
-
-
-class TrainingProgress(Progress):
-    """Progress over `count` trainings, measured by their expected `seconds`, so that the remaining
-    time is right although large networks take longer. `finished` of them are on disk already."""
-
-    def __init__(self, title: str, count: int, finished: int, seconds: float) -> None:
-        super().__init__(title, seconds, counted=False, quiet=not seconds)
-        self.count, self.finished, self._past = count, finished, 0.0
-        if finished:
-            log(f"{title}: {finished} of {count} are on disk")
-
-    def step(self, seconds: float) -> Callable[[float], None]:
-        """What a training of so many expected seconds calls with its finished share."""
-        return lambda share: self.update(self._past + share * seconds)
-
-    def finish(self, row: dict[str, Any], seconds: float) -> None:
-        """A training has ended with this row of the store."""
-        self.finished, self._past = self.finished + 1, self._past + seconds
-        how = ", stopped early" if row["pruned"] else ", diverged" if row["diverged"] else ""
-        line = (
-            f"{self.finished} of {self.count}, {row['purpose']}, seed {row['seed']}: "
-            f"{row['accuracy']:.2f} %{how}, {row['seconds']:.0f} s"
-        )
-        if self.shown:
-            self.update(self._past, title=line)
-        else:
-            log(line)
 
 
 @dataclass(eq=False)
@@ -100,7 +69,6 @@ class LabelPipeline:
         import torch
 
         from evaluator.training.process import SINGLE_PROCESS, device_of, loader_workers
-        from search.labels.trainer import LabelTrainer
 
         # The winners are trained with the seeds that follow that of the search.
         least, most = RANGES["seed"]
@@ -159,83 +127,46 @@ class LabelPipeline:
 
     def _train_labels(self, networks: Sequence[Network]) -> list[dict[str, Any]]:
         """The row of each network, trained if it is not on disk."""
-        rows = [self._stored(self.labels, network, self.seed) for network in networks]
-        missing = [i for i, row in enumerate(rows) if row is None]
         latencies = self.candidates.costs.latency_s
         pruning = Pruning(latencies, 0 if self.config.options.no_prune else self.labels.epochs)
-        costs = self._label_costs(networks, missing, pruning.on)
-        done = len(networks) - len(missing)
-        found = []
-        bar = TrainingProgress("labelling", len(networks), done, costs[missing].sum())
-        with bar:
-            # In order, also over those on disk: each is compared with the same ones before it,
-            # wherever an earlier run stopped.
-            for network, row, latency, cost in zip(networks, rows, latencies, costs, strict=True):
-                if row is None:
-                    row = self.labels.run(
-                        network,
-                        self.seed,
-                        purpose="label",
-                        progress=bar.step(cost),
-                        judge=pruning.judge(latency),
-                    )
-                    self._finish(self.labels, row, bar, cost)
-                pruning.recall(latency, row)
-                found.append(row)
-        return found
+        return train_jobs(
+            self.labels,
+            self.store,
+            [TrainingJob(network, self.seed, "label") for network in networks],
+            title="labelling",
+            costs=lambda missing: self._label_costs(networks, missing, pruning.on),
+            judge=lambda number: pruning.judge(latencies[number]),
+            ended=lambda number, row: pruning.recall(latencies[number], row),
+        )
 
     def train_final(self, networks: Mapping[str, Network]) -> dict[str, Accuracies]:
         """Train networks alike, by name, with seeds that no label used."""
-        rows = {
-            (name, seed): self._stored(self.final, network, seed)
+        jobs = [
+            TrainingJob(network, seed, name, weights_path=self._weights(network, seed))
             for seed in self.seeds
             for name, network in networks.items()
-        }
-        missing = [job for job, row in rows.items() if row is None]
-        costs = {n: self.final.probe(networks[n]) for n in dict.fromkeys(n for n, _ in missing)}
-        seconds = float(sum(costs[name] for name, _ in missing))
-        if missing:
-            time = format_duration(seconds)
-            log(f"{len(missing)} trainings of winners and baseline: about {time}")
-        done = len(rows) - len(missing)
-        accuracy = {job: row["accuracy"] for job, row in rows.items() if row is not None}
-        bar = TrainingProgress("training the winners", len(rows), done, seconds)
-        with bar:
-            for name, seed in missing:
-                row = self.final.run(
-                    networks[name],
-                    seed,
-                    purpose=name,
-                    progress=bar.step(costs[name]),
-                    weights_path=self._weights(networks[name], seed),
-                )
-                self._finish(self.final, row, bar, costs[name])
-                accuracy[name, seed] = row["accuracy"]
-        return {n: tuple((s, float(accuracy[n, s])) for s in self.seeds) for n in networks}
+        ]
 
-    def _stored(self, trainer: LabelTrainer, network: Network, seed: int) -> dict[str, Any] | None:
-        """The row of a training that is on disk, with its weights where they are kept."""
-        expected = {
-            "architecture": network.name,
-            "seed": seed,
-            # As JSON has it.
-            "recipe": json.loads(json.dumps(trainer.recipe.record())),
+        def costs(missing: list[int]) -> NDArray[np.float64]:
+            """Seconds of each training; prints their sum."""
+            names = dict.fromkeys(jobs[number].purpose for number in missing)
+            probed = {name: self.final.probe(networks[name]) for name in names}
+            seconds = np.array([probed.get(job.purpose, 0.0) for job in jobs])
+            if missing:
+                time = format_duration(float(seconds[missing].sum()))
+                log(f"{len(missing)} trainings of winners and baseline: about {time}")
+            return seconds
+
+        rows = train_jobs(self.final, self.store, jobs, title="training the winners", costs=costs)
+        found = {
+            (job.purpose, job.seed): float(row["accuracy"])
+            for job, row in zip(jobs, rows, strict=True)
         }
-        row = self.store.find(trainer.key(network.name, seed), expected, trainer.epochs)
-        if row is None or trainer is not self.final or row["diverged"]:
-            return row
-        return row if self._weights(network, seed).exists() else None
+        return {name: tuple((s, found[name, s]) for s in self.seeds) for name in networks}
 
     def _weights(self, network: Network, seed: int) -> Path:
         """Where the trained weights of a winner or of the baseline are."""
         return self.final.folder / f"{self.final.key(network.name, seed)}.safetensors"
-
-    def _finish(
-        self, trainer: LabelTrainer, row: dict[str, Any], bar: TrainingProgress, seconds: float
-    ) -> None:
-        self.store.add(row)
-        trainer.forget()
-        bar.finish(row, seconds)
 
     def weights(self, network: Network, accuracies: Accuracies) -> list[str]:
         """The trained weights of a network, as paths below the search's folder, in the order of

@@ -1,4 +1,4 @@
-"""One training of a label or of a winner, by the loop of `evaluator.train`.
+"""Trainings of labels and of winners, by the loop of `evaluator.train`.
 
 A killed training resumes from its last checkpoint, to the same result on a CPU with as many
 threads.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,16 +23,32 @@ from space.network.resize import on_input
 
 if TYPE_CHECKING:
     from evaluator.training.batches import Batch
-    from evaluator.training.loop import Batches, Epoch, Training
+    from evaluator.training.epoch import Batches, Epoch
+    from evaluator.training.loop import Training
+    from evaluator.training.resident import ResidentImages
+    from evaluator.training.session import TrainingSession
 
 PROBE_STEPS, PROBE_S = 4, 3.0
 # (epoch, accuracy in %) after each epoch -> whether to stop the training.
 Judge = Callable[[int, float], bool]
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingJob:
+    """One training. `network`: at its published input; `purpose`: for the row; `judge`: stops the
+    training after an epoch, if its answer is true; `weights_path`: a .safetensors for the last
+    weights."""
+
+    network: Network
+    seed: int
+    purpose: str
+    judge: Judge | None = None
+    weights_path: Path | None = None
+
+
 @dataclass(eq=False)
 class LabelTrainer:
-    """Trains networks alike. `folder` holds the checkpoint of the training in progress."""
+    """Trains networks alike. `folder` holds the checkpoints of the trainings in progress."""
 
     data: Dataset
     train: Part
@@ -41,12 +57,17 @@ class LabelTrainer:
     device: str
     workers: int
     folder: Path
+    _resident: dict[str, ResidentImages | None] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
         """How often a training is tested."""
-        images = len(self.train)
-        return -(-self.recipe.total_steps(images) // self.recipe.steps_per_epoch(images))
+        return -(-self.steps // self.recipe.steps_per_epoch(len(self.train)))
+
+    @property
+    def steps(self) -> int:
+        """Steps of a training."""
+        return self.recipe.total_steps(len(self.train))
 
     def key(self, architecture: str, seed: int) -> str:
         """The key of a training in the store."""
@@ -59,24 +80,18 @@ class LabelTrainer:
         drop, channels = self.recipe.skipped_strides, self.recipe.channels
         return on_input(network, height, width, classes=classes, drop=drop, channels=channels)
 
+    @property
+    def several(self) -> bool:
+        """Whether several trainings go on at once: on a GPU that holds the images."""
+        return self.device != "cpu" and all(map(self._images, (self.train, self.test)))
+
     def run(
-        self,
-        network: Network,
-        seed: int,
-        *,
-        purpose: str,
-        judge: Judge | None = None,
-        progress: Callable[[float], object] | None = None,
-        weights_path: Path | None = None,
+        self, job: TrainingJob, progress: Callable[[float], object] = lambda share: None
     ) -> dict[str, Any]:
         """Train, or resume from the checkpoint.
 
         Args:
-            network: at its published input.
-            purpose: for the row.
-            judge: stops the training after an epoch, if its answer is true.
             progress: called with the finished share after each step.
-            weights_path: a .safetensors for the last weights.
 
         Returns:
             The row for the store. If the training diverged, its accuracy is that of guessing.
@@ -85,45 +100,79 @@ class LabelTrainer:
             NoAnswerError: out of memory.
             DataError: an image is damaged.
         """
+        from evaluator.training.session import run_to_end
+
+        session = self.open(job)
+        training, diverged = session.training, False
+        try:
+            run_to_end(session, lambda: progress(training.step / training.total))
+        except DivergedError:
+            diverged = True
+        return self.row(job, session, diverged=diverged)
+
+    def open(self, job: TrainingJob, *, at_once: bool = False) -> TrainingSession:
+        """A training at its start, or where its checkpoint is.
+
+        Args:
+            at_once: whether others go on at the same time; it has a checkpoint of its own then.
+
+        Raises:
+            NoAnswerError: out of memory.
+        """
         from evaluator.training import checkpoint
-        from evaluator.training.session import explain_failure, run_to_end
+        from evaluator.training.session import TrainingSession, explain_failure
 
         with explain_failure(self.recipe):
-            training = self._start(network, seed, self._batches(self.test, seed))
-        parts = f"{self.train.key} {self.test.key}"
-        expected = checkpoint.identity(training, self.data.classes, parts)
-        path = self.folder / checkpoint.CHECKPOINT
-        writer = checkpoint.CheckpointWriter(training, path, expected)
+            training = self._start(job.network, job.seed, self._batches(self.test, job.seed))
+        path = self._checkpoint(training.network.name, job.seed, at_once=at_once)
+        identity = self._identity(training)
+        # A step of a GPU is short, and its epoch too.
+        writer = checkpoint.CheckpointWriter(training, path, identity, each_epoch=not at_once)
         writer.resume(replace=True)
 
         def stops(entry: Epoch) -> bool:
             """Whether the judge stops the training; nobody asks it after the last epoch."""
-            if judge is None or entry.step >= training.total:
+            if job.judge is None or entry.step >= training.total:
                 return False
-            return judge(entry.epoch, entry.test_accuracy)
+            return job.judge(entry.epoch, entry.test_accuracy)
 
-        def after_step() -> None:
-            if progress is not None:
-                progress(training.step / training.total)
+        stopped = any(stops(entry) for entry in training.history)
+        return TrainingSession(training, writer, stops, stopped=stopped)
 
-        pruned = diverged = False
-        try:
-            pruned = any(stops(entry) for entry in training.history) or run_to_end(
-                training, writer, after_step=after_step, after_epoch=stops
-            )
-        except DivergedError:
-            diverged = True
-        if weights_path is not None and training.history and not diverged:
-            metadata = checkpoint.weights_metadata(training, expected, self.data)
-            checkpoint.save_weights(weights_path, training.weights(), metadata)
-        outcome = {"purpose": purpose, "diverged": diverged, "pruned": pruned}
-        return self._row(training, outcome)
+    def row(
+        self, job: TrainingJob, session: TrainingSession, *, diverged: bool, at_once: int = 1
+    ) -> dict[str, Any]:
+        """The row of a training that has ended; its weights are written, if the job says so.
 
-    def forget(self) -> None:
-        """Remove the checkpoint, once the row is in the store."""
+        Args:
+            at_once: how many trainings began together with it.
+        """
+        from evaluator.training import checkpoint
+
+        training = session.training
+        if job.weights_path is not None and training.history and not diverged:
+            identity = self._identity(training)
+            metadata = checkpoint.weights_metadata(training, identity, self.data)
+            checkpoint.save_weights(job.weights_path, training.weights(), metadata)
+        outcome = {"purpose": job.purpose, "diverged": diverged, "pruned": session.stopped}
+        return self._row(training, outcome | ({"at_once": at_once} if at_once > 1 else {}))
+
+    def forget(self, architecture: str, seed: int) -> None:
+        """Remove the checkpoints of a training, once its row is in the store."""
+        for at_once in (False, True):
+            self._checkpoint(architecture, seed, at_once=at_once).unlink(missing_ok=True)
+
+    def _checkpoint(self, architecture: str, seed: int, *, at_once: bool) -> Path:
         from evaluator.training.checkpoint import CHECKPOINT
 
-        (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        own = f"{self.key(architecture, seed)}-" if at_once else ""
+        return self.folder / f"{own}{CHECKPOINT}"
+
+    def _identity(self, training: Training) -> dict[str, Any]:
+        from evaluator.training.checkpoint import identity
+
+        parts = f"{self.train.key} {self.test.key}"
+        return identity(training, self.data.classes, parts)
 
     def probe(self, network: Network) -> float:
         """Seconds that a training of this network takes here, from a few timed steps and one batch
@@ -163,9 +212,23 @@ class LabelTrainer:
         )
 
     def _batches(self, part: Part, seed: int) -> Batches:
-        from evaluator.training.batches import make_batches
+        from evaluator.training.open_batches import make_batches
+        from evaluator.training.resident import ResidentBatches
 
+        images = self._images(part)
+        if images is not None:
+            return ResidentBatches(images, self.recipe, seed)
         return make_batches(part, self.recipe, seed, device=self.device, workers=self.workers)
+
+    def _images(self, part: Part) -> ResidentImages | None:
+        """The images of a part on the GPU, for all trainings; None if they are not kept there."""
+        from evaluator.training.open_batches import resident_images
+
+        if part.key not in self._resident:
+            self._resident[part.key] = resident_images(
+                part, self.recipe, device=self.device, workers=self.workers
+            )
+        return self._resident[part.key]
 
     def _row(self, training: Training, outcome: dict[str, Any]) -> dict[str, Any]:
         import torch

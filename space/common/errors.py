@@ -22,6 +22,10 @@ class NoAnswerError(G4nasError):
     """The work could not be finished, by no mistake in the words of the command."""
 
 
+class MemoryNeededError(NoAnswerError):
+    """Memory ran out. The message says with which settings, and what to lower."""
+
+
 class InfeasibleError(G4nasError):
     """No architecture meets the budget. The message has the number of trials and the distance of
     the best one."""

@@ -17,11 +17,11 @@ from evaluator.training.batches import (
     MEAN,
     STD,
     ArrayBatches,
-    DecodedBatches,
     batch_indices,
     normalised,
     shifted,
 )
+from evaluator.training.decoding import DecodedBatches
 from evaluator.training.process import ProcessShare
 from evaluator.training.recipe import PAPER, SHORT, Recipe
 from space.common.errors import DataError

@@ -53,7 +53,7 @@ def test_files(done: Path) -> None:
 def test_weights_say_what_they_are(done: Path, small_images: Path) -> None:
     """Rebuilt from the file alone, the network gives the accuracy that the file states."""
     from evaluator.data.open import open_data
-    from evaluator.training.batches import DecodedBatches
+    from evaluator.training.decoding import DecodedBatches
     from evaluator.training.recipe import Recipe
 
     about = read_metadata(done / "last.safetensors")

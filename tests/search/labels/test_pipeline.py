@@ -19,6 +19,7 @@ from latency.table.op_model import OpCostModel
 from search.labels import pipeline as labels
 from search.labels import trainer as labels_train
 from search.labels.config import label_config
+from search.labels.trainer import TrainingJob
 from search.problem.baseline import baseline
 from search.problem.budget import parse_budgets
 from search.problem.problem import Problem, target_table
@@ -195,18 +196,18 @@ def test_a_checkpoint_gives_the_same_label(folder: Path, tmp_path: Path, problem
     assert wanted is not None
     found = [labels.LabelPipeline.open(wanted, problem, 0, tmp_path) for _ in range(2)]
     network = problem.space.lower(problem.space.architecture(found[0].candidates.genes[3]))
-    whole = found[0].labels.run(network, 0, purpose="label")
-    found[0].labels.forget()
+    whole = found[0].labels.run(TrainingJob(network, 0, "label"))
+    found[0].labels.forget(network.name, 0)
 
     def interrupt(share: float) -> None:
         if share >= 0.5:
             raise KeyboardInterrupt("half-way")
 
     with pytest.raises(KeyboardInterrupt, match="half-way"):
-        found[1].labels.run(network, 0, purpose="label", progress=interrupt)
+        found[1].labels.run(TrainingJob(network, 0, "label"), interrupt)
     assert (tmp_path / "training" / CHECKPOINT).exists()
     seen: list[float] = []
-    again = found[1].labels.run(network, 0, purpose="label", progress=seen.append)
+    again = found[1].labels.run(TrainingJob(network, 0, "label"), seen.append)
     assert seen[0] > 0.5
     varying = ("seconds", "date", "commit")
     assert {k: v for k, v in again.items() if k not in varying} == {

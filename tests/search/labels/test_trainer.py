@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from evaluator.training.checkpoint import CHECKPOINT
 from evaluator.training.loop import Training
 from evaluator.training.recipe import SHORT, Recipe
 from evaluator.training.source import read_metadata, read_network
-from search.labels.trainer import LabelTrainer
+from search.labels.trainer import LabelTrainer, TrainingJob
 from space.common.errors import NoAnswerError
 from space.network.network import Network
 from tests.helpers.images import TINY
@@ -50,6 +51,10 @@ def network() -> Network:
     return read_network(TINY)
 
 
+def label(network: Network, **options: Any) -> TrainingJob:
+    return TrainingJob(network, 0, "label", **options)
+
+
 def facts(row: Row) -> Row:
     return {name: value for name, value in row.items() if name not in VARYING}
 
@@ -66,18 +71,18 @@ def test_resumed_it_is_the_same_label(
     trainer: Callable[..., LabelTrainer], network: Network, tmp_path: Path
 ) -> None:
     each = trainer()
-    whole = each.run(network, 0, purpose="label", weights_path=tmp_path / "a.safetensors")
+    whole = each.run(label(network, weights_path=tmp_path / "a.safetensors"))
     assert (len(whole["curve"]), whole["accuracy"]) == (3, whole["curve"][-1])
     assert (whole["diverged"], whole["pruned"], whole["purpose"]) == (False, False, "label")
     assert whole["key"] == each.key(TINY, 0)
-    each.forget()
+    each.forget(TINY, 0)
     assert not (tmp_path / CHECKPOINT).exists()
     with pytest.raises(KeyboardInterrupt, match="stopped"):
-        each.run(network, 0, purpose="label", progress=stop_at(0.5))
+        each.run(label(network), stop_at(0.5))
     assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["step"] == 5
     shares: list[float] = []
     path = tmp_path / "b.safetensors"
-    row = each.run(network, 0, purpose="label", progress=shares.append, weights_path=path)
+    row = each.run(label(network, weights_path=path), shares.append)
     assert shares[0] == pytest.approx(6 / 9)
     assert facts(row) == facts(whole)
     first, second = load_file(tmp_path / "a.safetensors"), load_file(path)
@@ -96,14 +101,14 @@ def test_a_judge_stops_it(trainer: Callable[..., LabelTrainer], network: Network
         return epoch == 2
 
     with pytest.raises(KeyboardInterrupt, match="stopped"):
-        each.run(network, 0, purpose="label", judge=judge, progress=stop_at(0.5))
-    row = each.run(network, 0, purpose="label", judge=judge)
+        each.run(label(network, judge=judge), stop_at(0.5))
+    row = each.run(label(network, judge=judge))
     assert (row["pruned"], len(row["curve"]), row["accuracy"]) == (True, 2, row["curve"][1])
     assert [epoch for epoch, _ in seen] == [1, 1, 2]
     assert [round(value, 4) for _, value in seen[1:]] == row["curve"]
-    each.forget()
+    each.forget(TINY, 0)
     epochs: list[int] = []
-    row = each.run(network, 0, purpose="label", judge=lambda epoch, _: epochs.append(epoch))
+    row = each.run(label(network, judge=lambda epoch, _: bool(epochs.append(epoch))))
     assert (row["pruned"], epochs) == (False, [1, 2])
 
 
@@ -126,7 +131,7 @@ def test_divergence_is_a_label_too(
 
     monkeypatch.setattr(Training, "run", poisoned)
     path = tmp_path / "w.safetensors"
-    row = trainer().run(network, 0, purpose="label", weights_path=path)
+    row = trainer().run(label(network, weights_path=path))
     assert (row["diverged"], row["accuracy"]) == (True, pytest.approx(100 / 3))
     assert not path.exists()
 
@@ -135,14 +140,14 @@ def test_checkpoints_of_other_trainings_are_removed(
     trainer: Callable[..., LabelTrainer], network: Network, tmp_path: Path
 ) -> None:
     each = trainer()
-    whole = each.run(network, 0, purpose="label")
+    whole = each.run(label(network))
     for other in ("seed", "damage"):
         if other == "seed":
-            each.run(network, 1, purpose="label")
+            each.run(replace(label(network), seed=1))
         else:
             (tmp_path / CHECKPOINT).write_bytes(b"no checkpoint")
         shares: list[float] = []
-        row = each.run(network, 0, purpose="label", progress=shares.append)
+        row = each.run(label(network), shares.append)
         assert shares[0] == pytest.approx(1 / 9)
         assert facts(row) == facts(whole)
 
@@ -155,7 +160,7 @@ def test_out_of_memory_is_one_line(
 
     monkeypatch.setattr(Training, "_one", full)
     message = "out of memory with --batch 8 at --input 16: lower --batch, then --input"
-    for work in (trainer().probe, lambda each: trainer().run(each, 0, purpose="label")):
+    for work in (trainer().probe, lambda each: trainer().run(label(each))):
         with pytest.raises(NoAnswerError, match=message):
             work(network)
 
