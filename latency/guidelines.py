@@ -10,7 +10,7 @@ from typing import Any
 from latency.paper_model.paper_speeds import PAPER_DEVICES
 from space.common.cli import DONE, Parser, add_format, command_line, run_command
 
-MEASURING = ("engine", "threads", "batch", "rounds", "columns")  # options, none for the paper's
+MEASURING = ("device", "engine", "threads", "batch", "dtype", "rounds", "columns")
 
 
 def parser() -> Parser:
@@ -21,19 +21,24 @@ def parser() -> Parser:
         "1-4) on a device, beside the paper's columns, and write limits for search.run "
         "--guidelines.",
     )
-    paper = "; ".join(f"{name}: the paper's {chip}" for name, chip in PAPER_DEVICES.items())
     p.add_argument(
         "--device",
-        default="cpu",
-        help="measured: cpu of this host, its gpu with --engine torch-cuda, "
-        f"ssh://user@host[:port] or adb://SERIAL; published: {paper} (cpu)",
+        help="measured: cpu or gpu of this host, ssh://user@host[:port] or adb://SERIAL (cpu)",
     )
-    p.add_argument("--engine", help="what runs the blocks (onnxruntime)")
+    chips = ", ".join(f"{name} ({chip})" for name, chip in PAPER_DEVICES.items())
+    p.add_argument(
+        "--published",
+        choices=tuple(PAPER_DEVICES),
+        help=f"measure nothing; the paper's columns of a device beside the fitted model: {chips}",
+    )
+    p.add_argument("--engine", help="what runs the blocks (onnxruntime; on a gpu torch-cuda)")
     p.add_argument("--threads", type=int, help="threads of the engine (1)")
     p.add_argument("--batch", type=int, help="images at once (1, as in the paper)")
-    p.add_argument("--rounds", type=int, help="times each chain is timed (30)")
+    p.add_argument("--dtype", help="of weights and activations, one of the engine's (float32)")
+    p.add_argument("--rounds", type=int, help="times each chain is timed, at least (30)")
     p.add_argument(
-        "--columns", help="whose widths: arm, the paper's for a CPU, or gpu, twice as wide (arm)"
+        "--columns",
+        help="whose widths: arm, the paper's for a CPU, or gpu, twice as wide (arm; on a gpu gpu)",
     )
     p.add_argument(
         "--out", type=Path, help="folder of guidelines.json, .samples.jsonl and .png (the cache)"
@@ -49,25 +54,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring: dict[str, Any] = {k: v for k, v in values.items() if v is not None}
 
     def body() -> int:
-        from latency.devices.open import GPU_ENGINES
         from latency.microbenchmarks.paper import report_published
         from latency.microbenchmarks.run import measure_device
         from latency.microbenchmarks.timing import MicrobenchmarkConfig
 
-        device, out = options.device, options.out
-        if "://" not in device and device not in ("cpu", *PAPER_DEVICES):
-            known = f"cpu, {', '.join(PAPER_DEVICES)}, ssh://user@host[:port], adb://SERIAL"
-            raise ValueError(f"`--device` must be one of {known}; got {device!r}")
-        host_gpu = device == "gpu" and measuring.get("engine") in GPU_ENGINES
-        if device not in PAPER_DEVICES or host_gpu:
-            command = command_line("latency.guidelines", arguments)
-            config = MicrobenchmarkConfig(device=device, out=out, command=command, **measuring)
-            found, text = measure_device(config)
-        elif measuring:
-            listed = ", ".join(f"--{name}" for name in measuring)
-            raise ValueError(f"{device} is published, not measured: leave out {listed}")
+        device, out = measuring.get("device", "cpu"), options.out
+        if options.published is not None:
+            if measuring:
+                listed = ", ".join(f"--{name}" for name in measuring)
+                raise ValueError(f"--published measures nothing: leave out {listed}")
+            found, text = report_published(options.published, out)
+        elif "://" not in device and device not in ("cpu", "gpu"):
+            paper = f"; the paper's columns are --published {device}" * (device in PAPER_DEVICES)
+            known = "cpu, gpu, ssh://user@host[:port], adb://SERIAL"
+            raise ValueError(f"`--device` must be one of {known}; got {device!r}{paper}")
         else:
-            found, text = report_published(device, out)
+            command = command_line("latency.guidelines", arguments)
+            found, text = measure_device(
+                MicrobenchmarkConfig(out=out, command=command, **measuring)
+            )
         as_json = options.format == "json"
         print(json.dumps(found, indent=1, allow_nan=False) if as_json else text)
         return DONE

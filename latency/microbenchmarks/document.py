@@ -14,16 +14,17 @@ from latency.builder.journal import chain_text
 from latency.devices.session import Session
 from latency.measure.block import Floats
 from latency.microbenchmarks.limits import SCHEMA, limits_json
-from latency.microbenchmarks.rule import RULE
+from latency.microbenchmarks.passes import half_interval, on_accelerator
+from latency.microbenchmarks.rule import rule_text
 from latency.microbenchmarks.slowdown import (
     Slowdown,
     guideline_verdict,
     measured_slowdowns,
     of_table,
 )
-from latency.microbenchmarks.text import case_rows, format_tables, slowdown_line
+from latency.microbenchmarks.text import aligned_words, case_rows, format_tables, slowdown_line
 from latency.microbenchmarks.timing import MicrobenchmarkConfig, case_chains
-from latency.paper_model.cases import ALIGNED, TITLES, Case
+from latency.paper_model.cases import TITLES, Case
 from latency.paper_model.paper_speeds import CITATION
 from space.common.provenance import commit, today_utc, versions
 from space.cost.guidelines import Guidelines
@@ -32,6 +33,10 @@ METHOD = (
     "seconds are what ten blocks add to a 1x1 convolution and two units, each chain timed right "
     "after a run of its own; rows of one width share every round; medians; spread = IQR / "
     "median; 95 % intervals over passes, each of which prepares every chain anew"
+)
+GPU_METHOD = (
+    "; seconds are the GPU's, between events at either end of a CUDA graph; cuDNN chooses the "
+    "kernel of a convolution once, so no interval contains that choice"
 )
 
 
@@ -66,15 +71,15 @@ def make_document(
 ) -> dict[str, Any]:
     """The document of guidelines.json."""
     passes, rounds = own.times.shape[1:]
-    spread = own.medians[1]
-    at = f" at multiples of {ALIGNED}"
+    spread, column = own.medians[1], config.paper_device
+    at = f" {aligned_words(column)}"
     return {
         "schema": SCHEMA,
         "limits": limits_json(limits),
         "why": why,
         "verdicts": {
             f"g{table}": guideline_verdict(
-                of_table(own.slow, table), of_table(paper, table), config.columns
+                of_table(own.slow, table), of_table(paper, table), column
             )
             for table in TITLES
         },
@@ -82,7 +87,7 @@ def make_document(
             f"g{table}": guideline_verdict(of_table(aligned.slow, table), where=at)
             for table in sorted({case.table for case in aligned.cases})
         },
-        "rule": RULE,
+        "rule": rule_text(column),
         "source": "measured",
         "device": session.chip,
         "engine": session.engine,
@@ -100,15 +105,29 @@ def make_document(
             "spread_90pct": round(float(np.quantile(spread, 0.9)), 4),
             "passes": passes,
             "rounds": rounds,
+            "half_interval": round(half_interval((own.slow, aligned.slow)), 4),
         },
-        "method": METHOD,
-        "reference": f"{CITATION}; Tables 1-4, {config.columns} columns",
-        "columns": config.columns,
+        "method": METHOD + GPU_METHOD * on_accelerator(session),
+        "reference": f"{CITATION}; Tables 1-4, {column} columns",
+        "columns": column,
         "slowdowns": [_slowdown(s, p) for s, p in zip(own.slow, paper, strict=True)],
         "aligned_slowdowns": [_slowdown(s) for s in aligned.slow],
         "rows": case_rows(own.cases, *own.medians),
         "aligned_rows": case_rows(aligned.cases, *aligned.medians),
     }
+
+
+def dtype_words(session: Session) -> list[str]:
+    """The dtype, where it is not the usual one or a GPU has several."""
+    named = on_accelerator(session) or session.dtype != "float32"
+    return [session.dtype] if named else []
+
+
+def setting_words(session: Session) -> str:
+    """The threads, which do nothing on a GPU, and the dtype: "1 thread", "float16"."""
+    threads = f"{session.threads} thread{'s' * (session.threads > 1)}"
+    words = [] if on_accelerator(session) else [threads]
+    return ", ".join([*words, *dtype_words(session)])
 
 
 def _slowdown(here: Slowdown, paper: Slowdown | None = None) -> dict[str, Any]:
@@ -139,7 +158,11 @@ def samples_text(*sweeps: Sweep) -> str:
 
 
 def format_document(
-    found: dict[str, Any], own: Sweep, aligned: Sweep, paper: Sequence[Slowdown]
+    found: dict[str, Any],
+    own: Sweep,
+    aligned: Sweep,
+    paper: Sequence[Slowdown],
+    session: Session,
 ) -> str:
     """The four tables with their verdicts, and the limits, of a document of `make_document`."""
     column, ends = found["columns"], {}
@@ -150,12 +173,12 @@ def format_document(
             found["verdicts"][f"g{table}"],
         ]
         if verdict := found["aligned_verdicts"].get(f"g{table}"):
-            line = slowdown_line(aligned.slow, table, f"here at multiples of {ALIGNED}")
+            line = slowdown_line(aligned.slow, table, f"here {aligned_words(column)}")
             ends[table][2:] = [line, ends[table][2], verdict]
-    noise, threads = found["noise"], found["threads"]
+    noise = found["noise"]
     head = (
-        f"measured: {found['device']}, {found['engine']} {found['engine_version']}, {threads} "
-        f"thread{'s' * (threads > 1)}, batch {found['batch']}, {found['date']}\n"
+        f"measured: {found['device']}, {found['engine']} {found['engine_version']}, "
+        f"{setting_words(session)}, batch {found['batch']}, {found['date']}\n"
         f"median spread (IQR / median) {noise['spread']:.1%} over {noise['passes']} x "
         f"{noise['rounds']} rounds; 'to best' is time per multiply-add over the best of its width"
     )

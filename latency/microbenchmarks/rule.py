@@ -9,14 +9,15 @@ from dataclasses import replace
 import numpy as np
 
 from latency.microbenchmarks.slowdown import Slowdown, of_table
+from latency.paper_model.cases import ALIGNED
 from space.cost.guidelines import NAMES, PAPER_LIMITS, Guidelines
 from space.zoo.families import SHUFFLENET_V2, shufflenet_v2
 
 RULE = (
     "A limit is the guideline's number at which this device slows down as much as the paper's "
     "column does at the paper's limit. For G1-G3 the device is measured at widths that are "
-    "multiples of 16: what other widths cost here is no matter of the guidelines, and latency "
-    "tables know it. Slow-downs are times per multiply-add against the row that "
+    "multiples of {aligned}: what other widths cost here is no matter of the guidelines, and "
+    "latency tables know it. Slow-downs are times per multiply-add against the row that "
     "keeps the guideline, geometric means over the widths, linear between the rows; of rows "
     "with one number the slower counts. Where no row exceeds the allowed slow-down with all of "
     "its 95 % interval, the limit is infinite (null). G3: f "
@@ -25,6 +26,11 @@ RULE = (
 )
 TIE = 0.01  # numbers nearer than this are one
 UNIT, FRAGMENT = 2, 3  # convolutions of a ShuffleNet v2 unit: of its projection, of each fragment
+
+
+def rule_text(columns: str) -> str:
+    """`RULE` for a device that is measured at the widths of the paper's `columns`."""
+    return RULE.format(aligned=ALIGNED[columns])
 
 
 def curve(found: Sequence[Slowdown], table: int) -> list[Slowdown]:

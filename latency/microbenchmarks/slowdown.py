@@ -9,6 +9,7 @@ import numpy as np
 
 from latency.measure.block import Floats
 from latency.paper_model.cases import Case, row_names
+from space.common.errors import NoAnswerError
 
 # Two-sided 95 % quantiles of Student's t by degrees of freedom.
 T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57}
@@ -62,9 +63,21 @@ def measured_slowdowns(cases: Sequence[Case], times: Floats) -> tuple[Slowdown, 
 
     Rows are compared round by round; a pass counts by its median. `low` and `high` are the 95 %
     confidence interval of the mean over passes.
+
+    Raises:
+        NoAnswerError: noise exceeds what ten blocks take.
     """
     per_flop = times / np.array([case.flops for case in cases])[:, None, None]
-    by_pass = np.log(np.median(per_flop / per_flop[_first(cases)], axis=2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.median(per_flop / per_flop[_first(cases)], axis=2)
+    good = (np.median(times, axis=2) > 0) & (ratio > 0) & np.isfinite(ratio)
+    if not good.all():
+        case = cases[int(np.nonzero(~good)[0][0])]
+        raise NoAnswerError(
+            f"noise exceeds what ten blocks take (Table {case.table}, {case.row}, {case.channels} "
+            "channels): measure again while nothing else uses the device"
+        )
+    by_pass = np.log(ratio)
     passes = by_pass.shape[1]
 
     def half_width(at: list[int]) -> float:

@@ -53,6 +53,11 @@ def case_rows(
     return rows
 
 
+def aligned_words(column: str) -> str:
+    """What the aligned rows of a paper's column are."""
+    return f"at multiples of {ALIGNED[column]}"
+
+
 def format_tables(
     cases: Sequence[Case],
     rows: Sequence[dict],
@@ -76,7 +81,7 @@ def format_tables(
         printed = [_line(case, row) for case, row in pairs if case.printed]
         aligned = [_line(case, row) for case, row in pairs if not case.printed]
         if aligned:
-            aligned.insert(0, f"  at multiples of {ALIGNED}, not in the paper:")
+            aligned.insert(0, f"  {aligned_words(column)}, not in the paper:")
         text += [f"Table {table}. {title}", heads, *printed, *aligned, *ends[table], ""]
     return "\n".join(text).rstrip()
 

@@ -13,7 +13,10 @@ from space.network.block import Block, Chain
 BLOCKS = 10  # in every row of the four tables
 SIZE = 56  # pixels; height and width of every map
 BASE = {"arm": 64, "gpu": 128}  # channels of one fragment in Table 3, at scale 1
-ALIGNED = 16  # floats of the widest vector unit (AVX-512); every smaller one divides it
+# What divides the widths of aligned rows. On a processor: the floats of the widest vector unit
+# (AVX-512); every smaller one divides it. On a GPU, where all widths are twice as wide: four of
+# the 16-byte units in which its tensor cores take float16, eight of those of tf32.
+ALIGNED = {"arm": 16, "gpu": 32}
 
 # Title of each table. Its first row keeps the guideline, its last breaks it most.
 TITLES = {
@@ -143,7 +146,8 @@ def make_cases(columns: str) -> tuple[Case, ...]:
 
 
 def make_aligned(columns: str) -> tuple[Case, ...]:
-    """Rows like those of Tables 1-3 at widths that are multiples of `ALIGNED`; not in the paper.
+    """Rows like those of Tables 1-3 at widths that are multiples of `ALIGNED`; not in the
+    paper.
 
     Most of the paper's rows that break G1-G3 have widths such as 22, 45 or 90, which vector units
     and tiles do not divide, and the rows that keep them have 32 or 64: the tables measure both

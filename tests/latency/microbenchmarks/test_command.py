@@ -11,8 +11,9 @@ from latency import guidelines
 from latency.devices.open import open_session
 from latency.engines.null import block_s
 from latency.microbenchmarks.limits import load_limits
+from latency.microbenchmarks.passes import plan_passes
 from latency.microbenchmarks.run import measure_device
-from latency.microbenchmarks.timing import MicrobenchmarkConfig, split_rounds, time_cases
+from latency.microbenchmarks.timing import MicrobenchmarkConfig, time_cases
 from latency.ondevice import host
 from latency.paper_model.cases import make_cases
 from latency.table.load import load_table
@@ -32,7 +33,7 @@ def test_times_are_those_of_ten_blocks() -> None:
     """Whatever stands before the blocks and starts the run cancels."""
     cases = make_cases("arm")[::5]
     with open_session("cpu", "null") as session:
-        times, _ = time_cases(cases, session, rounds=2)
+        times, _ = time_cases(cases, session, plan_passes(2))
     assert times.shape == (len(cases), 2, 1)
     for case, own in zip(cases, times, strict=True):
         expected = case.repeats * sum(block_s(block) for block in case.unit)
@@ -43,23 +44,9 @@ def test_progress_counts_every_job() -> None:
     cases = make_cases("arm")
     seen: list[tuple[int, int]] = []
     with open_session("cpu", "null") as session:
-        _, jobs = time_cases(
-            cases, session, rounds=2, report=lambda done, jobs: seen.append((done, jobs))
-        )
+        _, jobs = time_cases(cases, session, plan_passes(2), report=lambda *now: seen.append(now))
     assert len(jobs) == 24
     assert seen == [(i, 24) for i in range(1, 25)]  # 2 passes, 4 tables, 3 widths
-
-
-@pytest.mark.parametrize(
-    ("rounds", "split"), [(2, (2, 1)), (6, (6, 1)), (7, (6, 2)), (30, (6, 5))]
-)
-def test_rounds_are_split_into_passes(rounds: int, split: tuple[int, int]) -> None:
-    assert split_rounds(rounds) == split
-
-
-def test_one_round_has_no_spread() -> None:
-    with pytest.raises(ValueError, match=r"`rounds` must be at least 2, .*; got 1"):
-        split_rounds(1)
 
 
 @pytest.mark.slow
@@ -112,7 +99,7 @@ def test_json_goes_to_stdout(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_published_devices(
     device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--device", device, "--format", "json", "--out", str(tmp_path)]
+    words = ["--published", device, "--format", "json", "--out", str(tmp_path)]
     assert guidelines.main(words) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["limits"] == {"g1": 1.05, "g2": 1.05, "g3": 5.0, "g4": 0.48}
@@ -129,7 +116,7 @@ def test_published_devices(
 
 
 def test_published_text_names_the_source(capsys: pytest.CaptureFixture[str]) -> None:
-    assert guidelines.main(["--device", "arm"]) == 0
+    assert guidelines.main(["--published", "arm"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("published: Snapdragon 810")
     assert "model: mean error" in text and "not fitted to this table" in text
@@ -138,13 +125,16 @@ def test_published_text_names_the_source(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("--device tpu", "`--device` must be one of cpu, arm, gpu, ssh://user@host[:port], adb"),
+        ("--device tpu", "`--device` must be one of cpu, gpu, ssh://user@host[:port], adb"),
+        ("--device arm", "got 'arm'; the paper's columns are --published arm"),
         ("--device usb://x", "a device must be cpu, gpu, ssh://user@host[:port] or adb"),
-        ("--device gpu --rounds 3", "gpu is published, not measured: leave out --rounds"),
-        ("--device gpu --engine null", "gpu is published, not measured: leave out --engine"),
-        ("--device arm --engine torch-cuda", "arm is published, not measured: leave out --engine"),
+        ("--device gpu --engine null", "--device gpu needs an engine that runs there"),
         ("--device cpu --engine torch-cuda", "--device cpu needs an engine that runs there"),
-        ("--device arm --batch 2 --rounds 3", "leave out --batch, --rounds"),
+        ("--published gpu --rounds 3", "--published measures nothing: leave out --rounds"),
+        ("--published arm --device cpu", "--published measures nothing: leave out --device"),
+        ("--published arm --dtype int8 --batch 2", "nothing: leave out --batch, --dtype"),
+        ("--dtype float16", "dtype of onnxruntime must be one of float32, int8; got 'float16'"),
+        ("--device gpu --dtype int8", "dtype of torch-cuda must be one of float32, tf32, float16"),
         ("--engine tvm", "null; got 'tvm'"),
         ("--engine null --columns x", "`columns` must be one of arm, gpu; got 'x'"),
         ("--engine null --batch 0", "--batch must be from 1 to 65536; got 0"),
@@ -166,6 +156,10 @@ def test_a_bad_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         guidelines.main(["--rounds", "many"])
     assert capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(SystemExit, match="2"):
+        guidelines.main(["--published", "tpu"])
+    said = capsys.readouterr().err
+    assert "--published" in said and "'arm', 'gpu'" in said and said.count("\n") == 1
 
 
 def test_an_unwritable_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

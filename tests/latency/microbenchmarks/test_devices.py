@@ -6,14 +6,10 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from latency import guidelines
-from latency.devices.open import open_session
-from latency.devices.session import Session
-from latency.microbenchmarks import run
 from latency.microbenchmarks.timing import MicrobenchmarkConfig
 from latency.ondevice.host import chip
 from tests.helpers import device_servers, fake_adb
@@ -74,27 +70,19 @@ def test_no_device_at_the_address(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
-def test_a_gpu_is_measured_where_its_engine_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    opened: list[tuple[str, str]] = []
-
-    def null_session(device: str, engine: str, **options: Any) -> Session:
-        opened.append((device, engine))
-        return open_session("cpu", "null")
-
-    monkeypatch.setattr(run, "open_session", null_session)
-    words = ["--device", "gpu", "--engine", "torch-cuda", "--columns", "gpu", "--rounds", "2"]
-    assert guidelines.main([*words, "--format", "json", "--out", str(tmp_path)]) == 0
-    assert opened == [("gpu", "torch-cuda")]
-    found = json.loads(capsys.readouterr().out)
-    assert (found["source"], found["columns"]) == ("measured", "gpu")
-
-
 def test_each_device_has_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("G4NAS_CACHE", str(tmp_path))
     devices = ("cpu", "gpu", "ssh://pi@board:22")
-    names = [MicrobenchmarkConfig(device=device).folder.name for device in devices]
-    assert names == ["guidelines", "guidelines-gpu", "guidelines-ssh-pi-board-22"]
-    assert MicrobenchmarkConfig(device="gpu", out=tmp_path / "x").folder == tmp_path / "x"
+    stems = [MicrobenchmarkConfig(device=device).stem for device in devices]
+    folders = ["guidelines", "guidelines-gpu", "guidelines-ssh-pi-board-22"]
+    assert [stem.parent.name for stem in stems] == folders
+    assert {stem.name for stem in stems} == {"guidelines"}
+    assert MicrobenchmarkConfig(device="gpu", out=tmp_path / "x").stem.parent == tmp_path / "x"
+
+
+def test_dtypes_share_a_folder(tmp_path: Path) -> None:
+    names = [
+        MicrobenchmarkConfig(device="gpu", dtype=dtype, out=tmp_path).stem.name
+        for dtype in ("float32", "tf32", "float16")
+    ]
+    assert names == ["guidelines", "guidelines-tf32", "guidelines-float16"]
