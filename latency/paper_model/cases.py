@@ -14,8 +14,9 @@ BLOCKS = 10  # in every row of the four tables
 SIZE = 56  # pixels; height and width of every map
 BASE = {"arm": 64, "gpu": 128}  # channels of one fragment in Table 3, at scale 1
 # What divides the widths of aligned rows. On a processor: the floats of the widest vector unit
-# (AVX-512); every smaller one divides it. On a GPU, where all widths are twice as wide: four of
-# the 16-byte units in which its tensor cores take float16, eight of those of tf32.
+# (AVX-512); every smaller one divides it. On a GPU, where all rows are twice as wide: an
+# instruction of its tensor cores takes 16 channels of the input (8 in tf32) and 8 of the output,
+# so 32 fills them in every dtype.
 ALIGNED = {"arm": 16, "gpu": 32}
 
 # Title of each table. Its first row keeps the guideline, its last breaks it most.
