@@ -130,13 +130,13 @@ class Group:
             self._advance_all()
         self.device.wait()
         started, steps = self.clock(), 0
-        while steps < TIMED_STEPS and self.clock() - started < TIMED_S and self._active:
-            steps += len(self._active)
+        while steps < TIMED_STEPS * opened and self.clock() - started < TIMED_S:
+            if len(self._active) < opened:  # trainings so short that nothing is to be chosen
+                return False
+            steps += opened
             self._advance_all()
         self.device.wait()
         best = min(self.step_s.values(), default=float("inf"))
-        if not steps:  # they are over
-            return False
         self.step_s[opened] = (self.clock() - started) / steps
         if self.step_s[opened] > (1 - GAIN) * best:
             self.at_once = min(self.step_s, key=self.step_s.__getitem__)

@@ -116,7 +116,7 @@ class Training:
                 self.whole = False
                 loss = one()
                 if self.step % self.check_every == 0:
-                    self._check(loss)
+                    self._check(loss, self.step + 1)
                 self.step += 1
                 self.summed += 1
                 self.seconds = time.perf_counter() - started
@@ -124,7 +124,7 @@ class Training:
                 ends = self.ends_epoch(self.step)
                 self.whole = not ends
             if ends:
-                self._check(loss)
+                self._check(loss, self.step)
                 self._finish_epoch()
                 self.module.train()
                 self.whole = True
@@ -193,12 +193,13 @@ class Training:
             else:
                 self.averaged[name].copy_(value)
 
-    def _check(self, loss: Tensor) -> None:
+    def _check(self, loss: Tensor, step: int) -> None:
+        """DivergedError if the loss of a step, from 1, is no finite number."""
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError(
-                f"training diverged: the loss is {value} at step {self.step + 1} of {self.total}, "
-                f"learning rate {self._rate(min(self.step, self.total - 1)):.3g}: lower --lr"
+                f"training diverged: the loss is {value} at step {step} of {self.total}, "
+                f"learning rate {self._rate(step - 1):.3g}: lower --lr"
             )
 
     def _finish_epoch(self) -> None:

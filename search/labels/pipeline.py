@@ -152,9 +152,8 @@ class LabelPipeline:
             names = dict.fromkeys(jobs[number].purpose for number in missing)
             probed = {name: self.final.probe(networks[name]) for name in names}
             seconds = np.array([probed.get(job.purpose, 0.0) for job in jobs])
-            if missing:
-                time = format_duration(float(seconds[missing].sum()))
-                log(f"{len(missing)} trainings of winners and baseline: about {time}")
+            time = format_duration(float(seconds[missing].sum()))
+            log(f"{len(missing)} trainings of winners and baseline: about {time}")
             return seconds
 
         rows = train_jobs(self.final, self.store, jobs, title="training the winners", costs=costs)
@@ -179,8 +178,6 @@ class LabelPipeline:
     ) -> NDArray[np.float64]:
         """Seconds of each network's training, [n], interpolated between timed steps of the
         smallest, a median and the largest network; prints an estimate before training starts."""
-        if not missing:
-            return np.zeros(len(networks))
         flops = np.array([network.flops for network in networks], dtype=float)
         order = sorted(missing, key=lambda i: flops[i])
         timed = sorted({order[0], order[len(order) // 2], order[-1]}, key=lambda i: flops[i])

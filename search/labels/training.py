@@ -91,7 +91,7 @@ def train_jobs(
     rows = [stored_row(store, trainer, job) for job in jobs]
     missing = [number for number, row in enumerate(rows) if row is None]
     several = bool(missing) and trainer.several
-    each = np.ones(len(jobs)) if several else costs(missing)
+    each = costs(missing) if missing and not several else np.ones(len(jobs))
     bar = TrainingProgress(title, len(jobs), len(jobs) - len(missing), each[missing].sum())
 
     def finish(number: int, row: Row) -> None:
