@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from latency.builder.campaign import Campaign, Effort, affordable
+from latency.builder.campaign import Campaign, Effort, affordable, usual_effort
 from latency.builder.config import BuildConfig, table_path
 from latency.builder.grid import COARSE, FULL, Grid, summary
 from latency.builder.journal import Journal
@@ -98,7 +98,7 @@ def _measured_table(
 ) -> LatencyTable:
     """Measure a table, with the journal beside `out`, and save it there."""
     grid = grid or (COARSE if config.coarse else FULL)
-    effort = effort or (Effort(max_s=100.0, tolerance=0.02) if config.coarse else Effort())
+    effort = effort or usual_effort(session, config.coarse)
     for line in warnings(session.host_info, [], session.threads):
         log(f"warning: {line}")
     plan = make_plan(grid, config.space, config.networks, config.seed, config.relax)
@@ -110,11 +110,15 @@ def _measured_table(
     identity = {"device": session.chip, **{name: getattr(session, name) for name in names}}
     identity |= {"batch": config.batch, "seed": config.seed, "grid": grid.name}
     with Journal(journal_path, identity | {"plan": plan.digest}, plan.sizes) as journal:
-        effort, expected_s = affordable(plan, session, effort, config.batch)
-        campaign = Campaign(plan, session, journal, effort, config.batch, config.seed)
+        effort, expected_s, costs = affordable(plan, session, effort, config.batch)
+        campaign = Campaign(plan, session, journal, effort, config.batch, config.seed, costs)
         _log_start(plan, session, journal, (expected_s, effort.max_s), log)
         with Progress("", lines="jobs", log=log) as bar:
-            campaign.run(lambda i, done, jobs: bar.update(done, jobs, title=f"pass {i + 1}"))
+            campaign.run(
+                lambda i, done, jobs: bar.update(
+                    done, jobs, title=f"pass {i + 1}", left_s=campaign.left_s
+                )
+            )
         try:
             origin = _origin(plan, session, config=config, grid=grid, target=out.stem)
             table = finished_table(campaign, origin, seed=config.seed)

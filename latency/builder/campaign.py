@@ -6,7 +6,7 @@ After the passes over all jobs, those come first whose blocks' noise weighs most
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +15,9 @@ from latency.builder.journal import Journal
 from latency.builder.measurements import Measurements
 from latency.builder.plan import Plan, slot
 from latency.devices.session import Session
-from latency.measure.block import chain_flops, probe
+from latency.measure.cost import TimingCosts, CallWork, probe_costs, work_of
 from latency.measure.drift import time_with_reference
+from latency.table.latency_table import Measurement
 
 MIN_ROUNDS = 4
 
@@ -26,46 +27,83 @@ class Effort:
     """How long to measure.
 
     `min_passes` go over all jobs. Later passes, up to `max_passes`, only repeat jobs with a block
-    whose relative standard error exceeds `tolerance`. After `max_s` seconds only jobs of the first
-    pass start. `rounds` of a job in a pass; fewer, but at least `MIN_ROUNDS`, if `min_passes`
-    would take longer than `max_s`.
+    that is not settled: its relative standard error exceeds `tolerance`, and its standard error
+    in seconds exceeds `share` of the reference network's time. After `max_s` seconds only jobs of
+    the first pass start. `rounds` of a job in a pass; fewer, but at least `MIN_ROUNDS`, if
+    `min_passes` would take longer than `max_s`.
     """
 
     rounds: int = 10
     min_passes: int = 2
     max_passes: int = 6
     tolerance: float = 0.01
+    share: float = 0.0
     max_s: float = 560.0
 
 
-def affordable(plan: Plan, session: Session, effort: Effort, batch: int) -> tuple[Effort, float]:
-    """The effort with as many rounds a job as `max_s` allows for `min_passes`, and the seconds
-    that these take, estimated from a few chains."""
-    chains = [chain for job in plan.jobs for chain in job.chains]
-    rng = np.random.default_rng(0)
-    sample = [chains[i] for i in rng.choice(len(chains), min(12, len(chains)), replace=False)]
-    cost = probe(session, sample, batch)
-    flops = sum(map(chain_flops, chains)) + len(plan.jobs) * chain_flops(plan.reference)
-    count = len(chains) + len(plan.jobs)
+def usual_effort(session: Session, coarse: bool) -> Effort:
+    """The effort of a build on this device.
+
+    A processor's speed drifts between passes, so each job is in two of them. A GPU is quiet (a
+    block's samples spread by 0.7 %), and preparing takes nearly all of the time, so a job is in
+    one pass, if its blocks are then settled. A block whose standard error is 0.25 % of a network
+    is: the errors of 17 such blocks add up to 1 % of their network.
+    """
+    effort = Effort(max_s=100.0, tolerance=0.02) if coarse else Effort()
+    if "accelerator" not in session.host_info:
+        return effort
+    return replace(effort, min_passes=1, share=0.0025)
+
+
+def affordable(
+    plan: Plan, session: Session, effort: Effort, batch: int
+) -> tuple[Effort, float, TimingCosts]:
+    """The effort with as many rounds a job as `max_s` allows for `min_passes`, the seconds that
+    these take, and the costs of a few chains from which that is estimated."""
+    calls = [job.chains for job in plan.jobs]
+    costs = probe_costs(session, calls, batch=batch, steady=False, reference=plan.reference)
+    works = job_works(plan)
 
     def seconds(rounds: int) -> float:
-        return effort.min_passes * cost.seconds(count, flops, rounds)
+        later = effort.min_passes - 1
+        return costs.seconds(works, rounds) + later * costs.again_s(works, rounds)
 
     rounds = effort.rounds
     while rounds > MIN_ROUNDS and seconds(rounds) > effort.max_s:
         rounds -= 1
-    return replace(effort, rounds=rounds), seconds(rounds)
+    return replace(effort, rounds=rounds), seconds(rounds), costs
+
+
+def job_works(plan: Plan) -> list[CallWork]:
+    """The work of each job, with the reference."""
+    return [work_of([plan.reference, *job.chains]) for job in plan.jobs]
 
 
 class Campaign(Measurements):
-    """The measurement of a plan; finished jobs come from the journal."""
+    """The measurement of a plan; finished jobs come from the journal.
+
+    `left_s`: the seconds until all jobs that are known to be needed are done, as the jobs so far
+    show; None before the first.
+
+    Args:
+        costs: what a probe of the session learned; they learn from each job.
+    """
 
     def __init__(
-        self, plan: Plan, session: Session, journal: Journal, effort: Effort, batch: int, seed: int
+        self,
+        plan: Plan,
+        session: Session,
+        journal: Journal,
+        effort: Effort,
+        batch: int,
+        seed: int,
+        costs: TimingCosts | None = None,
     ) -> None:
         super().__init__(plan, journal)
         self.session, self.journal = session, journal
         self.effort, self.batch, self.seed = effort, batch, seed
+        self.costs, self._works = costs or TimingCosts(), job_works(plan)
+        self.left_s: float | None = None
 
     def run(self, report: Callable[[int, int, int], None]) -> None:
         """Measure until done; call `report(pass, jobs done, jobs)` after every job.
@@ -84,13 +122,21 @@ class Campaign(Measurements):
                         self.stopped_by = "time"
                         return
                     self._measure(index, number)
+                    self.left_s = self._left_s(index, jobs[count:])
                 report(index, count, len(jobs))
-        self.stopped_by = "stable" if not self._unsettled(self.effort.max_passes) else "passes"
+        self.stopped_by = "stable" if not self.unsettled(self.effort.max_passes) else "passes"
+
+    def _left_s(self, index: int, jobs: Sequence[int]) -> float:
+        """Seconds of these jobs of a pass, and of the passes over all jobs that follow."""
+        rest = [self._works[n] for n in jobs if (index, n) not in self.journal.done]
+        later = self.effort.min_passes - index - 1
+        rounds = self.effort.rounds
+        return self.costs.seconds(rest, rounds) + later * self.costs.again_s(self._works, rounds)
 
     def _jobs_of(self, index: int) -> list[int]:
         """The jobs of a pass, in its own order; earlier passes decide which."""
         every = range(len(self.plan.jobs))
-        jobs = list(every) if index < self.effort.min_passes else self._unsettled(index)
+        jobs = list(every) if index < self.effort.min_passes else self.unsettled(index)
         order = np.random.default_rng((self.seed, index)).permutation(len(jobs))
         shuffled = [jobs[i] for i in order]
         if index < self.effort.min_passes:
@@ -110,11 +156,16 @@ class Campaign(Measurements):
             found.append(float(np.median(errors)))
         return found
 
-    def _unsettled(self, passes: int) -> list[int]:
+    def unsettled(self, passes: int) -> list[int]:
         """The jobs with a block or network that is too noisy after some passes."""
         each = enumerate(self.measured(range(len(self.plan.jobs)), passes))
         limit = self.effort.tolerance
-        return [n for n, (_, found) in each if any(m is None or m.error > limit for m in found)]
+        limit_s = self.effort.share * self.reference_s(passes)
+
+        def noisy(found: Measurement | None) -> bool:
+            return found is None or (found.error > limit and found.error_s > limit_s)
+
+        return [number for number, (_, found) in each if any(map(noisy, found))]
 
     def _measure(self, index: int, number: int) -> None:
         job = self.plan.jobs[number]
@@ -127,4 +178,6 @@ class Campaign(Measurements):
             rounds=self.effort.rounds,
             steady=job.steady,
         )
-        self.journal.add((index, number), job.chains, group, timed, time.monotonic() - started)
+        wall_s = time.monotonic() - started
+        self.costs.learn(self._works[number], self.effort.rounds, wall_s, timed)
+        self.journal.add((index, number), job.chains, group, timed, wall_s)

@@ -11,8 +11,8 @@ from latency.builder.random_networks import SPACE, random_networks, space_of
 from latency.builder.verdict import table_verdict
 from latency.devices.open import open_session
 from latency.devices.session import Log, Session, require_real_time
-from latency.measure.block import chain_flops, probe
-from latency.measure.drift import REFERENCE
+from latency.measure.cost import probe_costs, work_of
+from latency.measure.drift import REFERENCE, reference_chain
 from latency.measure.network import ROUNDS, ROUNDS_IN_A_PASS, TOGETHER, Timings, time_networks
 from latency.table.accuracy import scaled_errors
 from latency.table.describe import format_error
@@ -28,7 +28,6 @@ from space.common.text import format_duration
 from space.network.network import Network
 
 MOST_NETWORKS = 10_000
-SAMPLE = 6  # networks from which the duration is estimated
 
 
 def validate_table(
@@ -171,13 +170,14 @@ def validation_s(session: Session, networks: Sequence[Network], batch: int) -> f
     Raises:
         OSError: as `Session.time`.
     """
+    reference = reference_chain(*networks[0].input_shape[1:])
     chains = [network.blocks for network in networks]
-    cost = probe(session, chains[:: -(-len(chains) // SAMPLE)], batch)
+    calls = [chains[i : i + TOGETHER] for i in range(0, len(chains), TOGETHER)]
+    costs = probe_costs(session, calls, batch=batch, steady=True, reference=reference)
+    works = [work_of([reference, *call]) for call in calls]
     passes = ROUNDS // ROUNDS_IN_A_PASS if len(chains) > TOGETHER else 1
-    references = 2 * -(-len(chains) // TOGETHER)
-    mean_flops = sum(map(chain_flops, chains)) / len(chains)
-    count = len(chains) + references
-    return passes * cost.seconds(count, round(count * mean_flops), ROUNDS // passes)
+    rounds = ROUNDS // passes
+    return costs.seconds(works, rounds) + (passes - 1) * costs.again_s(works, rounds)
 
 
 def format_validation(found: dict[str, Any]) -> str:

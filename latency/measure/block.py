@@ -53,7 +53,7 @@ class TimingCost:
 
     def seconds(self, count: int, flops: int, rounds: int) -> float:
         """Wall seconds to time `count` chains of `flops` multiply-adds in all once."""
-        return count * self.prepare_s + flops * self.per_flop_s * _runs(rounds)
+        return count * self.prepare_s + flops * self.per_flop_s * runs_of(rounds)
 
 
 def probe(session: Session, chains: Sequence[Chain], batch: int) -> TimingCost:
@@ -66,10 +66,10 @@ def probe(session: Session, chains: Sequence[Chain], batch: int) -> TimingCost:
     timed = session.time(chains, batch=batch, rounds=1, steady=True)
     runs_s = timed.wall_s - timed.prepare_s
     prepare_s = (time.monotonic() - started - runs_s) / len(chains)
-    return TimingCost(prepare_s, runs_s / _runs(1) / sum(map(chain_flops, chains)))
+    return TimingCost(prepare_s, runs_s / runs_of(1) / sum(map(chain_flops, chains)))
 
 
-def _runs(rounds: int) -> int:
+def runs_of(rounds: int) -> int:
     """Runs of a chain with a fine clock: one to choose its loops, then two a round."""
     return 1 + 2 * (WARM_UP + rounds)
 

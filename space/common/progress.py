@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from space.common.cli import log
+from space.common.text import format_duration
 
 Report = Callable[[int, int], object]
 """Called with (done, total)."""
@@ -45,6 +46,7 @@ class Progress:
         self._counted, self._lines, self._log, self._quiet = counted, lines, log, quiet
         self._bar: Any = None
         self._task: Any = None
+        self._columns: tuple[Any, ...] = ()
 
     @property
     def shown(self) -> bool:
@@ -65,22 +67,39 @@ class Progress:
 
         count = [MofNCompleteColumn()] if self._counted else []
         columns = (TextColumn("{task.description}"), BarColumn(), *count, TimeRemainingColumn())
+        self._columns = columns
         self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
         self._bar.start()
         self._task = self._bar.add_task(self.title, total=self.total, completed=self.done)
         return self
 
-    def update(self, done: float, total: float | None = None, *, title: str | None = None) -> None:
-        """Move the bar to `done`; None: `total` and `title` stay."""
+    def update(
+        self,
+        done: float,
+        total: float | None = None,
+        *,
+        title: str | None = None,
+        left_s: float | None = None,
+    ) -> None:
+        """Move the bar to `done`; None: `total` and `title` stay.
+
+        Args:
+            left_s: seconds until the end, where the caller knows more than how many steps took
+                how long; the bar then shows these.
+        """
         self.title = self.title if title is None else title
         self.total = self.total if total is None else total
         self.done = done
+        left = "" if left_s is None else f"about {format_duration(left_s)} left"
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=self.total, description=self.title)
+            description = f"{self.title}, {left}" if left else self.title
+            self._bar.update(self._task, completed=done, total=self.total, description=description)
+            self._bar.columns = self._columns[: -1 if left else None]
         elif self._lines is not None and self.total and not self._quiet:
             total = self.total
             if done == total or done * 4 // total > (done - 1) * 4 // total:
-                self._log(f"{self.title}: {done} of {total} {self._lines}")
+                more = f", {left}" if left and done != total else ""
+                self._log(f"{self.title}: {done} of {total} {self._lines}{more}")
 
     def log(self, message: str) -> None:
         """Print a line on stderr, above the bar."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from latency.builder.campaign import MIN_ROUNDS, Campaign, Effort, affordable
+from latency.builder.campaign import Campaign, Effort
 from latency.builder.grid import COARSE, FULL, block_in_context
 from latency.builder.journal import Journal, chain_text
 from latency.builder.plan import Job, Plan, make_plan, slot
@@ -177,17 +177,6 @@ def test_jobs_whose_noise_weighs_most_come_first(tmp_path):
         expected.append(0.93 * spread / np.sqrt(8) * often[slot(target.block)])
     assert weights == pytest.approx([*expected, 0], rel=1e-3)
     assert found == [[1], list(np.argsort(expected)[::-1])]
-
-
-def test_a_slow_device_measures_fewer_rounds_at_a_time():
-    session = LocalSession(get_engine("null"))
-    effort = Effort(rounds=10, max_s=1e9)
-    same, least_s = affordable(small_plan(), session, effort, 1)
-    assert same == effort
-    for max_s, rounds in ((1e9, 10), (1e-12, MIN_ROUNDS)):
-        got, seconds = affordable(small_plan(), session, replace(effort, max_s=max_s), 1)
-        assert got.rounds == rounds
-        assert seconds > 0 and least_s > 0
 
 
 class TestJournal:

@@ -12,12 +12,11 @@ import pytest
 
 from latency import validate
 from latency.builder import validation
+from latency.builder.random_networks import sample_networks
 from latency.builder.validation import format_validation, validation_s
 from latency.builder.verdict import table_verdict
-from latency.devices.local import LocalSession
-from latency.engines.registry import get_engine
-from latency.measure.block import TimingCost
-from latency.measure.drift import REFERENCE, TimedGroup
+from latency.measure.block import chain_flops
+from latency.measure.drift import REFERENCE, TimedGroup, reference_chain
 from latency.measure.network import Timings
 from latency.ondevice.host import chip
 from latency.ondevice.timing import WARM_UP
@@ -25,7 +24,8 @@ from latency.table.accuracy import error_summary
 from latency.table.header import TableHeader
 from latency.table.latency_table import LatencyTable
 from latency.table.load import load_table
-from space.zoo.families import shufflenet_v2
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from tests.helpers.costly_session import CostlySession
 
 
 @pytest.fixture
@@ -194,14 +194,16 @@ def test_the_verdict_is_against_the_tables_own_error(
     assert other["holds"] is None
 
 
-def test_the_estimate_of_the_duration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second to prepare a chain, 1e-9 s a multiply-add: six passes of six rounds over 24
-    networks and the reference, which is timed twice for every twelve."""
-    monkeypatch.setattr(validation, "probe", lambda *_: TimingCost(1.0, 1e-9))
-    networks = [shufflenet_v2("1.0", 32, 32)] * 24
+def test_the_estimate_of_the_duration() -> None:
+    """A second to prepare a chain, 1e-9 s a multiply-add: six passes of six rounds over two groups
+    of networks, each with the reference. What is timed in the estimate is not part of it."""
+    session = CostlySession(chain=1.0, run_flop=1e-9)
+    space = ShuffleNetV2Space(height=32, width=32)
+    networks = sample_networks(space, 14, np.random.default_rng(0))
     runs = 1 + 2 * (WARM_UP + 6)
-    expected = 6 * 28 * (1.0 + 1e-9 * networks[0].flops * runs)
-    assert validation_s(LocalSession(get_engine("null")), networks, 1) == pytest.approx(expected)
+    flops = sum(network.flops for network in networks) + 2 * chain_flops(reference_chain(32, 32))
+    expected = 6 * (16 * 1.0 + 1e-9 * flops * runs)
+    assert validation_s(session, networks, 1) == pytest.approx(expected, rel=0.05)
 
 
 def test_a_rank_correlation_that_is_not_defined() -> None:
