@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from evaluator.training.resident import ResidentBatches
+from space.common.cli import log
 
 WINDOW = 256  # steps of a table
 # Steps before the capture: libraries load and allocate. What they change is put back.
@@ -86,31 +87,56 @@ class DeviceSteps:
         self._at.add_(1)
 
     def _captured(self) -> Callable[[], object]:
-        """The step as a graph (PyTorch, "CUDA semantics", section "Whole-network capture")."""
-        kept = [value.clone() for value in self.changed]
-        # A capture needs a stream other than the default one; gradients are those of the stream
-        # that the warm-up ran on.
-        side, current = torch.cuda.Stream(), torch.cuda.current_stream()
+        """The step as a graph (PyTorch, "CUDA semantics", section "Whole-network capture"). Where
+        CUDA refuses that, the step itself, which takes as many launches as it has kernels."""
+        device = self.rate.device
+        current = torch.cuda.current_stream(device)
+        # A capture needs a stream other than the default one, and gradients the stream that the
+        # steps before it ran on.
+        side = torch.cuda.Stream(device)
         side.wait_stream(current)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP):
-                self._at.zero_()
-                self._step()
+        try:
+            with torch.cuda.stream(side):
+                self._warm_up()
+                torch.cuda.synchronize(device)
+                torch.cuda.empty_cache()  # the graph has memory of its own
+                return captured(self._step)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = shorten(str(error).partition("\n")[0], 200)
+            log(
+                f"warning: CUDA records no graph of a training step ({reason}): training is slower"
+            )
+            return self._step
+        finally:
+            current.wait_stream(side)
+
+    def _warm_up(self) -> None:
+        """Take a few steps, and put back what they changed."""
+        kept = [value.clone() for value in self.changed]
+        for _ in range(WARM_UP):
             self._at.zero_()
-            with torch.no_grad():
-                for value, before in zip(self.changed, kept, strict=True):
-                    value.copy_(before)
-            torch.cuda.synchronize()
-            del kept
-            torch.cuda.empty_cache()  # the graph has memory of its own
-            graph.capture_begin()
-            try:
-                self._step()
-            except BaseException:
-                with suppress(RuntimeError):  # it says that what it has is no graph
-                    graph.capture_end()
-                raise
+            self._step()
+        self._at.zero_()
+        with torch.no_grad():
+            for value, before in zip(self.changed, kept, strict=True):
+                value.copy_(before)
+
+
+def captured(step: Callable[[], object]) -> Callable[[], object]:
+    """What replays the kernels of `step`, captured on the current stream.
+
+    Raises:
+        RuntimeError: CUDA refuses something in it.
+    """
+    graph = torch.cuda.CUDAGraph()
+    graph.capture_begin()
+    try:
+        step()
+    except BaseException:
+        with suppress(RuntimeError):  # it says that what it has is no graph
             graph.capture_end()
-        current.wait_stream(side)
-        return graph.replay
+        raise
+    graph.capture_end()
+    return graph.replay

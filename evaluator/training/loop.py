@@ -16,6 +16,7 @@ from torch.nn import functional
 from evaluator.training.depthwise import quickened
 from evaluator.training.device_steps import DeviceSteps
 from evaluator.training.epoch import Batches, Epoch
+from evaluator.training.optimizer import make_optimizer, momenta
 from evaluator.training.process import (
     SINGLE_PROCESS,
     ProcessShare,
@@ -27,6 +28,8 @@ from evaluator.training.resident import ResidentBatches
 from space.common.errors import DivergedError
 from space.network.network import Network
 from space.network.torch_module import build_module
+
+GPU_CHECK_EVERY = 20
 
 
 @dataclass(eq=False)
@@ -40,7 +43,8 @@ class Training:
     Args:
         images: how many there are to train on.
         data: batches to train on. `tests`: batches to test on.
-        check_every: steps from one look at the loss to the next; a GPU waits for each.
+        check_every: steps from one look at the loss to the next, for which a GPU waits; 0: 1 on
+            the CPU, 20 on a GPU.
         whole: whether `state` is one to go on from; it is none within a step and until an epoch
             that ended is tested.
     """
@@ -54,7 +58,7 @@ class Training:
     device: str = "cpu"
     amp: bool = False
     share: ProcessShare = SINGLE_PROCESS
-    check_every: int = 1
+    check_every: int = 0
     step: int = 0
     seconds: float = 0.0
     cpu_s: float = 0.0
@@ -68,22 +72,12 @@ class Training:
         layout = torch.channels_last if self.share.world == 1 else torch.contiguous_format
         module = module.to(memory_format=layout)  # type: ignore[call-overload]
         self.module: nn.Module = quickened(module) if self.share.world == 1 else module
+        self.check_every = self.check_every or (1 if self.device == "cpu" else GPU_CHECK_EVERY)
         self.total = self.recipe.total_steps(self.images)
         self.epoch_steps = self.recipe.steps_per_epoch(self.images)
-        decay = self.recipe.weight_decay
-        others = decay if self.recipe.decay_norm else 0.0  # of batch norms and biases
-        parameters = list(self.module.parameters())
-        self.optimizer = torch.optim.SGD(
-            [
-                {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
-                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": others},
-            ],
-            lr=self.recipe.lr,
-            momentum=self.recipe.momentum,
-            nesterov=self.recipe.nesterov,
-            fused=isinstance(self.data, ResidentBatches)
-            or None,  # it reads its rate on the device
-        )
+        # A fused step reads its learning rate on the device.
+        fused = isinstance(self.data, ResidentBatches)
+        self.optimizer = make_optimizer(self.module, self.recipe, fused=fused)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)  # of this epoch
         self.summed = 0  # steps in it
         self.averaged = self.copied_weights() if self.recipe.ema else {}
@@ -143,11 +137,7 @@ class Training:
         changed = [*self.module.state_dict().values(), *self.averaged.values(), self.loss_sum]
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-            for parameter in group["params"] if group["momentum"] else ():
-                state = self.optimizer.state[parameter]
-                # A first step with velocity 0 is the first step without any.
-                state.setdefault("momentum_buffer", torch.zeros_like(parameter))
-                changed.append(state["momentum_buffer"])
+        changed += momenta(self.optimizer)
 
         def values(step: int) -> tuple[float, float]:
             return self._rate(step), 1 - self._decay(step)

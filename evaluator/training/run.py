@@ -205,7 +205,6 @@ def _new_training(
         device=device,
         amp=config.amp,
         share=share,
-        check_every=1 if device == "cpu" else 20,
     )
 
 

@@ -208,3 +208,77 @@ def test_divergence_is_found_soon(network: Network, poisoned: int, found: int) -
             if step == poisoned:
                 with torch.no_grad():
                     next(each.module.parameters())[0] = float("nan")
+
+
+def test_a_warm_up_leaves_no_trace(network: Network) -> None:
+    """The steps before a capture change weights, averages, momenta, losses: all are put back."""
+    recipe = RECIPE.changed(ema=0.9)
+    each = run(training(network, recipe), steps=3)
+    steps = each._device_steps
+    assert steps is not None
+    next(steps.steps(3, 16))  # writes the tables
+    steps._warm_up()
+    assert_same(run(each).module.state_dict(), run(training(network, recipe)).module.state_dict())
+    assert [e.train_loss for e in each.history] == [
+        e.train_loss for e in run(training(network, recipe)).history
+    ]
+
+
+class Graphs:
+    """Stands in for torch.cuda where a step is captured; `refusal`: what the capture raises."""
+
+    def __init__(self, refusal: Exception | None) -> None:
+        self.refusal, self.log = refusal, list[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*_: object) -> Any:
+            self.log.append(name)
+            if name == "capture_begin" and self.refusal is not None:
+                raise self.refusal
+            return self
+
+        return call
+
+    def __enter__(self) -> None:
+        self.log.append("side")
+
+    def __exit__(self, *_: object) -> None:
+        self.log.append("left")
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_capture(
+    network: Network,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    refused: bool,
+) -> None:
+    """The graph is captured on a side stream, after its warm-up; refused, the step runs itself."""
+    refusal = RuntimeError("operation not permitted when stream is capturing\nmore")
+    each = run(training(network), steps=1)
+    steps = each._device_steps
+    assert steps is not None
+    fake = Graphs(refusal if refused else None)
+    monkeypatch.setattr(torch, "cuda", fake)
+    replay = steps._captured()
+    begin = fake.log.index("capture_begin")
+    assert fake.log.index("side") < fake.log.index("empty_cache") < begin
+    assert fake.log[-2:] == ["left", "wait_stream"]
+    said = capsys.readouterr().err
+    if refused:
+        assert replay == steps._step
+        assert "CUDA records no graph of a step (operation not permitted when" in said
+        assert len(said.splitlines()) == 1
+    else:
+        assert "capture_end" in fake.log and not said
+        replay()
+        assert fake.log[-1] == "replay"
+
+
+def test_without_memory_nothing_goes_on(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    each = run(training(network), steps=1)
+    steps = each._device_steps
+    assert steps is not None
+    monkeypatch.setattr(torch, "cuda", Graphs(torch.OutOfMemoryError("CUDA out of memory")))
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
+        steps._captured()
