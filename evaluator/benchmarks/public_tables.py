@@ -3,10 +3,6 @@ them. The files are not part of this project: the user names their folder."""
 
 from __future__ import annotations
 
-import csv
-import io
-import lzma
-import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,20 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.benchmarks import DATASETS
-from evaluator.score.closed_form import Floats
+from evaluator.benchmarks.packed import Floats, Ranges, read_packed
 from space.common.errors import MissingDataError
-from space.common.files import check_regular
-from space.common.text import shorten
 
 Ints = NDArray[np.int64]
-MOST_BYTES = 200_000_000
-# Column -> its least and its largest possible value; integers if these are.
-Ranges = dict[str, tuple[float, float]]
 SOURCES = {
     "nats-sss": "NATS-Bench's size space (SearchSpaces/BenchNatsss of github.com/lightonai/"
     "contrastive-embeddings-for-neural-architectures)",
     "accel-nasbench": "anb_dataset/anb_dataset_jsons.tar.gz of github.com/afzalxo/Accel-NASBench",
 }
+PAGE = "docs/guide/predictor.md"
 ACCEL_WIDTHS = (16, 24, 40, 80, 112, 192, 320)
 
 
@@ -75,78 +67,33 @@ def read_table(name: str, data: str | Path | None = None) -> BenchmarkTable:
     """
     if name not in DATASETS:
         raise ValueError(f"the table must be one of {', '.join(DATASETS)}; got {name!r}")
+    path = table_path(
+        name, data, f"It does not ship: {PAGE} says how to make it of {SOURCES[name]}"
+    )
+    make, ranges = READERS[name]
+    return make(read_packed(path, ranges)[0])
+
+
+def table_path(name: str, data: str | Path | None, source: str) -> Path:
+    """Where the table of a name lies below the folder of tables.
+
+    Args:
+        data: the folder; None: $G4NAS_DATA.
+        source: where the table comes from, for the message.
+
+    Raises:
+        MissingDataError: the folder or the table is missing.
+    """
     file = name.replace("-", "_")
     place = f"{file}/{file}.csv.xz"
-    source = f"It does not ship: docs/guide/predictor.md says how to make it of {SOURCES[name]}"
+    must = f"--data or $G4NAS_DATA must name the folder that has {place}"
     folder = data or os.environ.get("G4NAS_DATA")
     if not folder:
-        raise MissingDataError(
-            f"--data or $G4NAS_DATA must name the folder that has {place}; got none. {source}"
-        )
+        raise MissingDataError(f"{must}; got none. {source}")
     path = Path(folder) / place
     if not path.exists():
-        raise MissingDataError(
-            f"--data or $G4NAS_DATA must name the folder that has {place}; there is no {path}. "
-            f"{source}"
-        )
-    make, ranges = READERS[name]
-    return make(_read_columns(path, ranges))
-
-
-def _read_columns(path: Path, ranges: Ranges) -> dict[str, Floats]:
-    """Column -> its numbers, of the columns in `ranges`, each within its range."""
-    check_regular(path)
-    try:
-        with lzma.open(path) as file:
-            text = file.read(MOST_BYTES).decode("utf-8-sig")
-            if file.read(1):
-                raise ValueError(f"{path}: must be of at most {MOST_BYTES} bytes unpacked")
-    except (lzma.LZMAError, EOFError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: must be a CSV in UTF-8, packed by xz; {error}") from None
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        header = next(reader, [])
-        if missing := [column for column in ranges if header.count(column) != 1]:
-            raise ValueError(
-                f"{path}: must have the column {shorten(missing[0])} once; its columns are "
-                f"{shorten(', '.join(header), 300)}"
-            )
-        places = {column: header.index(column) for column in ranges}
-        found: dict[str, list[float]] = {column: [] for column in ranges}
-        for row in reader:
-            if len(row) != len(header):
-                raise ValueError(
-                    f"{path}, line {reader.line_num}: must have {len(header)} fields; "
-                    f"got {len(row)}"
-                )
-            for column, (least, most) in ranges.items():
-                value = _number(row[places[column]])
-                if not least <= value <= most or (isinstance(least, int) and value % 1):
-                    raise ValueError(
-                        f"{path}, line {reader.line_num}: `{column}` must be "
-                        f"{_says(least, most)}; got {shorten(row[places[column]])}"
-                    )
-                found[column].append(value)
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
-    if not (rows := len(next(iter(found.values())))):
-        raise ValueError(f"{path}: must have at least one network; got {rows}")
-    return {column: np.array(values) for column, values in found.items()}
-
-
-def _says(least: float, most: float) -> str:
-    kind = "an integer" if isinstance(least, int) else "a number"
-    return f"{kind} from {least:g} to {most:g}"
-
-
-def _number(text: str) -> float:
-    """The number in a field, NaN if there is none; yes and no are 1 and 0."""
-    if text in ("True", "False"):
-        return float(text == "True")
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+        raise MissingDataError(f"{must}; there is no {path}. {source}")
+    return path
 
 
 def halves(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
