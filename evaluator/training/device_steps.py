@@ -104,10 +104,8 @@ class DeviceSteps:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            reason = shorten(str(error).partition("\n")[0], 200)
-            log(
-                f"warning: CUDA records no graph of a training step ({reason}): training is slower"
-            )
+            reason = str(error).partition("\n")[0][:200]
+            log(f"warning: CUDA records no graph of a step ({reason}): training is slower")
             return self._step
         finally:
             current.wait_stream(side)
