@@ -22,7 +22,7 @@ def test_a_sub_package_has_tests(package: str, name: str) -> None:
 def test_folders_of_tests_are_those_of_the_product() -> None:
     found = {p.parent.relative_to(ROOT / "tests").as_posix() for p in TESTS.values()}
     known = {f"{package}/{name}" for package, name in FOLDERS}
-    assert found - {".", "architecture", "helpers", *PLAN, *known} == set()
+    assert found - {".", "architecture", "helpers", "gpu", *PLAN, *known} == set()
 
 
 @pytest.mark.parametrize("package", PLAN)
@@ -35,13 +35,13 @@ def test_tests_in_the_folder_of_a_package_are_of_its_commands(package: str) -> N
 
 
 def test_helpers_are_in_one_folder() -> None:
-    """A file with neither tests nor fixtures is a helper."""
+    """A file with neither tests nor fixtures is a helper, or a script for whoever has a GPU."""
     others = [
         module
         for module, path in TESTS.items()
         if not path.name.startswith("test_") and path.name not in ("__init__.py", "conftest.py")
     ]
-    outside = {m for m in others if not m.startswith("tests.helpers.")}
+    outside = {m for m in others if not m.startswith(("tests.helpers.", "tests.gpu."))}
     assert outside == {"tests.architecture.house"}
 
 

@@ -22,6 +22,7 @@ from latency.engines.memory import engine_errors
 from latency.engines.torch.chain import build_chain
 from latency.engines.torch.cuda_card import card_words, free_bytes, memory_errors, open_card
 from latency.engines.torch.cuda_facts import read_facts
+from latency.engines.torch.cudnn_choice import TIMED, choosing, mark_depthwise
 from latency.engines.weights import Weights
 from latency.ondevice.runners.cpu import fixed_input
 from space.network.block import Block
@@ -34,7 +35,7 @@ DTYPES = {
     "float16": (torch.float16, "ieee"),
 }
 DEVICE = "cuda"
-WARM_UP = 3  # runs before the capture: libraries load, cuDNN times its kernels and picks
+WARM_UP = 3  # runs before the capture: libraries load, and cuDNN's kernels are chosen
 # The share of the GPU's memory up to which torch keeps what dead graphs used. To give it back
 # before each capture, as `torch.cuda.graph` does, means to allocate it again for the next one.
 CACHE_SHARE = 0.25
@@ -45,11 +46,10 @@ BUSY_S = 0.05  # for how long before: the clocks of an idle GPU are low and take
 
 @contextmanager
 def rounding(precision: str) -> Iterator[None]:
-    """Set float32's precision, and let cuDNN pick kernels by timing them; restore both."""
+    """Set the precision of products and convolutions of float32; restore it."""
     settings: list[tuple[Any, str, Any]] = [
         (torch.backends.cuda.matmul, "fp32_precision", precision),
         (torch.backends.cudnn.conv, "fp32_precision", precision),  # type: ignore[attr-defined]
-        (torch.backends.cudnn, "benchmark", True),
     ]
     with ExitStack() as stack:
         for owner, name, value in settings:
@@ -104,13 +104,13 @@ class GraphRun:
 
 class TorchCudaEngine:
     """PyTorch on the current GPU, channels last. Only runs advance its clock; `threads` has no
-    effect."""
+    effect. `choice`: one of `latency.engines.torch.cudnn_choice.CHOICES`."""
 
     name = "torch-cuda"
     version = torch.__version__
 
-    def __init__(self, threads: int, dtype: str) -> None:
-        self.threads, self.dtype = threads, dtype
+    def __init__(self, threads: int, dtype: str, choice: str = TIMED) -> None:
+        self.threads, self.dtype, self.choice = threads, dtype, choice
         self.now_s = 0.0
         self._device = open_card(dtype)
         # Before any work of ours; None where nothing tells it.
@@ -148,8 +148,13 @@ class TorchCudaEngine:
         options["memory_format"] = torch.channels_last
         if torch.cuda.memory_reserved() > CACHE_SHARE * self._device.total_memory:
             torch.cuda.empty_cache()
-        with memory_errors(self._device, f"batch {batch}"), rounding(precision):
+        with (
+            memory_errors(self._device, f"batch {batch}"),
+            rounding(precision),
+            choosing(self.choice),
+        ):
             module = build_chain(blocks, weights).to(**options)
+            mark_depthwise(module, self.choice)
             x = torch.from_numpy(fixed_input(input_shape(blocks, batch))).to(**options)
             return GraphRun(self, module, x, self._side)
 
@@ -173,6 +178,7 @@ class TorchCudaEngine:
             "multiprocessors": self._device.multi_processor_count,
             "memory": self._device.total_memory,
             "l2_cache": self._device.L2_cache_size,
+            "cudnn_choice": self.choice,
             **found,
         }
 
