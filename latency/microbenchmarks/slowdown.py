@@ -75,7 +75,7 @@ def measured_slowdowns(cases: Sequence[Case], times: Floats) -> tuple[Slowdown, 
         case = cases[int(np.nonzero(~good)[0][0])]
         raise NoAnswerError(
             f"noise exceeds what ten blocks take (Table {case.table}, {case.row}, {case.channels} "
-            "channels): measure again while nothing else uses the device"
+            "channels): measure again while nothing else uses the device, or with more --rounds"
         )
     by_pass = np.log(ratio)
     passes = by_pass.shape[1]
