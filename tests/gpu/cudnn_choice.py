@@ -1,8 +1,8 @@
 """python -m tests.gpu.cudnn_choice: is cuDNN's heuristic as good as timing its kernels?
 
 Needs a GPU, and takes under a minute. Chains of a coarse table are prepared in each of the ways
-of `latency.engines.torch.cudnn_choice`, each way in a thread of its own, since torch keeps a choice
-in its thread. The ways take turns at each chain, in one order and then in the other. Then all run
+of `latency.engines.torch.cudnn_choice`, each way in a thread of its own: torch keeps a choice in
+the thread. The ways take turns at each chain, in one order and then in the other. Then all run
 in the same rounds. Prints JSON: seconds to prepare, and how much slower the runs of a way are than
 with timed kernels, by chains.
 """

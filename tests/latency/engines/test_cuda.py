@@ -14,7 +14,7 @@ import torch
 
 from latency.engines.registry import get_engine
 from latency.engines.torch import cuda as torch_cuda
-from latency.engines.torch.chain import build_chain
+from latency.engines.torch.chain import chain_module
 from latency.ondevice.timing import time_rounds
 from space.network.block import Block
 from tests.helpers.fake_gpu import Gpu, use_fake_gpu
@@ -56,17 +56,25 @@ class TestCuda:
         seen: list[weakref.ref[Any]] = []
 
         def build(*args: Any) -> torch.nn.Module:
-            module = build_chain(*args)
+            module = chain_module(*args)
             seen.extend(weakref.ref(each) for each in (module, *module.parameters()))
             return module
 
-        monkeypatch.setattr(torch_cuda, "build_chain", build)
+        monkeypatch.setattr(torch_cuda, "chain_module", build)
         run = get_engine("torch-cuda").prepare([UNIT])
         gc.collect()
         assert len(seen) == 1 + 2 * 3 and all(each() is not None for each in seen)
         del run
         gc.collect()
         assert all(each() is None for each in seen)
+
+    def test_the_last_inputs_are_kept(self, gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch_cuda, "INPUTS", 2)
+        engine: Any = get_engine("torch-cuda")
+        inputs = [engine.prepare([UNIT], batch)._input for batch in (1, 2, 1, 3, 1)]
+        assert inputs[2] is inputs[0] and inputs[4] is not inputs[0]
+        assert torch.equal(inputs[4], inputs[0])
+        assert [each.shape[0] for each in engine._inputs.values()] == [3, 1]
 
     def test_a_failed_capture_is_ended(self, gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
         """What failed is raised, not what the graph then says."""

@@ -11,12 +11,14 @@ from torch import nn
 
 from latency.engines.registry import get_engine
 from latency.engines.torch import compile as torch_compile
-from latency.engines.torch.chain import build_chain
+from latency.engines.torch.chain import build_chain, chain_module
 from latency.engines.torch.eager import Threads
 from latency.engines.weights import random_weights
 from space.network.block import Block
 
 UNIT = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)
+DENSE_8 = Block("dense_layer", 6, 6, c_in=8, growth=4)
+UNIT_12 = Block("shufflenet_v2", 6, 6, c_in=12, c_out=12, branch=6)
 DENSE = Block("dense_layer", 5, 5, c_in=6, growth=4)
 
 
@@ -54,6 +56,32 @@ class TestChain:
         layer = chain.get_submodule("blocks.0.2.conv")
         assert np.array_equal(layer.weight.numpy(), weight)
         assert np.array_equal(layer.bias.numpy(), bias)
+
+    def test_equal_blocks_have_weights_of_their_own(self) -> None:
+        """As in a network: shared ones would stay in a cache. Their outputs are those of a chain
+        whose blocks are made one by one, traced or not."""
+        chain = chain_module([UNIT, UNIT, DENSE_8, UNIT_12])
+        names = dict(chain.named_parameters(remove_duplicate=False))
+        assert len(names) == len({p.data_ptr() for p in names.values()})
+        first, second = (names[f"blocks.{n}.2.conv.weight"] for n in (0, 1))
+        assert first.shape == second.shape and not torch.equal(first, second)
+        x, weights = torch.rand(2, 8, 6, 6), random_weights()
+        whole = x
+        for number, block in enumerate((UNIT, UNIT, DENSE_8, UNIT_12)):
+            own = chain_module([block], lambda _, *rest, number=number: weights(number, *rest))  # type: ignore[misc]
+            whole = own(whole)
+        assert torch.equal(chain(x), whole)
+        assert torch.equal(build_chain([UNIT, UNIT, DENSE_8, UNIT_12])(x), whole)
+
+    def test_given_weights_are_copied(self) -> None:
+        """What the caller then does to its arrays does not change the chain."""
+        arrays = {step: random_weights(5)(0, step, op) for step, op in enumerate(UNIT.ops)
+                  if op.kind in ("conv", "dwconv")}  # fmt: skip
+        chain = chain_module([UNIT], lambda block, step, op: arrays[step])
+        before = [parameter.clone() for parameter in chain.parameters()]
+        for weight, bias in arrays.values():
+            weight[:], bias[:] = 7, 7
+        assert all(map(torch.equal, before, chain.parameters()))
 
     def test_leaves_the_global_generator_alone(self) -> None:
         before = torch.random.get_rng_state()
