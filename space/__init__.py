@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from space.network.torch_module import load_torchvision_weights as load_torchvision_weights
     from space.zoo.catalog import published_network as published_network
     from space.zoo.catalog import published_networks as published_networks
+    from space.zoo.catalog import shelf_networks as shelf_networks
 
 _MODULES = {
     "Architecture": "space.architectures.search_space",
@@ -37,6 +38,7 @@ _MODULES = {
     "load_torchvision_weights": "space.network.torch_module",
     "published_network": "space.zoo.catalog",
     "published_networks": "space.zoo.catalog",
+    "shelf_networks": "space.zoo.catalog",
 }
 __all__ = list(_MODULES)
 __getattr__, __dir__ = public_names(__name__, _MODULES)

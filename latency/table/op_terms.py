@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from space.common.errors import MissingOpError
-from space.graph.op import Op
+from space.graph.op import VIEWS, Op
 
 Amount: TypeAlias = float | NDArray[np.float64]
 Amounts: TypeAlias = dict[str, Amount]
 
 POOLS = ("maxpool", "avgpool")
 ELEMENTWISE = ("concat", "shuffle", "add", "mul", "batchnorm", "relu")
-KNOWN = ("conv", "dwconv", "linear", *POOLS, "globalpool", "slice", *ELEMENTWISE)
+EXPONENTIAL = ("sigmoid", "silu")  # activations folded into no kernel: a pass of their own
+KNOWN = ("conv", "dwconv", "linear", *POOLS, "globalpool", *VIEWS, *ELEMENTWISE)
 
 FLOAT_BYTES = 4.0
 KIB, MIB = 2**10, 2**20
@@ -92,7 +93,7 @@ TERMS = {"arm": ARM_TERMS, "gpu": GPU_TERMS}
 
 
 def amounts(formula: str, op: Op, batch: int = 1) -> Amounts:
-    """The amount of each term in `op` on a batch of images; a slice is a view and has none.
+    """The amount of each term in `op` on a batch of images; a view has none.
 
     Raises:
         ValueError: an unknown formula, or a batch that it does not model.
@@ -102,10 +103,10 @@ def amounts(formula: str, op: Op, batch: int = 1) -> Amounts:
         raise ValueError(f"`formula` must be one of {', '.join(FORMULAS)}; got {formula!r}")
     if op.kind not in KNOWN:
         raise MissingOpError(f"no published cost of {op.kind}; known: {', '.join(KNOWN)}")
-    if op.kind == "slice":
+    if op.kind in VIEWS:
         return {}
     found = FORMULAS[formula](op, batch)
-    if op.act == "sigmoid":  # exponentials are folded into no kernel: a pass of their own
+    if op.act in EXPONENTIAL:
         c_out, height, width = op.c_out, op.out_height, op.out_width
         pass_over = Op(kind="relu", c_in=c_out, c_out=c_out, height=height, width=width)
         for name, amount in FORMULAS[formula](pass_over, batch).items():

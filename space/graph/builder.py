@@ -52,22 +52,29 @@ class GraphBuilder:
         stride: Count = 1,
         groups: Count = 1,
         act: str = "",
+        valid: int = 0,
     ) -> int:
         """A convolution. Its groups are the largest divisor of `groups` that divides both widths,
         so that every width of a space is valid."""
         if not (isinstance(groups, int) and groups == 1):
             common = np.gcd(np.gcd(groups, self.channels(x)), c_out)
             groups = int(common) if np.ndim(common) == 0 else common
-        return self.op("conv", (x,), c_out, kernel=kernel, stride=stride, groups=groups, act=act)
+        fields = {"kernel": kernel, "stride": stride, "groups": groups, "act": act, "valid": valid}
+        return self.op("conv", (x,), c_out, **fields)
 
-    def dwconv(self, x: int, *, kernel: Count, stride: Count = 1, act: str = "") -> int:
-        return self.op("dwconv", (x,), self.channels(x), kernel=kernel, stride=stride, act=act)
+    def dwconv(
+        self, x: int, *, kernel: Count, stride: Count = 1, act: str = "", norm: str = "batch"
+    ) -> int:
+        fields = {"kernel": kernel, "stride": stride, "act": act, "norm": norm}
+        return self.op("dwconv", (x,), self.channels(x), **fields)
 
-    def linear(self, x: int, c_out: Count) -> int:
-        return self.op("linear", (x,), c_out)
+    def linear(self, x: int, c_out: Count, *, act: str = "") -> int:
+        return self.op("linear", (x,), c_out, act=act)
 
-    def pool(self, x: int, kind: str, *, kernel: Count = 1, stride: Count = 1) -> int:
-        return self.op(kind, (x,), self.channels(x), kernel=kernel, stride=stride)
+    def pool(
+        self, x: int, kind: str, *, kernel: Count = 1, stride: Count = 1, valid: int = 0
+    ) -> int:
+        return self.op(kind, (x,), self.channels(x), kernel=kernel, stride=stride, valid=valid)
 
     def slice(self, x: int, start: Count, c_out: Count) -> int:
         return self.op("slice", (x,), c_out, start=start)

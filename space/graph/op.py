@@ -18,6 +18,7 @@ KINDS = (
     "avgpool",
     "globalpool",  # mean over all positions
     "slice",  # channels start .. start + c_out of the input; a view, no traffic
+    "flatten",  # [n, c, 1, 1] as [n, c], where a network ends without a linear layer; a view
     "concat",  # with groups > 1: concat and channel shuffle in one pass (paper, section 4)
     "shuffle",  # a separate channel shuffle, as in ShuffleNet v1
     "add",  # of two tensors
@@ -25,7 +26,9 @@ KINDS = (
     "batchnorm",  # batch norm that no convolution before it can absorb (+ activation)
     "relu",  # an activation that no convolution can absorb
 )
-ACTIVATIONS = ("", "relu", "relu6", "sigmoid")
+VIEWS = ("slice", "flatten")  # kinds that move nothing
+# hardsigmoid(x) = relu6(x + 3) / 6, hardswish(x) = x hardsigmoid(x), silu(x) = x sigmoid(x).
+ACTIVATIONS = ("", "relu", "relu6", "sigmoid", "hardswish", "hardsigmoid", "silu")
 NORMS = {"batch": 2, "bias": 1, "none": 0}  # what follows a convolution: parameters per channel
 
 
@@ -35,8 +38,10 @@ class Op:
 
     `kernel`, `stride`, `height` and `width` (of the input) are in pixels. Padding is
     `(kernel - 1) // 2`, so that stride 1 preserves the size. An avgpool may have an even kernel
-    equal to its stride; windows at the far edges are cut off. `c_in` of `concat` is the sum over
-    its inputs. `flops` are multiply-adds, `mem_access` counts elements.
+    equal to its stride; windows at the far edges are cut off. A convolution or maxpool with
+    `valid` 1 has no padding: of a convolution, positions without a whole window are left out; of a
+    maxpool, windows at the far edges are cut off. `c_in` of `concat` is the sum over its inputs.
+    `flops` are multiply-adds, `mem_access` counts elements.
 
     Raises:
         ValueError: a field of an int-valued op is out of range; the message names it.
@@ -60,6 +65,7 @@ class Op:
     start: Count = 0
     act: str = ""
     norm: str = "batch"
+    valid: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -78,6 +84,17 @@ class Op:
         even = isinstance(self.kernel, int) and self.kernel % 2 == 0
         if even and not (self.kind == "avgpool" and self.stride == self.kernel):
             raise ValueError(f"`kernel` of {self.kind} must be odd; got {self.kernel}")
+        if self.valid not in (0, 1) or (self.valid and self.kind not in ("conv", "maxpool")):
+            raise ValueError(
+                "`valid` must be 0, or 1 of a convolution or maxpool; "
+                f"got {self.valid} of {self.kind}"
+            )
+        sizes = (self.out_height, self.out_width)
+        if any(isinstance(size, int) and size < 1 for size in sizes):
+            raise ValueError(
+                f"{self.kind} of kernel {self.kernel} without padding leaves nothing of "
+                f"{self.height}x{self.width}"
+            )
         if self.kind == "dwconv" and isinstance(self.c_in, int) and self.c_in != self.c_out:
             raise ValueError(f"dwconv keeps its channels; got {self.c_in} -> {self.c_out}")
         if isinstance(self.groups, int) and isinstance(self.c_in, int):
@@ -90,11 +107,20 @@ class Op:
 
     @property
     def out_height(self) -> Count:
-        return 1 if self.kind == "globalpool" else (self.height - 1) // self.stride + 1
+        return self._out_size(self.height)
 
     @property
     def out_width(self) -> Count:
-        return 1 if self.kind == "globalpool" else (self.width - 1) // self.stride + 1
+        return self._out_size(self.width)
+
+    def _out_size(self, size: Count) -> Count:
+        if self.kind == "globalpool":
+            return 1
+        if not self.valid:
+            return (size - 1) // self.stride + 1
+        # Pixels that the last window of a pool may lack; of `valid` ops these fields are ints.
+        cut = min(self.stride, self.kernel) - 1 if self.kind == "maxpool" else 0
+        return (size - self.kernel + cut) // self.stride + 1
 
     @property
     def in_elements(self) -> Count:
@@ -132,7 +158,7 @@ class Op:
     @property
     def mem_access(self) -> Count:
         """Elements read and written: input, output, weights (paper, section 2, G1)."""
-        if self.kind == "slice":
+        if self.kind in VIEWS:
             return 0
         return self.in_elements + self.out_elements + self.weights
 

@@ -97,7 +97,7 @@ def feature_layers(network: Network) -> dict[str, str]:
     _, height, width = network.input_shape
     total, found = 1, {}
     for index, block in enumerate(network.blocks):
-        if block.ops[-1].kind == "linear":
+        if block.ops[-1].kind in ("linear", "flatten"):
             break
         total *= block_stride(block)
         found[total] = f"blocks.{index}"

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from math import prod
 
+from space.graph.builder import unit_defaults
 from space.network.network import Network, NetworkBuilder, block_stride
 
 SMALL = 64  # up to this side both halvings are dropped by default
 DROPPABLE = 2
-_STRIDED = ("separable", "inverted_residual")  # at stride 1 their weights have equal shapes
+_STEMS = ("stem", "mobile_stem")
+# At stride 1 their weights have equal shapes.
+_STRIDED = ("conv", "separable", "inverted_residual", "repvgg_deployed", "mbconv", "uib", "lcnet",
+            "mobileone")  # fmt: skip
 
 
 def on_input(
@@ -51,7 +55,7 @@ def on_input(
     builder = NetworkBuilder(network.name, height, width, channels)
     for index, block in enumerate(network.blocks):
         fields = {name: value for name, value in block.fields if name != "c_in"}
-        if block.kind in ("head", "classifier"):
+        if "classes" in unit_defaults(block.kind):
             fields["classes"] = classes
         fields |= {name: value for number, name, value in changed if number == index}
         builder.add(block.kind, **fields)
@@ -74,17 +78,16 @@ def _halvings(network: Network) -> list[tuple[int, str, int]]:
     """The first two halvings in order: (block, field, the value without the halving)."""
     found: list[tuple[int, str, int]] = []
     for index, block in enumerate(network.blocks):
-        if block.kind == "stem":
-            found.append((index, "stride", 1))
-            if block["pool"]:
-                found.append((index, "pool", 0))
-        elif block.kind in _STRIDED and block["stride"] == 2:
-            found.append((index, "stride", 1))
+        if block_stride(block) == 1:
+            continue
+        if block.kind not in (*_STEMS, *_STRIDED):
+            raise ValueError(
+                f"the first halvings of {network.name} cannot be dropped: {block.kind} has other "
+                f"weights at stride 1. Choose an input above {SMALL}x{SMALL}"
+            )
+        found.append((index, "stride", 1))
+        if block.kind == "stem" and block["pool"]:
+            found.append((index, "pool", 0))
         if len(found) >= DROPPABLE:
             return found[:DROPPABLE]
-        if block_stride(block) > 1 and not found:
-            break
-    raise ValueError(
-        f"the first halvings of {network.name} cannot be dropped: its first block is "
-        f"{network.blocks[0].kind}. Choose an input above {SMALL}x{SMALL}"
-    )
+    raise ValueError(f"{network.name} has no {DROPPABLE} halvings to drop; give 0")

@@ -23,6 +23,9 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
     "relu6": functional.relu6,
     "sigmoid": torch.sigmoid,
+    "hardswish": functional.hardswish,
+    "hardsigmoid": functional.hardsigmoid,
+    "silu": functional.silu,
 }
 
 
@@ -36,7 +39,8 @@ class ConvNorm(nn.Module):
         self.conv: nn.Module = nn.Identity()
         if op.kind != "batchnorm":
             groups = op.c_in if op.kind == "dwconv" else op.groups
-            fields = {"padding": op.kernel // 2, "groups": groups, "bias": op.norm == "bias"}
+            padding = 0 if op.valid else op.kernel // 2
+            fields = {"padding": padding, "groups": groups, "bias": op.norm == "bias"}
             self.conv = nn.Conv2d(op.c_in, op.c_out, op.kernel, op.stride, **fields)
         self.bn = nn.BatchNorm2d(op.c_out) if op.norm == "batch" else nn.Identity()
         self.act = op.act
@@ -81,13 +85,14 @@ def _function(op: Op) -> Callable[..., Tensor]:
     window: dict[str, Any] = {
         "kernel_size": op.kernel,
         "stride": op.stride,
-        "padding": (op.kernel - 1) // 2,
+        "padding": 0 if op.valid else (op.kernel - 1) // 2,
     }
     functions: dict[str, Callable[..., Tensor]] = {
-        "maxpool": partial(functional.max_pool2d, **window),
+        "maxpool": partial(functional.max_pool2d, **window, ceil_mode=bool(op.valid)),
         "avgpool": partial(functional.avg_pool2d, **window, ceil_mode=op.kernel % 2 == 0),
         "globalpool": lambda x: x.mean((2, 3), keepdim=True),
         "slice": lambda x: x[:, op.start : op.start + op.c_out],
+        "flatten": lambda x: x.flatten(1),
         "concat": partial(_concat, groups),
         "shuffle": lambda x: shuffle(x, groups),
         "add": torch.add,

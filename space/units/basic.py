@@ -29,9 +29,10 @@ def raw_conv(
     stride: Count = 1,
     norm: str = "none",
     act: str = "",
+    valid: int = 0,
 ) -> int:
     """A convolution with a bias (`norm` "bias") or nothing ("none") instead of batch norm."""
-    fields = {"kernel": kernel, "stride": stride, "norm": norm, "act": act}
+    fields = {"kernel": kernel, "stride": stride, "norm": norm, "act": act, "valid": valid}
     return g.op("conv", (x,), c_out, **fields)
 
 
@@ -40,13 +41,15 @@ def batchnorm(g: GraphBuilder, x: int, *, act: str = "") -> int:
     return g.op("batchnorm", (x,), g.channels(x), act=act)
 
 
-def squeeze_excite(g: GraphBuilder, x: int, hidden: Count) -> int:
+def squeeze_excite(
+    g: GraphBuilder, x: int, hidden: Count, *, act: str = "relu", gate: str = "sigmoid"
+) -> int:
     """Squeeze-and-excitation (Hu et al., CVPR 2018, Figure 3): `x` times one number per channel,
-    computed from its global average by two linear layers with `hidden` channels in between."""
+    computed from its global average by two linear layers with `hidden` channels in between, the
+    first with `act`, the second with `gate`."""
     channels = g.channels(x)
-    pooled = g.pool(x, "globalpool")
-    inner = g.op("linear", (pooled,), hidden, act="relu")
-    scale = g.op("linear", (inner,), channels, act="sigmoid")
+    inner = g.linear(g.pool(x, "globalpool"), hidden, act=act)
+    scale = g.linear(inner, channels, act=gate)
     return g.op("mul", (x, scale), channels)
 
 

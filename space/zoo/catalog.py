@@ -14,6 +14,7 @@ from space.network.network import Network
 from space.zoo import families as nets
 from space.zoo import networks as more
 from space.zoo.entry import REGISTERED, Printed, PublishedNetwork, register
+from space.zoo.shelf import register_shelf
 
 V2 = "v2 paper"
 UNPRINTED: Printed = (None, None, None)
@@ -222,23 +223,46 @@ register(
     "Re-parameterised: 1.36G, printed as 1.4G.",
 )
 
+register_shelf()
+
 PAPER_NETWORKS: dict[str, Callable[[], Network]] = {
     name: known.network
     for name, known in REGISTERED.items()
-    if name.startswith(("ShuffleNet v1 ", "ShuffleNet v2 ", "MobileNet")) and "SE" not in name
+    if name.startswith(("ShuffleNet v1 ", "ShuffleNet v2 ", "MobileNet v"))
+    and known.of_paper
+    and "SE" not in name
 }
 """The 18 networks of the paper's Table 8 in these four families: name of the row -> network."""
 
 
 def published_networks() -> dict[str, PublishedNetwork]:
-    """Every known network by name, in the order of the paper's tables.
+    """The networks of the ShuffleNet v2 paper by name, in the order of its tables, and those known
+    for its guidelines.
 
     Example:
         >>> from space import published_networks
         >>> [name for name in published_networks() if name.startswith("MobileNet v1")]
         ['MobileNet v1 0.25', 'MobileNet v1 0.5', 'MobileNet v1 0.75', 'MobileNet v1 1.0']
     """
+    return {name: known for name, known in REGISTERED.items() if known.of_paper}
+
+
+def known_networks() -> dict[str, PublishedNetwork]:
+    """Every known network by name: `published_networks`, then the others of `shelf_networks`."""
     return dict(REGISTERED)
+
+
+def shelf_networks() -> dict[str, PublishedNetwork]:
+    """Every network that can be had off the shelf: its weights are released, with their top-1 on
+    ImageNet and how they were trained.
+
+    Example:
+        >>> from space import shelf_networks
+        >>> known = shelf_networks()["MobileNetV4-Conv-S"]
+        >>> known.network().flops, known.top1, known.weights[0].weights
+        (186005568, 73.756, 'timm mobilenetv4_conv_small.e2400_r224_in1k')
+    """
+    return {name: known for name, known in REGISTERED.items() if known.weights}
 
 
 def published_network(name: str) -> PublishedNetwork:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from space.cost.guidelines import Guidelines
 from space.network.network import Network
+from space.zoo.released import ReleasedWeights, released_weights
 
 Make: TypeAlias = Callable[[int, int], Network]
 
@@ -24,7 +25,9 @@ class PublishedNetwork:
 
     `published_flops` are multiply-adds as printed, `published_top1_error` is in percent on
     ImageNet; None where `source` has none. `note`: what the source leaves open, what was chosen,
-    and why the counts differ.
+    and why the counts differ. `weights`: released ones, the first stands for the network.
+    `of_paper`: known from the ShuffleNet v2 paper or for its guidelines; the others are known from
+    their weights.
     """
 
     name: str
@@ -37,6 +40,16 @@ class PublishedNetwork:
     height: int = 224
     width: int = 224
     stride: int = 32
+    weights: tuple[ReleasedWeights, ...] = ()
+    of_paper: bool = True
+
+    @property
+    def top1(self) -> float | None:
+        """Top-1 on ImageNet in percent: of the weights that stand for the network, else as
+        published; None: not known."""
+        if self.weights:
+            return self.weights[0].top1
+        return None if self.published_top1_error is None else 100 - self.published_top1_error
 
     def network(self, height: int | None = None, width: int | None = None) -> Network:
         """The network at an input size; None: the published one.
@@ -69,6 +82,7 @@ class PublishedNetwork:
             **asdict(Guidelines.of(network.blocks)),
             "source": self.source,
             "note": self.note,
+            "weights": [asdict(each) for each in self.weights],
         }
 
 
@@ -81,8 +95,9 @@ def register(
     *,
     size: tuple[int, int] = (224, 224),
     stride: int = 32,
+    of_paper: bool = True,
 ) -> None:
-    """Register a known network.
+    """Register a known network, with its weights in `space.zoo.released`.
 
     Args:
         size: height and width of the input of the printed numbers.
@@ -104,4 +119,6 @@ def register(
         height=size[0],
         width=size[1],
         stride=stride,
+        weights=released_weights(name),
+        of_paper=of_paper,
     )

@@ -28,6 +28,22 @@ def shufflenet_v2(size: str = "1.0", height: int = 224, width: int = 224) -> Net
     return shufflenet_v2_like("shufflenet_v2", "ShuffleNet v2 {}x", size, height, width)
 
 
+def shufflenet_v2_released(size: str = "1.0", height: int = 224, width: int = 224) -> Network:
+    """ShuffleNet v2 as its authors released it. In a unit of stride 2 the projection keeps the
+    channels of the input and the branch computes the others; its inner width is half the unit's.
+    At 0.5x widths double from unit to unit, so that it is `shufflenet_v2`."""
+    widths, last = _size(SHUFFLENET_V2, size, "ShuffleNet v2")
+    builder = NetworkBuilder(f"ShuffleNet v2 {size}x released", height, width)
+    builder.add("stem", c_out=24)
+    for stage, stride in stages(STAGE_DEPTHS):
+        c_out = widths[stage]
+        branch = c_out - builder.shape[0] if stride == 2 else c_out // 2
+        inner = {} if branch == c_out // 2 else {"mid": c_out // 2}
+        builder.add("shufflenet_v2", c_out=c_out, branch=branch, stride=stride, **inner)
+    builder.add("head", c_out=last)
+    return builder.network()
+
+
 def shufflenet_v2_like(
     kind: str, name: str, size: str, height: int, width: int, *, se: bool = False, **fields: int
 ) -> Network:
@@ -90,14 +106,19 @@ MOBILENET_V2 = (
 )  # fmt: skip
 
 
+def round_channels(exact: float, divisor: int = 8) -> int:
+    """The multiple of `divisor` nearest to a scaled width, at least one, never 10 % below it: the
+    rounding of the MobileNet v2 authors and of networks after it."""
+    rounded = max(divisor, int(exact + divisor / 2) // divisor * divisor)
+    return rounded + divisor * (rounded < 0.9 * exact)
+
+
 def mobilenet_v2(width_multiplier: float = 1.0, height: int = 224, width: int = 224) -> Network:
     """MobileNet v2. Widths are rounded to multiples of 8, never by more than 10 % down; the last
     1x1 convolution has 1280 channels, more only above multiplier 1 (paper, section 6.1)."""
 
     def scaled(channels: int) -> int:
-        exact = channels * width_multiplier
-        rounded = max(8, int(exact + 4) // 8 * 8)
-        return rounded + 8 * (rounded < 0.9 * exact)
+        return round_channels(channels * width_multiplier)
 
     builder = NetworkBuilder(f"MobileNet v2 {width_multiplier:g}", height, width)
     builder.add("stem", c_out=scaled(32), pool=0, relu6=1)

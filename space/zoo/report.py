@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from space.common.text import columns, format_number
-from space.zoo.catalog import published_networks
+from space.zoo.catalog import known_networks
 
 HEADINGS = (
     "network", "input", "MFLOPs", "printed", "difference", "Mparams", "printed", "top-1 error",
@@ -18,7 +18,10 @@ LEFT = (0, 1, 13)
 
 def network_rows() -> list[dict[str, Any]]:
     """One row for each network, ready for JSON."""
-    return [entry.row() for entry in published_networks().values()]
+    return [entry.row() for entry in known_networks().values()]
+
+
+WEIGHTS_HEADINGS = ("network", "top-1", "weights", "recipe")
 
 
 def _cells(row: dict[str, Any], note: int) -> tuple[str, ...]:
@@ -44,7 +47,8 @@ def _cells(row: dict[str, Any], note: int) -> tuple[str, ...]:
 
 
 def format_networks(rows: Iterable[dict[str, Any]]) -> str:
-    """The rows in columns, then the numbered notes."""
+    """The rows in columns, then the numbered notes, then the top-1 of released weights."""
+    rows = list(rows)
     notes: dict[str, int] = {}
     cells = []
     for row in rows:
@@ -56,4 +60,11 @@ def format_networks(rows: Iterable[dict[str, Any]]) -> str:
         textwrap.fill(note, 99, initial_indent=f"{f'[{number}]':5}", subsequent_indent=" " * 5)
         for note, number in notes.items()
     )
-    return "\n".join([*lines, "", *numbered])
+    released = [
+        (row["name"], format_number(each["top1"], ".3f"), each["weights"], each["recipe"])
+        for row in rows
+        for each in row["weights"]
+    ]
+    weights = columns(WEIGHTS_HEADINGS, released, left=(0, 2, 3))
+    weights.insert(1, "-" * max(map(len, weights)))
+    return "\n".join([*lines, "", *numbered, "", *weights])

@@ -21,7 +21,7 @@ PLAN = {
     "latency": (
         "ondevice engines table devices measure builder paper_model microbenchmarks emulator audit"
     ),
-    "evaluator": "score data training benchmarks predictor measured_benchmark",
+    "evaluator": "score data training benchmarks estimate predictor measured_benchmark",
     "search": "problem optimizer labels result comparison experiments workflow",
 }
 BELOW = {
@@ -32,12 +32,13 @@ BELOW = {
 }
 PUBLIC = {
     "space": "ShuffleNetV2Space Architecture Network Block Op Guidelines PAPER_LIMITS CostModel "
-    "published_network published_networks build_module load_torchvision_weights feature_layers",
+    "published_network published_networks shelf_networks build_module load_torchvision_weights "
+    "feature_layers",
     "latency": "load_table LatencyTable OpCostModel TableHeader Measurement build_table "
     "BuildConfig validate_table measure_networks open_session get_engine write_onnx load_limits "
     "audit_model",
     "evaluator": "ClosedForm score_genes Predictor Recipe open_data train_network TrainConfig "
-    "benchmark_scores",
+    "benchmark_scores estimate_accuracy estimate_genes AccuracyEstimate",
     "search": "Budget parse_budgets Problem Study SearchConfig search SearchResult baseline "
     "Bounds export_network",
 }

@@ -33,10 +33,17 @@ INPUT, OUTPUT = "in0", "out0"  # pnnx's names
 RAW_FLOATS = b"\0\0\0\0"  # in a .bin file: float32 weights follow
 REST = -233  # in a parameter: all that is left
 
+TO_VECTOR = ("globalpool", "linear", "flatten")  # kinds of ops
 WEIGHTED = ("Convolution", "ConvolutionDepthWise", "InnerProduct")
-ACTIVATION_TYPES = {"relu": 1, "relu6": 3, "sigmoid": 4}
-ACTIVATION_LAYERS = {"relu": "ReLU", "relu6": "Clip", "sigmoid": "Sigmoid"}
-RELU6 = (0.0, 6.0)
+# Activations that a layer with weights has as its parameter 9; others are a layer after it.
+ACTIVATION_TYPES = {"relu": 1, "relu6": 3, "sigmoid": 4, "hardswish": 6}
+ACTIVATION_LAYERS = {
+    "relu": "ReLU", "relu6": "Clip", "sigmoid": "Sigmoid", "hardswish": "HardSwish",
+    "hardsigmoid": "HardSigmoid", "silu": "Swish",
+}  # fmt: skip
+# Parameters of activations: the bounds of ReLU6; alpha and beta of clip(alpha x + beta, 0, 1).
+RELU6, HARD = (0.0, 6.0), (1 / 6, 0.5)
+ACTIVATION_PARAMS = {"relu6": RELU6, "hardswish": HARD, "hardsigmoid": HARD}
 
 Value: TypeAlias = int | float | tuple[int, ...] | tuple[float, ...]
 
@@ -90,6 +97,7 @@ def ncnn_layers(blocks: Sequence[Block]) -> list[NcnnLayer]:
     """The layers of a chain, in an order in which they can run."""
     _, channels, height, width = input_shape(blocks, 1)
     layers = [NcnnLayer("Input", INPUT, [], [INPUT], {0: width, 1: height, 2: channels})]
+    vectors: set[str] = set()  # values of one dimension, as ncnn has them after a global pool
 
     def write_split(block: int, slices: dict[int, int], source: str) -> list[str]:
         outputs = [f"b{block}s{i}" for i in slices]
@@ -99,8 +107,10 @@ def ncnn_layers(blocks: Sequence[Block]) -> list[NcnnLayer]:
         return outputs
 
     def write_op(block: int, step: int, op: Op, inputs: list[str]) -> str:
-        out = f"b{block}s{step}"
-        layers.extend(_op(block, step, op, inputs, out))
+        out, vector = f"b{block}s{step}", inputs[0] in vectors
+        layers.extend(_op(block, step, op, inputs, out, vector))
+        if vector or op.kind in TO_VECTOR:
+            vectors.add(out)
         return out
 
     last = walk_chain(blocks, INPUT, write_op=write_op, write_split=write_split)
@@ -134,31 +144,43 @@ def float_bytes(array: Array) -> bytes:
     return array.astype("<f4").tobytes()
 
 
-def _op(block: int, step: int, op: Op, inputs: list[str], out: str) -> list[NcnnLayer]:
-    """The layers of an op; `out` is the output of the last one."""
+def _op(
+    block: int, step: int, op: Op, inputs: list[str], out: str, vector: bool
+) -> list[NcnnLayer]:
+    """The layers of an op; `out` is the output of the last one. `vector`: the input has one
+    dimension, where ncnn has no convolution but a linear layer."""
     joined, act = f"{out}_joined", f"{out}_act"
     if op.kind == "concat" and op.groups > 1:
         shuffle = NcnnLayer("ShuffleChannel", out, [joined], [out], {0: int(op.groups)})
         return [NcnnLayer("Concat", joined, inputs, [joined], {0: 0}), shuffle]
-    kind, params = _layer(op)
+    if vector and op.is_pointwise and op.groups == 1:
+        kind, params = _linear(op)
+    else:
+        kind, params = _layer(op)
     weighted = kind in WEIGHTED or kind == "BatchNorm"
     layer = NcnnLayer(kind, out, inputs, [out], params, (block, step, op) if weighted else None)
     if not op.act:
         return [layer]
-    if kind in WEIGHTED:
+    numbers = ACTIVATION_PARAMS.get(op.act, ())
+    if kind in WEIGHTED and op.act in ACTIVATION_TYPES:
         params[9] = ACTIVATION_TYPES[op.act]
-        if op.act == "relu6":
-            params[10] = RELU6
+        if numbers:
+            params[10] = numbers
         return [layer]
     layer.outputs = [act]
-    bounds: dict[int, Value] = dict(enumerate(RELU6)) if op.act == "relu6" else {}
-    return [layer, NcnnLayer(ACTIVATION_LAYERS[op.act], act, [act], [out], bounds)]
+    own: dict[int, Value] = dict(enumerate(numbers))
+    return [layer, NcnnLayer(ACTIVATION_LAYERS[op.act], act, [act], [out], own)]
+
+
+def _linear(op: Op) -> tuple[str, dict[int, Value]]:
+    return "InnerProduct", {0: int(op.c_out), 1: 1, 2: int(op.weights)}
 
 
 def _layer(op: Op) -> tuple[str, dict[int, Value]]:
     """The layer of an op without its activation: kind and parameters."""
     kernel, channels = int(op.kernel), int(op.c_out)
-    window: dict[int, Value] = {1: kernel, 3: int(op.stride), 4: (kernel - 1) // 2}
+    pad = 0 if op.valid else (kernel - 1) // 2
+    window: dict[int, Value] = {1: kernel, 3: int(op.stride), 4: pad}
     if op.kind in ("conv", "dwconv"):
         groups = conv_groups(op)
         params: dict[int, Value] = {0: channels, **window, 5: 1, 6: int(op.weights)}
@@ -166,16 +188,17 @@ def _layer(op: Op) -> tuple[str, dict[int, Value]]:
             return "Convolution", params
         return "ConvolutionDepthWise", {**params, 7: groups}
     if op.kind == "linear":
-        return "InnerProduct", {0: channels, 1: 1, 2: int(op.weights)}
+        return _linear(op)
     if op.kind in ("maxpool", "avgpool"):
         # 5: 0 rounds the output's size up, 1 down; 6: 1 counts the padding, as torch does
-        pooling: dict[int, Value] = {1: kernel, 2: int(op.stride), 3: (kernel - 1) // 2}
+        pooling: dict[int, Value] = {1: kernel, 2: int(op.stride), 3: pad}
         odd = kernel % 2
         if op.kind == "maxpool":
-            return "Pooling", {0: 0, **pooling, 5: 1}
+            return "Pooling", {0: 0, **pooling, 5: 1 - op.valid}
         return "Pooling", {0: 1, **pooling, 5: odd, 6: odd}
     simple: dict[str, tuple[str, dict[int, Value]]] = {
         "globalpool": ("Pooling", {0: 1, 4: 1}),
+        "flatten": ("Flatten", {}),
         "shuffle": ("ShuffleChannel", {0: int(op.groups)}),
         "concat": ("Concat", {0: 0}),
         "add": ("BinaryOp", {0: 0}),

@@ -31,7 +31,16 @@ from space.network.network import Network
 
 OPSET = 18
 IR_VERSION = 10
-PLAIN = {"globalpool": "GlobalAveragePool", "add": "Add", "relu": "Relu"}
+PLAIN = {
+    "globalpool": "GlobalAveragePool", "add": "Add", "relu": "Relu", "flatten": "Flatten",
+}  # fmt: skip
+# Activation -> ONNX operator and its attributes. ReLU6 and SiLU are more than one operator.
+ACTIVATIONS: dict[str, tuple[str, dict[str, float]]] = {
+    "relu": ("Relu", {}),
+    "sigmoid": ("Sigmoid", {}),
+    "hardswish": ("HardSwish", {}),
+    "hardsigmoid": ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
+}
 
 
 def write_onnx(
@@ -81,7 +90,8 @@ def build_model(
         node.output[:] = ["output" if name == last else name for name in node.output]
         node.input[:] = ["output" if name == last else name for name in node.input]
     channels, *size = blocks[-1].out_shape
-    shape_out = [batch, channels, *([] if blocks[-1].ops[-1].kind == "linear" else size)]
+    flat = blocks[-1].ops[-1].kind in ("linear", "flatten")
+    shape_out = [batch, channels, *([] if flat else size)]
     graph = helper.make_graph(
         writer.nodes,
         name,
@@ -132,7 +142,7 @@ class _Writer:
         window: dict[str, Any] = {
             "kernel_shape": [kernel] * 2,
             "strides": [int(op.stride)] * 2,
-            "pads": [(kernel - 1) // 2] * 4,
+            "pads": [0 if op.valid else (kernel - 1) // 2] * 4,
         }
         raw = f"{out}_raw" if op.act else out
         if kind in ("conv", "dwconv"):
@@ -142,7 +152,7 @@ class _Writer:
             flat = self.node("Flatten", inputs, [f"{out}_flat"])
             self.node("Gemm", [flat, *self._weights(block, step, op)], [raw], transB=1)
         elif kind == "maxpool":
-            self.node("MaxPool", inputs, [raw], **window)
+            self.node("MaxPool", inputs, [raw], **window, ceil_mode=op.valid)
         elif kind == "avgpool":  # counts the padding, as torch.nn.AvgPool2d does
             odd = kernel % 2
             window |= {"count_include_pad": odd, "ceil_mode": 1 - odd}
@@ -171,11 +181,19 @@ class _Writer:
             self.node(PLAIN[kind], inputs, [raw])
         else:
             raise ValueError(f"the ONNX writer does not know op kind {kind!r}")
-        if op.act == "relu6":
-            self.node("Clip", [raw, self.shared(0.0), self.shared(6.0)], [out])
-        elif op.act:
-            self.node(op.act.capitalize(), [raw], [out])
+        if op.act:
+            self._activate(op.act, raw, out)
         return out
+
+    def _activate(self, act: str, value: str, out: str) -> None:
+        if act == "relu6":
+            self.node("Clip", [value, self.shared(0.0), self.shared(6.0)], [out])
+        elif act == "silu":  # as torch exports it; ONNX Runtime fuses the two
+            gate = self.node("Sigmoid", [value], [f"{out}_gate"])
+            self.node("Mul", [value, gate], [out])
+        else:
+            kind, attributes = ACTIVATIONS[act]
+            self.node(kind, [value], [out], **attributes)
 
     def _weights(self, block: int, step: int, op: Op) -> list[str]:
         arrays = checked_weights(self.weights, block, step, op)

@@ -62,6 +62,7 @@ KINDS = {
     "STRIDED_SLICE": Kind(45, 32),
     "SPLIT": Kind(49, 35, {"num_splits": (0, INT)}),
     "PADV2": Kind(60, 43),
+    "HARD_SWISH": Kind(117),
 }
 
 

@@ -20,7 +20,8 @@ from space.network.block import Block
 
 LOWEST = float(np.finfo(np.float32).min)
 # Outputs are not below 0 if no input is.
-MONOTONE = ("maxpool", "avgpool", "globalpool", "slice", "shuffle", "concat", "add")
+MONOTONE = ("maxpool", "avgpool", "globalpool", "slice", "shuffle", "concat", "add", "flatten")
+POSITIVE = ("relu", "relu6", "sigmoid", "hardsigmoid")  # activations that are not below 0
 
 
 def build_model(
@@ -44,6 +45,7 @@ class _Writer:
         self.weights = weights
         self.graph = Graph()
         self._positive: set[int] = set()  # values that cannot be below 0
+        self._numbers: dict[float, int] = {}
 
     def shape(self, value: int) -> tuple[int, ...]:
         return self.graph.tensors[value].shape
@@ -91,13 +93,33 @@ class _Writer:
         else:
             fused = False
             y = self._move(op, inputs, shape)
-        if op.act == "sigmoid":
-            y = self.add("LOGISTIC", [y], self.shape(y))
-        elif op.act and not fused:
-            y = self.add(op.act.upper(), [y], self.shape(y))
-        if op.act or kind == "relu" or (kind in MONOTONE and self._positive >= set(inputs)):
+        if op.act not in ACTIVATIONS or not fused:
+            y = self._activate(op.act, y)
+        monotone = kind in MONOTONE and not op.act and self._positive >= set(inputs)
+        if op.act in POSITIVE or kind == "relu" or monotone:
             self._positive.add(y)
         return y
+
+    def _activate(self, act: str, y: int) -> int:
+        """An activation as operators of its own."""
+        shape = self.shape(y)
+        if act == "sigmoid":
+            return self.add("LOGISTIC", [y], shape)
+        if act == "silu":
+            return self.add("MUL", [y, self.add("LOGISTIC", [y], shape)], shape, act=0)
+        if act == "hardswish":
+            return self.add("HARD_SWISH", [y], shape)
+        if act == "hardsigmoid":
+            moved = self.add("ADD", [y, self._number(3.0)], shape, act=ACTIVATIONS["relu6"])
+            return self.add("MUL", [moved, self._number(1 / 6)], shape, act=0)
+        return self.add(act.upper(), [y], shape) if act else y
+
+    def _number(self, value: float) -> int:
+        """A constant of one float32, stored once."""
+        if value not in self._numbers:
+            data = np.array([value], np.float32)
+            self._numbers[value] = self.graph.constant(f"number{len(self._numbers)}", data)
+        return self._numbers[value]
 
     def _move(self, op: Op, inputs: list[int], shape: tuple[int, ...]) -> int:
         """Ops that have no activation of their own."""
@@ -106,6 +128,8 @@ class _Writer:
             return self.add("MEAN", [inputs[0], axes], shape, keep_dims=1)
         if op.kind == "shuffle":
             return self._shuffle(inputs[0], int(op.groups))
+        if op.kind == "flatten":
+            return self._reshape(inputs[0], (shape[0], shape[3]))
         if op.kind == "concat":
             joined = self.add("CONCATENATION", inputs, shape, axis=3)
             return self._shuffle(joined, int(op.groups)) if op.groups > 1 else joined
@@ -165,9 +189,9 @@ class _Writer:
 
     def _padded(self, op: Op, x: int, fill: float = 0.0, always: bool = False) -> tuple[int, int]:
         """Input and padding of an op with a window: `x` and SAME where that is torch's padding,
-        else `x` with rows and columns added, and VALID."""
-        before, after = (int(op.kernel) - 1) // 2, []
-        same = True
+        else `x` with rows and columns added where windows reach beyond it, and VALID."""
+        before, after = 0 if op.valid else (int(op.kernel) - 1) // 2, []
+        same = not op.valid
         for size, out in ((op.height, op.out_height), (op.width, op.out_width)):
             # Rows that the windows reach beyond both edges together; SAME gives half of them,
             # rounded down, to the near edge.
@@ -176,6 +200,8 @@ class _Writer:
             after.append(max(total - before, 0))
         if same and not always:
             return x, SAME
+        if before == max(after) == 0:
+            return x, VALID
         n, height, width, channels = self.shape(x)
         pads = [[0, 0], [before, after[0]], [before, after[1]], [0, 0]]
         shape = (n, height + before + after[0], width + before + after[1], channels)

@@ -17,7 +17,7 @@ from latency.table.op_model import OpCostModel
 from latency.table.op_terms import KNOWN, TERMS, amounts
 from latency.table.testing import TableContract
 from space.common.errors import MissingOpError
-from space.graph.op import KINDS, Op
+from space.graph.op import KINDS, VIEWS, Op
 from space.network.block import BlockBatch
 from space.zoo.families import mobilenet_v2, shufflenet_v2
 
@@ -60,7 +60,7 @@ def test_an_unknown_kind_is_refused_by_name(model: OpCostModel) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_costs_are_positive_but_for_views(model: OpCostModel, kind: str) -> None:
     cost = model.op_s(an_op(kind))
-    assert cost == 0.0 if kind == "slice" else 0.0 < cost < 1.0
+    assert cost == 0.0 if kind in VIEWS else 0.0 < cost < 1.0
 
 
 def test_pointwise_arm_amounts_by_hand() -> None:
@@ -128,7 +128,7 @@ def test_more_outputs_never_cost_less(
         assert (np.diff(cost) >= 0).all()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("conv", "slice")])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("conv", *VIEWS)])
 def test_more_channels_never_cost_less(model: OpCostModel, kind: str) -> None:
     channels = np.arange(1, 4096)
     cost = np.broadcast_to(model.op_s(an_op(kind, c_in=channels, c_out=channels)), 4095)

@@ -89,6 +89,16 @@ HAND = [
     (op("dwconv", 8, 8, 6, 6, kernel=3, norm="none"), (6, 6), 72, 2_592, 72, 648),
     (op("avgpool", 4, 4, 7, 6, kernel=2, stride=2), (4, 3), 0, 0, 0, 216),  # 168 + 48
     (op("relu", 24, 24, 56, 56), (56, 56), 0, 0, 0, 150_528),  # 2 * 75,264
+    (op("flatten", 1000, 1000, 1, 1), (1, 1), 0, 0, 0, 0),
+    (
+        op("conv", 3, 64, 224, 224, kernel=3, stride=2, norm="bias", valid=1),
+        (111, 111),
+        1_728,  # 27 * 64
+        21_290_688,  # 1,728 * 12,321
+        1_792,
+        940_800,  # 150,528 + 788,544 + 1,728
+    ),
+    (op("maxpool", 64, 64, 56, 55, kernel=3, stride=2, valid=1), (28, 27), 0, 0, 0, 245_504),
 ]
 
 
@@ -114,6 +124,21 @@ def test_output_size_is_that_of_torch(kernel: int, stride: int) -> None:
         y = functional.conv2d(x, weight, stride=stride, padding=kernel // 2, groups=4)
         one = op("dwconv", 4, 4, height, width, kernel=kernel, stride=stride)
         assert (one.out_height, one.out_width) == y.shape[2:]
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_output_size_without_padding_is_that_of_torch(kernel: int, stride: int) -> None:
+    weight = torch.empty(4, 4, kernel, kernel, device="meta")
+    for height, width in ((5, 5), (7, 8), (9, 16), (161, 225), (10, 12)):
+        x = torch.empty(1, 4, height, width, device="meta")
+        expected = {
+            "conv": functional.conv2d(x, weight, stride=stride),
+            "maxpool": functional.max_pool2d(x, kernel, stride, ceil_mode=True),
+        }
+        for kind, y in expected.items():
+            one = op(kind, 4, 4, height, width, kernel=kernel, stride=stride, valid=1)
+            assert (one.out_height, one.out_width) == y.shape[2:], kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -170,6 +195,18 @@ def test_text_round_trip() -> None:
         assert str(parsed) == str(one)
 
 
+def test_texts_from_before_there_were_more_activations_are_as_they_were() -> None:
+    for text in (
+        "conv@56x57 c_in=24 c_out=58 groups=2 act=relu",
+        "linear@1x1 c_in=8 c_out=4 act=sigmoid",
+        "maxpool@9x9 c_in=4 c_out=4 kernel=3 stride=2",
+    ):
+        assert str(Op.parse(text)) == text
+        assert Op.parse(text).valid == 0
+    text = "conv@9x9 c_in=4 c_out=4 kernel=3 act=hardswish norm=bias valid=1"
+    assert str(Op.parse(text)) == text
+
+
 def test_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError, match="c_in"):
         op("conv", 8, 8, 4, 4).c_in = 9  # type: ignore[misc]
@@ -204,6 +241,10 @@ def test_frozen() -> None:
         ("add@5x5 c_in=3 c_out=3 norm=none", "`norm` must be .*; got 'none' of add"),
         ("dwconv@5x5 c_in=3 c_out=4", "dwconv keeps its channels; got 3 -> 4"),
         ("conv@5x5 c_in=6 c_out=4 groups=3", "must divide the channels; got 6 -> 4 in 3 groups"),
+        ("conv@5x5 c_in=3 c_out=4 valid=2", "`valid` must be 0, or 1 .*; got 2 of conv"),
+        ("dwconv@5x5 c_in=3 c_out=3 valid=1", "`valid` must be 0, or 1 .*; got 1 of dwconv"),
+        ("conv@5x2 c_in=3 c_out=3 kernel=3 valid=1", "conv of kernel 3 .* leaves nothing of 5x2"),
+        ("maxpool@1x9 c_in=3 c_out=3 kernel=3 valid=1", "leaves nothing of 1x9"),
         ("conv@5x5 c_in=4 c_out=6 groups=4", "must divide the channels; got 4 -> 6 in 4 groups"),
     ],
 )

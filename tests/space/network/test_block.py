@@ -95,6 +95,38 @@ def random_fields(kind: str, rng: np.random.Generator) -> dict[str, int]:
         },
         "repvgg": {"c_out": c_out, "stride": stride},
         "repvgg_deployed": {"c_out": c_out, "stride": stride},
+        "mobile_stem": {"c_out": c_out, "act": int(rng.integers(4))},
+        "mbconv": {
+            "c_out": c_out,
+            "mid": flag() * width(),
+            "kernel": kernel,
+            "stride": stride,
+            "act": int(rng.integers(4)),
+            "se": flag() * width(),
+        },
+        "uib": {
+            "c_out": c_out,
+            "mid": width(),
+            "start": flag() * 3,
+            "kernel": kernel,
+            "stride": stride,
+        },
+        "lcnet": {"c_out": c_out, "kernel": kernel, "stride": stride, "se": flag() * width()},
+        "mobileone": {"c_out": c_out, "stride": stride},
+        "mobile_head": {
+            "c_out": flag() * c_out,
+            "hidden": flag() * width(),
+            "hidden_norm": flag(),
+            "act": int(rng.integers(4)),
+            "classes": width(),
+        },
+        "ghost": {"c_out": 2 * c_out, "mid": 2 * width(), "stride": stride, "se": width()},
+        "repghost": {"c_out": c_out, "mid": width(), "stride": stride, "kernel": kernel},
+        "resnet_basic": {"c_out": c_out, "stride": stride},
+        "regnet": {"c_out": c_out, "groups": groups, "stride": stride, "se": flag() * width()},
+        "squeezenet_stem": {"c_out": c_out},
+        "fire": {"squeeze": width(), "c_out": 2 * c_out, "pool": flag()},
+        "squeezenet_head": {"classes": width()},
     }
     return {"c_in": c_in, **fields[kind]}
 
@@ -103,7 +135,8 @@ def random_blocks(n: int, seed: int) -> Iterator[Block]:
     rng = np.random.default_rng(seed)
     for index in range(n):
         kind = unit_kinds()[index % len(unit_kinds())]
-        height, width = (int(size) for size in rng.integers(1, 113, 2))
+        least = 7 if kind in ("squeezenet_stem", "fire") else 1  # pools without padding
+        height, width = (int(size) for size in rng.integers(least, 113, 2))
         yield Block(kind, height, width, **random_fields(kind, rng))
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
+from space.network.network import Network
 from space.network.resize import on_input, total_stride
 from space.zoo.catalog import published_network
 from space.zoo.families import mobilenet_v2, shufflenet_v1, shufflenet_v2
+from space.zoo.mobile import efficientnet, lcnet, mobilenet_v3, mobilenet_v4_conv_small
+from space.zoo.residual import mobileone_s0
 
 
 def conv(side: int, kernel: int, c_in: int, c_out: int) -> int:
@@ -35,7 +38,21 @@ def test_flops_of_shufflenet_by_hand() -> None:
 
 
 @pytest.mark.parametrize("drop, stride", [(0, 32), (1, 16), (2, 8)])
-@pytest.mark.parametrize("network", [shufflenet_v2("1.0"), shufflenet_v1(), mobilenet_v2(0.6)])
+@pytest.mark.parametrize(
+    "network",
+    [
+        shufflenet_v2("1.0"),
+        shufflenet_v1(),
+        mobilenet_v2(0.6),
+        mobilenet_v3("small"),
+        mobilenet_v3("large", 0.75),
+        mobilenet_v4_conv_small(),
+        lcnet(0.5),
+        efficientnet("B0"),
+        mobileone_s0(),
+    ],
+    ids=lambda network: network.name if isinstance(network, Network) else "",
+)
 def test_dropping_halves_the_stride(network, drop: int, stride: int) -> None:
     adapted = on_input(network, 64, 64, classes=7, drop=drop)
     assert total_stride(adapted) == stride
@@ -65,7 +82,9 @@ def test_large_input_keeps_the_network() -> None:
     [
         ("ShuffleNet v2 0.5x", 32, 3, "0, 1 or 2; got 3"),
         ("ShuffleNet v2 0.5x", 15, 1, "at least 16x16; got 15x15"),
-        ("ResNet-50", 32, 2, "first block is resnet_stem"),
+        ("ResNet-50", 32, 2, "halvings of ResNet-50 .*: resnet_stem has other weights"),
+        ("GhostNet 1.0x", 32, 2, "ghost has other weights at stride 1. Choose an input above 64x"),
+        ("SqueezeNet 1.1", 32, 2, "squeezenet_stem has other weights"),
         ("GoogLeNet inception 3a", 32, 0, "images have 3 channels; .* takes 192"),
     ],
 )

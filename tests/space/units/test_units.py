@@ -201,3 +201,127 @@ def test_blocks_of_tables_1_to_3() -> None:
     assert [step.inputs for step in serial.steps] == [(0,), (1,), (2,), (3,)]
     assert parallel.flops == 4 * 3136 * 128 * 64
     assert serial.flops == 4 * 3136 * 64 * 64
+
+
+# Units of the networks off the shelf. That whole networks equal timm's is in tests/space/zoo.
+
+
+def acts(block: Block) -> list[str]:
+    return [op.act for op in block.ops]
+
+
+def test_mbconv() -> None:
+    """MobileNetV3 paper, Figure 4: SE on the depthwise convolution's output, hard-sigmoid gate."""
+    block = Block("mbconv", 14, 14, c_in=40, c_out=40, mid=240, kernel=5, act=2, se=64, residual=1)
+    assert kinds(block) == [
+        *("conv", "dwconv", "globalpool", "linear", "linear", "mul", "conv", "add"),
+    ]
+    assert acts(block) == ["hardswish", "hardswish", "", "relu", "hardsigmoid", "", "", ""]
+    assert [step.inputs for step in block.steps][5:] == [(2, 5), (6,), (7, 0)]
+    assert block.flops == 196 * (40 * 240 + 25 * 240 + 240 * 40) + 2 * 240 * 64
+    assert block.params == (
+        (40 * 240 + 480) + (25 * 240 + 480) + (240 * 64 + 64) + (64 * 240 + 240) + (9600 + 80)
+    )
+
+
+def test_mbconv_without_expansion_and_of_efficientnet() -> None:
+    block = Block("mbconv", 12, 12, c_in=32, c_out=16, act=3, se=8)
+    assert kinds(block) == ["dwconv", "globalpool", "linear", "linear", "mul", "conv"]
+    assert acts(block) == ["silu", "", "silu", "sigmoid", "", ""]
+    strided = Block("mbconv", 12, 12, c_in=16, c_out=24, mid=96, stride=2)
+    assert strided.out_shape == (24, 6, 6)
+    assert acts(strided) == ["relu", "relu", ""]
+
+
+def test_an_unknown_activation_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`act` must be one of 0 \(relu\), .*; got 4"):
+        Block.parse("mbconv@8x8 c_in=4 c_out=4 act=4")
+    with pytest.raises(ValueError, match=r"`act` must be one of .*; got -1"):
+        Block.parse("mobile_stem@8x8 c_out=4 act=-1")
+
+
+def test_universal_bottleneck() -> None:
+    """MobileNetV4 paper, Figure 4: the stride is in the last depthwise convolution."""
+    extra = Block("uib", 14, 14, c_in=96, c_out=128, mid=576, start=3, kernel=5, stride=2)
+    assert kinds(extra) == ["dwconv", "conv", "dwconv", "conv"]
+    assert [(op.kernel, op.stride, op.act) for op in extra.ops] == [
+        *((3, 1, ""), (1, 1, "relu"), (5, 2, "relu"), (1, 1, "")),
+    ]
+    convnext = Block("uib", 14, 14, c_in=96, c_out=128, mid=384, start=3, stride=2)
+    assert kinds(convnext) == ["dwconv", "conv", "conv"]
+    assert (convnext.ops[0].stride, convnext.out_shape) == (2, (128, 7, 7))
+    bottleneck = Block("uib", 7, 7, c_in=8, c_out=8, mid=16, kernel=3, residual=1)
+    assert kinds(bottleneck) == ["conv", "dwconv", "conv", "add"]
+    with pytest.raises(ValueError, match="stride 2 needs a depthwise convolution"):
+        Block.parse("uib@7x7 c_in=8 c_out=8 mid=16 stride=2")
+
+
+def test_lcnet_and_mobileone_units() -> None:
+    block = Block("lcnet", 14, 14, c_in=8, c_out=16, kernel=5, stride=2, se=2)
+    assert kinds(block) == ["dwconv", "globalpool", "linear", "linear", "mul", "conv"]
+    assert acts(block) == ["hardswish", "", "relu", "hardsigmoid", "", "hardswish"]
+    one = Block("mobileone", 14, 14, c_in=8, c_out=16, stride=2)
+    assert [(op.kind, op.norm, op.act) for op in one.ops] == [
+        *(("dwconv", "bias", "relu"), ("conv", "bias", "relu")),
+    ]
+    assert one.params == (72 + 8) + (128 + 16)
+
+
+def test_mobile_heads() -> None:
+    v3 = Block("mobile_head", 7, 7, c_in=96, c_out=576, hidden=1024, act=2)
+    assert kinds(v3) == ["conv", "globalpool", "linear", "linear"]
+    assert acts(v3) == ["hardswish", "", "hardswish", ""]
+    assert v3.flops == 49 * 96 * 576 + 576 * 1024 + 1024 * 1000
+    v4 = Block("mobile_head", 7, 7, c_in=128, c_out=960, hidden=1280, hidden_norm=1)
+    assert kinds(v4) == ["conv", "globalpool", "conv", "linear"]
+    assert v4.ops[2].params == 960 * 1280 + 2 * 1280  # batch norm, no bias
+    assert kinds(Block("mobile_head", 7, 7, c_in=8)) == ["globalpool", "linear"]
+
+
+def test_ghost_units() -> None:
+    """GhostNet paper, Figure 3, and RepGhost's at inference: half or all by the depthwise one."""
+    fields = {"c_in": 8, "c_out": 12, "mid": 20, "kernel": 5, "stride": 2, "se": 4}
+    ghost = Block("ghost", 8, 8, **fields)
+    assert kinds(ghost) == [
+        *("conv", "dwconv", "concat", "dwconv", "globalpool", "linear", "linear", "mul"),
+        *("conv", "dwconv", "concat", "dwconv", "conv", "add"),
+    ]
+    main = 64 * (8 * 10 + 9 * 10) + 16 * 25 * 20 + 2 * 20 * 4 + 16 * (20 * 6 + 9 * 6)
+    assert ghost.flops == main + 16 * (25 * 8 + 8 * 12)
+    repghost = Block("repghost", 8, 8, **fields)
+    assert kinds(repghost)[:3] == ["conv", "dwconv", "dwconv"]
+    main = 64 * (8 * 20 + 9 * 20) + 16 * 25 * 20 + 2 * 20 * 4 + 16 * (20 * 12 + 9 * 12)
+    assert repghost.flops == main + 16 * (25 * 8 + 8 * 12)
+    assert [op.norm for op in repghost.ops[:2]] == ["batch", "bias"]
+    same = Block("repghost", 8, 8, c_in=8, c_out=8, mid=12)
+    assert kinds(same) == ["conv", "dwconv", "conv", "dwconv", "add"]
+    assert same.steps[-1].inputs == (4, 0)
+    with pytest.raises(ValueError, match="a Ghost module halves its channels; got 7"):
+        Block.parse("ghost@8x8 c_in=8 c_out=7 mid=12")
+
+
+def test_residual_units() -> None:
+    basic = Block("resnet_basic", 8, 8, c_in=8, c_out=16, stride=2)
+    assert kinds(basic) == ["conv", "conv", "conv", "add", "relu"]
+    assert basic.flops == 16 * (9 * 8 * 16 + 9 * 16 * 16 + 8 * 16)
+    y = Block("regnet", 8, 8, c_in=16, c_out=16, groups=2, se=4)
+    assert kinds(y) == [
+        *("conv", "conv", "globalpool", "linear", "linear", "mul", "conv", "add", "relu"),
+    ]
+    assert y.steps[-2].inputs == (7, 0)
+    assert y.flops == 64 * (256 + 9 * 16 * 8 + 256) + 2 * 16 * 4
+
+
+def test_squeezenet_units() -> None:
+    stem = Block("squeezenet_stem", 224, 224, c_out=64)
+    assert stem.out_shape == (64, 55, 55)
+    assert stem.flops == 111 * 111 * 27 * 64
+    fire = Block("fire", 55, 55, c_in=128, squeeze=16, c_out=128, pool=1)
+    assert kinds(fire) == ["conv", "conv", "conv", "concat", "maxpool"]
+    assert fire.out_shape == (128, 27, 27)
+    assert fire.params == (128 * 16 + 16) + (16 * 64 + 64) + (16 * 9 * 64 + 64)
+    head = Block("squeezenet_head", 13, 13, c_in=512)
+    assert kinds(head) == ["conv", "globalpool", "flatten"]
+    assert head.out_shape == (1000, 1, 1)
+    with pytest.raises(ValueError, match="a Fire module halves its channels; got 7"):
+        Block.parse("fire@8x8 c_in=8 squeeze=2 c_out=7")

@@ -14,6 +14,7 @@ import pytest
 from latency.paper_model.paper_speeds import PAPER_SPEEDS as PRINTED
 from latency.table.load import load_table
 from latency.table.op_model import OpCostModel
+from space.graph.op import VIEWS
 from space.zoo import catalog as zoo
 from space.zoo import entry as zoo_entry
 from space.zoo import report
@@ -21,8 +22,10 @@ from space.zoo.catalog import PAPER_NETWORKS
 from space.zoo.entry import PublishedNetwork, register
 from space.zoo.families import shufflenet_v2
 from space.zoo.networks import resnet_50
+from space.zoo.released import released_names
 
-# FLOPs (multiply-adds) and parameters. tests/space/zoo/test_torch.py has torch count them too.
+# FLOPs (multiply-adds) and parameters. tests/space/zoo/test_torch.py has torch count them too, and
+# test_peers.py counts timm's and torchvision's.
 GOLDEN = {
     "ShuffleNet v2 0.5x": (40_476_448, 1_366_792),
     "ShuffleNet v2 1.0x": (144_907_992, 2_278_604),
@@ -65,11 +68,44 @@ GOLDEN = {
     "GoogLeNet inception 3a (torchvision)": (121_626_624, 155_872),
     "RepVGG-A0": (1_512_581_120, 9_108_968),
     "RepVGG-A0 deployed": (1_361_451_008, 8_309_384),
+    "ShuffleNet v2 1.0x released": (145_814_296, 2_279_760),
+    "ShuffleNet v2 1.5x released": (298_970_656, 3_507_720),
+    "ShuffleNet v2 2.0x released": (590_783_000, 7_403_600),
+    "MobileNetV3 small 0.75": (43_399_344, 2_041_872),
+    "MobileNetV3 small 1.0": (56_510_400, 2_542_856),
+    "MobileNetV3 large 0.75": (154_560_624, 3_993_528),
+    "MobileNetV3 large 1.0": (216_589_760, 5_483_032),
+    "MobileNetV4-Conv-S": (186_005_568, 3_774_024),
+    "PP-LCNet 0.35": (27_357_832, 1_644_370),
+    "PP-LCNet 0.5": (44_731_008, 1_880_856),
+    "PP-LCNet 0.75": (94_786_496, 2_358_288),
+    "PP-LCNet 1.0": (155_700_480, 2_953_800),
+    "RepGhost 0.5x": (43_314_720, 2_306_528),
+    "RepGhost 0.58x": (59_804_016, 2_537_736),
+    "RepGhost 0.8x": (95_518_948, 3_267_112),
+    "RepGhost 1.0x": (142_394_128, 4_058_772),
+    "RepGhost 1.11x": (170_124_224, 4_523_568),
+    "RepGhost 1.3x": (231_123_652, 5_459_316),
+    "RepGhost 1.5x": (301_315_856, 6_553_064),
+    "RepGhost 2.0x": (515_869_856, 9_766_460),
+    "GhostNet 1.0x": (141_150_512, 5_182_508),
+    "MobileOne-S0": (275_110_400, 2_078_504),
+    "MnasNet 0.5": (104_455_968, 2_218_512),
+    "MnasNet 1.0": (314_415_872, 4_383_312),
+    "EfficientNet-Lite0": (385_187_552, 4_652_008),
+    "EfficientNet-B0": (385_814_752, 5_288_548),
+    "RegNetX-200MF": (199_039_872, 2_684_792),
+    "RegNetX-400MF": (397_677_568, 5_157_512),
+    "RegNetY-200MF": (199_514_080, 3_162_996),
+    "RegNetY-400MF": (401_842_848, 4_344_144),
+    "FBNet-C": (384_960_160, 5_572_200),
+    "SqueezeNet 1.1": (349_151_936, 1_235_496),
+    "ResNet-18": (1_814_073_344, 11_689_512),
 }
 
 
 def test_golden_numbers() -> None:
-    found = {name: entry.network() for name, entry in zoo.published_networks().items()}
+    found = {name: entry.network() for name, entry in zoo.known_networks().items()}
     counted = {name: (network.flops, network.params) for name, network in found.items()}
     assert counted == GOLDEN
 
@@ -152,7 +188,8 @@ def test_counts_are_near_what_was_published() -> None:
     for row in report.network_rows():
         name, difference = row["name"], row["difference"]
         if difference is None:
-            assert row["note"] or row["source"].startswith("torchvision"), name
+            known = row["note"] or row["weights"] or row["source"].startswith("torchvision")
+            assert known, name
             continue
         assert difference == pytest.approx(row["flops"] / row["published_flops"] - 1), name
         limit = FAR.get(name, 0.01)
@@ -184,8 +221,37 @@ def test_names_of_the_issue_are_there() -> None:
     assert set(wanted) <= set(zoo.published_networks())
 
 
+def test_the_shelf_is_what_has_released_weights() -> None:
+    shelf, paper = zoo.shelf_networks(), zoo.published_networks()
+    assert {*shelf, *paper} == set(zoo.known_networks())
+    assert {name for name in shelf if name not in paper} == {
+        name for name, known in zoo.known_networks().items() if not known.of_paper
+    }
+    assert {"ShuffleNet v2 1.0x", "MobileNet v2 1.0", "ResNet-50 v1.5"} <= {*shelf} & {*paper}
+    assert "Xception 1.0x" not in shelf  # the paper's own implementation, not released
+    for known in shelf.values():
+        assert known.top1 == known.weights[0].top1 > 45
+        assert known.network().input_shape[0] == 3
+        assert known.network().blocks[-1].out_shape == (1000, 1, 1)
+        assert all(each.weights and each.recipe for each in known.weights)
+    assert paper["Xception 1.0x"].top1 == pytest.approx(65.9)
+    assert paper["RepVGG-A0"].top1 is None
+
+
+def test_every_released_name_is_a_network() -> None:
+    assert set(released_names()) == set(zoo.shelf_networks())
+
+
+def test_networks_of_the_paper_are_those_from_before_the_shelf() -> None:
+    """Grids of tables and comparisons go over them in this order."""
+    names = list(zoo.published_networks())
+    assert names[0] == "ShuffleNet v2 0.5x" and names[-1] == "RepVGG-A0 deployed"
+    assert len(names) == 41 and names == list(GOLDEN)[:41]
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"unknown network 'AlexNet': known ones are Shuf.*154"):
+    message = r"unknown network 'AlexNet': known ones are Shuf.*154.*ResNet-18"
+    with pytest.raises(ValueError, match=message):
         zoo.published_network("AlexNet")
 
 
@@ -204,6 +270,13 @@ def test_register(monkeypatch: pytest.MonkeyPatch) -> None:
     assert entry.network(32, 32).input_shape == (3, 32, 32)
     assert (entry.published_flops, entry.published_params) == (41_000_000, 1_400_000)
     assert entry.published_top1_error == 39.7
+
+
+def test_inputs_that_a_pool_without_padding_leaves_nothing_of() -> None:
+    entry = zoo.published_network("SqueezeNet 1.1")
+    assert entry.network(17, 20).blocks[-1].out_shape == (1000, 1, 1)
+    with pytest.raises(ValueError, match="maxpool of kernel 3 without padding leaves nothing of"):
+        entry.network(16, 16)
 
 
 def test_other_inputs() -> None:
@@ -231,10 +304,10 @@ def test_every_network_has_a_published_latency(target: str) -> None:
     model = load_table(target)
     assert isinstance(model, OpCostModel)
     seconds = {}
-    for name, entry in zoo.published_networks().items():
+    for name, entry in zoo.known_networks().items():
         blocks = entry.network().blocks
         seconds[name] = model.network_s(blocks)
-        for op in (op for block in blocks for op in block.ops if op.kind != "slice"):
+        for op in (op for block in blocks for op in block.ops if op.kind not in VIEWS):
             assert float(model.op_s(op)) > 0, f"{op} of {name}"
     assert seconds["SENet-154"] > seconds["SE-ShuffleNet v2-164"] > seconds["ResNet-50"]
     assert seconds["RepVGG-A0"] > seconds["RepVGG-A0 deployed"]
@@ -276,7 +349,7 @@ def test_table_and_the_documentation(root: Path) -> None:
 
 
 def test_entries_are_frozen_and_complete() -> None:
-    for entry in zoo.published_networks().values():
+    for entry in zoo.known_networks().values():
         assert isinstance(entry, PublishedNetwork)
         assert entry.source
         with pytest.raises(AttributeError, match="cannot assign to field 'note'"):

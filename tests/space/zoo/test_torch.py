@@ -23,7 +23,7 @@ from space.zoo.families import mobilenet_v2, shufflenet_v2
 from space.zoo.networks import inception_3a, repvgg_a0, resnet_50
 from tests.helpers.torch_modules import images
 
-NAMES = tuple(zoo.published_networks())
+NAMES = tuple(zoo.known_networks())
 IMAGES = tuple(name for name in NAMES if "inception" not in name)
 LARGE = ("SENet-154", "SE-ShuffleNet v2-164")
 
