@@ -100,7 +100,7 @@ class DeviceSteps:
                 self._warm_up()
                 torch.cuda.synchronize(device)
                 torch.cuda.empty_cache()  # the graph has memory of its own
-                return captured(self._step)
+                return capture_step(self._step)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
@@ -122,7 +122,7 @@ class DeviceSteps:
                 value.copy_(before)
 
 
-def captured(step: Callable[[], object]) -> Callable[[], object]:
+def capture_step(step: Callable[[], object]) -> Callable[[], object]:
     """What replays the kernels of `step`, captured on the current stream.
 
     Raises:

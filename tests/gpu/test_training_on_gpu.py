@@ -1,0 +1,148 @@
+"""Training on a real GPU: what the tests on the CPU cannot show. One minute:
+
+python -m pytest -q -s tests/gpu
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from evaluator.data.cache import Pixels
+from evaluator.training.accelerator import Accelerator
+from evaluator.training.batches import ArrayBatches
+from evaluator.training.checkpoint import CheckpointWriter
+from evaluator.training.group import Group, Member
+from evaluator.training.loop import Training
+from evaluator.training.recipe import SHORT, Recipe
+from evaluator.training.resident import ResidentBatches, ResidentImages
+from evaluator.training.session import TrainingSession
+from evaluator.training.source import read_network
+from space.network.resize import on_input
+from tests.helpers.images import TINY
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU"),
+]
+IMAGES, CLASSES = 4096, 10
+RECIPE = SHORT.changed(batch=64, epochs=2.0, lr=0.1)
+NETWORK = "ShuffleNet v2 0.5x"
+
+
+@pytest.fixture(scope="module")
+def pixels() -> tuple[Pixels, Tensor]:
+    """Images whose class shows in their colour and a stripe."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, IMAGES)
+    pixels = rng.integers(0, 120, (IMAGES, 32, 32, 3))
+    pixels[np.arange(IMAGES), 3 * labels] += 100
+    pixels[..., 0] += (12 * labels)[:, None, None]
+    return pixels.astype(np.uint8), torch.from_numpy(labels)
+
+
+def training(
+    pixels: tuple[Pixels, Tensor],
+    recipe: Recipe = RECIPE,
+    *,
+    resident: bool = True,
+    name: str = NETWORK,
+    **options: Any,
+) -> Training:
+    network = on_input(read_network(name), 32, 32, classes=CLASSES)
+    images = ResidentImages.put(*pixels, "cuda")
+    assert images is not None
+    batches: Any = ArrayBatches(*pixels, recipe, 0, device="cuda")
+    if resident:
+        batches = ResidentBatches(images, recipe, 0)
+    return Training(network, recipe, IMAGES, batches, batches, seed=0, device="cuda", **options)
+
+
+def run(each: Training, steps: int | None = None) -> Training:
+    for _ in each.run(steps=steps):
+        pass
+    torch.cuda.synchronize()
+    return each
+
+
+def losses(each: Training) -> list[float]:
+    return [value for entry in each.history for value in (entry.train_loss, entry.test_loss)]
+
+
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9, "label_smoothing": 0.1}])
+@pytest.mark.parametrize("amp", [False, True])
+def test_a_graph_trains_as_single_ops_do(
+    pixels: tuple[Pixels, Tensor],
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, Any],
+    amp: bool,
+) -> None:
+    """Other sums round otherwise: the first epoch agrees, the second one nearly."""
+    recipe = RECIPE.changed(**options)
+    plain, each = (run(training(pixels, recipe, resident=r, amp=amp)) for r in (False, True))
+    assert "records no graph" not in capsys.readouterr().err
+    first, second = each.history
+    assert first.train_loss == pytest.approx(plain.history[0].train_loss, rel=0.03)
+    assert second.test_accuracy == pytest.approx(plain.history[1].test_accuracy, abs=8)
+    assert second.train_loss < 0.7 * first.train_loss
+
+
+def test_it_goes_on_from_a_state(pixels: tuple[Pixels, Tensor]) -> None:
+    whole = run(training(pixels))
+    state = run(training(pixels), steps=20).state()
+    again = training(pixels)
+    again.load(state)
+    assert losses(run(again)) == pytest.approx(losses(whole), rel=0.05)
+
+
+def session(pixels: tuple[Pixels, Tensor], folder: Path, name: str) -> TrainingSession:
+    each = training(pixels, name=name)
+    path = folder / f"{len(list(folder.iterdir()))}.pt"
+    writer = CheckpointWriter(each, path, {}, each_epoch=False)
+    return TrainingSession(each, writer)
+
+
+def test_several_at_once_train_as_each_without_others(
+    pixels: tuple[Pixels, Tensor], tmp_path: Path
+) -> None:
+    names = [NETWORK, TINY, "ShuffleNet v2 1.0x", NETWORK]
+    without = [losses(run(training(pixels, name=name))) for name in names]
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated()
+    found: dict[int, list[float]] = {}
+
+    def ended(member: Member) -> None:
+        found[member.number] = losses(member.session.training)
+
+    group = Group(Accelerator("cuda"))
+    jobs = [lambda name=name: session(pixels, tmp_path, name) for name in names]
+    assert group.round(jobs, finish=ended) == 4
+    for number, expected in enumerate(without):
+        assert found[number] == pytest.approx(expected, rel=0.1)
+    assert torch.cuda.memory_allocated() <= before + 2**26  # trainings that ended are gone
+
+
+def test_how_fast(pixels: tuple[Pixels, Tensor], tmp_path: Path) -> None:
+    """Prints what a graph gains, and how many networks at once are worth it."""
+    seconds = {}
+    for resident in (False, True):
+        each = run(training(pixels, RECIPE.changed(epochs=20.0), resident=resident), steps=20)
+        started = time.perf_counter()
+        run(each, steps=30)
+        seconds[resident] = (time.perf_counter() - started) / 30
+    group = Group(Accelerator("cuda"))
+    jobs = [lambda: session(pixels, tmp_path, NETWORK)] * 32
+    started = time.perf_counter()
+    count = group.round(jobs)
+    took = time.perf_counter() - started
+    each_s = {number: round(s * 1e3, 2) for number, s in group.step_s.items()}
+    print(f"\na step op by op {seconds[False] * 1e3:.2f} ms, as a graph {seconds[True] * 1e3:.2f}")
+    print(f"ms of a step of each of several at once: {each_s}")
+    print(f"{count} trainings of 2 epochs of {IMAGES} images: {took:.1f} s")
+    assert seconds[True] < seconds[False]
