@@ -1,4 +1,5 @@
-"""How well does each score rank trained networks? `python -m evaluator.benchmark nats-sss`"""
+"""How good are the estimate and the scores on networks that others trained?
+`python -m evaluator.benchmark DIR`"""
 
 from __future__ import annotations
 
@@ -13,29 +14,53 @@ def parser() -> Parser:
     """The options of the command."""
     parser = Parser(
         prog="python -m evaluator.benchmark",
-        description="Rank correlation of each score with the accuracy of trained networks, over "
-        "all of them and within deciles of FLOPs (mean of ten).",
+        description="With a folder of tables: the accuracy estimate on each source, fitted "
+        "without it: rank at equal FLOPs, coverage of its intervals, and the pooled effects. With "
+        "a table's name: the rank correlation of each training-free score with accuracy, over all "
+        "networks and within deciles of FLOPs (mean of ten).",
     )
-    parser.add_argument("dataset", choices=DATASETS)
+    parser.add_argument(
+        "dataset",
+        nargs="?",
+        metavar="DIR|TABLE",
+        help=f"a folder of tables, or one of {', '.join(DATASETS)} (default: the folder --data)",
+    )
     parser.add_argument("--data", metavar="DIR", help="folder of tables (default: $G4NAS_DATA)")
+    parser.add_argument(
+        "--write", metavar="FILE", help="write the estimate that is fitted on all sources"
+    )
     add_format(parser)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; 0 done, 2 wrong usage or no data."""
+    """Print the tables; 0 done, 2 wrong usage or no data."""
     options = parser().parse_args(arguments)
 
     def body() -> int:
         import json
+        from pathlib import Path
 
-        from evaluator.benchmarks.ranking import benchmark_scores, print_scores
+        if options.dataset in DATASETS:
+            from evaluator.benchmarks.ranking import benchmark_scores, print_scores
 
-        report = benchmark_scores(options.dataset, data=options.data)
+            if options.write:
+                raise ValueError(f"--write needs a folder of tables; got {options.dataset}")
+            report, show = benchmark_scores(options.dataset, data=options.data), print_scores
+        else:
+            from evaluator.estimate.leave_out import leave_one_out, print_leave_one_out
+
+            if options.dataset is not None and not Path(options.dataset).is_dir():
+                raise ValueError(
+                    f"must be a folder of tables, or one of {', '.join(DATASETS)}; "
+                    f"got {options.dataset!r}"
+                )
+            folder = options.dataset or options.data
+            report, show = leave_one_out(folder, write=options.write), print_leave_one_out
         if options.format == "json":
             print(json.dumps(report, indent=1))
         else:
-            print_scores(report)
+            show(report)
         return DONE
 
     return run_command("evaluator.benchmark", body)
