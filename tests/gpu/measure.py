@@ -71,6 +71,12 @@ STEPS = (
         "-m latency.guidelines --engine null --rounds 2 --out {out}/guidelines",
     ),
     Step(
+        "cudnn",
+        90,
+        "-m tests.gpu.cudnn_choice",
+        "-m tests.gpu.cudnn_choice --help",
+    ),
+    Step(
         "labels-41M",
         600,
         "-m search.run --target {table} --budget 41M --data {images} --device cuda --labels 50 "
