@@ -55,6 +55,7 @@ def build_table(
         ValueError: an engine, dtype or device that is unknown or emulated, the journal of another
             build at this path, or another build that is running there; more memory is needed than
             there is.
+        MemoryError: the device ran out of memory; what was measured is kept.
         ImportError: a package is not installed; the message says what to install.
         OSError: the device is out of reach, or the table cannot be written.
         NoAnswerError: too many blocks were too noisy.
@@ -114,11 +115,17 @@ def _measured_table(
         campaign = Campaign(plan, session, journal, effort, config.batch, config.seed, costs)
         _log_start(plan, session, journal, (expected_s, effort.max_s), log)
         with Progress("", lines="jobs", log=log) as bar:
-            campaign.run(
-                lambda i, done, jobs: bar.update(
-                    done, jobs, title=f"pass {i + 1}", left_s=campaign.left_s
+            try:
+                campaign.run(
+                    lambda i, done, jobs: bar.update(
+                        done, jobs, title=f"pass {i + 1}", left_s=campaign.left_s
+                    )
                 )
-            )
+            except MemoryError as error:
+                raise MemoryError(
+                    f"{error}; what was measured is kept: with that memory free the same command "
+                    "goes on, with other sizes it takes --fresh or another --out"
+                ) from error
         try:
             origin = _origin(plan, session, config=config, grid=grid, target=out.stem)
             table = finished_table(campaign, origin, seed=config.seed)
@@ -137,8 +144,10 @@ def _log_start(
 ) -> None:
     """Say what is measured, how long it takes (expected, at most), and what is done already."""
     count = len(plan.scale_set) + len(plan.held_out) + len(plan.on_grid)
+    # Which of several GPUs, where there is one.
+    where = session.host_info.get("accelerator", {}).get("card", session.chip)
     log(
-        f"{len(plan.targets)} blocks and {count} networks on {session.chip}, "
+        f"{len(plan.targets)} blocks and {count} networks on {where}, "
         f"{session.engine} {session.engine_version}, "
         f"{session.threads} thread{'s' * (session.threads > 1)}: about "
         f"{format_duration(seconds[0])}, at most about {format_duration(max(seconds))}"

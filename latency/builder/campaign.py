@@ -15,7 +15,7 @@ from latency.builder.journal import Journal
 from latency.builder.measurements import Measurements
 from latency.builder.plan import Plan, slot
 from latency.devices.session import Session
-from latency.measure.cost import TimingCosts, CallWork, probe_costs, work_of
+from latency.measure.cost import CallWork, TimingCosts, probe_costs, work_of
 from latency.measure.drift import time_with_reference
 from latency.table.latency_table import Measurement
 

@@ -146,6 +146,11 @@ def _time_on_device(
                 f"warning: the table is of {header.device}, {session.where} is {session.chip}: "
                 "another chip, whose latencies the table does not claim to know"
             )
+        if others := other_versions(header, session):
+            log(
+                f"warning: the table was measured with {', '.join(others)}: other versions may "
+                "choose other kernels"
+            )
         require_memory(session, [[n.blocks for n in networks][:TOGETHER]], header.batch)
         seconds = validation_s(session, networks, header.batch)
         log(
@@ -161,6 +166,16 @@ def _time_on_device(
                 report=lambda title, done, total: bar.update(done, total, title=title),
             )
         return timings, session.chip
+
+
+def other_versions(header: TableHeader, session: Session) -> list[str]:
+    """What has another version here than when the table was measured, as "torch 2.11.0 (here
+    2.14.1)": the engine, and what it names besides, as CUDA and cuDNN."""
+    then = {header.engine: header.engine_version, **header.versions}
+    now = {session.engine: session.engine_version, **session.versions}
+    # One name for each pair of versions: that of torch-cuda is torch's.
+    pairs = {(then.get(name, version), version): name for name, version in now.items()}
+    return [f"{name} {old} (here {new})" for (old, new), name in pairs.items() if old != new]
 
 
 def validation_s(session: Session, networks: Sequence[Network], batch: int) -> float:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from latency.engines.torch.cuda_facts import slowed
+from latency.engines.torch.cuda_facts import capped, slowed
 
 FREQUENCY_CHANGE = 0.05  # the share by which a clock may move without a warning
 # Degrees Celsius at which a Raspberry Pi slows down (its documentation, "Frequency management and
 # thermal control"); phones and laptops slow down earlier, or not much later.
 HOT = 85.0
-GPU_STATE = ("sm_clock_mhz", "throttle", "temperature_c", "power_w", "persistence", "busy_before")
+GPU_STATE = ("sm_clock_mhz", "throttle", "temperature_c", "power_w", "persistence", "busy_before",
+             "busy_with")  # fmt: skip
 
 
 def warnings(
@@ -31,7 +32,10 @@ def warnings(
             f"its frequency governor is {governor!r}, so clocks follow the load: set it to "
             "'performance'"
         )
-    found += _slowdowns(states)
+    accelerator = host_info.get("accelerator", {})
+    # Before the first job, what its own reading tells: that another program has the GPU, say.
+    found += _slowdowns(states) if states else slowed([accelerator])
+    found += capped(accelerator)
     loads = sorted(state["load"] for state in states if "load" in state)
     if loads and loads[len(loads) // 2] > threads + 1:
         found.append(

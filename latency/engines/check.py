@@ -176,10 +176,10 @@ def _accelerator_notes(engine: Engine) -> list[str]:
     """What affects the times of an engine on a GPU."""
     if not hasattr(engine, "accelerator_info"):
         return []
-    from latency.engines.torch.cuda_facts import slowed
+    from latency.engines.torch.cuda_facts import capped, slowed
 
     state = engine.accelerator_info()
-    found = slowed([state])
+    found = [*slowed([state]), *capped(state)]
     if "sm_clock_mhz" not in state:
         found.append(
             "the GPU's clocks and load cannot be read: pip install nvidia-ml-py, or put "

@@ -21,7 +21,12 @@ from latency.engines.lowering import input_shape
 from latency.engines.memory import engine_errors
 from latency.engines.torch.chain import chain_module
 from latency.engines.torch.cuda_card import card_words, free_bytes, memory_errors, open_card
-from latency.engines.torch.cuda_facts import read_facts
+from latency.engines.torch.cuda_facts import (
+    BUSY_SHARE,
+    other_processes,
+    process_words,
+    read_facts,
+)
 from latency.engines.torch.cudnn_choice import TIMED, choosing, mark_depthwise
 from latency.engines.weights import Weights
 from latency.ondevice.runners.cpu import fixed_input
@@ -117,6 +122,8 @@ class TorchCudaEngine:
         self._device = open_card(dtype)
         # Before any work of ours; None where nothing tells it.
         self._busy_before: float | None = read_facts(self._uuid).get("utilization")
+        busy = (self._busy_before or 0) > BUSY_SHARE
+        self._busy_with = process_words(other_processes(self._uuid)) if busy else ""
         size = EVICT_TIMES * self._device.L2_cache_size
         with memory_errors(self._device, "this engine"):
             self._other = torch.empty(size, dtype=torch.uint8, device=DEVICE)
@@ -183,8 +190,12 @@ class TorchCudaEngine:
         found.pop("utilization", None)  # ours
         if self._busy_before is not None:
             found["busy_before"] = self._busy_before
+        if self._busy_with:
+            found["busy_with"] = self._busy_with
         return {
             "name": self._device.name,
+            "card": self.device_words,
+            "uuid": self._uuid,
             "compute_capability": f"{self._device.major}.{self._device.minor}",
             "multiprocessors": self._device.multi_processor_count,
             "memory": self._device.total_memory,

@@ -6,8 +6,10 @@ nvidia-smi. Values that neither has are left out.
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,6 +28,10 @@ REASONS = {
 BENIGN = {"idle", "application clocks", "display clocks"}  # set by a person, or no work to do
 CLOCK_CHANGE = 0.05  # the share by which a clock may move without a warning
 BUSY_SHARE = 0.05  # of the time, for which other programs may use the GPU without a warning
+MOST_PROCESSES = 3  # of those that use the GPU are named
+# Of the default power, of the highest clock: lower ones are named. Many cards do not reach the
+# highest clock that they name when they are loaded and cool.
+LEAST_POWER, LEAST_CLOCK = 0.95, 0.8
 
 
 def read_facts(uuid: str) -> dict[str, Any]:
@@ -55,13 +61,80 @@ def slowed(states: Sequence[dict[str, Any]]) -> list[str]:
         )
     busy = max((facts.get("busy_before", 0.0) for facts in states), default=0.0)
     if busy > BUSY_SHARE:
+        who = next((f" ({facts['busy_with']})" for facts in states if facts.get("busy_with")), "")
         found.append(
-            f"another program used the GPU for {busy:.0%} of the time before this began: end it, "
-            "or choose another GPU with CUDA_VISIBLE_DEVICES"
+            f"another program used the GPU for {busy:.0%} of the time before this began{who}: end "
+            "it, or choose another GPU with CUDA_VISIBLE_DEVICES"
         )
     if any(facts.get("persistence") == "disabled" for facts in states):
         found.append("persistence mode is off: the driver may unload between runs")
     return found
+
+
+def capped(facts: Mapping[str, Any]) -> list[str]:
+    """Limits in a reading under load that someone set below what the GPU can do, a line each: the
+    times are those of a GPU with that limit."""
+    found = []
+    power, usual = facts.get("power_limit_w"), facts.get("power_default_w")
+    if power and usual and power < LEAST_POWER * usual:
+        found.append(
+            f"the GPU's power is limited to {power:g} W, by default {usual:g} W: times are of "
+            "that limit; nvidia-smi --power-limit sets another"
+        )
+    clock, most = facts.get("sm_clock_mhz"), facts.get("sm_clock_max_mhz")
+    if clock and most and clock < LEAST_CLOCK * most:
+        found.append(
+            f"the GPU's clock was {clock:g} MHz under load, it can be {most:g} MHz: times are of "
+            "that clock; nvidia-smi -q -d CLOCK,PERFORMANCE says what limits it, "
+            "--reset-gpu-clocks ends a lock"
+        )
+    return found
+
+
+def other_processes(uuid: str) -> dict[int, int | None]:
+    """Processes but this one that use the GPU with that UUID: number -> bytes of its memory, None
+    if that is not told. Empty if nothing tells."""
+    try:
+        import pynvml as nvml
+
+        nvml.nvmlInit()
+    except ImportError:
+        return _processes_from_smi(uuid)
+    except nvml.NVMLError:
+        return _processes_from_smi(uuid)
+    try:
+        listed = nvml.nvmlDeviceGetComputeRunningProcesses(nvml.nvmlDeviceGetHandleByUUID(uuid))
+        found = {int(each.pid): each.usedGpuMemory for each in listed}
+    except nvml.NVMLError:
+        found = {}
+    finally:
+        nvml.nvmlShutdown()
+    return {pid: size for pid, size in found.items() if pid != os.getpid()}
+
+
+def process_words(processes: Mapping[int, int | None]) -> str:
+    """Those processes, the largest first, as "process 12 with 3.0 GiB, process 7"."""
+    order = sorted(processes.items(), key=lambda each: -(each[1] or 0))
+    words = [f"process {pid}" + (f" with {size / 2**30:.1f} GiB" if size else "")
+             for pid, size in order[:MOST_PROCESSES]]  # fmt: skip
+    more = len(order) - MOST_PROCESSES
+    return ", ".join([*words, *([f"{more} more"] if more > 0 else [])])
+
+
+def _processes_from_smi(uuid: str) -> dict[int, int | None]:
+    command = ["nvidia-smi", f"--id={uuid}", "--query-compute-apps=pid,used_memory"]
+    command.append("--format=csv,noheader,nounits")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    rows = (re.fullmatch(r"\s*(\d+)\s*,\s*(\S.*?)\s*", row) for row in done.stdout.splitlines())
+    found = {
+        int(row[1]): int(row[2]) * 2**20 if row[2].isascii() and row[2].isdigit() else None
+        for row in rows
+        if row
+    }
+    return {pid: size for pid, size in found.items() if pid != os.getpid()}
 
 
 def _from_nvml(uuid: str) -> dict[str, Any]:
@@ -86,6 +159,8 @@ def _from_nvml(uuid: str) -> dict[str, Any]:
              lambda: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)),
             ("power_w", lambda: nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3),
             ("power_limit_w", lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1e3),
+            ("power_default_w",
+             lambda: nvml.nvmlDeviceGetPowerManagementDefaultLimit(gpu) / 1e3),
             ("utilization", lambda: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100),
             ("persistence", lambda: persistence[nvml.nvmlDeviceGetPersistenceMode(gpu)]),
             # Drivers before 535 have the first of these, newer ones the second.
@@ -112,6 +187,7 @@ QUERY: dict[str, tuple[str, Callable[[str], Any]]] = {
     "temperature.gpu": ("temperature_c", float),
     "power.draw": ("power_w", float),
     "enforced.power.limit": ("power_limit_w", float),
+    "power.default_limit": ("power_default_w", float),
     "utilization.gpu": ("utilization", lambda text: float(text) / 100),
     "persistence_mode": ("persistence", str.lower),
 }

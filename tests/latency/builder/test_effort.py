@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from latency.builder.build import finished_table
+from latency.builder.build import build_table, finished_table
 from latency.builder.campaign import MIN_ROUNDS, Campaign, Effort, affordable, usual_effort
-from latency.builder.grid import COARSE
+from latency.builder.config import BuildConfig
+from latency.builder.grid import COARSE, Grid
 from latency.builder.journal import Journal, Samples, read_samples
 from latency.builder.measurements import Measurements
 from latency.builder.plan import make_plan
@@ -20,7 +22,7 @@ from latency.engines.registry import get_engine
 from latency.table.load import SHIPPED, load_table
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from tests.helpers.costly_session import CostlySession
-from tests.latency.builder.test_campaign import EFFORT, IDENTITY, Noisy, small_plan
+from tests.latency.builder.test_campaign import EFFORT, IDENTITY, Counting, Noisy, small_plan
 
 
 def test_a_slow_device_measures_fewer_rounds_at_a_time() -> None:
@@ -124,3 +126,45 @@ def test_one_pass_settles_every_block_of_the_table_of_a_gpu() -> None:
     every = np.array(errors[None, 4])
     for half in (errors[None, 2], errors[2, 4]):
         assert np.abs(np.array(half) - every).max() < 0.002
+
+
+class Full(Counting):
+    """An engine on one of two GPUs, whose memory is full at `stop_at` of its chains."""
+
+    def prepare(self, blocks: Any, batch: int = 1) -> Any:
+        if self.prepared == self.stop_at:
+            raise MemoryError("batch 1 needs 1.25 GiB more than Chip has free: lower --batch")
+        return super().prepare(blocks, batch)
+
+    def available_bytes(self) -> int:
+        return 2**40
+
+    def accelerator_info(self) -> dict[str, Any]:
+        return {"name": "Chip", "card": "Chip, GPU 1 of 2", "uuid": "GPU-7"}
+
+
+@pytest.mark.slow
+def test_a_gpu_without_memory_in_the_midst_of_a_build(tmp_path: Path) -> None:
+    """One line says how much and what to do; the same command goes on. The log names the GPU, and
+    so does the header."""
+    config = BuildConfig(engine="null", input="32x32", networks=2, out=tmp_path / "t")
+    grid = Grid("few", stem=8, first=9, rest=12, head=9)
+    effort = Effort(rounds=2, min_passes=1, max_passes=1)
+    lines: list[str] = []
+    full, whole = Full(40), Full()
+    with pytest.raises(
+        MemoryError,
+        match=r"1\.25 GiB more than Chip has free: lower --batch; wha"
+        r"t was measured is kept: with that memory free the same command goes on",
+    ):
+        build_table(config, session=LocalSession(full), grid=grid, effort=effort,
+                    log=lines.append)  # fmt: skip
+    kept = (tmp_path / "t.journal.jsonl").read_text().splitlines()[1:]
+    assert kept and "blocks and 5 networks on Chip, GPU 1 of 2, null 1" in lines[0]
+    table = build_table(config, session=LocalSession(whole), grid=grid, effort=effort,
+                        log=lines.append)  # fmt: skip
+    assert any(line.startswith(f"{len(kept)} jobs") for line in lines)
+    samples = (tmp_path / "t.samples.jsonl").read_text().splitlines()[1:]
+    assert samples[: len(kept)] == kept
+    assert table.header.device == "Chip"
+    assert table.header.host["accelerator"]["card"] == "Chip, GPU 1 of 2"

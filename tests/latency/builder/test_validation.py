@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pytest
 from latency import validate
 from latency.builder import validation
 from latency.builder.random_networks import sample_networks
-from latency.builder.validation import format_validation, validation_s
+from latency.builder.validation import format_validation, other_versions, validation_s
 from latency.builder.verdict import table_verdict
 from latency.measure.block import chain_flops
 from latency.measure.drift import REFERENCE, TimedGroup, reference_chain
@@ -142,8 +143,12 @@ def test_a_table_of_another_chip(
     assert lines[0].startswith(
         f"warning: the table is of chip x, this machine is {chip()}: another"
     )
-    assert lines[1].startswith(f"6 networks on {chip()}, null 1, 1 thread: about ")
-    assert lines[2] == (
+    version = table.header.engine_version
+    assert lines[1].startswith(
+        f"warning: the table was measured with null {version} (here 1): other versions may"
+    )
+    assert lines[2].startswith(f"6 networks on {chip()}, null 1, 1 thread: about ")
+    assert lines[3] == (
         "latency.validate: the table does not hold: run python -m latency.build --device cpu "
         "--engine null for a table of this chip"
     )
@@ -204,6 +209,20 @@ def test_the_estimate_of_the_duration() -> None:
     flops = sum(network.flops for network in networks) + 2 * chain_flops(reference_chain(32, 32))
     expected = 6 * (16 * 1.0 + 1e-9 * flops * runs)
     assert validation_s(session, networks, 1) == pytest.approx(expected, rel=0.05)
+
+
+def test_a_table_of_another_torch() -> None:
+    """The shipped table of an H200 has torch 2.11.0 for CUDA 13.0, and cuDNN 9.19.0."""
+    header = load_table("h200-f16-b8").header
+    same = SimpleNamespace(
+        engine="torch-cuda", engine_version="2.11.0+cu130",
+        versions={"torch": "2.11.0+cu130", "cuda": "13.0", "cudnn": "91900"},
+    )  # fmt: skip
+    assert other_versions(header, same) == []
+    same.engine_version = same.versions["torch"] = "2.14.1+cu130"
+    assert other_versions(header, same) == ["torch 2.11.0+cu130 (here 2.14.1+cu130)"]
+    same.versions["cudnn"] = "92000"
+    assert other_versions(header, same)[1] == "cudnn 91900 (here 92000)"
 
 
 def test_a_rank_correlation_that_is_not_defined() -> None:

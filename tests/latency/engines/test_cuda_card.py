@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
+from latency import build
+from latency.devices.health import warnings
 from latency.devices.local import LocalSession
 from latency.engines import __main__, check
 from latency.engines.registry import ENGINES, get_engine
@@ -221,3 +224,49 @@ def test_check_says_what_affects_times(
     lines = "\n".join(row["notes"])
     assert "another program used the GPU for 83% of the time before this began: end it" in lines
     assert "the GPU's clocks and load cannot be read: pip install nvidia-ml-py, or put" in lines
+
+
+def test_a_busy_gpu_names_its_processes(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first job, and again in the header; they are asked for only where it is busy."""
+    monkeypatch.setattr(torch_cuda, "BUSY_S", 0)
+    monkeypatch.setattr(torch_cuda, "other_processes", lambda uuid: {12: 2**30})
+    for share, found in ((0.01, []), (0.4, ["for 40% of the time before this began (process 12"])):
+        reading = {"utilization": share}
+        monkeypatch.setattr(torch_cuda, "read_facts", lambda uuid, reading=reading: dict(reading))
+        with LocalSession(get_engine("torch-cuda")) as session:
+            lines = warnings(session.host_info, [])
+            assert len(lines) == len(found) and all(map(str.__contains__, lines, found))
+            assert ("busy_with" in session.state()) == bool(found)
+
+
+def test_limits_are_named_before_and_after_a_build(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch_cuda, "BUSY_S", 0)
+    facts = {"sm_clock_mhz": 1980, "throttle": "power cap", "power_limit_w": 300.0}
+    facts |= {"power_default_w": 700.0}
+    monkeypatch.setattr(torch_cuda, "read_facts", lambda uuid: dict(facts))
+    with LocalSession(get_engine("torch-cuda")) as session:
+        for states in ([], [session.state()] * 3):
+            slow, limit = warnings(session.host_info, states)
+            assert slow == "the GPU was slowed by: power cap"
+            assert limit.startswith("the GPU's power is limited to 300 W, by default 700 W")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dtype", "tf32"], "dtype tf32 needs compute capability 8.0 (Ampere) or later; Chip "
+                              "has 7.5: use --dtype float32"),
+        (["--dtype", "int8"], "dtype of torch-cuda must be one of float32, tf32, float16; got "
+                              "'int8'"),
+    ],
+)  # fmt: skip
+def test_a_build_in_a_dtype_that_the_gpu_lacks(
+    gpu: Gpu, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], message: str
+) -> None:
+    gpu.properties.major, gpu.properties.minor = 7, 5
+    out = ["--out", str(tmp_path / "t")]
+    assert build.main(["--device", "gpu", *words, *out]) in (1, 2)
+    assert capsys.readouterr().err == f"latency.build: {message}\n"
+    assert list(tmp_path.iterdir()) == []

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from latency.engines.torch.cuda_facts import read_facts, slowed, throttle_words
+from latency.engines.torch.cuda_facts import (
+    capped,
+    other_processes,
+    process_words,
+    read_facts,
+    slowed,
+    throttle_words,
+)
 
 
 class NVMLError(Exception):
@@ -36,7 +44,13 @@ def fake_nvml(missing: tuple[str, ...] = ()) -> ModuleType:
         "nvmlDeviceGetTemperature": lambda gpu, sensor: 41,
         "nvmlDeviceGetPowerUsage": lambda gpu: 312_500,
         "nvmlDeviceGetEnforcedPowerLimit": lambda gpu: 700_000,
+        "nvmlDeviceGetPowerManagementDefaultLimit": lambda gpu: 700_000,
         "nvmlDeviceGetPersistenceMode": lambda gpu: 1,
+        "nvmlDeviceGetComputeRunningProcesses": lambda gpu: [
+            SimpleNamespace(pid=os.getpid(), usedGpuMemory=2**30),
+            SimpleNamespace(pid=7, usedGpuMemory=None),
+            SimpleNamespace(pid=8, usedGpuMemory=3 * 2**30),
+        ],
         "nvmlDeviceGetUtilizationRates": lambda gpu: SimpleNamespace(gpu=35, memory=20),
         "nvmlDeviceGetCurrentClocksEventReasons": lambda gpu: 0x4,
         "nvmlDeviceGetCurrentClocksThrottleReasons": lambda gpu: 0x40,
@@ -67,6 +81,7 @@ def test_through_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
         "temperature_c": 41,
         "power_w": 312.5,
         "power_limit_w": 700.0,
+        "power_default_w": 700.0,
         "utilization": 0.35,
         "persistence": "enabled",
         "throttle": "power cap",
@@ -84,7 +99,7 @@ def test_what_the_gpu_does_not_tell_is_left_out(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("reasons", ["clocks_event_reasons", "clocks_throttle_reasons"])
 def test_through_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reasons: str) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    row = "470.1, 1410, 1740, [N/A], 33, 61.5, 250.00, 7, Disabled, 0x0000000000000005"
+    row = "470.1, 1410, 1740, [N/A], 33, 61.5, 250.00, 350.00, 7, Disabled, 0x0000000000000005"
     script = f'case "$*" in *--id=GPU-1*{reasons}.active*) echo "{row}";; *) exit 2;; esac'
     set_smi(tmp_path, monkeypatch, script)
     assert read_facts("GPU-1") == {
@@ -94,6 +109,7 @@ def test_through_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rea
         "temperature_c": 33.0,
         "power_w": 61.5,
         "power_limit_w": 250.0,
+        "power_default_w": 350.0,
         "utilization": 0.07,
         "persistence": "disabled",
         "throttle": "idle, power cap",
@@ -129,3 +145,46 @@ def test_why_samples_may_differ() -> None:
     assert slowed([{"busy_before": 0.04}]) == []
     (busy,) = slowed([{"busy_before": 0.83}, {"busy_before": 0.83}])
     assert busy.startswith("another program used the GPU for 83% of the time before this began:")
+
+
+def test_the_processes_beside_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml())
+    assert other_processes("GPU-1") == {7: None, 8: 3 * 2**30}
+    assert other_processes("GPU-2") == {}
+    missing = ("nvmlDeviceGetComputeRunningProcesses",)
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(missing))
+    assert other_processes("GPU-1") == {}
+
+
+def test_the_processes_through_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    rows = f"{os.getpid()}, 500\n12, 1024\n13, [N/A]\nNo running processes found"
+    script = f'case "$*" in *--id=GPU-1*--query-compute-apps=*) printf "{rows}";; esac'
+    set_smi(tmp_path, monkeypatch, script)
+    assert other_processes("GPU-1") == {12: 2**30, 13: None}
+    set_smi(tmp_path, monkeypatch, "exit 6")
+    assert other_processes("GPU-1") == {}
+    (tmp_path / "nvidia-smi").unlink()
+    assert other_processes("GPU-1") == {}
+
+
+def test_processes_in_words() -> None:
+    assert process_words({}) == ""
+    assert process_words({7: None, 8: 3 * 2**30}) == "process 8 with 3.0 GiB, process 7"
+    many = {pid: pid * 2**30 for pid in range(1, 6)}
+    assert process_words(many).endswith("process 3 with 3.0 GiB, 2 more")
+
+
+def test_a_busy_gpu_with_its_processes() -> None:
+    (busy,) = slowed([{"busy_before": 0.5, "busy_with": "process 8 with 3.0 GiB"}])
+    assert "for 50% of the time before this began (process 8 with 3.0 GiB): end it" in busy
+
+
+def test_limits_that_someone_set() -> None:
+    free = {"power_limit_w": 700.0, "power_default_w": 700.0, "sm_clock_mhz": 1755.0,
+            "sm_clock_max_mhz": 1980.0}  # fmt: skip
+    assert capped(free) == capped({}) == []
+    (power,) = capped({**free, "power_limit_w": 350.0})
+    assert power.startswith("the GPU's power is limited to 350 W, by default 700 W: times are of")
+    (clock,) = capped({**free, "sm_clock_mhz": 1200.0})
+    assert clock.startswith("the GPU's clock was 1200 MHz under load, it can be 1980 MHz: times")
