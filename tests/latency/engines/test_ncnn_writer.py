@@ -124,3 +124,36 @@ def test_same_seed_same_bytes() -> None:
     block = Block.parse(EXAMPLES[0])
     first, again, other = (build_model([block], weights=random_weights(s)) for s in (1, 1, 2))
     assert first == again and first[1] != other[1] and first[0] == other[0]
+
+
+def test_a_layer_after_a_global_pool_is_linear() -> None:
+    """ncnn's pool leaves one dimension, of which it has no convolution."""
+    block = Block("mobile_head", 4, 4, c_in=3, hidden=5, hidden_norm=1, classes=2)
+    assert lines(block)[3:] == [
+        "Pooling b0s0 1 1 in0 b0s0 0=1 4=1",
+        "InnerProduct b0s1 1 1 b0s0 b0s1 0=5 1=1 2=15 9=1",
+        "InnerProduct b0s2 1 1 b0s1 out0 0=2 1=1 2=10",
+    ]
+
+
+def test_activations_of_layers_and_after_them() -> None:
+    """operators.md: 6 is hard-swish with alpha and beta; hard-sigmoid and Swish are layers."""
+    block = Block("mbconv", 6, 6, c_in=4, c_out=4, act=2, se=2)
+    third = f"-23310=2,{1 / 6},0.5"
+    assert lines(block)[3:9] == [
+        f"ConvolutionDepthWise b0s0 1 1 in0 b0s0 0=4 1=3 3=1 4=1 5=1 6=36 7=4 9=6 {third}",
+        "Split b0s0_split 1 2 b0s0 b0s0_0 b0s0_1",
+        "Pooling b0s1 1 1 b0s0_0 b0s1 0=1 4=1",
+        "InnerProduct b0s2 1 1 b0s1 b0s2 0=2 1=1 2=8 9=1",
+        "InnerProduct b0s3 1 1 b0s2 b0s3_act 0=4 1=1 2=8",
+        f"HardSigmoid b0s3_act 1 1 b0s3_act b0s3 0={1 / 6} 1=0.5",
+    ]
+    kinds = [line.split()[0] for line in lines(Block("mobile_stem", 6, 6, c_out=4, act=3))[3:]]
+    assert kinds == ["Convolution", "Swish"]
+
+
+def test_pools_without_padding_round_up() -> None:
+    """Parameter 5 of Pooling: 0 rounds the size up."""
+    found = lines(Block("squeezenet_stem", 20, 20, c_out=4))
+    assert found[3].endswith("0=4 1=3 3=2 4=0 5=1 6=108 9=1")
+    assert found[4].split()[-6:] == ["out0", "0=0", "1=3", "2=2", "3=0", "5=0"]

@@ -7,6 +7,7 @@ import pytest
 
 from latency.engines.onnx.writer import build_model, write_onnx
 from latency.engines.weights import random_weights
+from space.graph.op import ACTIVATIONS
 from space.network.block import Block
 from space.zoo.families import mobilenet_v2, shufflenet_v1, shufflenet_v2
 
@@ -26,13 +27,22 @@ UNITS = [
     "separable@5x5 c_in=4 c_out=6",
     "head@4x4 c_in=6 c_out=8 classes=5",
     "classifier@4x4 c_in=6 classes=5",
+    "mbconv@7x6 c_in=4 c_out=4 mid=8 kernel=5 act=2 se=3 residual=1",
+    "mbconv@6x6 c_in=4 c_out=6 mid=8 stride=2 act=3 se=3",
+    "squeezenet_stem@12x15 c_out=4",
+    "fire@8x7 c_in=4 squeeze=3 c_out=8 pool=1",
+    "squeezenet_head@4x4 c_in=6 classes=5",
 ]
 
 
-def windows(x, kernel, stride, fill=0.0):
-    """[n, c, h, w] to [n, c, h', w', kernel * kernel], padded by kernel // 2."""
-    pad = kernel // 2
-    x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)), constant_values=fill)
+def windows(x, kernel, stride, fill=0.0, valid=0):
+    """[n, c, h, w] to [n, c, h', w', kernel * kernel], padded by kernel // 2. A `valid` pool is
+    padded at the far edges alone, where windows are cut off."""
+    near = 0 if valid else kernel // 2
+    pads = [(near, near)] * 2
+    if valid and fill:
+        pads = [(0, -(size - kernel) % stride) for size in x.shape[2:]]
+    x = np.pad(x, ((0, 0), (0, 0), *pads), constant_values=fill)
     view = np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), axis=(2, 3))
     view = view[:, :, ::stride, ::stride]
     return view.reshape(*view.shape[:4], -1)
@@ -44,14 +54,14 @@ def run_op(op, inputs, parameters):
     if op.kind in ("conv", "dwconv"):
         weight, bias = parameters
         groups = op.c_in if op.kind == "dwconv" else op.groups
-        parts = np.split(windows(x, op.kernel, op.stride), groups, axis=1)
+        parts = np.split(windows(x, op.kernel, op.stride, valid=op.valid), groups, axis=1)
         weights = np.split(weight.reshape(*weight.shape[:2], -1), groups)
         outs = [np.einsum("nchwk,ock->nohw", p, w) for p, w in zip(parts, weights, strict=True)]
         y = np.concatenate(outs, axis=1) + bias[None, :, None, None]
     elif op.kind == "linear":
         y = x.reshape(n, -1) @ parameters[0].T + parameters[1]
     elif op.kind == "maxpool":
-        y = windows(x, op.kernel, op.stride, -np.inf).max(axis=-1)
+        y = windows(x, op.kernel, op.stride, -np.inf, op.valid).max(axis=-1)
     elif op.kind == "avgpool":
         y = windows(x, op.kernel, op.stride).mean(axis=-1)
     elif op.kind == "globalpool":
@@ -64,12 +74,23 @@ def run_op(op, inputs, parameters):
         y = y[:, order]
     elif op.kind == "add":
         y = inputs[0] + inputs[1]
+    elif op.kind == "mul":
+        y = x * inputs[1].reshape(n, -1, 1, 1)
+    elif op.kind == "flatten":
+        y = x.reshape(n, -1)
     else:
         assert op.kind == "relu"
         y = np.maximum(x, 0)
-    if op.act:
-        y = np.clip(y, 0, 6 if op.act == "relu6" else np.inf)
-    return y
+    acts = {
+        "": lambda v: v,
+        "relu": lambda v: np.maximum(v, 0),
+        "relu6": lambda v: np.clip(v, 0, 6),
+        "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
+        "hardsigmoid": lambda v: np.clip(v + 3, 0, 6) / 6,
+        "hardswish": lambda v: v * np.clip(v + 3, 0, 6) / 6,
+        "silu": lambda v: v / (1 + np.exp(-v)),
+    }
+    return acts[op.act](y)
 
 
 def run_blocks(blocks, x, weights):
@@ -119,8 +140,13 @@ def test_same_as_interpreter(text):
 def test_units_above_have_these_op_kinds():
     kinds = {op.kind for text in UNITS for op in Block.parse(text).ops}
     pools = {"maxpool", "avgpool", "globalpool"}
-    joins = {"slice", "concat", "shuffle", "add"}
+    joins = {"slice", "concat", "shuffle", "add", "mul", "flatten"}
     assert kinds >= pools | joins | {"conv", "dwconv", "linear", "relu"}
+
+
+def test_units_above_have_these_activations():
+    acts = {op.act for text in UNITS for op in Block.parse(text).ops}
+    assert acts == set(ACTIVATIONS)
 
 
 def test_chain_and_named_batch():

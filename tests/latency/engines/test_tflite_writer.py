@@ -225,3 +225,42 @@ def test_same_seed_same_bytes() -> None:
 def test_no_blocks() -> None:
     with pytest.raises(ValueError, match="at least one block; got none"):
         build_model([])
+
+
+@pytest.mark.parametrize(
+    ("act", "pad"),
+    [("relu", "PAD"), ("hardsigmoid", "PAD"), ("hardswish", "PADV2"), ("silu", "PADV2")],
+)
+def test_padding_of_a_pool_after_an_activation(schema: Any, act: str, pad: str) -> None:
+    """With zeros (PAD) where no value is below 0, as hard-swish's and SiLU's are; else with the
+    lowest number."""
+    graph = GraphBuilder(3, 8, 8)
+    graph.pool(graph.conv(0, 4, kernel=3, act=act), "maxpool", kernel=3, stride=2)
+    found = names(schema, read(schema, build_model([Stand(graph, 3, 8, 8)])))
+    assert found[-2:] == [pad, "MAX_POOL_2D"]
+
+
+def test_activations_of_one_or_more_operators(schema: Any) -> None:
+    found = {}
+    for act in ("relu6", "hardswish", "hardsigmoid", "silu"):
+        graph = GraphBuilder(3, 8, 8)
+        graph.conv(0, 4, act=act)
+        found[act] = names(schema, read(schema, build_model([Stand(graph, 3, 8, 8)])))[1:]
+    assert found == {
+        "relu6": [],
+        "hardswish": ["HARD_SWISH"],
+        "hardsigmoid": ["ADD", "MUL"],
+        "silu": ["LOGISTIC", "MUL"],
+    }
+
+
+@pytest.mark.parametrize(("side", "pads"), [(9, False), (10, True)])
+def test_a_pool_without_padding_that_cuts_off_a_window(schema: Any, side: int, pads: bool) -> None:
+    """9 has four whole windows of 3 at stride 2; of 10 the fifth has two columns."""
+    graph = GraphBuilder(2, side, side)
+    graph.pool(0, "maxpool", kernel=3, stride=2, valid=1)
+    stand = Stand(graph, 2, side, side)
+    found = names(schema, read(schema, build_model([stand])))
+    assert found == (["PADV2"] if pads else []) + ["MAX_POOL_2D"]
+    x = -np.random.default_rng(0).random((1, 2, side, side), dtype=np.float32)
+    np.testing.assert_array_equal(run(stand, x.shape, x), torch_outputs(stand, x))
