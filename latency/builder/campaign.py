@@ -20,6 +20,7 @@ from latency.measure.drift import time_with_reference
 from latency.table.latency_table import Measurement
 
 MIN_ROUNDS = 4
+WORTH = 0.1  # of the seconds of a build: fewer rounds must save as much, as they cost precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class Effort:
     that is not settled: its relative standard error exceeds `tolerance`, and its standard error
     in seconds exceeds `share` of the reference network's time. After `max_s` seconds only jobs of
     the first pass start. `rounds` of a job in a pass; fewer, but at least `MIN_ROUNDS`, if
-    `min_passes` would take longer than `max_s`.
+    `min_passes` would take longer than `max_s` and the rounds are what takes so long.
     """
 
     rounds: int = 10
@@ -68,8 +69,8 @@ def affordable(
         later = effort.min_passes - 1
         return costs.seconds(works, rounds) + later * costs.again_s(works, rounds)
 
-    rounds = effort.rounds
-    while rounds > MIN_ROUNDS and seconds(rounds) > effort.max_s:
+    rounds, least_s = effort.rounds, seconds(MIN_ROUNDS)
+    while rounds > MIN_ROUNDS and seconds(rounds) > max(effort.max_s, (1 + WORTH) * least_s):
         rounds -= 1
     return replace(effort, rounds=rounds), seconds(rounds), costs
 

@@ -8,7 +8,6 @@ run, as the rest of a network does; an untimed run before that leaves the outer 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,7 +15,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from latency.devices.session import Session
 from latency.measure.drift import TimedGroup, corrected_samples
 from latency.ondevice.timing import WARM_UP
 from latency.table.latency_table import Measurement
@@ -42,31 +40,6 @@ class BlockTarget:
     def chains(self) -> tuple[Chain, ...]:
         """The chains to time: the short one, if it is not empty, and the long one."""
         return (self.before, self.long) if self.before else (self.long,)
-
-
-@dataclass(frozen=True, slots=True)
-class TimingCost:
-    """Wall seconds to prepare a chain, and to run it per multiply-add; from `probe`."""
-
-    prepare_s: float
-    per_flop_s: float
-
-    def seconds(self, count: int, flops: int, rounds: int) -> float:
-        """Wall seconds to time `count` chains of `flops` multiply-adds in all once."""
-        return count * self.prepare_s + flops * self.per_flop_s * runs_of(rounds)
-
-
-def probe(session: Session, chains: Sequence[Chain], batch: int) -> TimingCost:
-    """What timing costs on a session, from one round of a few chains.
-
-    Raises:
-        OSError: as `Session.time`.
-    """
-    started = time.monotonic()
-    timed = session.time(chains, batch=batch, rounds=1, steady=True)
-    runs_s = timed.wall_s - timed.prepare_s
-    prepare_s = (time.monotonic() - started - runs_s) / len(chains)
-    return TimingCost(prepare_s, runs_s / runs_of(1) / sum(map(chain_flops, chains)))
 
 
 def runs_of(rounds: int) -> int:

@@ -18,7 +18,6 @@ from latency.builder.journal import Journal, Samples, read_samples
 from latency.builder.measurements import Measurements
 from latency.builder.plan import make_plan
 from latency.devices.local import LocalSession
-from latency.engines.registry import get_engine
 from latency.table.load import SHIPPED, load_table
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from tests.helpers.costly_session import CostlySession
@@ -26,14 +25,15 @@ from tests.latency.builder.test_campaign import EFFORT, IDENTITY, Counting, Nois
 
 
 def test_a_slow_device_measures_fewer_rounds_at_a_time() -> None:
-    session = LocalSession(get_engine("null"))
-    effort = Effort(rounds=10, max_s=1e9)
-    same, least_s, _ = affordable(small_plan(), session, effort, 1)
-    assert same == effort
-    for max_s, rounds in ((1e9, 10), (1e-12, MIN_ROUNDS)):
-        got, seconds, _ = affordable(small_plan(), session, replace(effort, max_s=max_s), 1)
-        assert got.rounds == rounds
-        assert seconds > 0 and least_s > 0
+    """But not one that prepares for long, as a GPU: fewer rounds would save nothing."""
+    plan, effort = small_plan(), Effort(rounds=10, max_s=1e9)
+    for costs, least in (({"run_flop": 1e-6}, MIN_ROUNDS), ({"op": 1.0, "run_flop": 1e-10}, 10)):
+        for max_s, rounds in ((1e9, 10), (1e-12, least)):
+            got, seconds, _ = affordable(
+                plan, CostlySession(**costs), replace(effort, max_s=max_s), 1
+            )
+            assert got == replace(effort, max_s=max_s, rounds=rounds)
+            assert seconds > 0
 
 
 def test_passes_count_in_the_seconds() -> None:

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from latency.builder.grid import block_in_context
-from latency.devices.session import Timed
 from latency.engines.null import RUN_S, block_s
 from latency.engines.registry import get_engine
-from latency.measure.block import BlockTarget, TimingCost, measurement, probe
+from latency.measure.block import BlockTarget, measurement
 from latency.ondevice.timing import CLOCK_SHARE, clock_step, loops_for, time_rounds
 from space.network.block import Block
 
@@ -100,21 +99,6 @@ def test_measurement_by_hand():
 def test_noise_larger_than_the_block_is_no_measurement():
     with pytest.raises(ValueError, match="`median_s` must be"):
         measurement(1, np.array([1.0, 1.0]), np.array([2.0, 2.0]))
-
-
-def test_a_probe_costs_loading_and_multiply_adds():
-    """Five runs with a clock that only runs move: one for the loops, two a round."""
-
-    class Session:
-        def time(self, chains, *, batch, rounds, steady):
-            assert (len(chains), batch, rounds, steady) == (2, 3, 1, True)
-            return Timed(np.ones((2, 1)), wall_s=8.0, processor_s=8.0, prepare_s=3.0)
-
-    cost = probe(Session(), [(X,), (X, X)], 3)
-    assert cost.per_flop_s == pytest.approx(5.0 / 5 / (3 * X.flops))
-    assert cost.prepare_s == pytest.approx(-2.5, abs=0.1)  # this session only claims its seconds
-    known = TimingCost(prepare_s=0.5, per_flop_s=1e-6)
-    assert known.seconds(4, 1000, rounds=2) == pytest.approx(4 * 0.5 + 7 * 1e-3)
 
 
 def test_the_relative_error_grows_with_the_spread():

@@ -12,7 +12,7 @@ from latency.builder.grid import COARSE
 from latency.builder.journal import read_samples
 from latency.builder.plan import Plan, make_plan
 from latency.devices.session import Timed
-from latency.measure.cost import TimingCosts, CallWork, probe_costs, work_of
+from latency.measure.cost import CallWork, TimingCosts, probe_costs, work_of
 from latency.table.load import SHIPPED
 from space.network.block import Block
 from tests.helpers.costly_session import CostlySession
