@@ -4,6 +4,7 @@ from one step to the next."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from evaluator.training.process import uninterrupted
 from evaluator.training.resident import ResidentBatches
 from space.common.cli import log
 
@@ -60,7 +62,8 @@ class DeviceSteps:
             if step == first or step % WINDOW == 0:
                 self._fill(step, min(last, (step // WINDOW + 1) * WINDOW))
             if self._replay is None:
-                self._replay = self._captured() if self.rate.is_cuda else self._step
+                with uninterrupted():
+                    self._replay = self._captured() if self.rate.is_cuda else self._step
             yield self._one
 
     def _one(self) -> Tensor:
@@ -113,13 +116,15 @@ class DeviceSteps:
     def _warm_up(self) -> None:
         """Take a few steps, and put back what they changed."""
         kept = [value.clone() for value in self.changed]
-        for _ in range(WARM_UP):
+        try:
+            for _ in range(WARM_UP):
+                self._at.zero_()
+                self._step()
+        finally:
             self._at.zero_()
-            self._step()
-        self._at.zero_()
-        with torch.no_grad():
-            for value, before in zip(self.changed, kept, strict=True):
-                value.copy_(before)
+            with torch.no_grad():
+                for value, before in zip(self.changed, kept, strict=True):
+                    value.copy_(before)
 
 
 def capture_step(step: Callable[[], object]) -> Callable[[], object]:
@@ -129,6 +134,8 @@ def capture_step(step: Callable[[], object]) -> Callable[[], object]:
         RuntimeError: CUDA refuses something in it.
     """
     graph = torch.cuda.CUDAGraph()
+    collecting = gc.isenabled()
+    gc.disable()  # to free another graph in a capture is an error
     graph.capture_begin()
     try:
         step()
@@ -136,5 +143,9 @@ def capture_step(step: Callable[[], object]) -> Callable[[], object]:
         with suppress(RuntimeError):  # it says that what it has is no graph
             graph.capture_end()
         raise
-    graph.capture_end()
+    else:
+        graph.capture_end()
+    finally:
+        if collecting:
+            gc.enable()
     return graph.replay

@@ -275,6 +275,26 @@ def test_capture(
         assert fake.log[-1] == "replay"
 
 
+def test_a_warm_up_that_fails_leaves_no_trace(network: Network) -> None:
+    """Memory may run out in its backward pass, in a training that goes on from a checkpoint."""
+    each = run(training(network), steps=3)
+    steps = each._device_steps
+    assert steps is not None
+    before = [value.clone() for value in steps.changed]
+    learn, calls = steps.learn, list[int]()
+
+    def failing(*batch: Tensor) -> Tensor:
+        calls.append(len(calls))
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return learn(*batch)
+
+    steps.learn = failing
+    with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
+        steps._warm_up()
+    assert all(torch.equal(a, b) for a, b in zip(before, steps.changed, strict=True))
+
+
 def test_without_memory_nothing_goes_on(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     each = run(training(network), steps=1)
     steps = each._device_steps
