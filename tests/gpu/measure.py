@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKED = "results.tar.xz"
 SUFFIXES = (".json", ".jsonl", ".csv", ".png", ".log", ".html", ".svg")  # no weights
+SMALL_LABELS = "--threads 1 --labels 10 --input 16 --batch 12 --steps 4 --lr 0.05 --seeds 1"
 # The short recipe as `docs/guide/gpu.md` describes it, of labels and of final trainings.
 LABELS = "--recipe short --epochs 6 --batch 256 --lr 0.3 --drop 1 --seeds 3 --retrain-epochs 30"
 
@@ -82,7 +83,7 @@ STEPS = (
         "-m search.run --target {table} --budget 41M --data {images} --device cuda --labels 50 "
         f"{LABELS} --out {{out}}/labels-41M",
         "-m search.run --target arm --budget 41M --trials 30 --data {images} --device cpu "
-        "--labels 10 --input 16 --batch 12 --steps 4 --lr 0.05 --seeds 1 --out {out}/labels-41M",
+        f"{SMALL_LABELS} --out {{out}}/labels-41M",
     ),
     Step(
         "labels-146M",
@@ -90,7 +91,7 @@ STEPS = (
         "-m search.run --target {table} --budget 146M --data {images} --device cuda --labels 20 "
         f"{LABELS} --out {{out}}/labels-146M",
         "-m search.run --target arm --budget 146M --trials 30 --data {images} --device cpu "
-        "--labels 10 --input 16 --batch 12 --steps 4 --lr 0.05 --seeds 1 --out {out}/labels-146M",
+        f"{SMALL_LABELS} --out {{out}}/labels-146M",
     ),
 )
 
