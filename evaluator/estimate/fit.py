@@ -116,7 +116,7 @@ def own_effects(equal: EqualFlops) -> dict[str, tuple[float, float]]:
 
     def solve(log_growth: float) -> tuple[Floats, Floats]:
         design = columns(log_growth)
-        found: Floats = np.linalg.lstsq(design, equal.accuracy, rcond=None)[0]
+        found = np.asarray(np.linalg.lstsq(design, equal.accuracy, rcond=None)[0], dtype=float)
         return found, equal.accuracy - design @ found
 
     def squares(log_growth: float) -> float:
@@ -255,4 +255,9 @@ def _scatter(foretold: Sequence[Foretold]) -> float:
 
     if excess(0.0) <= 0:
         return 0.0
+    if excess(LARGEST_SCATTER) > 0:
+        raise ValueError(
+            "the sources must follow the form of the effects; coefficients of theirs are more "
+            f"than {LARGEST_SCATTER:g} times off"
+        )
     return float(brentq(excess, 0.0, LARGEST_SCATTER, xtol=1e-9))
