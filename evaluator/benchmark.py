@@ -29,6 +29,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--write", metavar="FILE", help="write the estimate that is fitted on all sources"
     )
+    parser.add_argument("--picture", metavar="FILE", help="draw curve, effects and errors (PNG)")
     add_format(parser)
     return parser
 
@@ -44,11 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.dataset in DATASETS:
             from evaluator.benchmarks.ranking import benchmark_scores, print_scores
 
-            if options.write:
-                raise ValueError(f"--write needs a folder of tables; got {options.dataset}")
+            if options.write or options.picture:
+                option = "--write" if options.write else "--picture"
+                raise ValueError(f"{option} needs a folder of tables; got {options.dataset}")
             report, show = benchmark_scores(options.dataset, data=options.data), print_scores
         else:
-            from evaluator.estimate.leave_out import leave_one_out, print_leave_one_out
+            from evaluator.estimate.leave_out import leave_one_out
+            from evaluator.estimate.report import print_leave_one_out
 
             if options.dataset is not None and not Path(options.dataset).is_dir():
                 raise ValueError(
@@ -56,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     f"got {options.dataset!r}"
                 )
             folder = options.dataset or options.data
-            report, show = leave_one_out(folder, write=options.write), print_leave_one_out
+            report = leave_one_out(folder, write=options.write, picture=options.picture)
+            show = print_leave_one_out
         if options.format == "json":
             print(json.dumps(report, indent=1))
         else:

@@ -10,37 +10,37 @@ from typing import Any
 import numpy as np
 
 from evaluator.benchmarks.ranking import agreement
+from evaluator.estimate import RECIPES
+from evaluator.estimate.axes import FACTORS, NAMES, UNVARIED, axis_of
 from evaluator.estimate.curve import RecipeCurve, fit_curves
 from evaluator.estimate.fit import EFFECTS, AxisEffects, EqualFlops, foretell
+from evaluator.estimate.model import AccuracyModel
+from evaluator.estimate.picture import draw_estimate
 from evaluator.estimate.stored import FittedEstimate, fit_public, read_public, write_fitted
+from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common.provenance import versions
-from space.common.text import print_rich, rich_table
 
 LEVELS = (0.8, 0.9)
 AIMS = {"accel-nasbench": 0.87, "dynas-ofa": 0.86, "nats-sss": 0.90}
-CAPTION = (
-    "rank: Spearman, mean over ten deciles of FLOPs, of a source that nothing was fitted on;\n"
-    "in 80 %, in 90 %: its networks inside these intervals about the foretold deviation from the\n"
-    "source's own curve; error, foretold: root mean square, in what a log width of all stages adds"
-)
-EFFECTS_CAPTION = (
-    "within: mean variance of a source's own estimate; between: variance between sources, with\n"
-    "its prior; growth is the natural log; +-: deviation of the mean"
-)
 
 
 def leave_one_out(
-    data: str | Path | None = None, *, write: str | Path | None = None
+    data: str | Path | None = None,
+    *,
+    write: str | Path | None = None,
+    picture: str | Path | None = None,
 ) -> dict[str, Any]:
     """Judge the estimate on each source, fitted without it; and fit it on all.
 
     Args:
         data: the folder of tables; None: $G4NAS_DATA.
         write: a file for the estimate that is fitted on all sources.
+        picture: a PNG file for curve, effects and errors.
 
     Returns:
         versions; sources: rows with rank, coverage and effects without the source; rows: the same
         for the published rows of each recipe, each left out; effects: pooled over all sources;
+        axes: what they make of the features of the space;
         studies: each source's own estimates and variances.
 
     Raises:
@@ -56,6 +56,8 @@ def leave_one_out(
     }
     if write is not None:
         write_fitted(Path(write), fitted, public)
+    if picture is not None:
+        draw_estimate(Path(picture), fitted, without, public.equals)
     effects = fitted.effects
     return {
         "versions": versions("numpy", "scipy"),
@@ -64,9 +66,30 @@ def leave_one_out(
         "effects": [
             {"effect": name, **_row(effects, name), **_spread(without, name)} for name in EFFECTS
         ],
+        "axes": _axes(fitted),
         "scatter": effects.scatter,
         "studies": effects.studies,
     }
+
+
+def _axes(fitted: FittedEstimate) -> list[dict[str, Any]]:
+    """What each feature of the space is worth, in points at ShuffleNet v2 1x in the first recipe,
+    with the variance of the mean (within) and that between sources."""
+    space = ShuffleNetV2Space()
+    model = AccuracyModel(space, fitted.curves[RECIPES[0]], fitted.effects)
+    axes, unit = model.axes, model.points_for_a_unit()
+    found = []
+    for index, name in enumerate(NAMES):
+        within = between = 0.0
+        for part, factor in zip(axes.factors[index], FACTORS, strict=True):
+            effect = getattr(fitted.effects, factor)
+            within += float(part) ** 2 * effect.variance / effect.next_variance
+            between += float(part) ** 2 * effect.between / effect.next_variance
+        between += float(axes.diagonal[index])
+        row = {"coefficient": float(axes.coefficients[index]) * unit}
+        row |= {"within": within * unit**2, "between": between * unit**2}
+        found.append({"axis": name, **row, "varied": axis_of(name) not in UNVARIED})
+    return found
 
 
 def judge(equal: EqualFlops, effects: AxisEffects) -> dict[str, Any]:
@@ -134,73 +157,3 @@ def _row(effects: AxisEffects, name: str) -> dict[str, float]:
 
 def _spread(without: Mapping[str, AxisEffects], name: str) -> dict[str, float]:
     return {f"without {group}": getattr(of, name).mean for group, of in without.items()}
-
-
-def print_leave_one_out(report: Mapping[str, Any]) -> None:
-    """Print what `leave_one_out` returns."""
-    left = rich_table(
-        ["left out", "networks", "rank", "aim", "in 80 %", "in 90 %", "error", "foretold"],
-        [
-            [
-                row["source"],
-                f"{row['networks']:,}",
-                f"{row['rank']:.3f}",
-                f"{row['aim']:.2f}" if row["aim"] else "-",
-                *(f"{row[f'in {level:.0%}']:.3f}" for level in LEVELS),
-                f"{row['error']:.2f}",
-                f"{row['foretold']:.2f}",
-            ]
-            for row in report["sources"]
-        ],
-        title="one source left out",
-    )
-    rows = rich_table(
-        ["recipe", "rows", "error, points", "in 80 %", "in 90 %"],
-        [
-            [
-                row["recipe"],
-                str(row["rows"]),
-                f"{row['error']:.2f}",
-                *(f"{row[f'in {level:.0%}']} of {row['rows']}" for level in LEVELS),
-            ]
-            for row in report["rows"]
-        ],
-        title="one published row of ShuffleNet v2 left out",
-    )
-    effects = rich_table(
-        ["effect", "mean", "+-", "within", "between", "sources"],
-        [
-            [
-                row["effect"],
-                f"{row['mean']:.3f}",
-                f"{row['error']:.3f}",
-                f"{row['within']:.5f}",
-                f"{row['between']:.4f}",
-                str(row["sources"]),
-            ]
-            for row in report["effects"]
-        ],
-        title=f"pooled effects; scatter of a coefficient {report['scatter']:.2f}",
-    )
-    studies = rich_table(
-        ["source", *EFFECTS],
-        [
-            [source, *(_study(report["studies"], name, source) for name in EFFECTS)]
-            for source in dict.fromkeys(
-                source for name in EFFECTS for source in report["studies"][name]
-            )
-        ],
-        title="each source's own estimate (standard error)",
-    )
-    print_rich(left)
-    print(CAPTION)
-    print_rich(rows, effects)
-    print(EFFECTS_CAPTION)
-    print_rich(studies)
-
-
-def _study(studies: Mapping[str, Any], name: str, source: str) -> str:
-    if source not in studies[name]:
-        return "-"
-    mean, variance = studies[name][source]
-    return f"{mean:.3f} ({np.sqrt(variance):.3f})"

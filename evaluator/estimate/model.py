@@ -129,6 +129,11 @@ class AccuracyModel:
         """
         return np.asarray(features(self.space, genes) @ self.axes.coefficients)
 
+    def points_for_a_unit(self) -> float:
+        """Points of top-1 for a unit of A, at ShuffleNet v2 1x."""
+        placed = self._place(paper_genes(self.space)[1:2])
+        return float(placed.unit[0])
+
     def variance_tables(self, baseline: Genes) -> list[tuple[int, Floats]]:
         """A bound of the variance of A - A of a baseline [1, parameters], additive over the slots:
         for each feature its column and the share of its choices, [choices].
