@@ -48,7 +48,7 @@ def usual_effort(session: Session, coarse: bool) -> Effort:
     A processor's speed drifts between passes, so each job is in two of them. A GPU is quiet (a
     block's samples spread by 0.7 %), and preparing takes nearly all of the time, so a job is in
     one pass, if its blocks are then settled. A block whose standard error is 0.25 % of a network
-    is: the errors of 17 such blocks add up to 1 % of their network.
+    is: the errors of 18 such blocks add up to 1 % of their network.
     """
     effort = Effort(max_s=100.0, tolerance=0.02) if coarse else Effort()
     if "accelerator" not in session.host_info:

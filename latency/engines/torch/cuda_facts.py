@@ -205,7 +205,11 @@ def _from_smi(uuid: str) -> dict[str, Any]:
             return {}
         values = [value.strip() for value in done.stdout.strip().split(",")]
         if done.returncode == 0 and len(values) == len(query):
-            pairs = zip(query.values(), values, strict=True)
-            # It writes "[N/A]" and the like for missing values.
-            return {name: read(v) for (name, read), v in pairs if v and not v.startswith("[")}
+            found: dict[str, Any] = {}
+            for (name, read), value in zip(query.values(), values, strict=True):
+                # It writes "[N/A]", "N/A" and the like for missing values.
+                if value and not value.startswith("["):
+                    with suppress(ValueError):
+                        found[name] = read(value)
+            return found
     return {}

@@ -116,6 +116,17 @@ def test_through_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rea
     }
 
 
+def test_values_that_are_no_numbers_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    set_smi(tmp_path, monkeypatch, 'echo "535, N/A, 1740, x, 33, ERR!, 250, 350, , Enabled, 0xzz"')
+    assert read_facts("GPU-1") == {
+        "driver": "535", "sm_clock_max_mhz": 1740.0, "temperature_c": 33.0, "power_limit_w": 250.0,
+        "power_default_w": 350.0, "persistence": "enabled",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("missing", [("nvmlInit",), ("nvmlDeviceGetHandleByUUID",)])
 def test_nothing_tells_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
