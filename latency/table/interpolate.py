@@ -16,7 +16,9 @@ from space.common.errors import MissingOpError
 from space.network.block import Block, BlockBatch
 
 # Kinds with other steps (a projected shortcut, a concatenation) where their channels change.
-WIDENING = frozenset(("bottleneck", "repvgg", "shufflenet_v1_wide"))
+WIDENING = frozenset((
+    "bottleneck", "repvgg", "shufflenet_v1_wide", "ghost", "repghost", "resnet_basic", "regnet",
+))  # fmt: skip
 
 
 def family_of(block: Block) -> Family:

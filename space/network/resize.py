@@ -17,8 +17,8 @@ SMALL = 64  # up to this side both halvings are dropped by default
 DROPPABLE = 2
 _STEMS = ("stem", "mobile_stem")
 # At stride 1 their weights have equal shapes.
-_STRIDED = ("conv", "separable", "inverted_residual", "repvgg_deployed", "mbconv", "uib", "lcnet",
-            "mobileone")  # fmt: skip
+_STRIDED = ("conv", "separable", "inverted_residual", "repvgg_deployed", "mbconv", "mb_separable",
+            "uib", "lcnet", "mobileone")  # fmt: skip
 
 
 def on_input(

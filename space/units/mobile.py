@@ -31,29 +31,8 @@ def mobile_stem(
     g.conv(0, c_out, kernel=3, stride=stride, act=named_act(act))
 
 
-@unit("mbconv")
-def mbconv(
-    g: GraphBuilder,
-    *,
-    c_in: Count,
-    c_out: Count,
-    mid: Count = 0,
-    kernel: Count = 3,
-    stride: Count = 1,
-    act: int = RELU,
-    se: Count = 0,
-    residual: int = 0,
-) -> None:
-    """Inverted residual with any inner width and activation (MnasNet paper, Figure 7; MobileNetV3
-    paper, Figure 4): 1x1 to `mid` + `act` (0: none), depthwise + `act`, 1x1 to `c_out`.
-
-    `se`: hidden width of a squeeze-and-excitation before the last 1x1. Its gate and hidden
-    activation are EfficientNet's (sigmoid, SiLU) where `act` is SiLU, else MobileNetV3's
-    (hard-sigmoid, ReLU). `residual`: with the shortcut.
-    """
-    name = named_act(act)
-    x = g.conv(0, mid, act=name) if np.any(mid) else 0
-    x = g.dwconv(x, kernel=kernel, stride=stride, act=name)
+def _project(g: GraphBuilder, x: int, c_out: Count, name: str, se: Count, residual: int) -> None:
+    """Squeeze-and-excitation with `se` hidden channels, 1x1 to `c_out`, the shortcut."""
     if np.any(se):
         silu = name == "silu"
         kinds = {"act": name if silu else "relu", "gate": "sigmoid" if silu else "hardsigmoid"}
@@ -61,6 +40,49 @@ def mbconv(
     x = g.conv(x, c_out)
     if residual:
         g.add(x, 0)
+
+
+@unit("mbconv")
+def mbconv(
+    g: GraphBuilder,
+    *,
+    c_in: Count,
+    c_out: Count,
+    mid: Count,
+    kernel: Count = 3,
+    stride: Count = 1,
+    act: int = RELU,
+    se: Count = 0,
+    residual: int = 0,
+) -> None:
+    """Inverted residual with any inner width and activation (MnasNet paper, Figure 7; MobileNetV3
+    paper, Figure 4): 1x1 to `mid` + `act`, depthwise + `act`, 1x1 to `c_out`.
+
+    `se`: hidden width of a squeeze-and-excitation before the last 1x1. Its gate and hidden
+    activation are EfficientNet's (sigmoid, SiLU) where `act` is SiLU, else MobileNetV3's
+    (hard-sigmoid, ReLU). `residual`: with the shortcut.
+    """
+    name = named_act(act)
+    x = g.dwconv(g.conv(0, mid, act=name), kernel=kernel, stride=stride, act=name)
+    _project(g, x, c_out, name, se, residual)
+
+
+@unit("mb_separable")
+def mb_separable(
+    g: GraphBuilder,
+    *,
+    c_in: Count,
+    c_out: Count,
+    kernel: Count = 3,
+    stride: Count = 1,
+    act: int = RELU,
+    se: Count = 0,
+    residual: int = 0,
+) -> None:
+    """The first unit of these networks: "mbconv" without its first 1x1."""
+    name = named_act(act)
+    x = g.dwconv(0, kernel=kernel, stride=stride, act=name)
+    _project(g, x, c_out, name, se, residual)
 
 
 @unit("uib")
@@ -119,26 +141,38 @@ def mobileone_deployed(
     g.op("conv", (x,), c_out, act="relu", norm="bias")
 
 
+def _hidden(g: GraphBuilder, x: int, hidden: Count, norm: int, name: str, classes: Count) -> None:
+    """Global average pool, with `hidden` a layer of as many channels, classifier."""
+    x = g.pool(x, "globalpool")
+    if np.any(hidden):
+        x = g.conv(x, hidden, act=name) if norm else g.linear(x, hidden, act=name)
+    g.linear(x, classes)
+
+
 @unit("mobile_head")
 def mobile_head(
     g: GraphBuilder,
     *,
     c_in: Count,
-    c_out: Count = 0,
+    c_out: Count,
     hidden: Count = 0,
     hidden_norm: int = 0,
     act: int = RELU,
     classes: Count = 1000,
 ) -> None:
-    """1x1 convolution to `c_out` + `act` (0: none), global average pool, a layer of `hidden`
-    channels + `act` (0: none), classifier.
+    """1x1 convolution to `c_out` + `act`, global average pool, a layer of `hidden` channels +
+    `act` (0: none), classifier.
 
     The hidden layer is linear with a bias, as in MobileNetV3 (paper, Figure 5), or, with
     `hidden_norm`, a 1x1 convolution with batch norm, as in MobileNetV4.
     """
     name = named_act(act)
-    x = g.conv(0, c_out, act=name) if np.any(c_out) else 0
-    x = g.pool(x, "globalpool")
-    if np.any(hidden):
-        x = g.conv(x, hidden, act=name) if hidden_norm else g.linear(x, hidden, act=name)
-    g.linear(x, classes)
+    _hidden(g, g.conv(0, c_out, act=name), hidden, hidden_norm, name, classes)
+
+
+@unit("hidden_classifier")
+def hidden_classifier(
+    g: GraphBuilder, *, c_in: Count, hidden: Count, act: int = RELU, classes: Count = 1000
+) -> None:
+    """PP-LCNet's head: "mobile_head" without its first 1x1."""
+    _hidden(g, 0, hidden, 0, named_act(act), classes)

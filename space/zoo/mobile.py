@@ -14,8 +14,8 @@ from space.zoo.families import round_channels
 
 
 class MbStage(NamedTuple):
-    """Units "mbconv" in sequence. `expansion`: inner width / width of the unit's input, 0: no
-    first 1x1. `stride`: of the first unit."""
+    """Units "mbconv" in sequence. `expansion`: inner width / width of the unit's input, 0: none,
+    units "mb_separable". `stride`: of the first unit."""
 
     expansion: float
     c_out: int
@@ -35,12 +35,13 @@ def _add_stages(
         for index in range(stage.repeats):
             c_in, c_out = builder.shape[0], round_channels(stage.c_out * times)
             mid = round_channels(c_in * stage.expansion) if stage.expansion else 0
-            fields = {"mid": mid, "kernel": stage.kernel, "act": stage.act}
+            kind, fields = ("mbconv", {"mid": mid}) if mid else ("mb_separable", {})
+            fields |= {"kernel": stage.kernel, "act": stage.act}
             fields["stride"] = stride = 1 if index else stage.stride
             if stage.se:
                 fields["se"] = round_channels((mid or c_in) / 4) if se_inner else c_in // 4
             fields["residual"] = int(stride == 1 and c_in == c_out)
-            builder.add("mbconv", c_out=c_out, **fields)
+            builder.add(kind, c_out=c_out, **fields)
 
 
 # MobileNetV3 paper, Tables 1 and 2: stages, width of the last convolution, of the hidden layer.
@@ -186,5 +187,5 @@ def lcnet(width_multiplier: float = 1.0, height: int = 224, width: int = 224) ->
         for _ in range(repeats):
             fields = {"kernel": kernel, "stride": stride, "se": se * builder.shape[0] // 4}
             builder.add("lcnet", c_out=round_channels(c_out * width_multiplier), **fields)
-    builder.add("mobile_head", hidden=1280, act=HARDSWISH)
+    builder.add("hidden_classifier", hidden=1280, act=HARDSWISH)
     return builder.network()

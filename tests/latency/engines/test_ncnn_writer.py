@@ -128,17 +128,17 @@ def test_same_seed_same_bytes() -> None:
 
 def test_a_layer_after_a_global_pool_is_linear() -> None:
     """ncnn's pool leaves one dimension, of which it has no convolution."""
-    block = Block("mobile_head", 4, 4, c_in=3, hidden=5, hidden_norm=1, classes=2)
-    assert lines(block)[3:] == [
-        "Pooling b0s0 1 1 in0 b0s0 0=1 4=1",
-        "InnerProduct b0s1 1 1 b0s0 b0s1 0=5 1=1 2=15 9=1",
-        "InnerProduct b0s2 1 1 b0s1 out0 0=2 1=1 2=10",
+    block = Block("mobile_head", 4, 4, c_in=2, c_out=3, hidden=5, hidden_norm=1, classes=2)
+    assert lines(block)[4:] == [
+        "Pooling b0s1 1 1 b0s0 b0s1 0=1 4=1",
+        "InnerProduct b0s2 1 1 b0s1 b0s2 0=5 1=1 2=15 9=1",
+        "InnerProduct b0s3 1 1 b0s2 out0 0=2 1=1 2=10",
     ]
 
 
 def test_activations_of_layers_and_after_them() -> None:
     """operators.md: 6 is hard-swish with alpha and beta; hard-sigmoid and Swish are layers."""
-    block = Block("mbconv", 6, 6, c_in=4, c_out=4, act=2, se=2)
+    block = Block("mb_separable", 6, 6, c_in=4, c_out=4, act=2, se=2)
     third = f"-23310=2,{1 / 6},0.5"
     assert lines(block)[3:9] == [
         f"ConvolutionDepthWise b0s0 1 1 in0 b0s0 0=4 1=3 3=1 4=1 5=1 6=36 7=4 9=6 {third}",

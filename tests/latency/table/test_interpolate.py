@@ -9,10 +9,11 @@ from latency.builder.grid import FULL, space_targets, spread
 from latency.engines.null import block_s
 from latency.table import family_fit
 from latency.table.family_fit import TRUST, alignment, widths_of
-from latency.table.interpolate import Interpolator, family_of
+from latency.table.interpolate import Interpolator, by_family, family_of
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.common.errors import MissingOpError
 from space.network.block import Block, BlockBatch
+from space.zoo.catalog import known_networks
 
 SPACE = ShuffleNetV2Space()
 
@@ -264,3 +265,32 @@ def test_units_with_other_steps_are_other_families():
     fields = {"c_in": np.array([64, 128]), "c_out": np.array([128, 128]), "mid": 32}
     found = Interpolator(known).predict(BlockBatch("bottleneck", 28, 28, fields))
     np.testing.assert_allclose(found, [64e-6, 256e-6], rtol=1e-12)
+
+
+def structure(block):
+    """What blocks of one family have in common: their ops but for sizes, and how these join."""
+    return tuple((s.op.kind, s.inputs, s.op.act, s.op.norm, s.op.valid) for s in block.steps)
+
+
+def test_blocks_of_a_family_have_the_same_steps():
+    """Of every known network: a family is lowered as one batch."""
+    blocks = {b for known in known_networks().values() for b in known.network().blocks}
+    mixed = {}
+    for family, members in by_family(blocks).items():
+        if len({structure(block) for block in members}) > 1:
+            mixed[family] = members
+    assert mixed == {}
+    assert len(by_family(blocks)) > 300
+
+
+def test_a_family_as_a_batch_costs_what_its_blocks_do():
+    blocks = {b for known in known_networks().values() for b in known.network().blocks}
+    for members in by_family(blocks).values():
+        kind, height, width = members[0].kind, members[0].height, members[0].width
+        names = {name for block in members for name, _ in block.fields}
+        fields = {name: np.array([block[name] for block in members]) for name in names}
+        same = {name for name, values in fields.items() if len(set(values.tolist())) == 1}
+        fields |= {name: int(fields[name][0]) for name in same}
+        batch = BlockBatch(kind, height, width, fields)
+        flops = np.broadcast_to(sum(step.op.flops for step in batch.steps), len(members))
+        assert flops.tolist() == [block.flops for block in members]

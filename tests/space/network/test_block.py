@@ -98,12 +98,14 @@ def random_fields(kind: str, rng: np.random.Generator) -> dict[str, int]:
         "mobile_stem": {"c_out": c_out, "act": int(rng.integers(4))},
         "mbconv": {
             "c_out": c_out,
-            "mid": flag() * width(),
+            "mid": width(),
             "kernel": kernel,
             "stride": stride,
             "act": int(rng.integers(4)),
             "se": flag() * width(),
         },
+        "mb_separable": {"c_out": c_out, "stride": stride, "se": flag() * width()},
+        "hidden_classifier": {"hidden": width(), "act": int(rng.integers(4))},
         "uib": {
             "c_out": c_out,
             "mid": width(),
@@ -114,7 +116,7 @@ def random_fields(kind: str, rng: np.random.Generator) -> dict[str, int]:
         "lcnet": {"c_out": c_out, "kernel": kernel, "stride": stride, "se": flag() * width()},
         "mobileone": {"c_out": c_out, "stride": stride},
         "mobile_head": {
-            "c_out": flag() * c_out,
+            "c_out": c_out,
             "hidden": flag() * width(),
             "hidden_norm": flag(),
             "act": int(rng.integers(4)),

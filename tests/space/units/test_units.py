@@ -225,7 +225,7 @@ def test_mbconv() -> None:
 
 
 def test_mbconv_without_expansion_and_of_efficientnet() -> None:
-    block = Block("mbconv", 12, 12, c_in=32, c_out=16, act=3, se=8)
+    block = Block("mb_separable", 12, 12, c_in=32, c_out=16, act=3, se=8)
     assert kinds(block) == ["dwconv", "globalpool", "linear", "linear", "mul", "conv"]
     assert acts(block) == ["silu", "", "silu", "sigmoid", "", ""]
     strided = Block("mbconv", 12, 12, c_in=16, c_out=24, mid=96, stride=2)
@@ -235,7 +235,7 @@ def test_mbconv_without_expansion_and_of_efficientnet() -> None:
 
 def test_an_unknown_activation_is_refused() -> None:
     with pytest.raises(ValueError, match=r"`act` must be one of 0 \(relu\), .*; got 4"):
-        Block.parse("mbconv@8x8 c_in=4 c_out=4 act=4")
+        Block.parse("mbconv@8x8 c_in=4 c_out=4 mid=8 act=4")
     with pytest.raises(ValueError, match=r"`act` must be one of .*; got -1"):
         Block.parse("mobile_stem@8x8 c_out=4 act=-1")
 
@@ -275,7 +275,9 @@ def test_mobile_heads() -> None:
     v4 = Block("mobile_head", 7, 7, c_in=128, c_out=960, hidden=1280, hidden_norm=1)
     assert kinds(v4) == ["conv", "globalpool", "conv", "linear"]
     assert v4.ops[2].params == 960 * 1280 + 2 * 1280  # batch norm, no bias
-    assert kinds(Block("mobile_head", 7, 7, c_in=8)) == ["globalpool", "linear"]
+    lcnet = Block("hidden_classifier", 7, 7, c_in=8, hidden=4, act=2)
+    assert kinds(lcnet) == ["globalpool", "linear", "linear"]
+    assert acts(lcnet) == ["", "hardswish", ""]
 
 
 def test_ghost_units() -> None:
