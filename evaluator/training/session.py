@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ NO_MEMORY = (
     "can't allocate memory", "cannot allocate memory", "out of memory", "not enough memory",
     "status_alloc_failed",
 )  # fmt: skip
+# torch of a GPU: "Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which
+# 1.25 GiB is free."
+TRIED = re.compile(r"Tried to allocate ([\d.]+ \w+).*?of which ([\d.]+ \w+) is free", re.DOTALL)
 NO_PROCESS = "can't start new thread"
 ADVICE = "lower --batch, then --input"
 
@@ -109,7 +113,9 @@ def explain_failure(
         if isinstance(error, MemoryError) or any(words in text.lower() for words in NO_MEMORY):
             size = "x".join(map(str, dict.fromkeys(recipe.size)))
             kind = MemoryNeededError
-            what = f"out of memory with --batch {recipe.batch} at --input {size}: {advice}"
+            tried = TRIED.search(text)
+            more = f" ({tried[1]} more needed, {tried[2]} free)" if tried else ""
+            what = f"out of memory{more} with --batch {recipe.batch} at --input {size}: {advice}"
         elif NO_PROCESS in text:
             what = f"the system gives no more processes ({text.splitlines()[0]}): lower --workers"
         elif "DataLoader worker" in text:
