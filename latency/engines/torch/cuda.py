@@ -156,6 +156,7 @@ class TorchCudaEngine:
         options: dict[str, Any] = {"device": DEVICE, "dtype": numbers}
         options["memory_format"] = torch.channels_last
         if torch.cuda.memory_reserved() > CACHE_SHARE * self._device.total_memory:
+            self._inputs.clear()
             torch.cuda.empty_cache()
         with (
             memory_errors(self._device, f"batch {batch}"),

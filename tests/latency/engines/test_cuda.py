@@ -94,11 +94,13 @@ class TestCuda:
         assert gpu.log.count("end") == 1
 
     def test_the_cache_is_emptied_once_it_is_large(self, gpu: Gpu) -> None:
-        engine = get_engine("torch-cuda")
-        for reserved, emptied in ((2**28, 0), (2**28 + 1, 1)):
+        engine: Any = get_engine("torch-cuda")
+        inputs = []
+        for reserved, emptied in ((2**28, 0), (2**28, 0), (2**28 + 1, 1)):
             gpu.reserved = reserved
-            engine.prepare([UNIT])
+            inputs.append(engine.prepare([UNIT])._input)
             assert gpu.log.count("empty") == emptied
+        assert inputs[1] is inputs[0] is not inputs[2]
 
     def test_a_run_waits_before_it_reads_the_events(self, gpu: Gpu) -> None:
         engine = get_engine("torch-cuda")
