@@ -128,11 +128,16 @@ class Campaign(Measurements):
         self.stopped_by = "stable" if not self.unsettled(self.effort.max_passes) else "passes"
 
     def _left_s(self, index: int, jobs: Sequence[int]) -> float:
-        """Seconds of these jobs of a pass, and of the passes over all jobs that follow."""
+        """Seconds of these jobs of a pass, and of the passes over all jobs that follow, as far as
+        `max_s` leaves time for them."""
         rest = [self._works[n] for n in jobs if (index, n) not in self.journal.done]
-        later = self.effort.min_passes - index - 1
+        later = max(0, self.effort.min_passes - index - 1)
         rounds = self.effort.rounds
-        return self.costs.seconds(rest, rounds) + later * self.costs.again_s(self._works, rounds)
+        this_s = self.costs.seconds(rest, rounds)
+        later_s = later * self.costs.again_s(self._works, rounds)
+        first_s = this_s if index == 0 else 0.0  # of the first pass all jobs start
+        until_s = max(self.effort.max_s - self.journal.spent_s, first_s)
+        return min(this_s + later_s, until_s)
 
     def _jobs_of(self, index: int) -> list[int]:
         """The jobs of a pass, in its own order; earlier passes decide which."""

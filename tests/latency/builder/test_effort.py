@@ -70,6 +70,25 @@ def test_the_time_left_is_that_of_the_jobs_left(tmp_path: Path) -> None:
     np.testing.assert_allclose(left[:-1], rest[:-1], rtol=0.1)
 
 
+def test_the_time_left_ends_where_no_further_job_starts(tmp_path: Path) -> None:
+    """The first pass is finished, whatever it takes; jobs of later ones start for `max_s`."""
+    plan, found = small_plan(), {}
+    for max_s in (0.0, 1e9):
+        session = CostlySession(chain=0.5)
+        with Journal(tmp_path / f"{max_s}.jsonl", IDENTITY) as journal:
+            effort = replace(EFFORT, max_s=max_s, min_passes=4, max_passes=5)
+            costs = affordable(plan, session, replace(effort, max_s=1e9), 1)[2]
+            campaign = Campaign(plan, session, journal, effort, 1, 0, costs)
+            left: list[float | None] = []
+            campaign.run(lambda *_, left=left, of=campaign: left.append(of.left_s))  # type: ignore[misc]
+        found[max_s] = left
+    jobs = len(plan.jobs)
+    chains = sum(1 + len(job.chains) for job in plan.jobs)
+    assert len(found[0.0]) == jobs and found[0.0][-1] == pytest.approx(0, abs=1e-6)
+    assert found[1e9][jobs - 1] == pytest.approx(3 * 0.5 * chains, rel=0.05)
+    assert all(each is not None and each >= 0 for each in found[1e9])
+
+
 def test_a_gpu_is_measured_in_one_pass_a_processor_in_two() -> None:
     """A processor's speed drifts between passes; the plan is the same on both."""
     here, gpu = SimpleNamespace(host_info={}), SimpleNamespace(host_info={"accelerator": {}})
