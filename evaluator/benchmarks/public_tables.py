@@ -67,14 +67,14 @@ def read_table(name: str, data: str | Path | None = None) -> BenchmarkTable:
     """
     if name not in DATASETS:
         raise ValueError(f"the table must be one of {', '.join(DATASETS)}; got {name!r}")
-    path = table_path(
+    path = packed_path(
         name, data, f"It does not ship: {PAGE} says how to make it of {SOURCES[name]}"
     )
     make, ranges = READERS[name]
     return make(read_packed(path, ranges)[0])
 
 
-def table_path(name: str, data: str | Path | None, source: str) -> Path:
+def packed_path(name: str, data: str | Path | None, source: str) -> Path:
     """Where the table of a name lies below the folder of tables.
 
     Args:

@@ -42,7 +42,7 @@ PAPER_STEM, PAPER_HEAD = 24, 1024
 FACTORS = ("scale", "growth", "depth", "kernel")
 
 
-def axis_of(name: str) -> str:
+def axis_of_feature(name: str) -> str:
     """The axis of a feature, without its stage."""
     return name.rstrip("0123456789")
 
@@ -54,7 +54,7 @@ def parameter_of(name: str) -> str:
 
 def feature(name: str, values: Floats) -> Floats:
     """The feature of a parameter's values, [choices]."""
-    match axis_of(name):
+    match axis_of_feature(name):
         case "width":
             return np.log(values)
         case "depth":
@@ -116,10 +116,10 @@ def log_flops_slopes(space: ShuffleNetV2Space) -> Floats:
     for name, (column, values) in zip(NAMES, feature_tables(space), strict=True):
         gene, most = int(start[0, column]), len(values) - 1
         genes = np.repeat(start, 2, axis=0)
-        if axis_of(name) == "depth":
+        if axis_of_feature(name) == "depth":
             choices = list(space.parameters[column].choices)
             genes[:, column] = choices.index(2), choices.index(MOST_UNITS)
-        elif axis_of(name) == "deeper":
+        elif axis_of_feature(name) == "deeper":
             choices = list(space.parameters[column].choices)
             genes[:, column] = choices.index(MOST_UNITS), choices.index(2 * MOST_UNITS)
         else:
@@ -128,6 +128,10 @@ def log_flops_slopes(space: ShuffleNetV2Space) -> Floats:
         low, high = (values[index] for index in genes[:, column])
         found.append(float((log[1] - log[0]) / (high - low)))
     return np.array(found)
+
+
+_AXES = np.array([axis_of_feature(name) for name in NAMES])
+_STAGE_OF = [STAGES.index(int(name[-1])) if name[-1].isdigit() else -1 for name in NAMES]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,46 +165,44 @@ def axis_model(space: ShuffleNetV2Space, effects: AxisEffects) -> AxisModel:
     equal worth is that share of what their effects foretell.
     """
     levels: Floats = np.arange(1.0 - len(STAGES), 1.0)
-    weights, by_axis = effects.weights(levels), effects.coefficients(levels)
-    share = {"width": 1.0, "depth": INNER, "kernel": INNER}
-    pooled, level = np.zeros(len(NAMES)), np.zeros(len(NAMES))
-    turns_of_level = effects.turns(levels)
-    for axis, part in share.items():
-        for index, stage in enumerate(STAGES):
-            at = NAMES.index(f"{axis}{stage}")
-            pooled[at], level[at] = part * by_axis[axis][index], turns_of_level[index]
-    slopes, scale = log_flops_slopes(space), effects.scale.mean
-    wide = np.array([NAMES.index(f"width{stage}") for stage in STAGES])
-    rate = weights.sum() / slopes[wide].sum()
-    prices = slopes * rate
-    width = scale * weights + (1 - scale) * prices[wide]
-    for index, stage in enumerate(STAGES):  # an axis of a stage against the width of that stage
-        for axis in ("depth", "deeper", "split", "kernel"):
-            at = NAMES.index(f"{axis}{stage}")
-            prices[at] = slopes[at] * width[index] / slopes[wide[index]]
-    varied = pooled != 0
+    scale, slopes = effects.scale.mean, log_flops_slopes(space)
+    weight, turn, worth = (_by_stage(values) for values in (
+        effects.weights(levels), effects.turns(levels), np.ones(len(STAGES))
+    ))  # fmt: skip
+    wide, depth, kernel = (worth * (_AXES == axis) for axis in ("width", "depth", "kernel"))
+    inner = INNER * (depth * effects.depth.mean + kernel * effects.kernel.mean)
+    pooled = weight * (wide + inner)
+    prices = _prices(slopes, effects.weights(levels), scale)
+    varied = wide + depth + kernel > 0
     coefficients = np.where(varied, scale * pooled + (1 - scale) * prices, prices)
-    diagonal = np.where(
-        varied, (effects.scatter * scale * pooled) ** 2, (UNVARIED_SHARE * prices) ** 2
-    )
-    turns = {
+    by_scatter = np.square(effects.scatter * scale * pooled)
+    diagonal = np.where(varied, by_scatter, np.square(UNVARIED_SHARE * prices))
+    changes = {
         "scale": np.where(varied, pooled - prices, 0),
-        "growth": scale * pooled * level,
-        **{
-            axis: np.array(
-                [scale * INNER * weights[STAGES.index(int(name[-1]))] if axis_of(name) == axis
-                 else 0.0 for name in NAMES]
-            )
-            for axis in ("depth", "kernel")
-        },
-    }  # fmt: skip
-    factors = np.column_stack(
-        [turns[name] * np.sqrt(getattr(effects, name).next_variance) for name in FACTORS]
-    )
-    return AxisModel(coefficients, factors, diagonal, prices)
+        "growth": scale * pooled * turn,
+        "depth": scale * INNER * weight * depth,
+        "kernel": scale * INNER * weight * kernel,
+    }
+    factors = [changes[name] * np.sqrt(getattr(effects, name).next_variance) for name in FACTORS]
+    return AxisModel(coefficients, np.column_stack(factors), diagonal, prices)
 
 
-def genes_of(space: ShuffleNetV2Space, network: Network) -> Genes:
+def _by_stage(values: Floats) -> Floats:
+    """Each feature's value of its stage, [features]; 0 of stem and head."""
+    return np.array([values[stage] if stage >= 0 else 0.0 for stage in _STAGE_OF])
+
+
+def _prices(slopes: Floats, weights: Floats, scale: float) -> Floats:
+    """The price of each feature, [features]. Of stem, head and widths, FLOPs are worth what they
+    are on average over the widths; of other axes of a stage, what they are in its width."""
+    wide = _AXES == "width"
+    rate = weights.sum() / slopes[wide].sum()
+    width = scale * weights + (1 - scale) * slopes[wide] * rate
+    staged = _by_stage(width / slopes[wide])
+    return np.where(wide | (staged == 0), slopes * rate, slopes * staged)
+
+
+def genes_of_network(space: ShuffleNetV2Space, network: Network) -> Genes:
     """The genes of a network, int16 [1, parameters].
 
     Raises:

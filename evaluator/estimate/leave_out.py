@@ -11,7 +11,7 @@ import numpy as np
 
 from evaluator.benchmarks.ranking import agreement
 from evaluator.estimate import RECIPES
-from evaluator.estimate.axes import FACTORS, NAMES, UNVARIED, axis_of
+from evaluator.estimate.axes import FACTORS, NAMES, UNVARIED, axis_of_feature
 from evaluator.estimate.curve import RecipeCurve, fit_curves
 from evaluator.estimate.fit import EFFECTS, AxisEffects, EqualFlops, foretell
 from evaluator.estimate.model import AccuracyModel
@@ -88,7 +88,7 @@ def _axes(fitted: FittedEstimate) -> list[dict[str, Any]]:
         between += float(axes.diagonal[index])
         row = {"coefficient": float(axes.coefficients[index]) * unit}
         row |= {"within": within * unit**2, "between": between * unit**2}
-        found.append({"axis": name, **row, "varied": axis_of(name) not in UNVARIED})
+        found.append({"axis": name, **row, "varied": axis_of_feature(name) not in UNVARIED})
     return found
 
 

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from evaluator.estimate import RECIPES
-from evaluator.estimate.axes import genes_of
+from evaluator.estimate.axes import genes_of_network
 from evaluator.estimate.model import LEVEL, AccuracyEstimates, AccuracyModel
 from evaluator.estimate.stored import shipped
 from space.architectures.search_space import Architecture, Genes
@@ -22,7 +22,22 @@ AnyNetwork = str | Architecture | Network
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyEstimate:
-    """The estimate of one network; see `AccuracyEstimates`. `recipe`: of the training."""
+    """The estimate of one network, as `estimate_accuracy` returns it.
+
+    Attributes:
+        recipe: of the training.
+        mean, low, high, sd: top-1 on ImageNet in %, its interval and standard deviation.
+        difference, difference_low, difference_high, difference_sd: to the baseline, in points.
+        by_axis: parameter -> what it adds to the difference to ShuffleNet v2 of the same FLOPs,
+            and the standard deviation of that, in points.
+        level: of the intervals.
+
+    Example:
+        >>> from evaluator import estimate_accuracy
+        >>> found = estimate_accuracy("ShuffleNet v2 0.5x", recipe="megvii")
+        >>> found.recipe, f"{found.mean:.1f}", found.low < 61.1 < found.high
+        ('megvii', '61.1', True)
+    """
 
     recipe: str
     mean: float
@@ -129,9 +144,9 @@ def as_genes(space: ShuffleNetV2Space, network: AnyNetwork) -> Genes:
     """
     if isinstance(network, str):
         if network.split(" ")[0] != space.name:
-            return genes_of(space, published_network(network).network())
+            return genes_of_network(space, published_network(network).network())
         network = space.parse(network)
     if isinstance(network, Network):
-        return genes_of(space, network)
+        return genes_of_network(space, network)
     space.check_architecture(network)
     return np.array([network.genes], dtype=np.int16)

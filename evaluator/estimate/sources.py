@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.benchmarks.packed import Ranges, read_packed
-from evaluator.benchmarks.public_tables import BenchmarkTable, read_table, table_path
+from evaluator.benchmarks.public_tables import BenchmarkTable, packed_path, read_table
 
 Floats = NDArray[np.float64]
 OFA = "dynas-ofa"
@@ -109,7 +109,7 @@ def read_once_for_all(data: str | Path | None = None) -> AxisSource:
             not count.
         MissingDataError: the folder or the table is missing.
     """
-    path = table_path(OFA, data, OFA_SOURCE)
+    path = packed_path(OFA, data, OFA_SOURCE)
     columns, _ = read_packed(path, OFA_RANGES)
 
     def of(letter: str) -> Floats:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluator.benchmarks.packed import Floats, Ranges, read_packed
-from evaluator.benchmarks.public_tables import table_path
+from evaluator.benchmarks.public_tables import packed_path
 from evaluator.estimate import RECIPES
 from space.common.text import shorten
 
@@ -63,7 +63,7 @@ def read_zoo(data: str | Path | None = None) -> list[PublishedRow]:
         MissingDataError: the folder or the table is missing.
         OSError: it cannot be read.
     """
-    path = table_path(ZOO, data, ZOO_SOURCE)
+    path = packed_path(ZOO, data, ZOO_SOURCE)
     numbers, texts = read_packed(path, RANGES, TEXTS)
     rows = []
     for index in range(len(numbers["top1"])):

@@ -11,9 +11,9 @@ from evaluator.estimate.axes import (
     NAMES,
     UNVARIED,
     axis_model,
-    axis_of,
+    axis_of_feature,
     features,
-    genes_of,
+    genes_of_network,
     log_flops_slopes,
     paper_genes,
 )
@@ -80,7 +80,7 @@ def test_what_no_source_varies_is_worth_its_flops_and_as_unsure():
     slopes = log_flops_slopes(SPACE)
     at = {name: index for index, name in enumerate(NAMES)}
     for name in NAMES:
-        if axis_of(name) in UNVARIED:
+        if axis_of_feature(name) in UNVARIED:
             index = at[name]
             assert model.coefficients[index] == model.prices[index] > 0
             assert model.diagonal[index] == pytest.approx(model.prices[index] ** 2)
@@ -137,13 +137,13 @@ def test_networks_of_the_space_have_the_genes_they_were_lowered_from():
     drawn = SPACE.sample(200, np.random.default_rng(0))
     for row in drawn:
         arch = Architecture(SPACE.name, tuple(int(gene) for gene in row))
-        assert genes_of(SPACE, SPACE.lower(arch))[0].tolist() == row.tolist()
+        assert genes_of_network(SPACE, SPACE.lower(arch))[0].tolist() == row.tolist()
 
 
 def test_the_papers_networks_are_points_of_the_space():
     for size, row in zip(("0.5", "1.0", "1.5", "2.0"), paper_genes(SPACE), strict=True):
         network = published_network(f"ShuffleNet v2 {size}x").network()
-        assert genes_of(SPACE, network)[0].tolist() == row.tolist()
+        assert genes_of_network(SPACE, network)[0].tolist() == row.tolist()
 
 
 def test_other_networks_are_refused_in_one_line():
@@ -157,18 +157,18 @@ def test_other_networks_are_refused_in_one_line():
     assert "ShuffleNet v2 2.0x with SE" in others
     for name in others:
         with pytest.raises(ValueError, match=r"^the estimate knows [^\n]*$"):
-            genes_of(SPACE, published_network(name).network())
+            genes_of_network(SPACE, published_network(name).network())
     whole = SPACE.lower(SPACE.point((116, 232, 464)))
     for blocks in (whole.blocks[1:], whole.blocks[:-1], whole.blocks[:1]):
         with pytest.raises(ValueError, match="the estimate knows"):
-            genes_of(SPACE, Network("part", blocks))
+            genes_of_network(SPACE, Network("part", blocks))
     small = ShuffleNetV2Space(height=128, width=128)
     with pytest.raises(ValueError, match="224x224"):
-        genes_of(SPACE, small.lower(small.point((116, 232, 464))))
+        genes_of_network(SPACE, small.lower(small.point((116, 232, 464))))
     wide = ShuffleNetV2Space().relaxed(["g4"])
     shortcut = wide.parse(f"{TEXT} residual=1")
     with pytest.raises(ValueError, match="three stages of equal plain units"):
-        genes_of(SPACE, wide.lower(shortcut))
+        genes_of_network(SPACE, wide.lower(shortcut))
 
 
 def test_genes_outside_the_family_are_refused():
