@@ -27,7 +27,7 @@ from latency.engines.torch.cuda_facts import (
     process_words,
     read_facts,
 )
-from latency.engines.torch.cudnn_choice import TIMED, choosing, mark_depthwise
+from latency.engines.torch.cudnn_choice import DEFAULT, choosing, mark_depthwise
 from latency.engines.weights import Weights
 from latency.ondevice.runners.cpu import fixed_input
 from space.network.block import Block
@@ -115,7 +115,7 @@ class TorchCudaEngine:
     name = "torch-cuda"
     version = torch.__version__
 
-    def __init__(self, threads: int, dtype: str, choice: str = TIMED) -> None:
+    def __init__(self, threads: int, dtype: str, choice: str = DEFAULT) -> None:
         self.threads, self.dtype, self.choice = threads, dtype, choice
         self.now_s = 0.0
         self._inputs: dict[tuple[int, ...], Tensor] = {}

@@ -24,6 +24,7 @@ TIMED = "timed"  # torch.backends.cudnn.benchmark: plans are timed, the fastest 
 HEURISTIC = "heuristic"  # the first plan that cuDNN proposes and that runs
 DEPTHWISE = "heuristic for depthwise"  # of depthwise convolutions, timed for the others
 CHOICES = (TIMED, HEURISTIC, DEPTHWISE)
+DEFAULT = TIMED  # of an engine
 
 
 @contextmanager

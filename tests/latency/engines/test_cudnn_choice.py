@@ -11,7 +11,14 @@ import torch
 from latency.engines.registry import get_engine
 from latency.engines.torch import cuda as torch_cuda
 from latency.engines.torch.cuda import TorchCudaEngine
-from latency.engines.torch.cudnn_choice import CHOICES, DEPTHWISE, HEURISTIC, TIMED, choosing
+from latency.engines.torch.cudnn_choice import (
+    CHOICES,
+    DEFAULT,
+    DEPTHWISE,
+    HEURISTIC,
+    TIMED,
+    choosing,
+)
 from space.network.block import Block
 from tests.gpu import cudnn_choice
 from tests.helpers.fake_gpu import Gpu, use_fake_gpu
@@ -65,7 +72,7 @@ def test_settings_are_restored_after_an_error() -> None:
 
 def test_the_header_says_how(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch_cuda, "BUSY_S", 0)
-    assert get_engine("torch-cuda").accelerator_info()["cudnn_choice"] == "timed"  # type: ignore[attr-defined]
+    assert get_engine("torch-cuda").accelerator_info()["cudnn_choice"] == DEFAULT  # type: ignore[attr-defined]
 
 
 def test_the_script_runs(gpu: Gpu, capsys: pytest.CaptureFixture[str]) -> None:
