@@ -165,8 +165,8 @@ class AccuracyModel:
             level: of the intervals.
 
         Raises:
-            ValueError: another shape, a gene out of range, a network outside the family, or a
-                level that is not between 0 and 1.
+            ValueError: another shape, a gene out of range, a network outside the family, more
+                than one baseline, or a level that is not between 0 and 1.
         """
         from scipy.stats import t
 
@@ -177,6 +177,8 @@ class AccuracyModel:
         around = placed.unit[:, None] * placed.apart
         beside, other_log = around, placed.log_flops
         if baseline is not None:
+            if len(baseline) != 1:
+                raise ValueError(f"the baseline must be one network; got {len(baseline)}")
             base = self._place(baseline)
             beside, other_log = around - base.unit[:, None] * base.apart, base.log_equal
         design = curve.design(placed.log_equal) - curve.design(other_log)

@@ -227,6 +227,12 @@ def test_other_inputs_are_refused(fields):
         AccuracyModel(ShuffleNetV2Space(**fields), fitted.curve("megvii"), fitted.effects)
 
 
+def test_a_baseline_is_one_network():
+    model = shipped_model("megvii")
+    with pytest.raises(ValueError, match="the baseline must be one network; got 4"):
+        model.estimate(paper_genes(SPACE), baseline=paper_genes(SPACE))
+
+
 def test_no_networks_have_no_estimates():
     found = estimate_genes(np.zeros((0, len(SPACE.parameters)), dtype=np.int16))
     assert found.mean.shape == found.difference_sd.shape == (0,)
