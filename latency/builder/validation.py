@@ -146,11 +146,8 @@ def _time_on_device(
                 f"warning: the table is of {header.device}, {session.where} is {session.chip}: "
                 "another chip, whose latencies the table does not claim to know"
             )
-        if others := other_versions(header, session):
-            log(
-                f"warning: the table was measured with {', '.join(others)}: other versions may "
-                "choose other kernels"
-            )
+        if line := version_warning(header, session):
+            log(line)
         require_memory(session, [[n.blocks for n in networks][:TOGETHER]], header.batch)
         seconds = validation_s(session, networks, header.batch)
         log(
@@ -166,6 +163,16 @@ def _time_on_device(
                 report=lambda title, done, total: bar.update(done, total, title=title),
             )
         return timings, session.chip
+
+
+def version_warning(header: TableHeader, session: Session) -> str:
+    """A line for the user if the table was measured with other versions than run here; else ""."""
+    others = ", ".join(other_versions(header, session))
+    if not others:
+        return ""
+    return (
+        f"warning: the table was measured with {others}: other versions may choose other kernels"
+    )
 
 
 def other_versions(header: TableHeader, session: Session) -> list[str]:

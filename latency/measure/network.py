@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from latency.devices.open import open_session
+from latency.devices.open import GPU_ENGINES, open_session
 from latency.devices.session import Session, require_real_time
 from latency.engines.registry import ENGINES
 from latency.measure.drift import (
@@ -174,6 +174,24 @@ def time_networks(
 
 
 def is_of_this_machine(header: TableHeader) -> bool:
-    """Whether a table was measured on this chip, with an engine that runs here."""
+    """Whether a table was measured on this chip, or on the GPU that torch uses here, and its
+    engine runs here."""
     real = header.source == "measured" and header.engine in ENGINES and header.engine != "null"
-    return real and header.device == chip() and not emulated()
+    if not real or emulated():
+        return False
+    if header.engine in GPU_ENGINES:
+        from latency.engines.torch.cuda_card import card_name
+
+        return header.device == card_name()
+    return header.device == chip()
+
+
+def table_session(header: TableHeader) -> Session:
+    """A session with the engine of a table of this machine, to measure as it was measured.
+
+    Raises:
+        ImportError: the engine is not installed.
+        OSError: the GPU cannot be used.
+    """
+    device = "gpu" if header.engine in GPU_ENGINES else "cpu"
+    return open_session(device, header.engine, threads=header.threads, dtype=header.dtype)

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from latency.devices.open import open_session
-from latency.measure.network import is_of_this_machine, time_networks
+from latency.builder.validation import version_warning
+from latency.measure.network import is_of_this_machine, table_session, time_networks
 from latency.table.header import TableHeader, mean_error
 from search.problem.baseline import Baseline
 from search.problem.problem import Evaluation, Problem, Table
 from search.problem.shape import IMAGENET, NetworkShape, error_applies, shape_of
 from search.result.winners import Winner
+from space.common.cli import log
 from space.common.errors import MissingOpError
 from space.common.stats import deviation
 from space.cost.guidelines import NAMES, Guidelines
@@ -155,7 +156,9 @@ def with_measurements(rows: Sequence[ResultRow], header: TableHeader) -> list[Re
     """
     if not is_of_this_machine(header):
         return list(rows)
-    with open_session("cpu", header.engine, threads=header.threads, dtype=header.dtype) as session:
+    with table_session(header) as session:
+        if line := version_warning(header, session):
+            log(line)
         timings = time_networks(session, [row.network for row in rows], batch=header.batch)
     then_s = header.noise.get("reference_s")
     pace = None if then_s is None else timings.reference_s / then_s

@@ -56,6 +56,14 @@ def open_card(dtype: str) -> Any:
     return card
 
 
+def card_name() -> str:
+    """The name of the GPU that torch uses; "" if it finds none that it can use."""
+    try:
+        return str(open_card("float32").name)
+    except OSError:
+        return ""
+
+
 def card_words(card: Any) -> str:
     """Which of several GPUs `card` is, as "NVIDIA H200, GPU 0 of 2 in CUDA_VISIBLE_DEVICES"."""
     count = torch.cuda.device_count()

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from latency.engines.null import RUN_S, block_s
-from latency.measure.network import is_of_this_machine, measure_networks
+from latency.measure.network import is_of_this_machine, measure_networks, table_session
 from latency.ondevice import host
 from latency.table.load import load_table
 from space.zoo.families import shufflenet_v2
+from tests.helpers.fake_gpu import use_fake_gpu
 
 NETWORKS = [shufflenet_v2(size) for size in ("0.5", "1.0", "1.5")]
 
@@ -46,6 +47,23 @@ def test_which_tables_are_of_this_machine() -> None:
         load_table("arm").header,
     ):
         assert not is_of_this_machine(other)
+
+
+def test_a_table_of_the_gpu_that_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is of this machine where torch uses a GPU of that name, and its session is the GPU's."""
+    header = load_table("h200-f16-b8").header
+    assert not is_of_this_machine(header)  # the GPU is named as no processor is
+    fake = use_fake_gpu(monkeypatch)
+    assert not is_of_this_machine(header)
+    fake.properties.name = header.device
+    assert is_of_this_machine(header)
+    assert not is_of_this_machine(replace(header, engine="onnxruntime"))
+    with table_session(header) as session:
+        assert (session.chip, session.engine, session.dtype) == (
+            header.device, "torch-cuda", "float16",
+        )  # fmt: skip
+    fake.refusal = RuntimeError("no NVIDIA driver")
+    assert not is_of_this_machine(header)
 
 
 @pytest.mark.slow

@@ -217,14 +217,19 @@ def test_every_shipped_table_states_its_error(name: str) -> None:
 
 
 def test_rows_are_run_whole_where_the_table_is_of_this_machine(
-    rows: list[ResultRow], arm: OpCostModel, monkeypatch: pytest.MonkeyPatch
+    rows: list[ResultRow],
+    arm: OpCostModel,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The engine's seconds land in the rows of their networks; elsewhere rows stay as they are."""
     from search.result import rows as rows_module
 
     assert with_measurements(rows, arm.header) == rows
     monkeypatch.setattr(rows_module, "is_of_this_machine", lambda header: True)
-    got = with_measurements(rows, replace(arm.header, engine="null"))
+    got = with_measurements(rows, replace(arm.header, engine="null", engine_version="0"))
+    said = capsys.readouterr().err
+    assert "the table was measured with null 0 (here " in said
     assert got == [
         replace(row, measured_s=new.measured_s) for row, new in zip(rows, got, strict=True)
     ]
