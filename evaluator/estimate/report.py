@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from evaluator.estimate import RECIPES
 from evaluator.estimate.fit import EFFECTS
 from evaluator.estimate.leave_out import LEVELS
 from space.common.text import print_rich, rich_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 CAPTION = (
     "rank: Spearman, mean over ten deciles of FLOPs, of a source that nothing was fitted on;\n"
@@ -31,85 +34,89 @@ AXES_CAPTION = (
 
 def print_leave_one_out(report: Mapping[str, Any]) -> None:
     """Print what `leave_one_out` returns."""
-    left = rich_table(
-        ["left out", "networks", "rank", "aim", "in 80 %", "in 90 %", "error", "foretold"],
-        [
-            [
-                row["source"],
-                f"{row['networks']:,}",
-                f"{row['rank']:.3f}",
-                f"{row['aim']:.2f}" if row["aim"] else "-",
-                *(f"{row[f'in {level:.0%}']:.3f}" for level in LEVELS),
-                f"{row['error']:.2f}",
-                f"{row['foretold']:.2f}",
-            ]
-            for row in report["sources"]
-        ],
-        title="one source left out",
-    )
-    rows = rich_table(
-        ["recipe", "rows", "error, points", "in 80 %", "in 90 %"],
-        [
-            [
-                row["recipe"],
-                str(row["rows"]),
-                f"{row['error']:.2f}",
-                *(f"{row[f'in {level:.0%}']} of {row['rows']}" for level in LEVELS),
-            ]
-            for row in report["rows"]
-        ],
-        title="one published row of ShuffleNet v2 left out",
-    )
-    effects = rich_table(
-        ["effect", "mean", "+-", "within", "between", "sources"],
-        [
-            [
-                row["effect"],
-                f"{row['mean']:.3f}",
-                f"{row['error']:.3f}",
-                f"{row['within']:.5f}",
-                f"{row['between']:.4f}",
-                str(row["sources"]),
-            ]
-            for row in report["effects"]
-        ],
-        title=f"pooled effects; scatter of a coefficient {report['scatter']:.2f}",
-    )
-    studies = rich_table(
-        ["source", *EFFECTS],
-        [
-            [source, *(_study(report["studies"], name, source) for name in EFFECTS)]
-            for source in dict.fromkeys(
-                source for name in EFFECTS for source in report["studies"][name]
-            )
-        ],
-        title="each source's own estimate (standard error)",
-    )
-    axes = rich_table(
-        ["axis", "points", "within", "between", "deviation", "varied"],
-        [
-            [
-                row["axis"],
-                f"{row['coefficient']:.2f}",
-                f"{row['within']:.4f}",
-                f"{row['between']:.4f}",
-                f"{np.sqrt(row['within'] + row['between']):.2f}",
-                "yes" if row["varied"] else "by no source",
-            ]
-            for row in report["axes"]
-        ],
-        title=f"axes of the space, at ShuffleNet v2 1x ({RECIPES[0]})",
-    )
-    print_rich(left)
+    print_rich(_sources(report["sources"]))
     print(CAPTION)
-    print_rich(rows, effects)
+    print_rich(_rows(report["rows"]), _effects(report))
     print(EFFECTS_CAPTION)
-    print_rich(studies, axes)
+    print_rich(_studies(report["studies"]), _axes(report["axes"]))
     print(AXES_CAPTION)
 
 
-def _study(studies: Mapping[str, Any], name: str, source: str) -> str:
-    if source not in studies[name]:
-        return "-"
-    mean, variance = studies[name][source]
-    return f"{mean:.3f} ({np.sqrt(variance):.3f})"
+def _sources(rows: Sequence[Mapping[str, Any]]) -> Table:
+    headings = ["left out", "networks", "rank", "aim", "in 80 %", "in 90 %", "error", "foretold"]
+    cells = [
+        [
+            row["source"],
+            f"{row['networks']:,}",
+            f"{row['rank']:.3f}",
+            f"{row['aim']:.2f}" if row["aim"] else "-",
+            *(f"{row[f'in {level:.0%}']:.3f}" for level in LEVELS),
+            f"{row['error']:.2f}",
+            f"{row['foretold']:.2f}",
+        ]
+        for row in rows
+    ]
+    return rich_table(headings, cells, title="one source left out", fold=True)
+
+
+def _rows(rows: Sequence[Mapping[str, Any]]) -> Table:
+    cells = [
+        [
+            row["recipe"],
+            str(row["rows"]),
+            f"{row['error']:.2f}",
+            *(f"{row[f'in {level:.0%}']} of {row['rows']}" for level in LEVELS),
+        ]
+        for row in rows
+    ]
+    title = "one published row of ShuffleNet v2 left out"
+    return rich_table(
+        ["recipe", "rows", "error, points", "in 80 %", "in 90 %"], cells, title=title
+    )
+
+
+def _effects(report: Mapping[str, Any]) -> Table:
+    cells = [
+        [
+            row["effect"],
+            f"{row['mean']:.3f}",
+            f"{row['error']:.3f}",
+            f"{row['within']:.5f}",
+            f"{row['between']:.4f}",
+            str(row["sources"]),
+        ]
+        for row in report["effects"]
+    ]
+    title = f"pooled effects; scatter of a coefficient {report['scatter']:.2f}"
+    headings = ["effect", "mean", "+-", "within", "between", "sources"]
+    return rich_table(headings, cells, title=title)
+
+
+def _studies(studies: Mapping[str, Any]) -> Table:
+    sources = dict.fromkeys(source for name in EFFECTS for source in studies[name])
+    cells = [
+        [source, *(_study(studies[name].get(source)) for name in EFFECTS)] for source in sources
+    ]
+    title = "each source's own estimate (standard error)"
+    return rich_table(["source", *EFFECTS], cells, title=title, fold=True)
+
+
+def _study(found: Sequence[float] | None) -> str:
+    return "-" if found is None else f"{found[0]:.3f} ({np.sqrt(found[1]):.3f})"
+
+
+def _axes(rows: Sequence[Mapping[str, Any]]) -> Table:
+    cells = [
+        [
+            row["axis"],
+            f"{row['coefficient']:.2f}",
+            f"{row['within']:.4f}",
+            f"{row['between']:.4f}",
+            f"{np.sqrt(row['within'] + row['between']):.2f}",
+            "yes" if row["varied"] else "by no source",
+        ]
+        for row in rows
+    ]
+    title = f"axes of the space, at ShuffleNet v2 1x ({RECIPES[0]})"
+    headings = ["axis", "points", "within", "between", "deviation", "varied"]
+    return rich_table(headings, cells, title=title)
