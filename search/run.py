@@ -48,6 +48,9 @@ def parser() -> Parser:
         help="default: %(default)s (NSGA-II, each trial the best of many children)")  # fmt: skip
     add("--resume", action="store_true",
         help="go on with the study in --out; an error if there is none")  # fmt: skip
+    add("--no-shelf", action="store_true",
+        help="no comparison with released networks of today, which a table of this machine may "
+        "have to time first")  # fmt: skip
     add_format(result)
     group = result.add_argument_group(
         "accuracy",
@@ -88,6 +91,7 @@ def config_of(args: argparse.Namespace) -> SearchConfig:
         budgets=tuple(args.budget),
         relax=tuple(args.relax),
         labels=labels,
+        shelf=not args.no_shelf,
     )
 
 

@@ -11,6 +11,7 @@ from latency.table.header import TableHeader
 from search.problem.baseline import Baseline
 from search.problem.problem import Evaluation, Problem
 from search.result.rows import ResultRow
+from search.result.shelf import Shelf
 from search.result.winners import Limit, Winner
 
 
@@ -31,6 +32,7 @@ class SearchResult:
         limit: how far the best found is from the best possible; None where it is not known.
         rows: winners, baseline and other networks, in this order, with all their numbers.
         files: by the name of a row: the files that hold it.
+        shelf: the best networks off the shelf beside these; None: not asked for.
         accuracy: how the accuracies of `rows` came about, for JSON; None without labels.
         accuracy_lines: the same for people.
         record: what winners.json holds.
@@ -57,6 +59,7 @@ class SearchResult:
     winners: tuple[Winner, ...]
     limit: Limit | None
     rows: tuple[ResultRow, ...]
+    shelf: Shelf | None = None
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     accuracy: Mapping[str, Any] | None = None
     accuracy_lines: tuple[str, ...] = ()

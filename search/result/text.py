@@ -16,6 +16,7 @@ from search.problem.shape import IMAGENET, NetworkShape, shape_lines, shape_of
 from search.result.export import describe_weights
 from search.result.rows import ResultRow
 from search.result.search_result import SearchResult
+from search.result.shelf_text import print_shelf
 from space.common.stats import deviation
 from space.common.text import format_number, print_rich, rich_table
 
@@ -27,6 +28,8 @@ def print_result(result: SearchResult) -> None:
     """The result on stdout."""
     shape = shape_of(result.problem.space)
     print_rows(result.rows, result.header, result.problem.score.line, shape)
+    if result.shelf is not None:
+        print_shelf(result.shelf, result.rows, result.header)
     base = result.baseline
     lines = measured_blocks(result.rows, result.problem.table) + list(result.accuracy_lines)
     flops = {row.name: row.flops for row in result.rows}

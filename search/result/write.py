@@ -15,6 +15,7 @@ from search.problem.shape import IMAGENET, error_applies, shape_of
 from search.result.export import export_initialised, export_trained
 from search.result.picture import draw_front
 from search.result.search_result import SearchResult
+from search.result.shelf_text import verdict
 from search.result.winners import front
 from space.common.files import write_atomic
 from space.common.provenance import commit, now_utc, versions
@@ -111,10 +112,18 @@ def result_record(result: SearchResult) -> dict[str, Any]:
         "winners": [e for e in entries if "files" in e],
         "baseline": next((e for e in entries if e["role"] == "baseline"), None),
         "others": [e for e in entries if e["role"] == "for comparison"],
+        "shelf": shelf_record(result),
         **({} if result.accuracy is None else {"accuracy": dict(result.accuracy)}),
         "score": problem.score.line,
         "bound": None if result.limit is None else asdict(result.limit),
     }
+
+
+def shelf_record(result: SearchResult) -> dict[str, Any] | None:
+    """The networks off the shelf in winners.json; None where they were not asked for."""
+    if (shelf := result.shelf) is None:
+        return None
+    return shelf.record(result.header, verdict(shelf, result.rows))
 
 
 def json_text(result: SearchResult) -> str:

@@ -32,6 +32,7 @@ class SearchConfig:
             them, and `classes`; None: those of the target's table.
         sampler: one of `search.optimizer.SAMPLERS`.
         resume: a study in `out` is required.
+        shelf: compare with networks off the shelf.
         labels: accuracy options; without them the training-free score ranks networks.
 
     Raises:
@@ -55,6 +56,7 @@ class SearchConfig:
     input: str | None = None
     channels: int | None = None
     classes: int | None = None
+    shelf: bool = True
 
     def __post_init__(self) -> None:
         if not self.target.strip():
@@ -101,6 +103,7 @@ class SearchConfig:
             if (value := getattr(self, name)) is not None:
                 words += [f"--{name}", str(value)]
         words += ["--trials", str(self.trials), "--seed", str(self.seed)]
+        words += ["--no-shelf"] * (not self.shelf)
         return shlex.join([*words, "--sampler", self.sampler, *self.labels.words()])
 
 

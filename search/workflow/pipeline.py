@@ -25,6 +25,7 @@ from search.problem.shape import IMAGENET, shape_of, table_shape
 from search.problem.size import parse_size
 from search.result.rows import result_rows, with_measurements
 from search.result.search_result import SearchResult
+from search.result.shelf import ShelfPrices, choose_shelf, shelf_prices
 from search.result.winners import limit_of, require_feasible, winners
 from search.result.write import export_winners, write
 from search.workflow.config import SearchConfig
@@ -90,7 +91,8 @@ def search(config: SearchConfig) -> SearchResult:
                 problem, comparison = pipeline.score()
             for line in comparison.lines() if comparison else ():
                 log(line)
-            result = measure(summarize(run_study(problem, config), config))
+            prices = shelf_prices(table, shape) if config.shelf else None
+            result = measure(summarize(run_study(problem, config), config, prices))
             if pipeline is not None:
                 result = train(result, pipeline, comparison)
             elif source is not None and comparison is not None:
@@ -141,8 +143,14 @@ def _start_line(problem: Problem, config: SearchConfig) -> str:
     )
 
 
-def summarize(study: Study, config: SearchConfig) -> SearchResult:
-    """From the trials of a study to winners, baseline and the bound; no file is written.
+def summarize(
+    study: Study, config: SearchConfig, prices: ShelfPrices | None = None
+) -> SearchResult:
+    """From the trials of a study to winners, baseline, the bound and the shelf; no file is
+    written.
+
+    Args:
+        prices: the latencies of networks off the shelf; None: they are not compared.
 
     Raises:
         InfeasibleError: no trial meets the budgets.
@@ -151,6 +159,7 @@ def summarize(study: Study, config: SearchConfig) -> SearchResult:
     require_feasible(problem, found)
     base = baseline(problem)
     best = tuple(winners(found, base))
+    rows = tuple(result_rows(problem, found, best, base))
     return SearchResult(
         target=config.target,
         command=config.command,
@@ -163,13 +172,18 @@ def summarize(study: Study, config: SearchConfig) -> SearchResult:
         baseline=base,
         winners=best,
         limit=limit_of(problem, found, base),
-        rows=tuple(result_rows(problem, found, best, base)),
+        rows=rows,
+        shelf=None if prices is None else choose_shelf(prices, rows, problem),
     )
 
 
 def measure(result: SearchResult) -> SearchResult:
     """The result with end-to-end latencies, where its table is of this machine."""
-    return replace(result, rows=tuple(with_measurements(result.rows, result.header)))
+    count, shelf = len(result.rows), result.shelf
+    others = [] if shelf is None else shelf.networks
+    found = with_measurements([*result.rows, *others], result.header)
+    shelf = shelf and shelf.with_rows(found[count:], found[:count])
+    return replace(result, rows=tuple(found[:count]), shelf=shelf)
 
 
 def train(

@@ -1,0 +1,207 @@
+"""The shelf for people: its rows as a table, and in one sentence when it wins."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from latency.table.header import TableHeader
+from search.problem.budget import scaled
+from search.result.rows import ResultRow
+from search.result.shelf import Shelf, ShelfRow
+from space.common.text import columns, format_number
+
+EQUAL_POINTS = 0.5  # top-1 of one network differs as much between like recipes
+EQUAL_TIME = 0.05  # differences of a few per cent are noise
+Estimates = Mapping[str, tuple[float, float, float]]
+"""By the name of a winner: its estimated top-1 in percent, and the ends of its interval."""
+
+
+def print_shelf(
+    shelf: Shelf,
+    rows: Sequence[ResultRow],
+    header: TableHeader,
+    estimates: Estimates | None = None,
+) -> None:
+    """The shelf on stdout, below the winners and the baseline in `rows`."""
+    table = _table(shelf, header) if shelf.rows else []
+    print("\n".join(["", *table, *shelf_lines(shelf, rows, header, estimates)]))
+
+
+def _table(shelf: Shelf, header: TableHeader) -> list[str]:
+    """The rows and the baseline, fastest first, in columns."""
+    shown = [*shelf.rows, *([shelf.base] if shelf.base else [])]
+    shown.sort(key=lambda each: each.latency_s)
+    measured = any(each.row.measured_s is not None for each in shown)
+    per = "" if header.batch == 1 else f" of {header.batch}"
+    headings = ["off the shelf", "FLOPs", "params", f"latency{per}"]
+    headings += [*["run whole"] * measured, "speed-up", "top-1", "weights", "recipe"]
+    cells = []
+    for each in shown:
+        row, whole = each.row, each.row.measured_s
+        cells.append([
+            row.name,
+            scaled(row.flops, "flops"),
+            scaled(row.params, "params"),
+            scaled(each.latency_s, "latency_s"),
+            *["-" if whole is None else scaled(whole, "latency_s")] * measured,
+            "-" if row.speed_up is None else f"{row.speed_up:.2f}x",
+            _percent(each.top1),
+            each.weights.weights,
+            each.weights.recipe,
+        ])  # fmt: skip
+    return columns(headings, cells, left=(0, len(headings) - 2, len(headings) - 1))
+
+
+def shelf_lines(
+    shelf: Shelf,
+    rows: Sequence[ResultRow],
+    header: TableHeader,
+    estimates: Estimates | None = None,
+) -> list[str]:
+    """What must be known of the rows, and the sentence."""
+    if shelf.prices.note:
+        return [f"off the shelf: not compared; {shelf.prices.note}"]
+    lines = []
+    if shelf.rows:
+        lines.append("top-1: ImageNet, published for these weights" + _about(shelf, header))
+    over = Counter(budget for each in shelf.rows for budget in each.over)
+    for budget in over:
+        names = ", ".join(each.name for each in shelf.rows if budget in each.over)
+        lines.append(f"over the budget of {budget}: {names}")
+    without = [p.entry.name for p in shelf.prices.networks if p.latency_s is None]
+    if without:
+        share, examples = (
+            f"{len(without)} of {len(shelf.prices.networks)}",
+            ", ".join(without[-2:]),
+        )
+        lines.append(f"no latency here: {share} networks, as {examples}; {shelf.prices.why}")
+    if sentence := verdict(shelf, rows, estimates):
+        lines.append(sentence)
+    return lines
+
+
+def _about(shelf: Shelf, header: TableHeader) -> str:
+    """What else the numbers are."""
+    words = []
+    if header.dtype == "int8":
+        words.append("in float32, int8 is less")
+    if whole := [each.name for each in shelf.rows if each.whole]:
+        every = "all" if len(whole) == len(shelf.rows) else ", ".join(whole)
+        words.append(f"latency of {every}: run whole on this machine, at its speed of the table")
+    elif header.layout == "ops":
+        words.append("the error of the latency is not known for such networks")
+    return "".join(f"; {each}" for each in words)
+
+
+def verdict(shelf: Shelf, rows: Sequence[ResultRow], estimates: Estimates | None = None) -> str:
+    """One sentence: when the shelf wins over the baseline and the winners. "" where no network
+    has a latency."""
+    known = [p for p in shelf.prices.networks if p.latency_s is not None]
+    if not known:
+        return ""
+    base = next((row for row in rows if row.role == "baseline"), None)
+    if base is None:
+        sentence = _without_baseline(shelf)
+    elif shelf.best is None:
+        sentence = f"nothing off the shelf is as fast as {base.name}" + _above(shelf, base)
+    elif shelf.base is None:
+        sentence = (
+            f"at {base.name}'s latency the shelf has {shelf.best.name}, published at "
+            f"{_percent(shelf.best.top1)}, in {_share(shelf.best, base)} of its time; no top-1 of "
+            f"{base.name} is published"
+        )
+    else:
+        sentence = _against(shelf, base, shelf.best, shelf.base) + _choice(shelf, base, rows)
+    sentence += _estimated(shelf, rows, estimates or {})
+    if sentence and len(known) < len(shelf.prices.networks):
+        return f"of the {len(known)} with a latency: {sentence}"
+    return sentence
+
+
+def _without_baseline(shelf: Shelf) -> str:
+    if shelf.best is None:
+        return "nothing off the shelf is as fast as a winner"
+    return (
+        f"at the slowest winner's latency the shelf has {shelf.best.name}, published at "
+        f"{_percent(shelf.best.top1)}"
+    )
+
+
+def _against(shelf: Shelf, base: ResultRow, best: ShelfRow, known: ShelfRow) -> str:
+    """Of the baseline and the shelf's best at its latency."""
+    facts = f"{best.name} is published at {_percent(best.top1)}, {base.name} at "
+    facts += _percent(known.top1)
+    if best.top1 < known.top1:
+        return f"the shelf does not win at {base.name}'s latency: {facts}" + _above(shelf, base)
+    share = _share(best, base)
+    small = best.top1 - known.top1 < EQUAL_POINTS and float(share) > 1 - EQUAL_TIME
+    word = "is level" if small else "wins"
+    return f"the shelf {word} at {base.name}'s latency: {facts}, and takes {share} of its time"
+
+
+def _above(shelf: Shelf, base: ResultRow) -> str:
+    """The first of the shelf with the baseline's top-1 where that is slower."""
+    level = shelf.level
+    if level is None or base.latency_s is None or level.latency_s <= base.latency_s:
+        return ""
+    share, top1 = _share(level, base), _percent(level.top1)
+    return f"; its first with as much is {level.name}, {top1}, in {share} of the time"
+
+
+def _choice(shelf: Shelf, base: ResultRow, rows: Sequence[ResultRow]) -> str:
+    """Whether a winner is worth its training, where the shelf has the baseline's top-1."""
+    fast, level = _fastest(base, rows), shelf.level
+    if fast is None or fast.latency_s is None or level is None:
+        return ""
+    if base.latency_s is None or level.latency_s > base.latency_s:
+        return ""
+    time = scaled(level.latency_s, "latency_s")
+    if fast.latency_s >= level.latency_s:
+        other = "" if level == shelf.best else f", or {level.name} in {time}"
+        return f": take it{other}; no winner with the baseline's score is faster"
+    own = "its" if level == shelf.best else f"{level.name}'s"
+    return f": take it, and train {fast.name} only if you need less than {own} {time}"
+
+
+def _fastest(base: ResultRow, rows: Sequence[ResultRow]) -> ResultRow | None:
+    """The fastest winner that scores as high as the baseline."""
+    least = base.score
+    good = [
+        row
+        for row in rows
+        if row.genes and row is not base and row.latency_s is not None
+        if row.score is not None and least is not None and row.score >= least
+    ]
+    return min(good, key=lambda row: row.latency_s or 0, default=None)
+
+
+def _estimated(shelf: Shelf, rows: Sequence[ResultRow], estimates: Estimates) -> str:
+    """The winners' estimates against the shelf's best at each one's latency."""
+    found: dict[str, list[str]] = {"loses to": [], "beats": [], "may beat or lose to": []}
+    for row in rows:
+        if row.name not in estimates or row.role == "baseline" or row.latency_s is None:
+            continue
+        _, low, high = estimates[row.name]
+        at = shelf.at(row.latency_s)
+        if at is not None:
+            word = (
+                "loses to"
+                if high < at.top1
+                else "beats"
+                if low > at.top1
+                else ("may beat or lose to")
+            )
+            found[word].append(f"{row.name} {word} {at.name}")
+    words = [text for each in found.values() for text in each]
+    return f"; by the estimates, each at its own latency, {', '.join(words)}" if words else ""
+
+
+def _percent(value: float | None) -> str:
+    return f"{format_number(value, '.1f')} %"
+
+
+def _share(each: ShelfRow, base: ResultRow) -> str:
+    """Its latency over the baseline's."""
+    assert base.latency_s is not None, "only a baseline with a latency is compared"
+    return f"{each.latency_s / base.latency_s:.2f}"
