@@ -143,7 +143,8 @@ class TableHeader:
     def label(self) -> str:
         """One line to print beside every latency: source, device, engine, threads."""
         words = [self.device, f"{self.engine} {self.engine_version}".strip()]
-        if self.source != "published":  # its `device` says what is known of threads
+        # The `device` of a published table says what is known of threads; a GPU has none to count.
+        if self.source != "published" and "accelerator" not in self.host:
             words.append("1 thread" if self.threads == 1 else f"{self.threads} threads")
         if self.batch != 1:
             words.append(f"batch {self.batch}")

@@ -298,6 +298,8 @@ def test_host_table(tmp_path, monkeypatch):
 def test_label_names_source_device_engine_threads():
     label = make(threads=2, batch=8).header.label
     assert label == "measured: chip, null 1, 2 threads, batch 8"
+    gpu = load_table("h200-f16-b8").header
+    assert gpu.label == "measured: NVIDIA H200, torch-cuda 2.11.0+cu130, batch 8"
 
 
 def test_label_names_channels_and_classes_that_are_not_imagenets():
