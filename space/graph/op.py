@@ -8,6 +8,8 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from space.common.text import shorten
+
 Count: TypeAlias = int | NDArray[np.int64]
 
 KINDS = (
@@ -29,6 +31,7 @@ KINDS = (
 VIEWS = ("slice", "flatten")  # kinds that move nothing
 # hardsigmoid(x) = relu6(x + 3) / 6, hardswish(x) = x hardsigmoid(x), silu(x) = x sigmoid(x).
 ACTIVATIONS = ("", "relu", "relu6", "sigmoid", "hardswish", "hardsigmoid", "silu")
+LARGEST = 10**6  # channels, pixels, groups of an op as text
 NORMS = {"batch": 2, "bias": 1, "none": 0}  # what follows a convolution: parameters per channel
 
 
@@ -181,10 +184,18 @@ class Op:
         kind, height, width, values = parse_words(text)
         fields: dict[str, Any] = {n: values.pop(n) for n in ("act", "norm") if n in values}
         try:
-            fields |= {name: int(value) for name, value in values.items()}
+            fields |= {name: parse_number(value) for name, value in values.items()}
             return cls(kind=kind, height=height, width=width, **fields)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"malformed op {text!r}: {error}") from None
+            raise ValueError(f"malformed op {shorten(text, 200)}: {error}") from None
+
+
+def parse_number(text: str) -> int:
+    """The number of a field; ValueError if it is none, or one that no op has."""
+    value = int(text)
+    if abs(value) > LARGEST:
+        raise ValueError(f"numbers must be at most {LARGEST}; got {shorten(text)}")
+    return value
 
 
 def parse_words(text: str) -> tuple[str, int, int, dict[str, str]]:
@@ -194,7 +205,7 @@ def parse_words(text: str) -> tuple[str, int, int, dict[str, str]]:
     height, cross, width = size.partition("x")
     values = dict(word.partition("=")[::2] for word in words)
     if not (at and cross and height.isdecimal() and width.isdecimal() and all(values.values())):
-        raise ValueError(f"must look like 'kind@HxW name=value ...'; got {text!r}")
+        raise ValueError(f"must look like 'kind@HxW name=value ...'; got {shorten(text, 200)}")
     if len(values) != len(words):
-        raise ValueError(f"a name occurs twice in {text!r}")
-    return kind, int(height), int(width), values
+        raise ValueError(f"a name occurs twice in {shorten(text, 200)}")
+    return kind, parse_number(height), parse_number(width), values

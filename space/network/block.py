@@ -15,8 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from space.common.text import shorten
 from space.graph.builder import Step, lower_unit, unit_defaults
-from space.graph.op import Count, Op, parse_words
+from space.graph.op import Count, Op, parse_number, parse_words
 from space.units import unit_kinds
 
 
@@ -105,10 +106,10 @@ class Block:
         """The block whose `str` is `text`; ValueError says what is malformed."""
         try:
             kind, height, width, values = parse_words(text)
-            block = cls(kind, height, width, **{n: int(v) for n, v in values.items()})
+            block = cls(kind, height, width, **{n: parse_number(v) for n, v in values.items()})
             _ = block.steps
         except (TypeError, ValueError, IndexError) as error:
-            raise ValueError(f"malformed block {text!r}: {error}") from None
+            raise ValueError(f"malformed block {shorten(text, 200)}: {error}") from None
         return block
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from space.graph.builder import GraphBuilder, unit
 from space.graph.op import Count
 
+MOST_FRAGMENTS = 64  # the paper has 4
+
 
 def even_share(value: Count, numerator: Count, denominator: int) -> Count:
     """The even number nearest to value * numerator / denominator, at least 2; ties go down.
@@ -18,6 +20,14 @@ def even_share(value: Count, numerator: Count, denominator: int) -> Count:
     doubled = 2 * denominator
     nearest = (value * numerator + denominator - 1) // doubled * 2
     return nearest + 2 * (nearest < 2)
+
+
+def check_fragments(fragments: int) -> None:
+    """Refuse a number of bodies that no unit has."""
+    if fragments < 1:
+        raise ValueError(f"`fragments` must be at least 1; got {fragments}")
+    if fragments > MOST_FRAGMENTS:
+        raise ValueError(f"`fragments` must be at most {MOST_FRAGMENTS}; got {fragments}")
 
 
 def raw_conv(
@@ -73,8 +83,7 @@ def pointwise_fragments(
 ) -> None:
     """The blocks of the paper's Table 3 (appendix Figure 1): 1x1 convolutions in sequence, or in
     parallel and added."""
-    if fragments < 1:
-        raise ValueError(f"`fragments` must be at least 1; got {fragments}")
+    check_fragments(fragments)
     values: list[int] = []
     for index in range(fragments):
         source = values[-1] if serial and index else 0

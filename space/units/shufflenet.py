@@ -6,7 +6,7 @@ import numpy as np
 
 from space.graph.builder import GraphBuilder, unit
 from space.graph.op import Count
-from space.units.basic import even_share, squeeze_excite
+from space.units.basic import check_fragments, even_share, squeeze_excite
 
 
 def _split(
@@ -58,8 +58,7 @@ def shufflenet_v2_unit(
     FLOPs as in Table 3), `residual` adds the branch's input, `extra_relu` adds a ReLU after the
     concatenation (G4, as in ShuffleNet v1).
     """
-    if fragments < 1:
-        raise ValueError(f"`fragments` must be at least 1; got {fragments}")
+    check_fragments(fragments)
     active, passing = _split(
         g, c_out, branch, kernel=kernel, stride=stride, groups=groups, project=stride > 1
     )

@@ -327,3 +327,13 @@ def test_squeezenet_units() -> None:
     assert head.out_shape == (1000, 1, 1)
     with pytest.raises(ValueError, match="a Fire module halves its channels; got 7"):
         Block.parse("fire@8x8 c_in=8 squeeze=2 c_out=7")
+
+
+@pytest.mark.parametrize("kind", ["pointwise_fragments", "shufflenet_v2"])
+def test_as_many_fragments_as_no_unit_has_are_refused(kind: str) -> None:
+    """A line of a table must not take hours to read."""
+    rest = "" if kind == "pointwise_fragments" else " branch=4"
+    with pytest.raises(ValueError, match="`fragments` must be at most 64; got 999999"):
+        Block.parse(f"{kind}@8x8 c_in=8 c_out=8{rest} fragments=999999")
+    with pytest.raises(ValueError, match="numbers must be at most 1000000; got '9{30}'"):
+        Block.parse(f"{kind}@8x8 c_in=8 c_out=8{rest} fragments={'9' * 30}")
