@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +11,6 @@ from evaluator.estimate import RECIPES
 from evaluator.estimate.fit import EFFECTS
 from evaluator.estimate.leave_out import LEVELS
 from space.common.text import print_rich, rich_table
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 CAPTION = (
     "rank: Spearman, mean over ten deciles of FLOPs, of a source that nothing was fitted on;\n"
@@ -42,7 +39,7 @@ def print_leave_one_out(report: Mapping[str, Any]) -> None:
     print(AXES_CAPTION)
 
 
-def _sources(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _sources(rows: Sequence[Mapping[str, Any]]) -> Any:
     headings = ["left out", "networks", "rank", "aim", "in 80 %", "in 90 %", "error", "foretold"]
     cells = [
         [
@@ -59,7 +56,7 @@ def _sources(rows: Sequence[Mapping[str, Any]]) -> Table:
     return rich_table(headings, cells, title="one source left out", fold=True)
 
 
-def _rows(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _rows(rows: Sequence[Mapping[str, Any]]) -> Any:
     cells = [
         [
             row["recipe"],
@@ -75,7 +72,7 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
-def _effects(report: Mapping[str, Any]) -> Table:
+def _effects(report: Mapping[str, Any]) -> Any:
     cells = [
         [
             row["effect"],
@@ -92,7 +89,7 @@ def _effects(report: Mapping[str, Any]) -> Table:
     return rich_table(headings, cells, title=title)
 
 
-def _studies(studies: Mapping[str, Any]) -> Table:
+def _studies(studies: Mapping[str, Any]) -> Any:
     sources = dict.fromkeys(source for name in EFFECTS for source in studies[name])
     cells = [
         [source, *(_study(studies[name].get(source)) for name in EFFECTS)] for source in sources
@@ -105,7 +102,7 @@ def _study(found: Sequence[float] | None) -> str:
     return "-" if found is None else f"{found[0]:.3f} ({np.sqrt(found[1]):.3f})"
 
 
-def _axes(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _axes(rows: Sequence[Mapping[str, Any]]) -> Any:
     cells = [
         [
             row["axis"],

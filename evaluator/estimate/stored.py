@@ -17,7 +17,7 @@ from evaluator.estimate.fit import EFFECTS, AxisEffects, EqualFlops, equal_flops
 from evaluator.estimate.pooling import PooledEffect
 from evaluator.estimate.sources import LICENCES, AxisSource, read_sources
 from evaluator.estimate.zoo import (
-    PublishedRow,
+    RecipeRow,
     depth_of_deepened,
     read_zoo,
     rows_of_recipes,
@@ -103,7 +103,7 @@ class PublicData:
     """The sources, read once: at equal FLOPs, and the published rows."""
 
     equals: list[EqualFlops]
-    published: list[PublishedRow]
+    published: list[RecipeRow]
 
     @property
     def sources(self) -> list[AxisSource]:

@@ -39,7 +39,7 @@ LAYER = re.compile(rf"{_COUNT},{_COUNT},{_COUNT}(x{_COUNT})?,{_COUNT},{_COUNT},{
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedRow:
+class RecipeRow:
     """A published network: `layers` are (c_in, c_out, kernel, stride, groups, output height), of
     a kernel that is not square the larger side."""
 
@@ -55,7 +55,7 @@ class PublishedRow:
     layers: tuple[tuple[int, ...], ...]
 
 
-def read_zoo(data: str | Path | None = None) -> list[PublishedRow]:
+def read_zoo(data: str | Path | None = None) -> list[RecipeRow]:
     """All rows of the table.
 
     Raises:
@@ -69,7 +69,7 @@ def read_zoo(data: str | Path | None = None) -> list[PublishedRow]:
     for index in range(len(numbers["top1"])):
         of = {column: texts[column][index] for column in TEXTS}
         rows.append(
-            PublishedRow(
+            RecipeRow(
                 name=of["name"],
                 source=of["source"],
                 group=of["group"],
@@ -101,7 +101,7 @@ def _layers(text: str, where: str) -> tuple[tuple[int, ...], ...]:
     return tuple(found)
 
 
-def rows_of_recipes(rows: list[PublishedRow]) -> dict[str, list[PublishedRow]]:
+def rows_of_recipes(rows: list[RecipeRow]) -> dict[str, list[RecipeRow]]:
     """Recipe -> the rows of ShuffleNet v2 trained by it, in the order of their FLOPs.
 
     Raises:
@@ -127,7 +127,7 @@ def rows_of_recipes(rows: list[PublishedRow]) -> dict[str, list[PublishedRow]]:
 
 
 def depth_of_deepened(
-    rows: list[PublishedRow], log_growth: float, noise_sd: float
+    rows: list[RecipeRow], log_growth: float, noise_sd: float
 ) -> tuple[float, float]:
     """What a unit more is worth in networks that were scaled in width and in depth, all trained
     to the end by one recipe, and its variance; in the unit of `evaluator.estimate.fit`.
