@@ -1,9 +1,10 @@
 """Batches of a data set, each a function of seed and step.
 
 No sampler and no random generator has a state to save: the order of an epoch comes from the seed
-and the epoch, the augmentation of a batch from the seed and the step (or, decoded on the fly, of
-an image from the seed, the epoch and its index). So a training can stop anywhere and resume with
-the same batches, for any number of workers, and processes share each batch.
+and the epoch, the augmentation of a batch from the seed and the step (or, decoded on the fly or
+by TrivialAugment, of an image from the seed, the epoch and its index). So a training can stop
+anywhere and resume with the same batches, for any number of workers, and processes share each
+batch.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class ArrayBatches:
 
 def shift_margin(recipe: Recipe, side: int) -> int:
     """By how many pixels at most the recipe shifts images of this side."""
-    return side // 8 if recipe.augment == "crop" else 0
+    return side // 8 if recipe.geometry == "crop" else 0
 
 
 def shifted(x: Tensor, draws: Tensor, margin: int) -> Tensor:

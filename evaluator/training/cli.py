@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from evaluator.training.recipe import OPTIONS, RECIPES, Recipe, named_recipe
+from evaluator.training.recipe import CHOICES, OPTIONS, RECIPES, Recipe, named_recipe
 
 HELP = {
     "epochs": "instead of the recipe's",
@@ -18,6 +18,14 @@ HELP = {
     "drop": "halvings of the network to leave out: 2 up to 64 pixels, else 0",
     "images": "train on a seeded subset of this many",
     "label_smoothing": "share of the label spread over all classes",
+    "schedule": "how the learning rate falls: linear or cosine",
+    "warmup": "share of the steps over which the learning rate rises",
+    "clip": "largest norm of the gradients; 0: any",
+    "decay": "what weight decay is of: weights, or all (batch norms and biases too)",
+    "augment": "flip, crop (shifted) or scale (resized); +trivial: TrivialAugment too",
+    "mixup": "alpha of mixup; 0: none",
+    "cutmix": "alpha of CutMix; with mixup too, each batch draws one; 0: none",
+    "erase": "share of the images from which random erasing takes a part",
 }
 
 
@@ -37,7 +45,13 @@ def add_recipe_options(group: Group, *, processes: bool = False) -> None:
     """
     for name, kind in OPTIONS.items():
         shared = ", over all processes" if processes and name == "batch" else ""
-        group.add_argument(f"--{name.replace('_', '-')}", type=kind, help=HELP[name] + shared)
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            choices=CHOICES.get(name),
+            metavar=None if kind is not str or name not in CHOICES else name.upper(),
+            help=HELP[name] + shared,
+        )
 
 
 def add_device_option(group: Group, *, default: str | None = None) -> None:

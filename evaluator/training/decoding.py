@@ -57,7 +57,7 @@ def transforms(recipe: Recipe, *, train: bool = False) -> Any:
 
     (height, width), large = recipe.size, max(recipe.size) > SMALL
     square = height == width
-    if train and recipe.augment == "scale":
+    if train and recipe.geometry == "scale":
         flip = v2.RandomHorizontalFlip()
         steps: list[Any] = [v2.RandomResizedCrop((height, width), scale=(0.25, 1.0)), flip]
     else:
@@ -66,15 +66,24 @@ def transforms(recipe: Recipe, *, train: bool = False) -> Any:
         sides = round(height * share), round(width * share)
         steps = [v2.Resize(sides[0]) if square else v2.Lambda(partial(_filling, sides))]
         steps.append(v2.CenterCrop((height, width)))
-    if train and recipe.augment != "scale":
+    if train and recipe.geometry != "scale":
         steps.append(v2.RandomHorizontalFlip())
-        if recipe.augment == "crop":
+        if recipe.geometry == "crop":
             padding = [width // 8, height // 8]
             steps.append(v2.RandomCrop((height, width), padding=padding, padding_mode="reflect"))
+    steps += [trivial_augment()] if train and recipe.trivial else []
     steps += [v2.Grayscale(1)] if recipe.channels == 1 else []
     scaled = v2.ToDtype(torch.float32, scale=True)
     last = [v2.ToImage(), scaled, v2.Normalize(*statistics(recipe.channels))]
     return v2.Compose([*steps, *last])
+
+
+def trivial_augment() -> Any:
+    """TrivialAugment (Mueller and Hutter 2021, its wide space) of a PIL image: one change of 14,
+    of a random strength, drawn from torch's default generator."""
+    from torchvision.transforms import v2
+
+    return v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR)
 
 
 def _filling(sides: tuple[int, int], image: Image) -> Image:
@@ -109,24 +118,31 @@ class DecodedBatches:
         return self._batches([(-1, i) for i in range(s.start, s.stop)] for s in slices)
 
     def _batches(self, items: Iterator[list[tuple[int, int]]]) -> Iterator[Batch]:
-        with warnings.catch_warnings():  # more processes than cores is the user's choice
-            warnings.filterwarnings("ignore", message="This DataLoader will create")
-            loader = torch.utils.data.DataLoader(
-                Decoded(self.part, self.recipe, self.seed),
-                batch_sampler=items,  # type: ignore[arg-type]
-                num_workers=self.workers,
-                multiprocessing_context="fork" if self.workers else None,
-                collate_fn=_collated,
-                generator=torch.Generator(),  # or it would draw from the global one
-                pin_memory=self.device.startswith("cuda"),
-            )
-            batches = iter(loader)
+        dataset = Decoded(self.part, self.recipe, self.seed)
+        batches = loaded(
+            dataset, self.workers, self.device, batch_sampler=items, collate_fn=_collated
+        )
         for batch in batches:
             if isinstance(batch, str):
                 raise DataError(batch)
             x, y = batch
             layout = torch.channels_last
             yield x.to(self.device, memory_format=layout, non_blocking=True), y.to(self.device)
+
+
+def loaded(dataset: Any, workers: int, device: str, **options: Any) -> Iterator[Any]:
+    """The batches of a torch data set, made by `workers` processes (0: by this one)."""
+    with warnings.catch_warnings():  # more processes than cores is the user's choice
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        loader = torch.utils.data.DataLoader(
+            dataset,
+            num_workers=workers,
+            multiprocessing_context="fork" if workers else None,
+            generator=torch.Generator(),  # or it would draw from the global one
+            pin_memory=device.startswith("cuda"),
+            **options,
+        )
+        return iter(loader)
 
 
 def _collated(items: list[Any]) -> Batch | str:

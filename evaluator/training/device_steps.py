@@ -29,30 +29,38 @@ class DeviceSteps:
     reads and changes: they must stay the same tensors. On the CPU the same code runs op by op.
 
     Args:
-        learn: of images, labels and the weight of the average: one step; returns the loss.
+        learn: of images, labels, the weight of the average, and `draws`: one step; returns the
+            loss.
         values: of a step: its learning rate, and the weight of the average.
         rate: the learning rate that the optimizer reads, a scalar on the device.
         changed: every tensor that a step changes.
+        draws: of a step: what else it reads, on the CPU, always of the same shapes.
     """
 
     data: ResidentBatches
-    learn: Callable[[Tensor, Tensor, Tensor], Tensor]
+    learn: Callable[..., Tensor]
     values: Callable[[int], tuple[float, float]]
     rate: Tensor
     changed: Sequence[Tensor]
+    draws: Callable[[int], tuple[Tensor, ...]] = lambda step: ()
     loss: Tensor = field(init=False)
-    _tables: tuple[Tensor, Tensor, Tensor] = field(init=False)
+    _tables: tuple[Tensor, ...] = field(init=False)
     _at: Tensor = field(init=False)
     _replay: Callable[[], object] | None = None
 
     def __post_init__(self) -> None:
         device, size = self.rate.device, self.data.size
         self.loss = torch.zeros((), device=device)
-        # Of each step: indices of images, random numbers, and its `values`.
+        others = self.draws(0)
+        # Of each step: indices of images, random numbers, its `values`, and its `draws`.
         self._tables = (
             torch.zeros(WINDOW, size, dtype=torch.int64, device=device),
             torch.zeros(WINDOW, size, 3, device=device),
             torch.zeros(WINDOW, 2, device=device),
+            *(
+                torch.zeros(WINDOW, *each.shape, dtype=each.dtype, device=device)
+                for each in others
+            ),
         )
         self._at = torch.zeros(1, dtype=torch.int64, device=device)
 
@@ -74,18 +82,20 @@ class DeviceSteps:
     def _fill(self, first: int, last: int) -> None:
         """Write the tables of steps first .. last - 1."""
         values = torch.tensor([self.values(step) for step in range(first, last)])
-        for table, rows in zip(
-            self._tables, (*self.data.tables(first, last), values), strict=True
-        ):
+        drawn = zip(*(self.draws(step) for step in range(first, last)), strict=True)
+        found = (*self.data.tables(first, last), values, *map(torch.stack, drawn))
+        for table, rows in zip(self._tables, found, strict=True):
             # Only from pinned memory is a copy queued behind the steps before it.
             rows = rows.pin_memory() if table.is_cuda else rows
             table[: last - first].copy_(rows, non_blocking=True)
         self._at.zero_()
 
     def _step(self) -> None:
-        chosen, draws, values = (table.index_select(0, self._at)[0] for table in self._tables)
+        chosen, draws, values, *others = (
+            table.index_select(0, self._at)[0] for table in self._tables
+        )
         self.rate.copy_(values[0])
-        loss = self.learn(*self.data.compose(chosen, draws), values[1])
+        loss = self.learn(*self.data.compose(chosen, draws), values[1], *others)
         self.loss.copy_(loss.detach())
         self._at.add_(1)
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from evaluator.training.depthwise import quickened
 from evaluator.training.device_steps import DeviceSteps
-from evaluator.training.epoch import Batches, Epoch
+from evaluator.training.epoch import Batches, Epoch, evaluation_sums
+from evaluator.training.objective import Objective, Teacher
 from evaluator.training.optimizer import make_optimizer, momenta
 from evaluator.training.process import (
     SINGLE_PROCESS,
@@ -37,12 +37,13 @@ class Training:
     """A network in training. `run` continues from `step`; `state` and `load` move it from one
     process to another. One seed gives one result on one CPU with one number of threads.
 
-    With `ResidentBatches` its steps are `DeviceSteps`, unless there are several processes or the
-    gradients are scaled, which needs a look at them.
+    With `ResidentBatches` its steps are `DeviceSteps`, unless there are several processes, the
+    gradients are scaled, which needs a look at them, or the teacher does not run in torch.
 
     Args:
         images: how many there are to train on.
         data: batches to train on. `tests`: batches to test on.
+        teacher: a network to learn from, beside the labels.
         check_every: steps from one look at the loss to the next, for which a GPU waits; 0: 1 on
             the CPU, 20 on a GPU.
         whole: whether `state` is one to go on from; it is none within a step and until an epoch
@@ -58,6 +59,7 @@ class Training:
     device: str = "cpu"
     amp: bool = False
     share: ProcessShare = SINGLE_PROCESS
+    teacher: Teacher | None = None
     check_every: int = 0
     step: int = 0
     seconds: float = 0.0
@@ -89,6 +91,8 @@ class Training:
         self.forward: Callable[[Tensor], Tensor] = self.module
         if self.share.world > 1:
             self.forward = nn.parallel.DistributedDataParallel(self.module)
+        batch = min(self.recipe.batch, self.images)
+        self.objective = Objective(self.recipe, self.seed, batch, self.share, self.teacher)
         self._device_steps: DeviceSteps | None = None
 
     def run(self, *, steps: int | None = None) -> Iterator[int]:
@@ -126,7 +130,8 @@ class Training:
 
     def _steps(self, first: int, last: int) -> Iterator[Callable[[], Tensor]]:
         """What to call for each of steps first .. last - 1; it returns the loss."""
-        if not isinstance(self.data, ResidentBatches) or self.scaler.is_enabled():
+        elsewhere = self.teacher is not None and not self.teacher.on_device
+        if not isinstance(self.data, ResidentBatches) or self.scaler.is_enabled() or elsewhere:
             return (partial(self._one, *batch) for batch in self.data.train(first, last))
         if self._device_steps is None:
             self._device_steps = self._prepared_steps(self.data)
@@ -142,7 +147,7 @@ class Training:
         def values(step: int) -> tuple[float, float]:
             return self._rate(step), 1 - self._decay(step)
 
-        return DeviceSteps(data, self._learn, values, rate, changed)
+        return DeviceSteps(data, self._learn, values, rate, changed, self.objective.draws)
 
     def _rate(self, step: int) -> float:
         """The learning rate of a step, from 0."""
@@ -155,15 +160,15 @@ class Training:
     def _one(self, x: Tensor, labels: Tensor) -> Tensor:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(self.step)
-        return self._learn(x, labels, 1 - self._decay(self.step))
+        draws = [each.to(self.device) for each in self.objective.draws(self.step)]
+        return self._learn(x, labels, 1 - self._decay(self.step), *draws)
 
-    def _learn(self, x: Tensor, labels: Tensor, weight: float | Tensor) -> Tensor:
+    def _learn(self, x: Tensor, labels: Tensor, weight: float | Tensor, *draws: Tensor) -> Tensor:
         """One step at the optimizer's learning rate; the loss. `weight`: of the new weights in the
-        averaged ones."""
+        averaged ones; `draws`: of the objective."""
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast:
-            smoothing = self.recipe.label_smoothing
-            loss = functional.cross_entropy(self.forward(x), labels, label_smoothing=smoothing)
+            loss = self.objective.loss(self.forward, x, labels, *draws)
         self.scaler.scale(loss).backward()
         if self.recipe.clip:
             self.scaler.unscale_(self.optimizer)
@@ -240,15 +245,8 @@ class Training:
         if own:
             self.module.load_state_dict(self.averaged)
         self.module.eval()
-        # [sum of losses, of right answers, of images]: read once, at the end.
-        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        for x, labels in (on or self.tests).test():
-            with self.autocast:
-                logits = self.module(x)
-            loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
-            right = (logits.argmax(1) == labels).sum()
-            sums[:2] += torch.stack([loss.double(), right.double()])
-            sums[2:] += len(x)
+        batches = (on or self.tests).test()
+        sums = evaluation_sums(self.module, batches, self.autocast, self.device)
         if own:
             self.module.load_state_dict(own)
         if self.share.world > 1:

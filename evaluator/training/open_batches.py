@@ -12,6 +12,7 @@ from evaluator.training.decoding import DecodedBatches
 from evaluator.training.process import SINGLE_PROCESS, ProcessShare
 from evaluator.training.recipe import Recipe
 from evaluator.training.resident import ResidentBatches, ResidentImages
+from evaluator.training.trivial import TrivialBatches
 from space.common.progress import Progress
 from space.network.resize import SMALL
 
@@ -19,7 +20,7 @@ from space.network.resize import SMALL
 def kept_decoded(part: Part, recipe: Recipe) -> bool:
     """Whether the images are decoded once, not on the fly: they are small, and fit the cache."""
     height, width = recipe.size
-    small = height == width <= SMALL and recipe.augment != "scale"
+    small = height == width <= SMALL and recipe.geometry != "scale"
     return small and fits(part, recipe.input)
 
 
@@ -32,9 +33,10 @@ def make_batches(
     workers: int,
     share: ProcessShare = SINGLE_PROCESS,
     quiet: bool = True,
-) -> ArrayBatches | DecodedBatches | ResidentBatches:
+) -> ArrayBatches | DecodedBatches | ResidentBatches | TrivialBatches:
     """Batches of a part: decoded once into the cache if the recipe's inputs are small and they
-    fit, and then kept on a GPU if they fit there; else decoded on the fly.
+    fit, and then kept on a GPU if they fit there; else decoded on the fly. With TrivialAugment,
+    the processor makes the batches to train on.
 
     Args:
         workers: processes or threads that decode; 0: this one.
@@ -46,18 +48,22 @@ def make_batches(
     if not kept_decoded(part, recipe):
         return DecodedBatches(part, recipe, seed, share, device, workers)
     pixels, labels = _decoded(part, recipe, workers, share, quiet=quiet)
-    return array_batches(pixels, labels, recipe, seed, device, share)
+    batches = array_batches(pixels, labels, recipe, seed, device, share)
+    if not recipe.trivial:
+        return batches
+    return TrivialBatches(pixels, labels, recipe, seed, batches, share, device, workers)
 
 
 def resident_images(
     part: Part, recipe: Recipe, *, device: str, workers: int
 ) -> ResidentImages | None:
-    """The images of a part on a GPU, for several trainings; None if they are not kept there.
+    """The images of a part on a GPU, for several trainings; None if they are not kept there, or
+    the processor augments them.
 
     Raises:
         DataError: an image is damaged.
     """
-    if device == "cpu" or not kept_decoded(part, recipe):
+    if device == "cpu" or recipe.trivial or not kept_decoded(part, recipe):
         return None
     pixels, labels = _decoded(part, recipe, workers, SINGLE_PROCESS, quiet=True)
     return ResidentImages.put(pixels, labels, device)

@@ -21,6 +21,7 @@ from evaluator.training import device_steps
 from evaluator.training.batches import ArrayBatches
 from evaluator.training.device_steps import DeviceSteps
 from evaluator.training.loop import Training
+from evaluator.training.mixing import erased, mixed
 from evaluator.training.recipe import SHORT, Recipe
 from evaluator.training.resident import ResidentBatches, ResidentImages
 from evaluator.training.source import read_network
@@ -33,6 +34,13 @@ IMAGES = 64
 RECIPE = SHORT.changed(input=16, batch=8, epochs=2.0)
 PIXELS = np.random.default_rng(0).integers(0, 256, (IMAGES, 16, 16, 3), dtype=np.uint8)
 LABELS = torch.arange(IMAGES) % 3
+MODERN: dict[str, Any] = {
+    "mixup": 0.2,
+    "cutmix": 1.0,
+    "erase": 0.5,
+    "schedule": "cosine",
+    "ema": 0.9,
+}
 # Ops that read values back from a device, or whose result's shape follows from values.
 WAITING = ("_local_scalar_dense", "item", "nonzero", "masked_select", "unique", "is_nonzero",
            "equal", "_assert_async", "lift_fresh")  # fmt: skip
@@ -66,7 +74,13 @@ def assert_same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"ema": 0.6, "clip": 0.0, "lr": 0.01}, {"momentum": 0.0, "nesterov": False}]
+    "options",
+    [
+        {},
+        {"ema": 0.6, "clip": 0.0, "lr": 0.01},
+        {"momentum": 0.0, "nesterov": False},
+        MODERN | {"lr": 0.01, "clip": 0.0},
+    ],
 )
 def test_they_train_as_the_loop_does(network: Network, options: dict[str, Any]) -> None:
     """A fused step rounds in another order."""
@@ -89,7 +103,7 @@ def test_they_go_on_from_a_state(
     network: Network, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
     """Tables of 4 steps: a state lies within one, at the end of one and of an epoch."""
-    recipe = RECIPE.changed(ema=0.9)
+    recipe = RECIPE.changed(**MODERN)
     monkeypatch.setattr(device_steps, "WINDOW", 4)
     whole = run(training(network, recipe))
     state = run(training(network, recipe), steps=stop).state()
@@ -132,7 +146,9 @@ class Refusing(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("options", [{}, {"ema": 0.9, "channels": 1, "label_smoothing": 0.1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"ema": 0.9, "channels": 1, "label_smoothing": 0.1}, MODERN]
+)
 def test_no_step_waits_or_moves(network: Network, options: dict[str, Any]) -> None:
     """A graph replays on the addresses that it was captured with: all that lasts stays there."""
     recipe = RECIPE.changed(**options)
@@ -188,11 +204,15 @@ def test_nothing_comes_from_the_host() -> None:
         learnt: list[tuple[Tensor, ...]] = []
         rate = torch.zeros(())
 
-        def learn(x: Tensor, labels: Tensor, share: Tensor) -> Tensor:
+        def learn(x: Tensor, labels: Tensor, share: Tensor, *draws: Tensor) -> Tensor:
             learnt.append((x, labels, share))
-            return x.mean()
+            return mixed(erased(x, draws[0]), draws[1]).mean()
 
-        steps = DeviceSteps(batches, learn, lambda step: (0.1, 0.0), rate, [])
+        def draws(step: int) -> tuple[Tensor, Tensor]:
+            boxes = torch.zeros(8, 4, dtype=torch.int64, device="cpu")
+            return boxes, torch.zeros(6, dtype=torch.float64, device="cpu")
+
+        steps = DeviceSteps(batches, learn, lambda step: (0.1, 0.0), rate, [], draws)
         steps._step()
     x, labels, share = learnt[0]
     assert {each.device.type for each in (x, labels, share, steps.loss)} == {"cuda"}

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from evaluator.training.recipe import OPTIONS, PAPER, RECIPES, SHORT, Recipe, named_recipe
+from evaluator.training.recipe import (
+    MODERN,
+    MODERN_SMALL,
+    OPTIONS,
+    PAPER,
+    RECIPES,
+    SHORT,
+    Recipe,
+    named_recipe,
+)
 
 
 def test_paper() -> None:
@@ -30,6 +39,39 @@ def test_schedule_by_adding_up() -> None:
     assert falls == pytest.approx([1 / 40] * 40)
 
 
+def test_cosine_by_its_formula() -> None:
+    """SGDR (Loshchilov and Hutter 2017), equation 5, from the end of the rise to 0."""
+    used = MODERN_SMALL.changed(warmup=0.2)
+    factors = [used.lr_factor(step, 50) for step in range(50)]
+    assert factors[:10] == pytest.approx([(k + 1) / 10 for k in range(10)])
+    expected = [0.5 * (1 + math.cos(math.pi * k / 40)) for k in range(40)]
+    assert factors[10:] == pytest.approx(expected)
+    assert factors[10] == 1 and factors[30] == pytest.approx(0.5) and used.lr_factor(50, 50) == 0
+
+
+def test_modern_is_torchvisions_recipe() -> None:
+    """The command of pull request 5906 of pytorch/vision."""
+    assert (MODERN.batch, MODERN.lr, MODERN.epochs) == (8 * 128, 0.5, 600)
+    assert (MODERN.mixup, MODERN.cutmix, MODERN.erase) == (0.2, 1.0, 0.1)
+    assert (MODERN.weight_decay, MODERN.label_smoothing) == (2e-5, 0.1)
+    assert (MODERN.trivial, MODERN.decay_norm, MODERN.schedule) == (True, False, "cosine")
+    assert MODERN.warmup * MODERN.epochs == pytest.approx(5)
+    # references/classification/train.py: 1 - decay, times batch, steps and over epochs
+    every_32 = (1 - 0.99998) * 1024 * 32 / 600
+    assert MODERN.ema == pytest.approx(1 - every_32 / 32, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["modern", "modern-small"])
+def test_each_part_can_be_changed(name: str) -> None:
+    """Back to a recipe that an earlier version could have stored."""
+    plain = {"schedule": "linear", "mixup": 0.0, "cutmix": 0.0, "erase": 0.0, "augment": "crop"}
+    changed = named_recipe(name, **plain, decay="all", label_smoothing=0.0, ema=0.0, epochs=3.0)
+    assert changed.decay_norm and changed.epochs == 3 and not changed.parts
+    assert set(changed.record()) == set(SHORT.record())
+    assert named_recipe("short", mixup=0.4).record() == SHORT.record() | {"mixup": 0.4}
+    assert len(RECIPES[name].parts) == 7
+
+
 def test_epochs_and_steps() -> None:
     assert SHORT.changed(batch=100, epochs=2.5).total_steps(1050) == 25
     assert SHORT.steps_per_epoch(1) == 1
@@ -41,7 +83,8 @@ def test_epochs_and_steps() -> None:
 def test_record_round_trip() -> None:
     for each in RECIPES.values():
         assert Recipe.from_record(each.record()) == each
-    assert set(OPTIONS) <= set(SHORT.record())
+    # weight decay has another name in files
+    assert set(OPTIONS) - {"decay"} <= set(MODERN.record())
 
 
 @pytest.mark.parametrize(
@@ -63,16 +106,26 @@ def test_record_round_trip() -> None:
         ({"drop": 3}, "--drop must be from 0 to 2; got 3"),
         ({"ema": 1.0}, "--ema must be from 0 to 0.999999; got 1.0"),
         ({"images": -5}, "--images must be from 2 to 1000000000; got -5"),
+        ({"mixup": -0.1}, "--mixup must be from 0 to 100; got -0.1"),
+        ({"cutmix": float("nan")}, "--cutmix must be from 0 to 100; got nan"),
+        ({"erase": 1.5}, "--erase must be from 0 to 1; got 1.5"),
+        ({"warmup": 1.0}, "--warmup must be from 0 to 0.9999; got 1.0"),
+        ({"clip": -1.0}, "--clip must be from 0 to 1000000; got -1.0"),
+        ({"schedule": "step"}, "--schedule must be one of linear, cosine; got 'step'"),
+        ({"decay": "none"}, "--decay must be one of weights, all; got 'none'"),
+        ({"augment": "trivial"}, "--augment must be one of flip, crop, scale, flip+trivial, "),
         ({"images": 0}, "--images must be from 2 to 1000000000; got 0"),
     ],
 )
-def test_refused(options: dict[str, float], message: str) -> None:
+def test_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         named_recipe("short", **options)
 
 
 def test_unknown() -> None:
-    with pytest.raises(ValueError, match="recipe must be one of paper, short; got 'long'"):
+    with pytest.raises(
+        ValueError, match="recipe must be one of paper, short, modern, modern-small; got 'long'"
+    ):
         named_recipe("long")
 
 
@@ -86,7 +139,10 @@ def test_unknown() -> None:
         ({"epochs": 0}, "must have `steps` or `epochs`; got neither"),
         ({"clip": math.inf}, "`clip` must be a finite number of at least 0; got inf"),
         ({"skipped_strides": 3}, "`drop` must be an integer from 0 to 2; got 3"),
-        ({"augment": "cut"}, "`augment` must be one of flip, crop, scale; got 'cut'"),
+        ({"augment": "cut"}, "`augment` must be one of flip, crop, scale, flip+trivial, "),
+        ({"schedule": "cos"}, "`schedule` must be one of linear, cosine; got 'cos'"),
+        ({"mixup": -1.0}, "`mixup` must be a finite number from 0 to 100; got -1.0"),
+        ({"erase": math.nan}, "`erase` must be a finite number from 0 to 1; got nan"),
         ({"momentum": 0.0}, "`momentum` must be above 0 for `nesterov`"),
     ],
 )
@@ -109,6 +165,8 @@ def test_a_record_of_an_earlier_version() -> None:
     "steps": 0, "epochs": 10, "momentum": 0.9, "nesterov": true, "warmup": 0.2, "decay_norm":
     false, "label_smoothing": 0.0, "ema": 0.0, "clip": 1.0, "augment": "crop", "drop": null}"""
     assert Recipe.from_record(json.loads(text)) == SHORT
+    # It is written so again, with the field that came next.
+    assert json.dumps(SHORT.record()) == " ".join(text.split())[:-1] + ', "images": 0}'
 
 
 def test_other_images_than_square_ones_in_colour() -> None:
