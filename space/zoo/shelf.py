@@ -23,6 +23,10 @@ TV_X400 = (
     "The authors' network, as timm's regnetx_004 has it. torchvision's regnet_x_400mf is another: "
     "413.8M."
 )
+MOBILENET_V4 = (
+    "The hidden layer of the head is a 1x1 convolution of one position with batch norm, as in the "
+    "authors' code. It counts for G1; an audit takes it for a linear layer (G1 1.083)."
+)
 SQUEEZENET = (
     "Convolutions and pools without padding; a pool cuts off windows at the far edge, as "
     "torchvision's (ceil_mode)."
@@ -39,7 +43,7 @@ def _networks() -> Iterator[tuple[str, Make, str]]:
             make = partial(mobile.mobilenet_v3, size, float(times))
             note = TF_PADDING if times == "0.75" and size == "large" else ""
             yield f"MobileNetV3 {size} {times}", make, note
-    yield "MobileNetV4-Conv-S", mobile.mobilenet_v4_conv_small, ""
+    yield "MobileNetV4-Conv-S", mobile.mobilenet_v4_conv_small, MOBILENET_V4
     for times in ("0.35", "0.5", "0.75", "1.0"):
         yield f"PP-LCNet {times}", partial(mobile.lcnet, float(times)), ""
     for times in ("0.5", "0.58", "0.8", "1.0", "1.11", "1.3", "1.5", "2.0"):
