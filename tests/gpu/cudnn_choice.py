@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,10 +112,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     p.add_argument("--blocks", type=int, default=CHAINS)
     p.add_argument("--networks", type=int, default=NETWORKS)
     p.add_argument("--rounds", type=int, default=20)
+    p.add_argument("--out", type=Path, help="write the JSON there too")
     args = p.parse_args(arguments)
     chains = sample(args.blocks, args.networks)
     found = compare(chains, batch=args.batch, dtype=args.dtype, rounds=args.rounds)
-    print(json.dumps(found, indent=2))
+    text = json.dumps(found, indent=2)
+    if args.out is not None:
+        args.out.write_text(text + "\n")
+    print(text)
     return 0
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.gpu.measure import PACKED, STEPS, Step, pack, run, words_of
+from tests.gpu.measure import PACKED, STEPS, Step, environment, pack, run, words_of
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -28,6 +29,17 @@ def test_a_search_uses_the_measured_table(tmp_path: Path) -> None:
     table = tmp_path / "f16-b8.json"
     table.write_text("{}")
     assert str(table) in words_of(step, tmp_path, Path("images"), dry_run=False)
+
+
+@pytest.mark.parametrize("slower, chosen", [(0.004, "heuristic-depthwise"), (0.02, None)])
+def test_kernels_as_they_were_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slower: float, chosen: str | None
+) -> None:
+    monkeypatch.delenv("G4NAS_CUDNN_CHOICE", raising=False)
+    assert "G4NAS_CUDNN_CHOICE" not in environment(tmp_path)
+    rows = {"heuristic-depthwise": {"slower": {"median": slower, "mean": slower}}}
+    (tmp_path / "cudnn.json").write_text(json.dumps({"choices": rows}))
+    assert environment(tmp_path).get("G4NAS_CUDNN_CHOICE") == chosen
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from latency.engines.torch.cuda_facts import (
     process_words,
     read_facts,
 )
-from latency.engines.torch.cudnn_choice import DEFAULT, choosing, mark_depthwise
+from latency.engines.torch.cudnn_choice import choosing, mark_depthwise, usual_choice
 from latency.engines.weights import Weights
 from latency.ondevice.runners.cpu import fixed_input
 from space.network.block import Block
@@ -110,13 +110,13 @@ class GraphRun:
 
 class TorchCudaEngine:
     """PyTorch on the current GPU, channels last. Only runs advance its clock; `threads` has no
-    effect. `choice`: one of `latency.engines.torch.cudnn_choice.CHOICES`."""
+    effect. `choice`: one of `latency.engines.torch.cudnn_choice.CHOICES`; "": the usual one."""
 
     name = "torch-cuda"
     version = torch.__version__
 
-    def __init__(self, threads: int, dtype: str, choice: str = DEFAULT) -> None:
-        self.threads, self.dtype, self.choice = threads, dtype, choice
+    def __init__(self, threads: int, dtype: str, choice: str = "") -> None:
+        self.threads, self.dtype, self.choice = threads, dtype, choice or usual_choice()
         self.now_s = 0.0
         self._inputs: dict[tuple[int, ...], Tensor] = {}
         self._device = open_card(dtype)

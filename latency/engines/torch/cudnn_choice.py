@@ -13,6 +13,7 @@ tests/gpu/cudnn_choice.py measures what it buys.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -20,11 +21,25 @@ from typing import Any
 import torch
 from torch import nn
 
+from space.common.text import shorten
+
 TIMED = "timed"  # torch.backends.cudnn.benchmark: plans are timed, the fastest is kept
 HEURISTIC = "heuristic"  # the first plan that cuDNN proposes and that runs
-DEPTHWISE = "heuristic for depthwise"  # of depthwise convolutions, timed for the others
+DEPTHWISE = "heuristic-depthwise"  # of depthwise convolutions, timed for the others
 CHOICES = (TIMED, HEURISTIC, DEPTHWISE)
-DEFAULT = TIMED  # of an engine
+VARIABLE = "G4NAS_CUDNN_CHOICE"  # of the environment: another choice than `TIMED`
+
+
+def usual_choice() -> str:
+    """The choice of an engine that is not told another one.
+
+    Raises:
+        ValueError: the environment names none.
+    """
+    choice = os.environ.get(VARIABLE) or TIMED
+    if choice not in CHOICES:
+        raise ValueError(f"{VARIABLE} must be one of {', '.join(CHOICES)}; got {shorten(choice)}")
+    return choice
 
 
 @contextmanager

@@ -13,10 +13,10 @@ from latency.engines.torch import cuda as torch_cuda
 from latency.engines.torch.cuda import TorchCudaEngine
 from latency.engines.torch.cudnn_choice import (
     CHOICES,
-    DEFAULT,
     DEPTHWISE,
     HEURISTIC,
     TIMED,
+    VARIABLE,
     choosing,
 )
 from space.network.block import Block
@@ -72,7 +72,14 @@ def test_settings_are_restored_after_an_error() -> None:
 
 def test_the_header_says_how(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch_cuda, "BUSY_S", 0)
-    assert get_engine("torch-cuda").accelerator_info()["cudnn_choice"] == DEFAULT  # type: ignore[attr-defined]
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert get_engine("torch-cuda").accelerator_info()["cudnn_choice"] == TIMED  # type: ignore[attr-defined]
+    monkeypatch.setenv(VARIABLE, "heuristic-depthwise")
+    assert get_engine("torch-cuda").accelerator_info()["cudnn_choice"] == DEPTHWISE  # type: ignore[attr-defined]
+    monkeypatch.setenv(VARIABLE, "best")
+    message = "G4NAS_CUDNN_CHOICE must be one of timed, heuristic, heuristic-depthwise; got 'best'"
+    with pytest.raises(ValueError, match=message):
+        get_engine("torch-cuda")
 
 
 def test_the_script_runs(gpu: Gpu, capsys: pytest.CaptureFixture[str]) -> None:
