@@ -14,7 +14,7 @@ def parser() -> Parser:
         prog="python -m space.zoo",
         description="List every known network: FLOPs (multiply-adds of convolutions and linear "
         "layers) and parameters as counted here and as published, guidelines G1-G4, the source, "
-        "and what the source leaves open.",
+        "and what the source leaves open; then the top-1 on ImageNet of released weights.",
     )
     add_format(result)
     return result
