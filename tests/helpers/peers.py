@@ -77,6 +77,14 @@ def scattered(model: nn.Module) -> nn.Module:
     return model
 
 
+# Other sizes of networks of which one or two are compared in every run.
+OTHER_SIZES = tuple(
+    name
+    for name in PEERS
+    if name.startswith(("RepGhost", "PP-LCNet")) and name not in ("RepGhost 0.5x", "PP-LCNet 0.75")
+)
+
+
 def layers_in_order(module: nn.Module, x: Tensor) -> list[nn.Module]:
     """Convolutions, linear layers and batch norms in the order in which they run on `x`."""
     found: list[nn.Module] = []

@@ -335,5 +335,5 @@ def test_as_many_fragments_as_no_unit_has_are_refused(kind: str) -> None:
     rest = "" if kind == "pointwise_fragments" else " branch=4"
     with pytest.raises(ValueError, match="`fragments` must be at most 64; got 999999"):
         Block.parse(f"{kind}@8x8 c_in=8 c_out=8{rest} fragments=999999")
-    with pytest.raises(ValueError, match="numbers must be at most 1000000; got '9{30}'"):
+    with pytest.raises(ValueError, match=r"numbers must be at most 1000000; got '9{30}'"):
         Block.parse(f"{kind}@8x8 c_in=8 c_out=8{rest} fragments={'9' * 30}")

@@ -17,11 +17,13 @@ from latency.engines.testing import randomise_norms
 from space.network.torch_module import build_module
 from space.zoo import catalog as zoo
 from space.zoo.released import released_names
-from tests.helpers.peers import PEERS, copy_in_order, scattered
+from tests.helpers.peers import OTHER_SIZES, PEERS, copy_in_order, scattered
 from tests.helpers.torch_modules import images
 
 PAIRS = [
-    pytest.param(name, make, id=f"{name}-{number}")
+    pytest.param(
+        name, make, id=f"{name}-{number}", marks=[pytest.mark.slow] * (name in OTHER_SIZES)
+    )
     for name, makes in PEERS.items()
     for number, make in enumerate(makes)
 ]

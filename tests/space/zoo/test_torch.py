@@ -21,15 +21,17 @@ from space.network.torch_module import NetworkModule, build_module, folded_weigh
 from space.zoo import catalog as zoo
 from space.zoo.families import mobilenet_v2, shufflenet_v2
 from space.zoo.networks import inception_3a, repvgg_a0, resnet_50
+from tests.helpers.peers import OTHER_SIZES
 from tests.helpers.torch_modules import images
 
 NAMES = tuple(zoo.known_networks())
 IMAGES = tuple(name for name in NAMES if "inception" not in name)
 LARGE = ("SENet-154", "SE-ShuffleNet v2-164")
+SLOW = (*LARGE, *OTHER_SIZES)
 
 
-def slow_if_large(names: tuple[str, ...]) -> list[object]:
-    marks = dict.fromkeys(LARGE, (pytest.mark.slow,))
+def marked_slow(names: tuple[str, ...]) -> list[object]:
+    marks = dict.fromkeys(SLOW, (pytest.mark.slow,))
     return [pytest.param(name, marks=marks.get(name, ()), id=name) for name in names]
 
 
@@ -44,7 +46,7 @@ def counted(module: nn.Module, *shape: int) -> tuple[int, int, torch.Size]:
     return counter.get_total_flops() // 2, parameters(module), y.shape
 
 
-@pytest.mark.parametrize("name", slow_if_large(NAMES))
+@pytest.mark.parametrize("name", marked_slow(NAMES))
 def test_counts_by_torch(name: str) -> None:
     """Shapes alone, on the meta device, so that the largest are quick too."""
     network = zoo.published_network(name).network()
@@ -145,7 +147,7 @@ def test_outputs_are_torchvisions(network: Network, make: Callable[[], nn.Module
         torch.testing.assert_close(ours(x), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", slow_if_large(IMAGES))
+@pytest.mark.parametrize("name", marked_slow(IMAGES))
 def test_modules_run(name: str) -> None:
     """On a small input with sides that differ: finite logits that depend on the image."""
     network = zoo.published_network(name).network(64, 40)
