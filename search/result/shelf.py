@@ -6,13 +6,13 @@ in the same time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from latency.table.header import TableHeader
 from search.problem.problem import Problem, Table
-from search.problem.shape import IMAGENET, NetworkShape, shape_of
+from search.problem.shape import IMAGENET, NetworkShape
 from search.result.rows import ResultRow
 from search.result.shelf_times import (
     PricedNetwork,
@@ -24,6 +24,7 @@ from space.cost.guidelines import Guidelines
 from space.zoo.catalog import shelf_networks
 from space.zoo.released import ReleasedWeights
 
+NEAR = 0.05  # of the time: latencies in a table are no more certain
 ROLE, BASELINE = "off the shelf", "baseline"
 
 
@@ -72,13 +73,13 @@ class ShelfRow:
     Args:
         row: its numbers; the score is None.
         weights: the released weights that stand for it.
-        whole: its latency was timed whole on this machine, else it is the table's.
+        timed: its latency was timed whole on this machine, else it is the table's.
         over: the budgets that it exceeds, as typed.
     """
 
     row: ResultRow
     weights: ReleasedWeights
-    whole: bool = False
+    timed: bool = False
     over: tuple[str, ...] = ()
 
     @property
@@ -89,11 +90,6 @@ class ShelfRow:
     def top1(self) -> float:
         return self.weights.top1
 
-    @property
-    def latency_s(self) -> float:
-        assert self.row.latency_s is not None, "a network without latency is never chosen"
-        return self.row.latency_s
-
     def record(self, header: TableHeader) -> dict[str, Any]:
         """The row for JSON."""
         row = self.row
@@ -103,7 +99,7 @@ class ShelfRow:
             "params": int(row.params),
             "latency_s": row.latency_s,
             "latency_source": header.source,
-            "latency_whole": self.whole,
+            "latency_timed_whole": self.timed,
             "speed_up": row.speed_up,
             "measured_whole_s": row.measured_s,
             "measured_whole_pace": row.pace,
@@ -119,12 +115,14 @@ class Shelf:
     """What a result shows of the shelf, fastest first.
 
     Args:
-        rows: of the networks with a latency, the highest top-1 at the latency of the baseline and
-            of each winner, and the fastest with the baseline's top-1 or more.
+        rows: of the candidates, the highest top-1 at the latency of the baseline and of each
+            winner, and the fastest with the baseline's top-1 or more.
         best: the highest top-1 at the baseline's latency, or without a baseline at the slowest
             winner's; None: none is as fast.
         level: the fastest with the baseline's published top-1 or more; None without either.
         base: the baseline with its released weights; None if it has none.
+        candidates: the networks that may be in `rows`, by their latency.
+        whole: latencies are compared as just run whole, else as they are in the table.
         prices: all networks off the shelf.
     """
 
@@ -132,25 +130,19 @@ class Shelf:
     best: ShelfRow | None
     level: ShelfRow | None
     base: ShelfRow | None
+    candidates: tuple[ShelfRow, ...]
+    whole: bool
     prices: ShelfPrices
 
-    @property
-    def networks(self) -> list[ResultRow]:
-        """The networks that are shown, to be run whole."""
-        return [each.row for each in self.rows]
+    def seconds(self, row: ResultRow) -> float:
+        """The latency by which a row is compared: of a candidate, a winner or the baseline."""
+        seconds = row.measured_s if self.whole else row.latency_s
+        assert seconds is not None, "only rows with a latency are compared"
+        return seconds
 
-    def with_rows(self, rows: Sequence[ResultRow], others: Sequence[ResultRow]) -> Shelf:
-        """The shelf with `rows` in place of its `networks`, and its baseline as in `others`."""
-        found = {each.name: replace(each, row=r) for each, r in zip(self.rows, rows, strict=True)}
-        best, level = (each and found[each.name] for each in (self.best, self.level))
-        base = next((row for row in others if row.role == BASELINE), None)
-        itself = replace(self.base, row=base) if self.base and base else self.base
-        return replace(self, rows=tuple(found.values()), best=best, level=level, base=itself)
-
-    def at(self, latency_s: float) -> ShelfRow | None:
+    def at(self, seconds: float) -> ShelfRow | None:
         """The highest top-1 of the rows within a latency; None: none is as fast."""
-        within = [each for each in self.rows if each.latency_s <= latency_s]
-        return max(within, key=_quality) if within else None
+        return best_within(self.rows, seconds, self.seconds)
 
     def record(self, header: TableHeader, verdict: str) -> dict[str, Any]:
         """The shelf for JSON; `verdict`: what follows, for people."""
@@ -158,6 +150,7 @@ class Shelf:
         return {
             "rows": [each.record(header) for each in self.rows],
             "baseline": None if self.base is None else self.base.record(header),
+            "compared_whole": self.whole,
             "verdict": verdict,
             "networks": len(self.prices.networks),
             "without_latency": without,
@@ -166,8 +159,12 @@ class Shelf:
         }
 
 
-def _quality(each: ShelfRow) -> tuple[float, float]:
-    return each.top1, -each.latency_s
+def best_within(
+    rows: Iterable[ShelfRow], seconds: float, seconds_of: Callable[[ResultRow], float]
+) -> ShelfRow | None:
+    """The highest top-1 within a latency, of equal ones the fastest; None: none is as fast."""
+    within = [each for each in rows if seconds_of(each.row) <= seconds]
+    return max(within, key=lambda each: (each.top1, -seconds_of(each.row)), default=None)
 
 
 def choose_shelf(prices: ShelfPrices, rows: Sequence[ResultRow], problem: Problem) -> Shelf:
@@ -175,32 +172,73 @@ def choose_shelf(prices: ShelfPrices, rows: Sequence[ResultRow], problem: Proble
 
     The baseline itself is no network of the shelf, nor is its authors' variant of equal widths.
     """
+    base = next((row for row in rows if row.role == BASELINE), None)
+    itself, names = None, []
+    if base is not None:
+        blocks = base.network.blocks
+        for entry in (p.entry for p in prices.networks if p.network.blocks == blocks):
+            itself, names = ShelfRow(base, entry.weights[0]), [entry.name]
+            names.append(f"{entry.name} released")
+    found = [
+        _row(each, base, problem)
+        for each in prices.networks
+        if each.latency_s is not None and each.entry.name not in names
+    ]
+    shelf = Shelf((), None, None, itself, tuple(found), False, prices)
+    shelf = selected(shelf, rows)
+    return replace(shelf, candidates=_near(shelf))
+
+
+def selected(shelf: Shelf, rows: Sequence[ResultRow]) -> Shelf:
+    """The shelf with its rows chosen of the candidates, by their latencies and those of `rows`."""
     own = [row for row in rows if row.genes and row.latency_s is not None]
     base = next((row for row in own if row.role == BASELINE), None)
-    known = None
-    if base is not None and shape_of(problem.space) == IMAGENET:
-        blocks = base.network.blocks
-        known = next((p.entry for p in prices.networks if p.network.blocks == blocks), None)
-    names = () if known is None else (known.name, f"{known.name} released")
-    found = [
-        _row(p, base, problem)
-        for p in prices.networks
-        if p.latency_s is not None and p.entry.weights and p.entry.name not in names
-    ]
-    everything = Shelf(tuple(found), None, None, None, prices)
-    limits = [row.latency_s for row in own if row.latency_s is not None]
-    best = None
+    limits = [shelf.seconds(row) for row in own]
+
+    def best(seconds: float) -> ShelfRow | None:
+        return best_within(shelf.candidates, seconds, shelf.seconds)
+
+    at_base = level = None
     if limits:
-        at = base.latency_s if base is not None and base.latency_s is not None else max(limits)
-        best = everything.at(at)
-    itself = level = None
-    if base is not None and known is not None:
-        itself = ShelfRow(base, known.weights[0])
-        as_good = [each for each in found if each.top1 >= itself.top1]
-        level = min(as_good, key=lambda each: each.latency_s, default=None)
-    shown = {each.name: each for each in (best, level, *map(everything.at, limits)) if each}
-    ordered = tuple(sorted(shown.values(), key=lambda each: each.latency_s))
-    return Shelf(ordered, best, level, itself, prices)
+        at_base = best(max(limits) if base is None else shelf.seconds(base))
+    if (itself := shelf.base) is not None:
+        as_good = [each for each in shelf.candidates if each.top1 >= itself.top1]
+        level = min(as_good, key=lambda each: shelf.seconds(each.row), default=None)
+    shown = {each.name: each for each in (at_base, level, *map(best, limits)) if each}
+    ordered = tuple(sorted(shown.values(), key=lambda each: shelf.seconds(each.row)))
+    return replace(shelf, rows=ordered, best=at_base, level=level)
+
+
+def with_whole_runs(
+    shelf: Shelf, candidates: Sequence[ResultRow], rows: Sequence[ResultRow]
+) -> Shelf:
+    """The shelf with what its candidates took when run whole beside `rows`; its rows are then
+    chosen by that. The same shelf if they were not run."""
+    every = [*candidates, *(row for row in rows if row.genes)]
+    if not every or any(row.measured_s is None for row in every):
+        return shelf
+    base = next((row for row in rows if row.role == BASELINE), None)
+    if base is not None and base.measured_s is not None:
+        candidates = [
+            replace(row, speed_up=row.measured_s and base.measured_s / row.measured_s)
+            for row in candidates
+        ]
+    found = [replace(c, row=row) for c, row in zip(shelf.candidates, candidates, strict=True)]
+    itself = replace(shelf.base, row=base) if shelf.base and base else shelf.base
+    return selected(replace(shelf, candidates=tuple(found), base=itself, whole=True), rows)
+
+
+def _near(shelf: Shelf) -> tuple[ShelfRow, ...]:
+    """The networks that may be a row by what they take when run whole: on the front of top-1 and
+    latency or less than `NEAR` behind it, from one before the first row to one after the last."""
+    every = sorted(shelf.candidates, key=lambda each: shelf.seconds(each.row))
+    near = []
+    for each in every:
+        ahead = best_within(every, (1 - NEAR) * shelf.seconds(each.row), shelf.seconds)
+        if ahead is None or each.top1 > ahead.top1:
+            near.append(each)
+    at = [index for index, each in enumerate(near) if each in shelf.rows]
+    return tuple(near[max(0, at[0] - 1) : at[-1] + 2]) if at else ()
 
 
 def _row(priced: PricedNetwork, base: ResultRow | None, problem: Problem) -> ShelfRow:

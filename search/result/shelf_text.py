@@ -9,6 +9,7 @@ from latency.table.header import TableHeader
 from search.problem.budget import scaled
 from search.result.rows import ResultRow
 from search.result.shelf import Shelf, ShelfRow
+from search.result.shelf_times import family_name, first_of
 from space.common.text import columns, format_number
 
 EQUAL_POINTS = 0.5  # top-1 of one network differs as much between like recipes
@@ -31,7 +32,7 @@ def print_shelf(
 def _table(shelf: Shelf, header: TableHeader) -> list[str]:
     """The rows and the baseline, fastest first, in columns."""
     shown = [*shelf.rows, *([shelf.base] if shelf.base else [])]
-    shown.sort(key=lambda each: each.latency_s)
+    shown.sort(key=lambda each: shelf.seconds(each.row))
     measured = any(each.row.measured_s is not None for each in shown)
     per = "" if header.batch == 1 else f" of {header.batch}"
     headings = ["off the shelf", "FLOPs", "params", f"latency{per}"]
@@ -43,7 +44,7 @@ def _table(shelf: Shelf, header: TableHeader) -> list[str]:
             row.name,
             scaled(row.flops, "flops"),
             scaled(row.params, "params"),
-            scaled(each.latency_s, "latency_s"),
+            scaled(row.latency_s or 0, "latency_s"),
             *["-" if whole is None else scaled(whole, "latency_s")] * measured,
             "-" if row.speed_up is None else f"{row.speed_up:.2f}x",
             _percent(each.top1),
@@ -71,11 +72,9 @@ def shelf_lines(
         lines.append(f"over the budget of {budget}: {names}")
     without = [p.entry.name for p in shelf.prices.networks if p.latency_s is None]
     if without:
-        share, examples = (
-            f"{len(without)} of {len(shelf.prices.networks)}",
-            ", ".join(without[-2:]),
-        )
-        lines.append(f"no latency here: {share} networks, as {examples}; {shelf.prices.why}")
+        share = f"{len(without)} of {len(shelf.prices.networks)} networks"
+        families = first_of(dict.fromkeys(map(family_name, without)))
+        lines.append(f"no latency here: {share} ({families}); {shelf.prices.why}")
     if sentence := verdict(shelf, rows, estimates):
         lines.append(sentence)
     return lines
@@ -86,11 +85,13 @@ def _about(shelf: Shelf, header: TableHeader) -> str:
     words = []
     if header.dtype == "int8":
         words.append("in float32, int8 is less")
-    if whole := [each.name for each in shelf.rows if each.whole]:
-        every = "all" if len(whole) == len(shelf.rows) else ", ".join(whole)
-        words.append(f"latency of {every}: run whole on this machine, at its speed of the table")
+    if timed := [each.name for each in shelf.rows if each.timed]:
+        every = "all" if len(timed) == len(shelf.rows) else ", ".join(timed)
+        words.append(f"latency of {every}: run whole on this machine, at the table's speed of it")
     elif header.layout == "ops":
         words.append("the error of the latency is not known for such networks")
+    if shelf.whole:
+        words.append("speed-up: of those just run whole")
     return "".join(f"; {each}" for each in words)
 
 
@@ -106,10 +107,10 @@ def verdict(shelf: Shelf, rows: Sequence[ResultRow], estimates: Estimates | None
     elif shelf.best is None:
         sentence = f"nothing off the shelf is as fast as {base.name}" + _above(shelf, base)
     elif shelf.base is None:
+        share, top1 = _share(shelf, shelf.best, base), _percent(shelf.best.top1)
         sentence = (
-            f"at {base.name}'s latency the shelf has {shelf.best.name}, published at "
-            f"{_percent(shelf.best.top1)}, in {_share(shelf.best, base)} of its time; no top-1 of "
-            f"{base.name} is published"
+            f"at {base.name}'s latency the shelf has {shelf.best.name}, published at {top1}, in "
+            f"{share} of its time; no top-1 of {base.name} is published"
         )
     else:
         sentence = _against(shelf, base, shelf.best, shelf.base) + _choice(shelf, base, rows)
@@ -134,7 +135,7 @@ def _against(shelf: Shelf, base: ResultRow, best: ShelfRow, known: ShelfRow) -> 
     facts += _percent(known.top1)
     if best.top1 < known.top1:
         return f"the shelf does not win at {base.name}'s latency: {facts}" + _above(shelf, base)
-    share = _share(best, base)
+    share = _share(shelf, best, base)
     small = best.top1 - known.top1 < EQUAL_POINTS and float(share) > 1 - EQUAL_TIME
     word = "is level" if small else "wins"
     return f"the shelf {word} at {base.name}'s latency: {facts}, and takes {share} of its time"
@@ -143,28 +144,26 @@ def _against(shelf: Shelf, base: ResultRow, best: ShelfRow, known: ShelfRow) -> 
 def _above(shelf: Shelf, base: ResultRow) -> str:
     """The first of the shelf with the baseline's top-1 where that is slower."""
     level = shelf.level
-    if level is None or base.latency_s is None or level.latency_s <= base.latency_s:
+    if level is None or shelf.seconds(level.row) <= shelf.seconds(base):
         return ""
-    share, top1 = _share(level, base), _percent(level.top1)
+    share, top1 = _share(shelf, level, base), _percent(level.top1)
     return f"; its first with as much is {level.name}, {top1}, in {share} of the time"
 
 
 def _choice(shelf: Shelf, base: ResultRow, rows: Sequence[ResultRow]) -> str:
     """Whether a winner is worth its training, where the shelf has the baseline's top-1."""
-    fast, level = _fastest(base, rows), shelf.level
-    if fast is None or fast.latency_s is None or level is None:
+    fast, level = _fastest(shelf, base, rows), shelf.level
+    if fast is None or level is None or shelf.seconds(level.row) > shelf.seconds(base):
         return ""
-    if base.latency_s is None or level.latency_s > base.latency_s:
-        return ""
-    time = scaled(level.latency_s, "latency_s")
-    if fast.latency_s >= level.latency_s:
+    time = scaled(shelf.seconds(level.row), "latency_s")
+    if shelf.seconds(fast) >= shelf.seconds(level.row):
         other = "" if level == shelf.best else f", or {level.name} in {time}"
         return f": take it{other}; no winner with the baseline's score is faster"
     own = "its" if level == shelf.best else f"{level.name}'s"
     return f": take it, and train {fast.name} only if you need less than {own} {time}"
 
 
-def _fastest(base: ResultRow, rows: Sequence[ResultRow]) -> ResultRow | None:
+def _fastest(shelf: Shelf, base: ResultRow, rows: Sequence[ResultRow]) -> ResultRow | None:
     """The fastest winner that scores as high as the baseline."""
     least = base.score
     good = [
@@ -173,7 +172,7 @@ def _fastest(base: ResultRow, rows: Sequence[ResultRow]) -> ResultRow | None:
         if row.genes and row is not base and row.latency_s is not None
         if row.score is not None and least is not None and row.score >= least
     ]
-    return min(good, key=lambda row: row.latency_s or 0, default=None)
+    return min(good, key=shelf.seconds, default=None)
 
 
 def _estimated(shelf: Shelf, rows: Sequence[ResultRow], estimates: Estimates) -> str:
@@ -183,7 +182,7 @@ def _estimated(shelf: Shelf, rows: Sequence[ResultRow], estimates: Estimates) ->
         if row.name not in estimates or row.role == "baseline" or row.latency_s is None:
             continue
         _, low, high = estimates[row.name]
-        at = shelf.at(row.latency_s)
+        at = shelf.at(shelf.seconds(row))
         if at is not None:
             word = (
                 "loses to"
@@ -201,7 +200,6 @@ def _percent(value: float | None) -> str:
     return f"{format_number(value, '.1f')} %"
 
 
-def _share(each: ShelfRow, base: ResultRow) -> str:
+def _share(shelf: Shelf, each: ShelfRow, base: ResultRow) -> str:
     """Its latency over the baseline's."""
-    assert base.latency_s is not None, "only a baseline with a latency is compared"
-    return f"{each.latency_s / base.latency_s:.2f}"
+    return f"{shelf.seconds(each.row) / shelf.seconds(base):.2f}"

@@ -33,7 +33,7 @@ from space.zoo.families import shufflenet_v2
 HEAVY_FLOPS = 700_000_000  # multiply-adds: heavier networks are not timed whole
 ROUNDS = (5, 11)  # of a network timed whole: least and most; up to 11, each is prepared once
 USUAL_S = 20.0  # that all rounds of 46 networks shall take
-NAMED = 3
+NAMED = 5
 FAMILIES = (
     "ShuffleNet v2", "ShuffleNet v1", "MobileNet v1", "MobileNet v2", "MobileNetV3", "MobileNetV4",
     "PP-LCNet", "RepGhost", "GhostNet", "MobileOne", "MnasNet", "EfficientNet", "RegNet", "FBNet",

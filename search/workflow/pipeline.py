@@ -25,7 +25,7 @@ from search.problem.shape import IMAGENET, shape_of, table_shape
 from search.problem.size import parse_size
 from search.result.rows import result_rows, with_measurements
 from search.result.search_result import SearchResult
-from search.result.shelf import ShelfPrices, choose_shelf, shelf_prices
+from search.result.shelf import ShelfPrices, choose_shelf, shelf_prices, with_whole_runs
 from search.result.winners import limit_of, require_feasible, winners
 from search.result.write import export_winners, write
 from search.workflow.config import SearchConfig
@@ -180,9 +180,10 @@ def summarize(
 def measure(result: SearchResult) -> SearchResult:
     """The result with end-to-end latencies, where its table is of this machine."""
     count, shelf = len(result.rows), result.shelf
-    others = [] if shelf is None else shelf.networks
+    others = [] if shelf is None else [each.row for each in shelf.candidates]
     found = with_measurements([*result.rows, *others], result.header)
-    shelf = shelf and shelf.with_rows(found[count:], found[:count])
+    if shelf is not None:
+        shelf = with_whole_runs(shelf, found[count:], found[:count])
     return replace(result, rows=tuple(found[:count]), shelf=shelf)
 
 
