@@ -20,8 +20,16 @@ def parser() -> Parser:
         "published top-1 error, latency with its source, and the paper's own measurement where "
         "the target is the paper's device. --target cpu measures the networks whole, here.",
     )
+    result.add_argument(
+        "--shelf",
+        action="store_true",
+        help="every network with released weights: published top-1 against latency",
+    )
     result.add_argument("--target", help="default: arm; with --features-only: gpu")
-    result.add_argument("--budget", help="FLOPs; only networks from 2/3 to 3/2 of it")
+    result.add_argument(
+        "--budget",
+        help="FLOPs; only networks from 2/3 to 3/2 of it; with --shelf: of at most so many",
+    )
     result.add_argument("--network", action="append", help="only this one; may be repeated")
     result.add_argument(
         "--input", metavar="HxW", help="default: the table's, or each network's published one"
@@ -47,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     check_range(vars(args), "batch", **SHAPE_RANGES)
+    if args.shelf:
+        return _run_shelf(args)
     size = None if args.input is None else parse_size(args.input)
     from search.comparison.compare import compare_networks
     from search.comparison.report import draw_paper_figure, print_comparison
@@ -67,6 +77,29 @@ def _run(args: argparse.Namespace) -> int:
         print_comparison(comparison)
     if args.out is not None:
         draw_paper_figure(args.out, comparison)
+        log(f"picture in {args.out}")
+    return DONE
+
+
+def _run_shelf(args: argparse.Namespace) -> int:
+    for name in ("input", "channels", "classes", "features_only"):
+        if getattr(args, name):
+            raise ValueError(
+                "--shelf compares published top-1, which is of each network's own input, 3 "
+                f"channels and 1000 classes: leave out --{name.replace('_', '-')}"
+            )
+    from search.comparison.shelf import compare_shelf
+    from search.comparison.shelf_report import draw_shelf, print_published
+
+    comparison = compare_shelf(
+        args.target or "arm", names=args.network or (), budget=args.budget, batch=args.batch
+    )
+    if args.format == "json":
+        print(json.dumps(comparison.record(), indent=2))
+    else:
+        print_published(comparison)
+    if args.out is not None:
+        draw_shelf(args.out, comparison)
         log(f"picture in {args.out}")
     return DONE
 

@@ -4,7 +4,7 @@ holds: ShuffleNet v2, v1, then MobileNet v2."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +22,7 @@ from search.comparison.rows import (
     paper_rows,
     select_networks_to_compare,
 )
+from search.comparison.shelf import at_batch
 from search.problem.latencies import check_seconds
 from search.problem.shape import IMAGENET, table_shape
 from search.result.rows import network_latency
@@ -124,16 +125,11 @@ def compare_networks(
     if table is None:
         kind, line, seconds = _measured(networks, batch := batch or 1)
     else:
-        batch, line = batch or table.header.batch, latency_line(table.header)
+        table, note = at_batch(table, target, batch)
+        batch, line = table.header.batch, latency_line(table.header)
         if changed.text and isinstance(table, OpCostModel):
             line += f"; that error is of networks of {IMAGENET}"
-        if batch != table.header.batch:
-            if not isinstance(table, OpCostModel):
-                raise ValueError(
-                    f"{target} was measured at batch {table.header.batch}; got --batch {batch}"
-                )
-            table = replace(table, header=replace(table.header, batch=batch))
-            line += f"; batch {batch} is an extrapolation"
+        line += note
         kind = table.header.source
         seconds = [network_latency(table, network) for network in networks]
         check_seconds((value for value in seconds if value is not None), table.header)

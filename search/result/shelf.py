@@ -14,12 +14,7 @@ from latency.table.header import TableHeader
 from search.problem.problem import Problem, Table
 from search.problem.shape import IMAGENET, NetworkShape
 from search.result.rows import ResultRow
-from search.result.shelf_times import (
-    PricedNetwork,
-    lacking,
-    price_networks,
-    with_whole_times,
-)
+from search.result.shelf_times import PricedNetwork, latencies_of
 from space.cost.guidelines import Guidelines
 from space.zoo.catalog import shelf_networks
 from space.zoo.released import ReleasedWeights
@@ -55,15 +50,8 @@ def shelf_prices(table: Table, shape: NetworkShape) -> ShelfPrices:
     if shape != IMAGENET:
         note = f"published top-1 is of {IMAGENET}, the networks here are of {shape}"
         return ShelfPrices(note=note)
-    priced = price_networks(shelf_networks().values(), table)
-    lacks = lacking(priced, table)
-    priced, problem = with_whole_times(priced, table.header)
-    without = [p for p in priced if p.latency_s is None]
-    if not without:
-        return ShelfPrices(tuple(priced))
-    if not problem and any(p.whole for p in priced):
-        problem = "too heavy to be run whole"
-    return ShelfPrices(tuple(priced), problem or lacks)
+    priced, why = latencies_of(shelf_networks().values(), table)
+    return ShelfPrices(tuple(priced), why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Latencies of published networks on a target: by its table, or measured whole on this machine.
 
 A table of measured blocks knows the networks whose blocks it has. If it was measured on this
-machine, the others are timed whole, once: the times are kept in the cache folder.
+machine and lacks some, all are timed whole, once: the times are kept in the cache folder.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from statistics import median
 
-from latency.measure.network import is_of_this_machine, table_session, time_networks
+from latency.devices.open import open_session
+from latency.devices.session import Session
+from latency.measure.network import Timings, is_of_this_machine, time_networks
 from latency.table.header import TableHeader
 from latency.table.op_model import OpCostModel
 from latency.table.op_terms import KNOWN
@@ -33,6 +35,7 @@ from space.zoo.families import shufflenet_v2
 HEAVY_FLOPS = 700_000_000  # multiply-adds: heavier networks are not timed whole
 ROUNDS = (5, 11)  # of a network timed whole: least and most; up to 11, each is prepared once
 USUAL_S = 20.0  # that all rounds of 46 networks shall take
+UNSTEADY = 1.2  # median over least time of a network; 1.01 to 1.08 on a machine that does no more
 NAMED = 5
 FAMILIES = (
     "ShuffleNet v2", "ShuffleNet v1", "MobileNet v1", "MobileNet v2", "MobileNetV3", "MobileNetV4",
@@ -106,35 +109,53 @@ def _knows(table: Table, block: Block) -> bool:
     return True
 
 
+def latencies_of(
+    entries: Iterable[PublishedNetwork], table: Table
+) -> tuple[list[PricedNetwork], str]:
+    """Each network with its latency, and why some have none, or "": by the table; but all timed
+    whole, now or in an earlier run, if the table is of this machine and lacks one.
+
+    Raises:
+        ValueError: no latency of a device is like one of these.
+        ImportError: the engine of this machine's table is not installed.
+    """
+    priced = price_networks(entries, table)
+    problem = lacking(priced, table)
+    if problem and is_of_this_machine(table.header):
+        priced, failed = with_whole_times(priced, table.header)
+        problem = failed or "too heavy to be run whole"
+    complete = all(p.latency_s is not None for p in priced)
+    return priced, "" if complete else problem
+
+
 def with_whole_times(
     priced: Sequence[PricedNetwork], header: TableHeader
 ) -> tuple[list[PricedNetwork], str]:
-    """The networks, those without a latency timed whole now or in an earlier run, if the table is
-    of this machine; and why some could not be timed, or "".
+    """The networks with what each takes when run whole on this machine, but for heavy ones; and
+    why they could not be run, or "".
 
     Raises:
         ImportError: the engine of the table is not installed.
     """
-    timed = [p for p in priced if p.latency_s is None and p.network.flops <= HEAVY_FLOPS]
-    if not timed or not is_of_this_machine(header):
-        return list(priced), ""
-    with table_session(header) as session:
+    light = [p.network for p in priced if p.network.flops <= HEAVY_FLOPS]
+    problem = ""
+    with open_session("cpu", header.engine, threads=header.threads, dtype=header.dtype) as session:
         path = times_path(header, session.engine_version)
         known = read_times(path)
-        missing = [p for p in timed if lowering_digest(p.network) not in known]
-        problem = ""
+        missing = [network for network in light if lowering_digest(network) not in known]
         if missing:
             try:
-                known |= _times(session, [p.network for p in missing], header)
+                found, disturbed = _times(session, missing, header)
             except (MemoryError, OSError) as error:
                 problem = f"they could not be run whole: {error}"
             else:
-                _store(path, known)
-    found = []
+                _store(path, known | {n: s for n, s in found.items() if n not in disturbed})
+                known |= found
+    whole = []
     for each in priced:
-        seconds = known.get(lowering_digest(each.network)) if each in timed else None
-        found.append(each if seconds is None else replace(each, latency_s=seconds, whole=True))
-    return found, problem
+        seconds = known.get(lowering_digest(each.network))
+        whole.append(each if seconds is None else replace(each, latency_s=seconds, whole=True))
+    return whole, problem
 
 
 def lowering_digest(network: Network) -> str:
@@ -170,24 +191,45 @@ def _store(path: Path, seconds: Mapping[str, float]) -> None:
         log(f"the times of networks off the shelf are not kept for the next search: {error}")
 
 
-def _times(session: Any, networks: Sequence[Network], header: TableHeader) -> dict[str, float]:
+def _times(
+    session: Session, networks: Sequence[Network], header: TableHeader
+) -> tuple[dict[str, float], set[str]]:
     """Seconds of networks by `lowering_digest`, at the machine's speed when the table was built,
-    if the table has its reference time."""
-    # The first network's input is that of the reference, which must be as in the table.
-    first = shufflenet_v2("0.5", *header.input_size)
+    if the table has its reference time; and those that other programs disturbed."""
     then_s = header.noise.get("reference_s")
     rounds = ROUNDS[1]
     if then_s:
         rounds = min(max(int(USUAL_S / (2 * 46 * then_s)), ROUNDS[0]), ROUNDS[1])
-    count = len(networks)
-    log(f"measuring {count} networks off the shelf whole, on this machine; the times are kept")
-    with Progress("networks off the shelf", count + 1) as bar:
-        timings = time_networks(
-            session,
-            [first, *networks],
-            batch=header.batch,
-            rounds=rounds,
-            report=lambda title, done, total: bar.update(done, total, title=title),
-        )
-    seconds = timings.seconds(then_s)[1:].tolist()
-    return dict(zip(map(lowering_digest, networks), seconds, strict=True))
+    # The first network's input is that of the reference, which must be as in the table.
+    first = shufflenet_v2("0.5", *header.input_size)
+    log(f"running {len(networks)} networks off the shelf whole, on this machine; times are kept")
+    found: dict[str, float] = {}
+    disturbed = {lowering_digest(network): network for network in networks}
+    with Progress("networks off the shelf", len(networks) + 1) as bar:
+        for _ in range(2):  # those that were disturbed have another turn
+            timings = time_networks(
+                session,
+                [first, *disturbed.values()],
+                batch=header.batch,
+                rounds=rounds,
+                report=lambda _, done, total: bar.update(done, total),
+            )
+            found |= zip(disturbed, timings.seconds(then_s)[1:].tolist(), strict=True)
+            again = unsteady_networks(timings)
+            numbered = enumerate(list(disturbed.items()), 1)
+            disturbed = dict(item for number, item in numbered if number in again)
+            if not disturbed:
+                break
+    if disturbed:
+        names = first_of(network.name for network in disturbed.values())
+        log(f"warning: other programs disturbed {names}: their times are uncertain and not kept")
+    return found, set(disturbed)
+
+
+def unsteady_networks(timings: Timings) -> set[int]:
+    """The numbers of the networks whose median run took much longer than their fastest."""
+    runs: dict[int, list[float]] = {}
+    for numbers, group in timings.groups:
+        for number, times in zip(numbers.tolist(), group.times.tolist(), strict=True):
+            runs.setdefault(number, []).extend(times)
+    return {n for n, times in runs.items() if median(times) > UNSTEADY * min(times)}
