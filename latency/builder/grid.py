@@ -17,14 +17,17 @@ from latency.table.interpolate import by_family, family_rows
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.block import Block, BlockBatch, Chain
 from space.network.network import Network
-from space.zoo.catalog import published_networks
+from space.zoo.catalog import published_networks, shelf_networks
+from space.zoo.entry import PublishedNetwork
 
 COPIES = 6
 HEAVY = 60_000_000  # multiply-adds: above, two copies are as precise as six of a lighter block
 MAX_BEFORE = 4
 SMALL = 700_000_000  # multiply-adds: published networks up to here are measured unchanged
+SIDE = 224  # of the images of networks off the shelf
 JOB_TARGETS = 12  # blocks timed in the same rounds
 STEMS = ("stem", "resnet_stem", "deep_stem")  # blocks that take an image
+HEADS = ("head", "mobile_head", "hidden_classifier")  # their weights exceed a cache
 GRID_SEED = 1_000_003  # of the random widths that are measured; validation uses other seeds
 
 
@@ -87,16 +90,18 @@ def space_targets(grid: Grid, space: ShuffleNetV2Space) -> list[BlockTarget]:
 
 
 def other_targets(grid: Grid, space: ShuffleNetV2Space) -> list[BlockTarget]:
-    """The blocks of the paper's other networks: of the small ones at their own input size, if the
-    space has images and classes of ImageNet, and of each family of
-    `latency.builder.random_networks`, on the space's images, the narrowest, the widest and some at
-    random widths."""
+    """The blocks of networks outside the space: of the small published ones at their own input
+    size, if the space has images and classes of ImageNet; of the small ones off the shelf too, if
+    the images are of their size; and of each family of `latency.builder.random_networks`, on the
+    space's images, the narrowest, the widest and some at random widths."""
     if not grid.variants:
         return []
-    networks: list[Network] = []
+    known: list[PublishedNetwork] = []
     if (space.channels, space.classes) == (CHANNELS, CLASSES):
-        known = [entry.network() for entry in published_networks().values()]
-        networks = [network for network in known if network.flops <= SMALL]
+        known += published_networks().values()
+        if (space.height, space.width) == (SIDE, SIDE):
+            known += [entry for entry in shelf_networks().values() if not entry.of_paper]
+    networks = [network for entry in known if (network := entry.network()).flops <= SMALL]
     for family in VARIANTS:
         networks += bounds(family, space)
         networks += variants(family, grid.variants, GRID_SEED, space)
@@ -109,7 +114,7 @@ def network_targets(networks: Iterable[Network], reach: int = 1) -> list[BlockTa
     targets: dict[Block, BlockTarget] = {}
     for network in networks:
         for index, block in enumerate(network.blocks):
-            count = MAX_BEFORE if block.kind == "head" else reach
+            count = MAX_BEFORE if block.kind in HEADS else reach
             before = network.blocks[max(0, index - count) : index]
             targets.setdefault(block, block_in_context(block, before))
     return list(targets.values())

@@ -14,6 +14,7 @@ from latency.table.header import TableHeader, mean_error
 from search.problem.baseline import Baseline
 from search.problem.problem import Evaluation, Problem, Table
 from search.problem.shape import IMAGENET, NetworkShape, error_applies, shape_of
+from search.result.estimates import RowEstimate, row_estimates
 from search.result.winners import Winner
 from space.common.cli import log
 from space.common.errors import MissingOpError
@@ -35,6 +36,7 @@ class ResultRow:
             `pace` is then the drift factor against the time of the table's build, if the table
             has a reference time (`latency.measure.drift`).
         accuracy: measured: (seed, percent) of each training.
+        estimate: of its top-1; None where the estimate is not the score.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ResultRow:
     measured_s: float | None = None
     pace: float | None = None
     accuracy: tuple[tuple[int, float], ...] = ()
+    estimate: RowEstimate | None = None
 
     def record(self, header: TableHeader, shape: NetworkShape = IMAGENET) -> dict[str, Any]:
         """The row for JSON, every latency with its source and the table's own error, if that is
@@ -66,6 +69,8 @@ class ResultRow:
                 "deviation": deviation(values),
                 "by_seed": {str(seed): value for seed, value in self.accuracy},
             }
+        if self.estimate is not None:
+            record["estimate"] = self.estimate.record()
         return {
             **record,
             "flops": int(self.flops),
@@ -90,10 +95,21 @@ def result_rows(
     if base is not None:
         rows.append(row_of(problem, base.found, 0, base.name, "baseline"))
         reference = rows[-1].flops
+    estimates = row_estimates(problem, [row.genes for row in rows])
+    rows = [replace(row, estimate=each) for row, each in zip(rows, estimates, strict=True)]
     rows += other_rows(problem.table, reference, shape_of(problem.space))
     if base is None:
         return rows
     return [replace(r, speed_up=r.latency_s and base.latency_s / r.latency_s) for r in rows]
+
+
+def estimates_of(rows: Sequence[ResultRow]) -> dict[str, tuple[float, float, float]]:
+    """By the name of a row: its estimated top-1 in %, and the ends of its interval."""
+    return {
+        row.name: (row.estimate.top1, row.estimate.low, row.estimate.high)
+        for row in rows
+        if row.estimate is not None
+    }
 
 
 def row_of(problem: Problem, found: Evaluation, index: int, name: str, role: str) -> ResultRow:

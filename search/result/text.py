@@ -13,8 +13,9 @@ from latency.table.latency_table import LatencyTable
 from search.problem.budget import scaled
 from search.problem.problem import CLOSED_FORM, Table
 from search.problem.shape import IMAGENET, NetworkShape, shape_lines, shape_of
+from search.result.estimates import estimate_line
 from search.result.export import describe_weights
-from search.result.rows import ResultRow
+from search.result.rows import ResultRow, estimates_of
 from search.result.search_result import SearchResult
 from search.result.shelf_text import print_shelf
 from space.common.stats import deviation
@@ -29,7 +30,7 @@ def print_result(result: SearchResult) -> None:
     shape = shape_of(result.problem.space)
     print_rows(result.rows, result.header, result.problem.score.line, shape)
     if result.shelf is not None:
-        print_shelf(result.shelf, result.rows, result.header)
+        print_shelf(result.shelf, result.rows, result.header, estimates_of(result.rows))
     base = result.baseline
     lines = measured_blocks(result.rows, result.problem.table) + list(result.accuracy_lines)
     flops = {row.name: row.flops for row in result.rows}
@@ -37,6 +38,8 @@ def print_result(result: SearchResult) -> None:
         lines.append("no ShuffleNet v2 is within the budget: no speed-up is given")
     elif result.limit is not None:
         lines += result.limit.lines(base.name)
+        if result.limit.found_latency_s >= base.latency_s:
+            lines.append(f"none found is faster than {base.name} at its score: take {base.name}")
     for name, entry in result.files.items():
         if "files" in entry:
             difference = entry["onnx_max_relative_difference"]
@@ -87,16 +90,18 @@ def print_rows(
     """The rows on stdout, with the source of their latencies under them."""
     measured = any(row.measured_s is not None for row in rows)
     trained = any(row.accuracy for row in rows)
+    estimated = any(row.estimate is not None for row in rows)
     per = "" if header.batch == 1 else f" of {header.batch}"
     columns: list[tuple[str, Callable[[ResultRow], str]]] = [
         ("network", lambda row: row.name),
+        *(estimate_columns() if estimated else []),
         *([("accuracy", _accuracy)] if trained else []),
         ("FLOPs", lambda row: scaled(row.flops, "flops")),
         ("params", lambda row: scaled(row.params, "params")),
         (f"latency{per}", lambda row: _latency(row.latency_s)),
         *([("run whole", lambda row: _latency(row.measured_s))] if measured else []),
         ("speed-up", lambda row: "-" if row.speed_up is None else f"{row.speed_up:.2f}x"),
-        ("score", lambda row: format_number(row.score)),
+        *([] if estimated else [("score", lambda row: format_number(row.score))]),
         ("G1", lambda row: f"{row.guidelines.g1:.3f}"),
         ("G2", lambda row: f"{row.guidelines.g2:.3f}"),
         ("G3", lambda row: f"{row.guidelines.g3:.0f}"),
@@ -110,11 +115,33 @@ def print_rows(
         lines.append("latency -: the table has no such blocks")
     if measured:
         lines.append(_measured_line(rows[0].pace))
+    base = next((row for row in rows if row.role == "baseline"), None)
+    if estimated:
+        known = [row.estimate for row in rows if row.estimate is not None]
+        lines.append(estimate_line(known[0], None if base is None else base.name))
     lines.append(score)
     for row in rows:
         if row.architecture and row.role != "baseline":
-            lines += [f"{row.name}: {row.role}", f"  {row.architecture}"]
+            lines += [f"{row.name}: {row.role}{_score(row, base)}", f"  {row.architecture}"]
+            if row.estimate is not None and (uncertain := row.estimate.uncertain_text):
+                lines.append(f"  {uncertain}")
     print_rich(*lines, width=WIDTH)
+
+
+def estimate_columns() -> list[tuple[str, Callable[[ResultRow], str]]]:
+    """The columns of the estimate, which take the place of the score's."""
+    return [
+        ("top-1 (est.)", lambda row: "-" if row.estimate is None else row.estimate.top1_text),
+        ("vs baseline", lambda row: "-" if row.estimate is None else row.estimate.difference_text),
+    ]
+
+
+def _score(row: ResultRow, base: ResultRow | None) -> str:
+    """The score of a winner, where no column has it."""
+    if row.estimate is None or row.score is None:
+        return ""
+    other = "" if base is None or base.score is None else f", the baseline's {base.score:.2f}"
+    return f" (score {row.score:.2f}{other})"
 
 
 def _latency(seconds: float | None) -> str:

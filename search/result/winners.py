@@ -8,6 +8,7 @@ import numpy as np
 
 from search.problem.baseline import Baseline
 from search.problem.budget import scaled
+from search.problem.estimate_score import EstimateScore
 from search.problem.problem import CLOSED_FORM, Evaluation, Problem, nondominated
 from space.common.errors import InfeasibleError
 
@@ -111,9 +112,11 @@ class Limit:
 
 def limit_of(problem: Problem, found: Evaluation, base: Baseline | None) -> Limit | None:
     """The bound beside the best found; None without a baseline, with axes open that break a
-    guideline, with another score than the closed form, or if nothing found reaches the baseline in
-    one of the two."""
-    if base is None or problem.relax or problem.score != CLOSED_FORM:
+    guideline, with a score from labels or above the estimate, or if nothing found reaches the
+    baseline in one of the two."""
+    score = problem.score
+    known = score.caution >= 0 if isinstance(score, EstimateScore) else score == CLOSED_FORM
+    if base is None or problem.relax or not known:
         return None
     as_good, as_fast = rivals(found, base)
     if not (len(as_good) and len(as_fast)):

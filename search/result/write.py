@@ -12,8 +12,10 @@ from typing import Any
 
 from search.problem.problem import Evaluation, Problem
 from search.problem.shape import IMAGENET, error_applies, shape_of
+from search.result.estimates import estimate_record
 from search.result.export import export_initialised, export_trained
 from search.result.picture import draw_front
+from search.result.rows import estimates_of
 from search.result.search_result import SearchResult
 from search.result.shelf_text import verdict
 from search.result.winners import front
@@ -115,6 +117,7 @@ def result_record(result: SearchResult) -> dict[str, Any]:
         "shelf": shelf_record(result),
         **({} if result.accuracy is None else {"accuracy": dict(result.accuracy)}),
         "score": problem.score.line,
+        **({} if (estimate := estimate_record(problem)) is None else {"estimate": estimate}),
         "bound": None if result.limit is None else asdict(result.limit),
     }
 
@@ -123,7 +126,7 @@ def shelf_record(result: SearchResult) -> dict[str, Any] | None:
     """The networks off the shelf in winners.json; None where they were not asked for."""
     if (shelf := result.shelf) is None:
         return None
-    return shelf.record(result.header, verdict(shelf, result.rows))
+    return shelf.record(result.header, verdict(shelf, result.rows, estimates_of(result.rows)))
 
 
 def json_text(result: SearchResult) -> str:

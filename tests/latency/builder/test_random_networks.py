@@ -18,6 +18,7 @@ from latency.table.family_fit import widths_of
 from latency.table.interpolate import Interpolator, family_of
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.block import Block, BlockBatch
+from space.zoo.catalog import shelf_networks
 from space.zoo.families import mobilenet_v2, shufflenet_v1
 
 SMALL = Grid("small", stem=4, first=5, rest=5, head=4, relaxed=3, variants=1)
@@ -88,6 +89,30 @@ def test_the_small_networks_of_the_paper_are_in_the_grid():
     assert set(shufflenet_v1("2.0").blocks) <= blocks
     assert set(mobilenet_v2(0.4, 160, 160).blocks) <= blocks
     assert not other_targets(Grid("none", stem=1, first=1, rest=1, head=1), ShuffleNetV2Space())
+
+
+def test_networks_off_the_shelf_are_in_the_grid():
+    """Those of up to 700M FLOPs, on the images of their published top-1 alone."""
+    blocks = {target.block for target in other_targets(SMALL, ShuffleNetV2Space())}
+    for name, network in shelf_only():
+        assert (set(network.blocks) <= blocks) == (network.flops <= 700_000_000), name
+    smaller = ShuffleNetV2Space(height=160, width=160)
+    some = {target.block for target in other_targets(SMALL, smaller)}
+    assert not {"lcnet", "uib", "mbconv"} & {block.kind for block in some}
+    classes = {target.block for target in other_targets(SMALL, ShuffleNetV2Space(classes=10))}
+    assert not {"lcnet", "uib", "mbconv"} & {block.kind for block in classes}
+
+
+def test_a_head_of_two_layers_follows_a_part_of_its_network():
+    (network,) = (net for name, net in shelf_only() if name == "PP-LCNet 1.0")
+    before = {t.block: t.before for t in network_targets([network])}
+    assert before[network.blocks[-1]] == network.blocks[-1 - MAX_BEFORE : -1]
+
+
+def shelf_only():
+    """(name, network) of each that the paper does not have."""
+    known = shelf_networks().items()
+    return [(name, entry.network()) for name, entry in known if not entry.of_paper]
 
 
 @pytest.mark.slow
