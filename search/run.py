@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from evaluator.estimate import RECIPES
 from evaluator.training.cli import (
     add_device_option,
     add_recipe_choice,
@@ -16,8 +17,7 @@ from evaluator.training.cli import (
 from evaluator.training.recipe import OPTIONS
 from search.labels.config import LABELS, ORDER, SEEDS, LabelOptions
 from search.optimizer import SAMPLERS
-from search.problem.size import SHAPE_RANGES
-from search.workflow.config import TRIALS, SearchConfig, split_inputs
+from search.workflow.config import PLAIN, SCORES, TRIALS, SearchConfig, split_inputs
 from space.common.cli import DONE, Parser, add_format, run_command
 
 
@@ -46,11 +46,15 @@ def parser() -> Parser:
         "latency.guidelines; default: the paper's")  # fmt: skip
     add("--sampler", default="prescreened", choices=SAMPLERS,
         help="default: %(default)s (NSGA-II, each trial the best of many children)")  # fmt: skip
-    add("--resume", action="store_true",
-        help="go on with the study in --out; an error if there is none")  # fmt: skip
+    add("--score", choices=SCORES, help="what ranks networks without labels; default: closed-form")
+    add("--estimate-recipe", default=RECIPES[0], choices=RECIPES,
+        help="published training that the estimate is of; default: %(default)s")  # fmt: skip
+    add("--optimism", type=float, default=0.0, metavar="X", help="the score is the estimate less "
+        "1 - X standard deviations of the difference to the baseline: 0, the default, is "
+        "cautious, 1 the plain estimate, -1 more cautious")  # fmt: skip
+    add("--resume", action="store_true", help="go on with the study that must be in --out")
     add("--no-shelf", action="store_true",
-        help="no comparison with released networks of today, which a table of this machine may "
-        "have to time first")  # fmt: skip
+        help="no comparison with released networks, which may have to be timed first")  # fmt: skip
     add_format(result)
     group = result.add_argument_group(
         "accuracy",
@@ -59,8 +63,7 @@ def parser() -> Parser:
         "The options of a training are those of evaluator.train.",
     )
     add = group.add_argument
-    add("--data", help="images, as evaluator.train takes them; without it, the training-free "
-        "score ranks networks")  # fmt: skip
+    add("--data", help="images, as evaluator.train takes them; without it, --score ranks networks")
     add("--labels", type=int, metavar="N", help="networks to train first; 0: none, the closed "
         f"form stays the score and only the answer is trained; default: {LABELS}")  # fmt: skip
     add("--labels-from", metavar="FILE", help="rows of evaluator.measured in place of labels "
@@ -84,10 +87,9 @@ def config_of(args: argparse.Namespace) -> SearchConfig:
     values = {**vars(args), "input": side}
     changes = {name: values[name] for name in OPTIONS if values[name] is not None}
     labels = LabelOptions(**{name: values[name] for name in ORDER}, recipe_options=changes)
-    names = ("target", "trials", "seed", "out", "guidelines", "sampler", "resume", *SHAPE_RANGES)
     return SearchConfig(
         input=size,
-        **{name: values[name] for name in names},
+        **{name: values[name] for name in PLAIN},
         budgets=tuple(args.budget),
         relax=tuple(args.relax),
         labels=labels,

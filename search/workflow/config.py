@@ -8,12 +8,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evaluator.estimate import RECIPES
 from search.labels.config import LabelOptions
 from search.problem.size import SHAPE_RANGES, parse_size
 from space.common.cli import check_range
 from space.common.text import shorten
 
 TRIALS = 500
+SCORES = ESTIMATE, CLOSED_FORM = "estimate", "closed-form"
+OPTIMISM = (-10, 10)
+PLAIN = (
+    "target",
+    "trials",
+    "seed",
+    "out",
+    "guidelines",
+    "sampler",
+    "resume",
+    "score",
+    "estimate_recipe",
+    "optimism",
+    *SHAPE_RANGES,
+)
+"""Fields that are options of the same name."""
 LONGEST_NAME = 100  # of a target in the name of a folder
 
 
@@ -33,10 +50,16 @@ class SearchConfig:
         sampler: one of `search.optimizer.SAMPLERS`.
         resume: a study in `out` is required.
         shelf: compare with networks off the shelf.
+        score: "estimate" of ImageNet top-1 or "closed-form", where no labels make the score; None:
+            the closed form. Networks without an estimate keep the closed form.
+        estimate_recipe: the published recipe that the estimate is of, one of
+            `evaluator.estimate.RECIPES`.
+        optimism: standard deviations that are added to the estimate, which is one below its mean.
         labels: accuracy options; without them the training-free score ranks networks.
 
     Raises:
-        ValueError: no target, or `trials` or `seed` out of its range.
+        ValueError: no target, a number out of its range, an unknown score or recipe, or a score
+            beside labels, which make another.
 
     Example:
         >>> SearchConfig(target="arm", budgets=("146M",), seed=3).folder.as_posix()
@@ -57,6 +80,9 @@ class SearchConfig:
     channels: int | None = None
     classes: int | None = None
     shelf: bool = True
+    score: str | None = None
+    estimate_recipe: str = RECIPES[0]
+    optimism: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.target.strip():
@@ -65,7 +91,25 @@ class SearchConfig:
             )
         values = {n: getattr(self, n) for n in ("trials", "seed", *SHAPE_RANGES)}
         check_range(values, "trials", "seed", **SHAPE_RANGES)
+        check_range({"optimism": self.optimism}, optimism=OPTIMISM)
+        for option, value, known in (
+            ("score", self.score, (None, *SCORES)),
+            ("estimate-recipe", self.estimate_recipe, RECIPES),
+        ):
+            if value not in known:
+                names = ", ".join(name for name in known if name is not None)
+                raise ValueError(f"--{option} must be one of {names}; got {shorten(value)}")
+        if self.score == ESTIMATE and self.labelled:
+            raise ValueError(
+                "--score estimate must be without --data and --labels-from, which make another "
+                "score; leave one out"
+            )
         object.__setattr__(self, "relax", tuple(sorted(set(self.relax))))
+
+    @property
+    def labelled(self) -> bool:
+        """Whether labels or trainings are asked for."""
+        return self.labels.data is not None or self.labels.labels_from is not None
 
     @property
     def folder(self) -> Path:
@@ -83,11 +127,23 @@ class SearchConfig:
             words.append(f"seed{self.seed}")
         if self.sampler != "prescreened":
             words.append(self.sampler)
+        words += self._score_names()
         if self.labels.data is not None:
             words.append("trained")
         if self.labels.labels_from is not None:
             words.append(f"labels-{Path(self.labels.labels_from).stem}")
         return Path("out") / "-".join(words)
+
+    def _score_names(self) -> list[str]:
+        """In the name of a folder: what differs from the default score."""
+        if self.score != ESTIMATE:
+            return []
+        names = [ESTIMATE]
+        if self.estimate_recipe != RECIPES[0]:
+            names.append(self.estimate_recipe)
+        if self.optimism:
+            names.append(f"optimism{self.optimism:g}")
+        return names
 
     @property
     def command(self) -> str:
@@ -104,6 +160,11 @@ class SearchConfig:
                 words += [f"--{name}", str(value)]
         words += ["--trials", str(self.trials), "--seed", str(self.seed)]
         words += ["--no-shelf"] * (not self.shelf)
+        if self.score is not None:
+            words += ["--score", self.score]
+        if self.score == ESTIMATE:
+            words += ["--estimate-recipe", self.estimate_recipe]
+            words += ["--optimism", f"{self.optimism:g}"]
         return shlex.join([*words, "--sampler", self.sampler, *self.labels.words()])
 
 

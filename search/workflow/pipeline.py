@@ -19,6 +19,7 @@ from search.labels.store import FILE
 from search.optimizer.study import Study
 from search.problem.baseline import baseline
 from search.problem.budget import parse_budgets
+from search.problem.estimate_score import EstimateScore, why_no_estimate, with_estimate
 from search.problem.latencies import check_latencies
 from search.problem.problem import Problem, target_table
 from search.problem.shape import IMAGENET, shape_of, table_shape
@@ -28,7 +29,7 @@ from search.result.search_result import SearchResult
 from search.result.shelf import ShelfPrices, choose_shelf, shelf_prices, with_whole_runs
 from search.result.winners import limit_of, require_feasible, winners
 from search.result.write import export_winners, write
-from search.workflow.config import SearchConfig
+from search.workflow.config import ESTIMATE, SearchConfig
 from space.common.cli import log
 from space.common.files import locked, writable_folder
 from space.common.progress import Progress
@@ -91,6 +92,7 @@ def search(config: SearchConfig) -> SearchResult:
                 problem, comparison = pipeline.score()
             for line in comparison.lines() if comparison else ():
                 log(line)
+            problem = _with_score(problem, config)
             prices = shelf_prices(table, shape) if config.shelf else None
             result = measure(summarize(run_study(problem, config), config, prices))
             if pipeline is not None:
@@ -107,6 +109,16 @@ def search(config: SearchConfig) -> SearchResult:
         return write(export_winners(result))
 
 
+def _with_score(problem: Problem, config: SearchConfig) -> Problem:
+    """The problem with the estimate as its score, if that is asked for and known."""
+    if config.score != ESTIMATE:
+        return problem
+    if why := why_no_estimate(problem):
+        log(f"the closed form is the score: {why}")
+        return problem
+    return with_estimate(problem, recipe=config.estimate_recipe, optimism=config.optimism)
+
+
 def run_study(problem: Problem, config: SearchConfig) -> Study:
     """Run the trials that the study in the folder lacks, under a progress bar.
 
@@ -114,7 +126,7 @@ def run_study(problem: Problem, config: SearchConfig) -> Study:
         ValueError: the study there is of another search.
         KeyboardInterrupt: stopped; finished trials are on disk.
     """
-    path = config.folder / study_file(problem.score)
+    path = config.folder / _study_file(problem)
     study = Study.open(problem, seed=config.seed, sampler=config.sampler, path=path)
     if study.trials:
         log(f"{path} holds {study.trials} trials of this search; going on from there")
@@ -131,6 +143,11 @@ def run_study(problem: Problem, config: SearchConfig) -> Study:
     if study.trials < config.trials:
         log(f"every architecture of the space was tried: {study.trials} trials")
     return study
+
+
+def _study_file(problem: Problem) -> str:
+    """Of both scores that need no labels the same: whoever changes the score is told."""
+    return "study.db" if isinstance(problem.score, EstimateScore) else study_file(problem.score)
 
 
 def _start_line(problem: Problem, config: SearchConfig) -> str:
@@ -165,7 +182,7 @@ def summarize(
         command=config.command,
         seed=study.seed,
         folder=config.folder,
-        study=config.folder / study_file(problem.score),
+        study=config.folder / _study_file(problem),
         problem=problem,
         found=found,
         duplicates=study.duplicates,
