@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from latency.devices.open import open_session
+import numpy as np
+
 from latency.devices.session import Session
-from latency.measure.network import Timings, is_of_this_machine, time_networks
+from latency.measure.network import Timings, is_of_this_machine, table_session, time_networks
 from latency.table.header import TableHeader
 from latency.table.op_model import OpCostModel
 from latency.table.op_terms import KNOWN
@@ -32,7 +33,7 @@ from space.network.network import Network
 from space.zoo.entry import PublishedNetwork
 from space.zoo.families import shufflenet_v2
 
-HEAVY_FLOPS = 700_000_000  # multiply-adds: heavier networks are not timed whole
+HEAVY_FLOPS = 700_000_000  # multiply-adds: heavier networks are not timed whole on a processor
 ROUNDS = (5, 11)  # of a network timed whole: least and most; up to 11, each is prepared once
 USUAL_S = 20.0  # that all rounds of 46 networks shall take
 UNSTEADY = 1.2  # median over least time of a network; 1.01 to 1.08 on a machine that does no more
@@ -131,15 +132,16 @@ def latencies_of(
 def with_whole_times(
     priced: Sequence[PricedNetwork], header: TableHeader
 ) -> tuple[list[PricedNetwork], str]:
-    """The networks with what each takes when run whole on this machine, but for heavy ones; and
-    why they could not be run, or "".
+    """The networks with what each takes when run whole on this machine, on a processor but for
+    heavy ones; and why they could not be run, or "".
 
     Raises:
         ImportError: the engine of the table is not installed.
     """
-    light = [p.network for p in priced if p.network.flops <= HEAVY_FLOPS]
     problem = ""
-    with open_session("cpu", header.engine, threads=header.threads, dtype=header.dtype) as session:
+    with table_session(header) as session:
+        most = np.inf if "accelerator" in session.host_info else HEAVY_FLOPS
+        light = [p.network for p in priced if p.network.flops <= most]
         path = times_path(header, session.engine_version)
         known = read_times(path)
         missing = [network for network in light if lowering_digest(network) not in known]

@@ -132,8 +132,14 @@ def estimate_columns() -> list[tuple[str, Callable[[ResultRow], str]]]:
     """The columns of the estimate, which take the place of the score's."""
     return [
         ("top-1 (est.)", lambda row: "-" if row.estimate is None else row.estimate.top1_text),
-        ("vs baseline", lambda row: "-" if row.estimate is None else row.estimate.difference_text),
+        ("vs baseline", _difference_to_baseline),
     ]
+
+
+def _difference_to_baseline(row: ResultRow) -> str:
+    if row.estimate is None or row.role == "baseline":
+        return "-"
+    return row.estimate.difference_text
 
 
 def _score(row: ResultRow, base: ResultRow | None) -> str:
