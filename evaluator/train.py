@@ -1,4 +1,4 @@
-"""Train a network: `python -m evaluator.train ARCH --data DIR [--recipe paper|short]`."""
+"""Train a network: `python -m evaluator.train ARCH --data DIR [--recipe NAME]`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pathlib import Path
 
 from evaluator.training.cli import (
     add_device_option,
+    add_ema_option,
     add_recipe_choice,
     add_recipe_options,
+    add_teacher_options,
     add_threads_option,
     chosen_recipe,
+    chosen_teacher,
 )
 from evaluator.training.recipe import check_options
 from space.common.cli import DONE, Parser, add_format, run_command
@@ -43,14 +46,7 @@ def parser() -> Parser:
     result.add_argument("--out", type=Path, help="default: out/train/ARCH-RECIPE-seedS")
     result.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     add_recipe_options(result, processes=True)
-    result.add_argument(
-        "--ema",
-        type=float,
-        nargs="?",
-        const=0.999,
-        metavar="DECAY",
-        help="average the weights over steps; default decay: 0.999",
-    )
+    add_ema_option(result)
     result.add_argument(
         "--channels", type=int, choices=(1, 3), help="1: grey images; default: 3, colour"
     )
@@ -64,7 +60,13 @@ def parser() -> Parser:
         "--save-every", type=float, default=60, metavar="SECONDS", help="default: %(default)s"
     )
     result.add_argument("--fresh", action="store_true", help="forget the checkpoint in --out")
-    result.add_argument("--weights", type=Path, help="start from a .safetensors")
+    result.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="start from a .safetensors, or from torchvision's weights of ShuffleNet v2: their "
+        "file, or 'torchvision' for what it has fetched",
+    )
     result.add_argument(
         "--held-out",
         type=float,
@@ -75,6 +77,7 @@ def parser() -> Parser:
     result.add_argument("--label-column", help="of parquet files")
     result.add_argument("--download", action="store_true", help="fetch a torchvision data set")
     result.add_argument("--tensorboard", action="store_true", help="write its event files too")
+    add_teacher_options(result)
     add_format(result)
     return result
 
@@ -85,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def body() -> int:
         options = vars(args).copy()
-        recipe = chosen_recipe(options)
+        recipe, teacher = chosen_recipe(options), chosen_teacher(options)
         check_options(options)
         import json
         from dataclasses import fields
@@ -96,7 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from evaluator.training.report import format_result
         from evaluator.training.run import TrainConfig, train_network
 
-        options |= {"network": network, "recipe": recipe, "save_every_s": args.save_every}
+        options |= {"network": network, "recipe": recipe, "teacher": teacher}
+        options["save_every_s"] = args.save_every
         config = TrainConfig(**{field.name: options[field.name] for field in fields(TrainConfig)})
         result = train_network(config)
         if result is not None:

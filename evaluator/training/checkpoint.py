@@ -31,8 +31,16 @@ SAVE_S = 60.0
 UNSAVED = "Nothing was written yet"
 
 
-def identity(training: Training, classes: Sequence[str], data: str) -> dict[str, Any]:
-    """What two trainings must have in common to be the same one. `data`: the key of the images."""
+def identity(
+    training: Training, classes: Sequence[str], data: str, *, start: str = ""
+) -> dict[str, Any]:
+    """What two trainings must have in common to be the same one.
+
+    Args:
+        data: the key of the images.
+        start: the digest of torchvision's weights, if it starts from them.
+    """
+    teacher = {} if training.teacher is None else {"teacher": training.teacher.record()}
     return {
         "architecture": training.network.name,
         "recipe": training.recipe.record(),
@@ -40,6 +48,8 @@ def identity(training: Training, classes: Sequence[str], data: str) -> dict[str,
         "classes": list(classes),
         "data": data,
         "amp": training.amp,
+        **teacher,
+        **({"start": start} if start else {}),
     }
 
 
@@ -91,9 +101,9 @@ class CheckpointWriter:
         state = read_checkpoint(self.path)
         stored = state["identity"]
         differences = [
-            _difference(name, stored.get(name), value)
-            for name, value in self.identity.items()
-            if stored.get(name) != value
+            _difference(name, stored.get(name), self.identity.get(name))
+            for name in {**self.identity, **stored}
+            if stored.get(name) != self.identity.get(name)
         ]
         if differences:
             found = "; ".join(differences)
@@ -144,6 +154,16 @@ def _difference(name: str, stored: Any, expected: Any) -> str:
     if isinstance(stored, dict) and isinstance(expected, dict):
         pairs = [(k, stored.get(k), v) for k, v in expected.items() if stored.get(k) != v]
         return ", ".join(f"{k}: stored {_named(a)}, requested {_named(b)}" for k, a, b in pairs)
+    if name == "teacher":
+        one, other = (
+            "none"
+            if each is None
+            else each.get("digest")
+            if isinstance(each, dict)
+            else shorten(each)
+            for each in (stored, expected)
+        )
+        return f"teacher: stored {one}, requested {other}"
     if name == "data":
         return "the images or their split have changed"
     if name == "classes":
@@ -163,8 +183,12 @@ def weights_metadata(
     training's identity."""
     network, entry = training.network, training.history[-1]
     mean, std = statistics(training.recipe.channels)
+    taught = {}
+    if training.teacher is not None:
+        taught = {"teacher": {"name": training.teacher.name, **training.teacher.record()}}
     return {
         **expected,
+        **taught,
         "data": data.name,
         "input": list(network.input_shape),
         "blocks": [str(block) for block in network.blocks],

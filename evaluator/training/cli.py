@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from evaluator.training.recipe import CHOICES, OPTIONS, RECIPES, Recipe, named_recipe
+from evaluator.training.teacher_config import SHARE, TEMPERATURE, TeacherConfig
 
 HELP = {
     "epochs": "instead of the recipe's",
@@ -27,7 +29,7 @@ HELP = {
     "cutmix": "alpha of CutMix; with mixup too, each batch draws one; 0: none",
     "erase": "share of the images from which random erasing takes a part",
 }
-
+TEACHER_OPTIONS = ("teacher_weights", "teacher_input", "teacher_share", "temperature")
 
 Group = argparse.ArgumentParser | argparse._ArgumentGroup
 
@@ -52,6 +54,65 @@ def add_recipe_options(group: Group, *, processes: bool = False) -> None:
             metavar=None if kind is not str or name not in CHOICES else name.upper(),
             help=HELP[name] + shared,
         )
+
+
+def add_teacher_options(parser: argparse.ArgumentParser) -> None:
+    """Add --teacher and what belongs to it."""
+    group = parser.add_argument_group(
+        "teacher", "Learn from another network too: a share of the loss is the distance to it."
+    )
+    group.add_argument(
+        "--teacher",
+        metavar="NAME",
+        help="a network of torchvision or timm, a .safetensors of evaluator.train, or an ONNX "
+        "file",
+    )
+    group.add_argument(
+        "--teacher-weights",
+        type=Path,
+        metavar="FILE",
+        help="of a named teacher; default: those that its library has fetched",
+    )
+    group.add_argument(
+        "--teacher-input", type=int, metavar="SIDE", help="default: as its weights were trained"
+    )
+    group.add_argument(
+        "--teacher-share", type=float, metavar="A", help=f"of the loss; default: {SHARE:g}"
+    )
+    group.add_argument(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help=f"that both networks' logits are divided by; default: {TEMPERATURE:g}",
+    )
+
+
+def chosen_teacher(values: Mapping[str, Any]) -> TeacherConfig | None:
+    """The teacher that the options of a command describe; None: none.
+
+    Raises:
+        ValueError: a value is out of its range, or there is no teacher that it is for.
+    """
+    options = {name: values[name] for name in TEACHER_OPTIONS if values[name] is not None}
+    if values["teacher"] is None:
+        if options:
+            words = ", ".join(f"--{name.replace('_', '-')}" for name in options)
+            raise ValueError(f"{words} needs --teacher")
+        return None
+    fields = {name.removeprefix("teacher_"): value for name, value in options.items()}
+    return TeacherConfig(name=values["teacher"], **fields)
+
+
+def add_ema_option(group: Group) -> None:
+    """Add --ema."""
+    group.add_argument(
+        "--ema",
+        type=float,
+        nargs="?",
+        const=0.999,
+        metavar="DECAY",
+        help="average the weights over steps; 0: not; default decay: 0.999",
+    )
 
 
 def add_device_option(group: Group, *, default: str | None = None) -> None:

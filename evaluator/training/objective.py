@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ class Teacher(Protocol):
     """A network to learn from.
 
     Attributes:
+        name: for people.
         share: of its term in the loss, in 0..1.
         temperature: of both networks' logits in its term.
         on_device: whether it runs as ops of torch, which a CUDA graph can hold.
@@ -31,8 +32,15 @@ class Teacher(Protocol):
     temperature: float
     on_device: bool
 
+    @property
+    def name(self) -> str: ...
+
     def logits(self, x: Tensor) -> Tensor:
         """[n, classes] of images [n, channels, height, width], normalised as the recipe does."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """What identifies it, for the checkpoint of a training."""
         ...
 
 

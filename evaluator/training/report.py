@@ -13,15 +13,18 @@ from space.network.resize import total_stride
 
 
 def format_start(data: Dataset, images: int, network: Network, recipe: Recipe, device: str) -> str:
-    """Three lines before a training: data, network and recipe."""
+    """The lines before a training: data, network, recipe, and what else the recipe has."""
     _, height, width = network.input_shape
+    parts = f"\nwith {', '.join(recipe.parts)}" if recipe.parts else ""
+    if recipe.trivial and device != "cpu":
+        parts += "; TrivialAugment runs on the processor, so no images are kept on the GPU"
     return (
         f"{data.name}: {images} images to train on, {len(data.test)} to test on, "
         f"{len(data.classes)} classes; split: {data.split}\n"
         f"{network.name}: input {height}x{width}, total stride {total_stride(network)}, "
         f"{network.flops / 1e6:.2f}M FLOPs, {network.params / 1e6:.3f}M parameters\n"
         f"recipe {recipe.name}: {recipe.total_steps(images)} steps of "
-        f"{min(recipe.batch, images)} images, learning rate {recipe.lr:g}, on {device}"
+        f"{min(recipe.batch, images)} images, learning rate {recipe.lr:g}, on {device}{parts}"
     )
 
 

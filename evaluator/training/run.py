@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluator.data.dataset import Dataset, subset
+from evaluator.data.dataset import Dataset, Part, subset
+from evaluator.data.labels import listed
 from evaluator.data.open import open_data
 from evaluator.training import checkpoint as files
 from evaluator.training.epoch import Epoch
 from evaluator.training.loop import Training
 from evaluator.training.open_batches import make_batches
+from evaluator.training.open_teacher import open_teacher
 from evaluator.training.process import ProcessShare, loader_workers, process_context
 from evaluator.training.recipe import SHORT, Recipe, check_options
 from evaluator.training.report import format_epoch, format_start
 from evaluator.training.session import TrainingSession, explain_failure, run_to_end
-from evaluator.training.source import read_trained
+from evaluator.training.start_weights import TorchvisionWeights, load_start, read_start
+from evaluator.training.teacher_config import TeacherConfig
 from space.common.cli import log
 from space.common.errors import DataError, DivergedError, NoAnswerError
 from space.common.progress import Progress
@@ -43,7 +46,9 @@ class TrainConfig:
         threads: of the processor; None: torch's own.
         workers: processes that decode images; None: one a free core, 8 at most.
         amp: half precision where it is safe.
-        weights: a .safetensors to start from.
+        weights: a .safetensors of a training to start from, or torchvision's weights of
+            ShuffleNet v2: their path, or "torchvision" for where torchvision keeps them.
+        teacher: a network to learn from, beside the labels.
         fresh: ignore the checkpoint in `out`.
         save_every_s: seconds from one checkpoint to the next within an epoch.
         tensorboard: write its event files too.
@@ -82,6 +87,7 @@ class TrainConfig:
     fresh: bool = False
     save_every_s: float = files.SAVE_S
     tensorboard: bool = False
+    teacher: TeacherConfig | None = None
 
     def __post_init__(self) -> None:
         names = ("seed", "threads", "workers", "held_out")
@@ -138,7 +144,7 @@ def train_network(config: TrainConfig) -> dict[str, Any] | None:
     """
     out, recipe = config.folder, config.recipe
     adapted(config.network, recipe, classes=2)  # or a ValueError
-    start = None if config.weights is None else read_trained(config.weights)
+    start = None if config.weights is None else read_start(config.weights, config.network)
     with process_context(
         out, device=config.device, threads=config.threads, batch=recipe.batch
     ) as (device, share):
@@ -153,8 +159,9 @@ def train_network(config: TrainConfig) -> dict[str, Any] | None:
         with explain_failure(recipe):
             training = _new_training(config, data, device, share)
         if start is not None:
-            files.load_weights(start, training, data.classes)
-        identity = files.identity(training, data.classes, data.key)
+            load_start(start, training, data.classes, quiet=share.rank > 0)
+        digest = start.digest if isinstance(start, TorchvisionWeights) else ""
+        identity = files.identity(training, data.classes, data.key, start=digest)
         writer = files.CheckpointWriter(
             training, out / files.CHECKPOINT, identity, every_s=config.save_every_s
         )
@@ -188,8 +195,14 @@ def _new_training(
     part = subset(data.train, recipe.images, seed=seed)
     if len(part) < 2 * share.world:
         raise DataError(f"{data.name} must have 2 images a process to train on; got {len(part)}")
+    check_classes(data, part)
     if not share.rank:
         log(format_start(data, len(part), network, recipe, device))
+    teacher = None
+    if config.teacher is not None:
+        teacher = open_teacher(config.teacher, recipe, data.classes, device)
+        if not share.rank:
+            log(teacher.text(recipe.size))
     workers = loader_workers(config.workers, share)
     train, tests = (
         make_batches(each, recipe, seed, device=device, workers=workers, share=share, quiet=False)
@@ -205,7 +218,18 @@ def _new_training(
         device=device,
         amp=config.amp,
         share=share,
+        teacher=teacher,
     )
+
+
+def check_classes(data: Dataset, part: Part) -> None:
+    """DataError if a class has no image to train on: its name, and what to do."""
+    present = set(part.labels.tolist())
+    if absent := [name for index, name in enumerate(data.classes) if index not in present]:
+        raise DataError(
+            f"{data.name} must have images of every class to train on; none of {listed(absent)} "
+            f"among {len(part)} images: give more --images, or data without these classes"
+        )
 
 
 def _train(config: TrainConfig, data: Dataset, writer: files.CheckpointWriter) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import io
-import struct
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from evaluator.training.foreign_weights import UNREADABLE
 from evaluator.training.loop import Training
 from space.common.files import check_regular
 from space.common.schema import (
@@ -33,11 +31,6 @@ from space.common.schema import (
 from space.common.text import shorten
 
 SCHEMA = 1
-# What zipfile and torch raise for a file that is damaged or no checkpoint.
-_FOREIGN = (
-    zipfile.BadZipFile, zlib.error, struct.error, UnpicklingError, RuntimeError, ValueError,
-    KeyError, IndexError, TypeError, AttributeError, EOFError, AssertionError, OverflowError,
-)  # fmt: skip
 _PLAIN = Maybe(Either((Text(), Flag(), Number())))
 _ANY_NUMBER = Number(finite=False)
 _EPOCH: dict[str, Spec] = {
@@ -96,7 +89,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
                 raise ValueError(f"the checksum of {shorten(bad)} is wrong")
         content.seek(0)
         state = torch.load(content, map_location="cpu", weights_only=True)
-    except _FOREIGN as error:
+    except UNREADABLE as error:
         raise damaged(path, str(error).partition("\n")[0]) from None
     try:
         check(state, _VERSION)
