@@ -47,8 +47,7 @@ def parser() -> Parser:
     add("--sampler", default="prescreened", choices=SAMPLERS,
         help="default: %(default)s (NSGA-II, each trial the best of many children)")  # fmt: skip
     add("--score", choices=SCORES, help="what ranks networks without labels; default: closed-form")
-    add("--estimate-recipe", default=RECIPES[0], choices=RECIPES,
-        help="published training that the estimate is of; default: %(default)s")  # fmt: skip
+    add("--estimate-recipe", default=RECIPES[0], choices=RECIPES, help="default: %(default)s")
     add("--optimism", type=float, default=0.0, metavar="X", help="the score is the estimate less "
         "1 - X standard deviations of the difference to the baseline: 0, the default, is "
         "cautious, 1 the plain estimate, -1 more cautious")  # fmt: skip

@@ -21,7 +21,8 @@ from search.optimizer.resume import genes_of, live_study, objectives, restored, 
 from search.optimizer.sampler import distributions
 from search.optimizer.storage import open_study, store
 from search.optimizer.stored import StoredStudy, read_study
-from search.problem.problem import Evaluation, Problem, concatenate
+from search.problem.estimate_score import NAME
+from search.problem.problem import CLOSED_FORM, Evaluation, Problem, concatenate
 from space.common.cli import check_range
 from space.common.errors import ExhaustedError
 from space.common.text import shorten
@@ -175,8 +176,14 @@ def _check_identity(stored: StoredStudy, identity: dict[str, Any], path: Path | 
         if value != stored.identity.get(name)
     )
     if differences:
+        old, new = (str(each.get("score")) for each in (stored.identity, identity))
+        option = ""
+        if new != old == CLOSED_FORM.identity:
+            option = "--score closed-form, or "
+        elif old != new == CLOSED_FORM.identity and old.startswith(NAME):
+            option = "--score estimate, or "
         raise ValueError(
-            f"{path} was created with other settings ({differences}). Use another --out"
+            f"{path} was created with other settings ({differences}). Use {option}another --out"
         )
 
 

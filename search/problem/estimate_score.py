@@ -27,6 +27,7 @@ from space.architectures.search_space import Genes
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.cost.lookup import CostModel, Costs
 
+NAME = "ImageNet top-1 estimate"
 WORTH, DIAGONAL, COMMON = 0, 1, slice(2, 2 + len(FACTORS))
 """Columns of a term's table: A, the part of V that is a sum, and the factors whose sums are
 squared in V."""
@@ -78,7 +79,7 @@ class EstimateScore:
         space = model.space
         base = space.text(space.architecture(self.base[0]))
         return (
-            f"ImageNet top-1 estimate(recipe={self.recipe}, optimism={self.optimism:g}, "
+            f"{NAME}(recipe={self.recipe}, optimism={self.optimism:g}, "
             f"coefficients={digest}, baseline={base})"
         )
 
