@@ -57,15 +57,16 @@ ORDERED = [pair for pair in PAIRS if pair.id != "RegNetY-400MF-1"]
 @pytest.mark.parametrize(("name", "make"), ORDERED)
 def test_outputs_are_the_peers(name: str, make: Callable[[], nn.Module]) -> None:
     """With the peer's random weights and batch norms, on sides that do not halve."""
-    x = images(2, 3, 75, 107)
+    x = images(2, 3, 43, 59)
     theirs = scattered(randomise_norms(seeded(make)))
-    ours = build_module(zoo.published_network(name).network(75, 107))
+    ours = build_module(zoo.published_network(name).network(43, 59))
     copy_in_order(ours, theirs, x)
+    # Activations of random weights grow so much that float32 rounds away a thousandth.
     with torch.no_grad():
-        expected, got = theirs(x), ours(x)
+        expected, got = theirs.double()(x.double()), ours.double()(x.double())
     between = float((expected[0] - expected[1]).abs().max())  # what the images make
     assert between > 1e-2 * float(expected.abs().max())
-    assert float((got - expected).abs().max()) < 1e-3 * between
+    assert float((got - expected).abs().max()) < 1e-9 * between
 
 
 @pytest.mark.parametrize(
