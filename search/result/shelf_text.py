@@ -147,7 +147,7 @@ def _above(shelf: Shelf, base: ResultRow) -> str:
     if level is None or shelf.seconds(level.row) <= shelf.seconds(base):
         return ""
     share, top1 = _share(shelf, level, base), _percent(level.top1)
-    return f"; its first with as much is {level.name}, {top1}, in {share} of the time"
+    return f"; the fastest with as much is {level.name}, {top1}, in {share} of the time"
 
 
 def _choice(shelf: Shelf, base: ResultRow, rows: Sequence[ResultRow]) -> str:

@@ -90,6 +90,10 @@ def test_every_latency_has_its_source(job: tuple[str, Path]) -> None:
             if isinstance(inner, dict | list):
                 yield from walk(inner)
 
+    for row in (shelf := record.pop("shelf"))["rows"]:
+        assert row["latency_source"] == "published"
+        assert row["latency_mean_abs_error"] is None  # the table's is of other networks
+    assert shelf["rows"]
     timed = [found for found in walk(record) if "speed_up" in found]
     assert len(timed) == len(record["winners"]) + 3
     for found in timed:

@@ -122,7 +122,7 @@ def test_the_shelf_does_not_win(problem: Problem) -> None:
     assert names(shelf) == ["PP-LCNet 0.75", "RepGhost 0.8x"]
     assert verdict(shelf, rows) == (
         "the shelf does not win at ShuffleNet v2 1x's latency: PP-LCNet 0.75 is published at "
-        "68.2 %, ShuffleNet v2 1x at 69.4 %; its first with as much is RepGhost 0.8x, 72.2 %, in "
+        "68.2 %, ShuffleNet v2 1x at 69.4 %; the fastest with as much is RepGhost 0.8x, 72.2 %, in "
         "1.20 of the time"
     )
 
@@ -132,7 +132,7 @@ def test_nothing_is_as_fast(problem: Problem) -> None:
     shelf = of(problem, rows, **{"RepGhost_0.8x": 12.0, "ShuffleNet_v2_1.0x": 10.0})
     assert shelf.best is None
     assert verdict(shelf, rows) == (
-        "nothing off the shelf is as fast as ShuffleNet v2 1x; its first with as much is RepGhost "
+        "nothing off the shelf is as fast as ShuffleNet v2 1x; the fastest with as much is RepGhost "
         "0.8x, 72.2 %, in 1.20 of the time"
     )
 
