@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from latency.table.header import TableHeader
 from search.problem.budget import scaled
 from search.result.rows import ResultRow
-from search.result.shelf import Shelf, ShelfRow
+from search.result.shelf import BASELINE, Shelf, ShelfRow
 from search.result.shelf_times import family_name, first_of
 from space.common.text import columns, format_number
 
@@ -101,7 +101,7 @@ def verdict(shelf: Shelf, rows: Sequence[ResultRow], estimates: Estimates | None
     known = [p for p in shelf.prices.networks if p.latency_s is not None]
     if not known:
         return ""
-    base = next((row for row in rows if row.role == "baseline"), None)
+    base = next((row for row in rows if row.role == BASELINE), None)
     if base is None:
         sentence = _without_baseline(shelf)
     elif shelf.best is None:
@@ -176,24 +176,18 @@ def _fastest(shelf: Shelf, base: ResultRow, rows: Sequence[ResultRow]) -> Result
 
 
 def _estimated(shelf: Shelf, rows: Sequence[ResultRow], estimates: Estimates) -> str:
-    """The winners' estimates against the shelf's best at each one's latency."""
-    found: dict[str, list[str]] = {"loses to": [], "beats": [], "may beat or lose to": []}
+    """Where the shelf's best at each winner's latency lies against the winner's estimate."""
+    found: dict[tuple[str, str], list[str]] = {}
     for row in rows:
-        if row.name not in estimates or row.role == "baseline" or row.latency_s is None:
+        if row.name not in estimates or row.role == BASELINE or row.latency_s is None:
             continue
-        _, low, high = estimates[row.name]
         at = shelf.at(shelf.seconds(row))
         if at is not None:
-            word = (
-                "loses to"
-                if high < at.top1
-                else "beats"
-                if low > at.top1
-                else ("may beat or lose to")
-            )
-            found[word].append(f"{row.name} {word} {at.name}")
-    words = [text for each in found.values() for text in each]
-    return f"; by the estimates, each at its own latency, {', '.join(words)}" if words else ""
+            _, low, high = estimates[row.name]
+            where = "above" if at.top1 > high else "below" if at.top1 < low else "inside"
+            found.setdefault((at.name, where), []).append(f"{row.name}'s")
+    words = [f"{at} {where} {' and '.join(own)}" for (at, where), own in found.items()]
+    return f"; against the intervals of the estimate: {', '.join(words)}" if words else ""
 
 
 def _percent(value: float | None) -> str:

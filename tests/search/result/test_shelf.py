@@ -122,8 +122,8 @@ def test_the_shelf_does_not_win(problem: Problem) -> None:
     assert names(shelf) == ["PP-LCNet 0.75", "RepGhost 0.8x"]
     assert verdict(shelf, rows) == (
         "the shelf does not win at ShuffleNet v2 1x's latency: PP-LCNet 0.75 is published at "
-        "68.2 %, ShuffleNet v2 1x at 69.4 %; the fastest with as much is RepGhost 0.8x, 72.2 %, in "
-        "1.20 of the time"
+        "68.2 %, ShuffleNet v2 1x at 69.4 %; the fastest with as much is RepGhost 0.8x, 72.2 %, "
+        "in 1.20 of the time"
     )
 
 
@@ -132,8 +132,8 @@ def test_nothing_is_as_fast(problem: Problem) -> None:
     shelf = of(problem, rows, **{"RepGhost_0.8x": 12.0, "ShuffleNet_v2_1.0x": 10.0})
     assert shelf.best is None
     assert verdict(shelf, rows) == (
-        "nothing off the shelf is as fast as ShuffleNet v2 1x; the fastest with as much is RepGhost "
-        "0.8x, 72.2 %, in 1.20 of the time"
+        "nothing off the shelf is as fast as ShuffleNet v2 1x; the fastest with as much is "
+        "RepGhost 0.8x, 72.2 %, in 1.20 of the time"
     )
 
 
@@ -176,15 +176,17 @@ def test_without_a_baseline(problem: Problem) -> None:
 
 def test_estimates_of_winners(problem: Problem) -> None:
     """PP-LCNet 0.75 (68.2) at 6.5 ms, PP-LCNet 1.0 (71.3) at 8.5, MobileNetV4 (73.8) at 9.2."""
-    rows = [winner(1, 6.5), winner(2, 8.5, 1.1), winner(3, 9.2, 1.2), base_row()]
+    rows = [winner(1, 6.5), winner(2, 8.5), winner(3, 9.2), winner(4, 9.3), base_row()]
     estimates = {
         "winner 1": (69.5, 68.5, 70.5),
         "winner 2": (71.0, 70.0, 72.0),
         "winner 3": (72.0, 71.0, 73.0),
+        "winner 4": (72.1, 71.0, 73.1),
+        "ShuffleNet v2 1x": (69.3, 69.0, 69.6),
     }
     assert verdict(of(problem, rows, **HAND), rows, estimates).endswith(
-        "; by the estimates, each at its own latency, winner 3 loses to MobileNetV4-Conv-S, "
-        "winner 1 beats PP-LCNet 0.75, winner 2 may beat or lose to PP-LCNet 1.0"
+        "; against the intervals of the estimate: PP-LCNet 0.75 below winner 1's, PP-LCNet 1.0 "
+        "inside winner 2's, MobileNetV4-Conv-S above winner 3's and winner 4's"
     )
 
 
