@@ -5,24 +5,16 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
 
+from evaluator.training.state import UNREADABLE
 from space.common.files import check_regular
 from space.common.text import shorten
 
-# What zipfile and torch raise for a file that is damaged or of another kind.
-UNREADABLE = (
-    zipfile.BadZipFile, zlib.error, struct.error, UnpicklingError, RuntimeError, ValueError,
-    KeyError, IndexError, TypeError, AttributeError, EOFError, AssertionError, OverflowError,
-)  # fmt: skip
 WRAPPERS = ("state_dict", "model")  # keys below which training scripts store the tensors
 
 

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from evaluator.training.foreign_weights import (
-    UNREADABLE,
     check_finite,
     file_digest,
     hub_file,
@@ -19,6 +18,7 @@ from evaluator.training.foreign_weights import (
     needed_file,
     read_state,
 )
+from evaluator.training.state import UNREADABLE
 from evaluator.training.teacher import TeacherNetwork
 from evaluator.training.teacher_config import TeacherConfig
 from space.common.text import shorten
@@ -48,7 +48,11 @@ def open_named(config: TeacherConfig, classes: int) -> TeacherNetwork:
     if library != "torchvision":
         timm = _timm()
         if timm is not None and timm.is_model(name):
-            return _of_timm(timm, config, name, classes)
+            try:
+                about = timm.get_pretrained_cfg(name)
+            except RuntimeError as error:  # a tag of weights that it does not know
+                raise ValueError(f"{OPTION} {config.name}: {error}") from None
+            return _of_timm(timm, about, config, name, classes)
         known = [*(known if library == "" else []), *(timm.list_models() if timm else [])]
         if timm is None and library == "timm":
             raise ValueError(f"{OPTION} {config.name} needs timm, which is not installed")
@@ -100,8 +104,9 @@ def _torchvision(config: TeacherConfig, name: str, classes: int) -> TeacherNetwo
     return _network(config, path, module, crop, transforms.mean, transforms.std)
 
 
-def _of_timm(timm: Any, config: TeacherConfig, name: str, classes: int) -> TeacherNetwork:
-    about = timm.get_pretrained_cfg(name)
+def _of_timm(
+    timm: Any, about: Any, config: TeacherConfig, name: str, classes: int
+) -> TeacherNetwork:
     if config.weights is None:
         _check_count(config, about.num_classes, classes)
         path = _timm_file(config, about)

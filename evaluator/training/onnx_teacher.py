@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evaluator.training.foreign_weights import UNREADABLE, file_digest
+from evaluator.training.foreign_weights import file_digest
+from evaluator.training.state import UNREADABLE
 from evaluator.training.teacher import Numbers, TeacherNetwork
 from space.common.errors import NoAnswerError
 from space.common.files import check_regular

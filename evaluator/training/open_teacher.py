@@ -13,6 +13,7 @@ from evaluator.training.foreign_weights import file_digest
 from evaluator.training.named_teacher import open_named
 from evaluator.training.onnx_teacher import open_onnx
 from evaluator.training.recipe import Recipe
+from evaluator.training.session import NO_MEMORY
 from evaluator.training.source import SUFFIX, read_trained
 from evaluator.training.teacher import TeacherNetwork, ViewingTeacher
 from evaluator.training.teacher_config import TeacherConfig
@@ -86,9 +87,9 @@ def _answer(teacher: ViewingTeacher, x: Tensor) -> object:
     name = teacher.network.name
     try:
         return teacher.logits(x)
-    except torch.OutOfMemoryError:
-        raise
     except (RuntimeError, AssertionError) as error:  # torch's and timm's, for other sizes
+        if any(words in str(error).lower() for words in NO_MEMORY):
+            raise
         reason = shorten(" ".join(str(error).split()), 300)
         raise ValueError(f"--teacher {name} cannot take the images: {reason}") from None
 

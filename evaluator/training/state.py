@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from evaluator.training.foreign_weights import UNREADABLE
 from evaluator.training.loop import Training
 from space.common.files import check_regular
 from space.common.schema import (
@@ -31,6 +33,11 @@ from space.common.schema import (
 from space.common.text import shorten
 
 SCHEMA = 1
+# What zipfile and torch raise for a file that is damaged or of another kind.
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, struct.error, UnpicklingError, RuntimeError, ValueError,
+    KeyError, IndexError, TypeError, AttributeError, EOFError, AssertionError, OverflowError,
+)  # fmt: skip
 _PLAIN = Maybe(Either((Text(), Flag(), Number())))
 _ANY_NUMBER = Number(finite=False)
 _EPOCH: dict[str, Spec] = {

@@ -18,16 +18,18 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from evaluator.training import device_steps
-from evaluator.training.batches import ArrayBatches
+from evaluator.training.batches import MEAN, STD, ArrayBatches
 from evaluator.training.device_steps import DeviceSteps
 from evaluator.training.loop import Training
 from evaluator.training.mixing import erased, mixed
 from evaluator.training.recipe import SHORT, Recipe
 from evaluator.training.resident import ResidentBatches, ResidentImages
 from evaluator.training.source import read_network
+from evaluator.training.teacher import TeacherNetwork, ViewingTeacher
 from space.common.errors import DivergedError
 from space.network.network import Network
 from space.network.resize import on_input
+from space.network.torch_module import build_module
 from tests.helpers.images import TINY
 
 IMAGES = 64
@@ -129,6 +131,33 @@ def test_a_trained_network_that_is_loaded_goes_on(network: Network) -> None:
     assert_same(run(each).module.state_dict(), run(training(network)).module.state_dict())
 
 
+def teaching(network: Network, *, in_torch: bool = True) -> ViewingTeacher:
+    """A teacher at another size, with other pixel statistics."""
+    larger = build_module(on_input(read_network(TINY), 32, 32, classes=3), 1)
+    known = TeacherNetwork(
+        name="t",
+        digest="d",
+        run=larger,
+        classes=(),
+        size=(32, 32),
+        mean=(0.5,) * 3,
+        std=(0.2,) * 3,
+        module=larger if in_torch else None,
+    )
+    return ViewingTeacher(known, MEAN, STD, "cpu", 0.5, 2.0)
+
+
+def test_a_teacher_outside_torch_is_asked_step_by_step(network: Network) -> None:
+    """It runs on the processor, which no graph of a device holds; the training is the same."""
+    inside = run(training(network, RECIPE.changed(lr=0.01), teacher=teaching(network)))
+    assert inside._device_steps is not None
+    outside = training(network, RECIPE.changed(lr=0.01), teacher=teaching(network, in_torch=False))
+    run(outside)
+    assert outside._device_steps is None
+    for name, value in inside.weights().items():
+        torch.testing.assert_close(outside.weights()[name], value, rtol=1e-3, atol=1e-4)
+
+
 class Refusing(TorchDispatchMode):
     """Counts ops, and refuses those of `WAITING`."""
 
@@ -147,14 +176,21 @@ class Refusing(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"ema": 0.9, "channels": 1, "label_smoothing": 0.1}, MODERN]
+    "options, taught",
+    [
+        ({}, False),
+        ({"ema": 0.9, "channels": 1, "label_smoothing": 0.1}, False),
+        (MODERN, False),
+        (MODERN, True),
+    ],
 )
-def test_no_step_waits_or_moves(network: Network, options: dict[str, Any]) -> None:
+def test_no_step_waits_or_moves(network: Network, options: dict[str, Any], taught: bool) -> None:
     """A graph replays on the addresses that it was captured with: all that lasts stays there."""
     recipe = RECIPE.changed(**options)
     if recipe.channels == 1:
         network = on_input(read_network(TINY), 16, 16, classes=3, channels=1)
-    each = run(training(network, recipe), steps=1)
+    teacher = teaching(network) if taught else None
+    each = run(training(network, recipe, teacher=teacher), steps=1)
     steps = each._device_steps
     assert isinstance(steps, DeviceSteps)
     lasting = [*steps.changed, steps.rate, steps.loss, *each.module.parameters()]

@@ -120,12 +120,14 @@ def test_two_processes_take_one_step(tmp_path: Path) -> None:
         torch.testing.assert_close(found[name], expected, rtol=1e-3, atol=1e-4)
 
 
-def test_two_processes_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["short", "modern-small"])
+def test_two_processes_go_on(tmp_path: Path, recipe: str) -> None:
     image_folder(tmp_path / "images")
-    finish(tmp_path, command(tmp_path, "a", "--epochs", "3", before=TOGETHER))
+    words = ["--epochs", "3", "--recipe", recipe]
+    finish(tmp_path, command(tmp_path, "a", *words, before=TOGETHER))
     state = torch.load(tmp_path / "a" / "checkpoint.pt", weights_only=True)
     assert (state["step"], len(state["history"])) == (9, 3)
-    said = finish(tmp_path, command(tmp_path, "a", "--epochs", "3", before=TOGETHER))
+    said = finish(tmp_path, command(tmp_path, "a", *words, before=TOGETHER))
     assert "is at step 9 of 9; resuming" in said
 
 

@@ -196,6 +196,7 @@ def test_onnx_files_that_cannot_teach(tmp_path: Path) -> None:
         ("resnet999", {}, r"must be a network of torchvision or timm, or the path .* \(resnet"),
         ("torchvision:x y", {}, r"must be a network of torchvision, or .*; got 'x y'"),
         ("keras:resnet50", {}, "must be torchvision:NAME, timm:NAME, NAME or a file"),
+        ("resnet50.nonsense", {}, r"resnet50\.nonsense: Invalid pretrained tag"),
         ("t.pth", {}, r"must be a \.safetensors of evaluator\.train, an \.onnx file, or a name"),
         ("t.onnx", {"weights": Path("w")}, "--teacher-weights is for a teacher by name"),
         ("t.safetensors", {"input": 32}, r"--teacher-input is not for a \.safetensors"),
