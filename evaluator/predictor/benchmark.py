@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from evaluator.benchmarks.public_tables import BenchmarkTable, halves, read_table
 from evaluator.benchmarks.ranking import DECILES, closed_form, deciles, print_tables
+from evaluator.predictor.columns import Columns
 from evaluator.predictor.encoding import Encoding, Scores
 from evaluator.predictor.model import LEAST_LABELS, Predictor
 from evaluator.predictor.ridge import Ridge
@@ -179,9 +180,10 @@ def _one_hot_ridge(
     space: SearchSpace, labelled: _Networks, unseen: _Networks, rng: np.random.Generator
 ) -> Floats:
     """The plain reference: no order among choices, no score, accuracy itself."""
-    known, rest = (Encoding.of(space, {}).hot(each.genes) for each in (labelled, unseen))
-    labels = known[:, :0], known, labelled.accuracy
-    return Ridge.fit(Ridge.choose(*labels, rng), *labels).mean(rest[:, :0], rest)
+    hots = (Encoding.of(space, {}).hot(each.genes) for each in (labelled, unseen))
+    known, rest = (Columns(hot[:, :0], hot) for hot in hots)
+    labels = known, labelled.accuracy
+    return Ridge.fit(Ridge.choose(*labels, rng), *labels).mean(rest)
 
 
 def print_report(report: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluator.predictor.columns import Columns
 from evaluator.score.closed_form import Floats
 from space.architectures.search_space import Parameter, SearchSpace
 from space.common.schema import Anything, Either, Integer, Items, Number, Record, Spec, Text, check
@@ -100,9 +101,14 @@ class Encoding:
                 f"choices that were active in the fit; got {genes[row, column]}."
             )
 
-    def columns(self, genes: NDArray[np.integer], scores: Scores) -> tuple[Floats, Floats]:
+    @property
+    def trend_names(self) -> list[str]:
+        """Of each trend column, its parameter or its score."""
+        return [*(self.parameters[column].name for column in self.trends), *self.scores]
+
+    def columns(self, genes: NDArray[np.integer], scores: Scores) -> Columns:
         """The trend and the one-hot of genes int [n, parameters] and scores [n]."""
-        return self.trend(genes, scores), self.hot(genes)
+        return Columns(self.trend(genes, scores), self.hot(genes))
 
     def trend(self, genes: NDArray[np.integer], scores: Scores) -> Floats:
         """[n, trends]: parameters with a trend, then scores."""

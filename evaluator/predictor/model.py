@@ -6,61 +6,31 @@ better than in accuracy; ranks are the same.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.predictor.encoding import SCORE, STORED_ENCODING, Encoding, Scores
-from evaluator.predictor.gaussian_process import BOUNDS, GaussianProcess
-from evaluator.predictor.ridge import FOLDS, PENALTIES, WEIGHTS, Ridge, folds
+from evaluator.predictor.columns import Columns
+from evaluator.predictor.encoding import Encoding, Scores
+from evaluator.predictor.gaussian_process import GaussianProcess
+from evaluator.predictor.prior import LabelPrior
+from evaluator.predictor.ridge import FOLDS, Ridge, folds
+from evaluator.predictor.stored import LEAST_LABELS as LEAST_LABELS
+from evaluator.predictor.stored import (
+    NO_FEATURES,
+    StoredPredictor,
+    check_labels,
+    read_stored,
+    stored_text,
+)
 from evaluator.score.closed_form import Floats
 from space.architectures.search_space import SearchSpace
-from space.common.schema import (
-    Integer,
-    Items,
-    Maybe,
-    Number,
-    Record,
-    Text,
-    Values,
-    check,
-    parse_json,
-)
 from space.common.stats import spearman
-from space.common.text import shorten
 
 Regressor = Ridge | GaussianProcess
 REGRESSORS: dict[str, type[Regressor]] = {"ridge": Ridge, "gp": GaussianProcess}
-LEAST_LABELS = 10
 LEAST_ERROR = 0.01  # %: an accuracy of 100 counts as 99.99, as the logarithm of 0 is not finite
-# What `choose` of each regressor gives at least and at most.
-CONSTANTS: dict[str, tuple[tuple[float, float], ...]] = {
-    "ridge": ((float(PENALTIES[0]), float(PENALTIES[-1])), (min(WEIGHTS), max(WEIGHTS))),
-    "gp": BOUNDS,
-}
-FORMAT = 1
-STORED = Record(
-    {
-        "format": Integer(),
-        "engine": Text(choices=tuple(REGRESSORS)),
-        **STORED_ENCODING,
-        "constants": Items(Number(), most=10),
-        "cross_validated": Maybe(Number(-1.0001, 1.0001)),
-        "labels": Record(
-            {
-                "genes": Items(Items(Integer(0, 2**31))),
-                "scores": Values(Items(SCORE)),
-                "accuracy": Items(Number(0, 100)),
-            },
-            required=("genes", "scores", "accuracy"),
-        ),
-    },
-    required=(
-        "format", "engine", "space", "slots", "scores", "constants", "cross_validated", "labels",
-    ),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,6 +41,8 @@ class Predictor:
         regressor: a name of REGRESSORS.
         genes, scores, accuracy: the labels, as `fit` takes them.
         constants: of the regression, as its class names them.
+        prior: what is known before any label; None: nothing is.
+        features: of the labelled networks, as the prior takes them, [n, features].
         cross_validated: rank correlation of accuracies with predictions for held-out labels, with
             constants chosen without them; what to expect on networks like the labelled ones. None:
             not computed, or not defined, as when all predictions are equal.
@@ -96,12 +68,14 @@ class Predictor:
     accuracy: Floats
     constants: tuple[float, ...]
     cross_validated: float | None
+    prior: LabelPrior | None = None
+    features: Floats = field(default_factory=lambda: NO_FEATURES)
     model: Regressor = field(init=False, repr=False)
     tables: tuple[tuple[int, Floats], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        trend, hot = self.encoding.columns(self.genes, self.scores)
-        model = REGRESSORS[self.regressor].fit(self.constants, trend, hot, to_log(self.accuracy))
+        columns = self._columns(self.genes, self.scores, self.features)
+        model = REGRESSORS[self.regressor].fit(self.constants, columns, to_log(self.accuracy))
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "tables", _tables(self.encoding, model))
 
@@ -113,6 +87,8 @@ class Predictor:
         accuracy: Floats,
         *,
         scores: Scores | None = None,
+        prior: LabelPrior | None = None,
+        features: Floats = NO_FEATURES,
         regressor: str = "gp",
         seed: int = 0,
         validate: bool = True,
@@ -123,38 +99,58 @@ class Predictor:
             genes: int [n, parameters], the labelled networks.
             accuracy: [n], in %.
             scores: training-free scores by name, each [n].
+            prior: what is known before any label; of the Gaussian process alone.
+            features: of the networks, as the prior takes them, [n, features].
             seed: of the folds.
             validate: compute `cross_validated`, by five more fits.
 
         Raises:
             ValueError: fewer than 10 labels, labels of a wrong shape, out of 0 ... 100, not a
-                number or all equal; an unknown regressor; genes or scores that do not fit the
-                space.
+                number or all equal; an unknown regressor, or one that knows no prior; genes or
+                scores that do not fit the space, or features the prior.
         """
         if regressor not in REGRESSORS:
             names = ", ".join(REGRESSORS)
             raise ValueError(f"`regressor` must be one of {names}; got {regressor!r}.")
+        if prior is not None and regressor != "gp":
+            raise ValueError(f"only regressor gp knows a prior; got {regressor}.")
         accuracy = np.asarray(accuracy, dtype=float)
-        _check_labels(genes, accuracy)
+        check_labels(genes, accuracy)
         scores = {name: np.asarray(v, dtype=float) for name, v in (scores or {}).items()}
         encoding = Encoding.of(space, scores)
         encoding.check(genes, scores)
-        labels = *encoding.columns(genes, scores), to_log(accuracy)
+        features = np.asarray(features, dtype=float)
+        if prior is not None:
+            prior.check(features, len(genes))
+        columns, y = _columns(encoding, prior, genes, scores, features, features), to_log(accuracy)
         rng, kind = np.random.default_rng(seed), REGRESSORS[regressor]
-        constants = kind.choose(*labels, rng)
-        validated = _cross_validate(kind, *labels, rng) if validate else None
-        return cls(
-            regressor, encoding, genes.astype(np.int64), scores, accuracy, constants, validated
-        )
+        constants = kind.choose(columns, y, rng)
+        validated = _cross_validate(kind, columns, y, rng) if validate else None
+        labels = genes.astype(np.int64), scores, accuracy
+        return cls(regressor, encoding, *labels, constants, validated, prior, features)
 
-    def predict(self, genes: NDArray[np.integer], scores: Scores | None = None) -> Floats:
-        """Accuracy in %, [n], of genes int [n, parameters]; `scores` of the names of the fit.
+    def _columns(self, genes: NDArray[np.integer], scores: Scores, features: Floats) -> Columns:
+        return _columns(self.encoding, self.prior, genes, scores, features, self.features)
+
+    def _check(self, genes: NDArray[np.integer], scores: Scores, features: Floats) -> None:
+        self.encoding.check(genes, scores)
+        if self.prior is not None:
+            self.prior.check(features, len(genes))
+
+    def predict(
+        self,
+        genes: NDArray[np.integer],
+        scores: Scores | None = None,
+        features: Floats = NO_FEATURES,
+    ) -> Floats:
+        """Accuracy in %, [n], of genes int [n, parameters]; `scores` of the names of the fit, and
+        `features` as its prior takes them.
 
         Raises:
-            ValueError: genes or scores do not fit.
+            ValueError: genes, scores or features do not fit.
         """
         scores = scores or {}
-        self.encoding.check(genes, scores)
+        self._check(genes, scores, features)
         total = np.full(len(genes), self.model.offset)
         for column, table in self.tables:
             total += table.take(genes[:, column])
@@ -163,10 +159,18 @@ class Predictor:
             total += weight * values
         if isinstance(self.model, GaussianProcess):
             total += self.model.bent(self.encoding.trend(genes, scores))
+            if self.prior is not None:
+                by_feature = self.prior.directions(self.features) @ self.model.prior_weights
+                total += (features - self.features.mean(axis=0)) @ by_feature
         return from_log(total)
 
     def predict_interval(
-        self, genes: NDArray[np.integer], scores: Scores | None = None, *, deviations: float = 1.0
+        self,
+        genes: NDArray[np.integer],
+        scores: Scores | None = None,
+        features: Floats = NO_FEATURES,
+        *,
+        deviations: float = 1.0,
     ) -> tuple[Floats, Floats, Floats]:
         """Accuracy in % with the lower and upper end of an interval, each [n].
 
@@ -174,31 +178,21 @@ class Predictor:
             deviations: half the interval's width, in standard deviations of a new label.
 
         Raises:
-            ValueError: genes or scores do not fit, or the regressor is not the Gaussian process.
+            ValueError: genes, scores or features do not fit, or the regressor is not the Gaussian
+                process.
         """
         if not isinstance(self.model, GaussianProcess):
             raise ValueError(f"only regressor gp has intervals; got {self.regressor}.")
         scores = scores or {}
-        self.encoding.check(genes, scores)
-        mean, deviation = self.model.mean_and_deviation(*self.encoding.columns(genes, scores))
+        self._check(genes, scores, features)
+        mean, deviation = self.model.mean_and_deviation(self._columns(genes, scores, features))
         reach = deviations * deviation
         return from_log(mean), from_log(mean - reach), from_log(mean + reach)
 
     def to_json(self) -> str:
         """Labels and constants as text; `from_json` makes an equal predictor of it."""
-        data = {
-            "format": FORMAT,
-            "engine": self.regressor,
-            **self.encoding.to_json(),
-            "constants": list(self.constants),
-            "cross_validated": self.cross_validated,
-            "labels": {
-                "genes": self.genes.tolist(),
-                "scores": {name: values.tolist() for name, values in self.scores.items()},
-                "accuracy": self.accuracy.tolist(),
-            },
-        }
-        return json.dumps(data) + "\n"
+        names = [each.name for each in fields(StoredPredictor)]
+        return stored_text(StoredPredictor(**{name: getattr(self, name) for name in names}))
 
     @classmethod
     def from_json(cls, text: str) -> Predictor:
@@ -208,22 +202,8 @@ class Predictor:
             ValueError: `text` is something else.
         """
         try:
-            data = check(parse_json(text), STORED)
-            if data["format"] != FORMAT:
-                raise ValueError(f"format {data['format']}, and this program reads {FORMAT}")
-            labels, regressor = data["labels"], data["engine"]
-            encoding = Encoding.from_json(data)
-            genes = np.array(labels["genes"], dtype=np.int64)
-            scores = {name: np.array(v, dtype=float) for name, v in labels["scores"].items()}
-            accuracy = np.array(labels["accuracy"], dtype=float)
-            _check_labels(genes, accuracy)
-            encoding.check(genes, scores)
-            encoding.check_units(scores)
-            constants = tuple(data["constants"])
-            _check_constants(constants, CONSTANTS[regressor])
-            return cls(
-                regressor, encoding, genes, scores, accuracy, constants, data["cross_validated"]
-            )
+            found = read_stored(text)
+            return cls(**{each.name: getattr(found, each.name) for each in fields(found)})
         except ValueError as error:
             raise ValueError(f"must be a predictor as `to_json` writes it; got {error}") from None
 
@@ -238,42 +218,31 @@ def from_log(value: Floats) -> Floats:
     return 100 - np.exp(-value)
 
 
-def _check_constants(
-    constants: tuple[float, ...], ranges: tuple[tuple[float, float], ...]
-) -> None:
-    slack = 1e-6
-    if len(constants) != len(ranges) or not all(
-        least - slack <= value <= most + slack
-        for value, (least, most) in zip(constants, ranges, strict=True)
-    ):
-        raise ValueError(
-            f"constants must be {len(ranges)} numbers in {', '.join(map(str, ranges))}; "
-            f"got {shorten(constants)}"
-        )
-
-
-def _check_labels(genes: NDArray[np.integer], accuracy: Floats) -> None:
-    if accuracy.shape != (len(genes),) or len(genes) < LEAST_LABELS:
-        raise ValueError(
-            f"labels must be one accuracy for each of at least {LEAST_LABELS} networks; got "
-            f"shape {accuracy.shape} for {len(genes)} networks."
-        )
-    if not (np.isfinite(accuracy).all() and accuracy.min() >= 0 and accuracy.max() <= 100):
-        raise ValueError("accuracies must be in 0 ... 100 %; some are not, or not numbers.")
-    if np.ptp(accuracy) == 0:
-        raise ValueError(f"accuracies must differ; all are {accuracy[0]:g} %.")
+def _columns(
+    encoding: Encoding,
+    prior: LabelPrior | None,
+    genes: NDArray[np.integer],
+    scores: Scores,
+    features: Floats,
+    labelled: Floats,
+) -> Columns:
+    """The columns of networks; `labelled` are the features of the labelled ones."""
+    found = encoding.columns(genes, scores)
+    if prior is None:
+        return found
+    return replace(found, prior=prior.columns(features, labelled, encoding.trend_names))
 
 
 def _cross_validate(
-    kind: type[Regressor], trend: Floats, hot: Floats, y: Floats, rng: np.random.Generator
+    kind: type[Regressor], columns: Columns, y: Floats, rng: np.random.Generator
 ) -> float | None:
     """Rank correlation of `y` with predictions for held-out labels."""
     predicted, fold = np.empty(len(y)), folds(len(y), rng)
     for held in range(FOLDS):
         out = fold == held
-        rest = trend[~out], hot[~out], y[~out]
+        rest = columns.take(~out), y[~out]
         model = kind.fit(kind.choose(*rest, rng), *rest)
-        predicted[out] = model.mean(trend[out], hot[out])
+        predicted[out] = model.mean(columns.take(out))
     return spearman(predicted, y)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluator.predictor.columns import Columns
 from evaluator.score.closed_form import Floats
 
 PENALTIES = 10.0 ** np.arange(-3, 4, 0.5)
@@ -36,10 +37,9 @@ class Ridge:
     hot_weights: Floats
 
     @staticmethod
-    def choose(
-        trend: Floats, hot: Floats, y: Floats, rng: np.random.Generator
-    ) -> tuple[float, ...]:
+    def choose(columns: Columns, y: Floats, rng: np.random.Generator) -> tuple[float, ...]:
         """The (penalty, weight) of least squared error on held-out folds."""
+        trend, hot = columns.trend, columns.hot
         fold = folds(len(y), rng)
         best = (np.inf, 0.0, 0.0)
         for weight in WEIGHTS if hot.shape[1] else (0.0,):
@@ -59,9 +59,10 @@ class Ridge:
         return best[1:]
 
     @classmethod
-    def fit(cls, constants: tuple[float, ...], trend: Floats, hot: Floats, y: Floats) -> Ridge:
-        """Fit `trend` [n, trends] and `hot` [n, choices] to `y` [n]."""
+    def fit(cls, constants: tuple[float, ...], columns: Columns, y: Floats) -> Ridge:
+        """Fit columns of n networks to `y` [n]."""
         penalty, weight = constants
+        trend, hot = columns.trend, columns.hot
         x = np.concatenate([trend, hot * weight], axis=1)
         centre, mean = x.mean(axis=0), float(y.mean())
         centred = x - centre
@@ -71,6 +72,7 @@ class Ridge:
         offset = mean - float(centre @ weights)
         return cls(constants, offset, weights[:split], weights[split:] * weight)
 
-    def mean(self, trend: Floats, hot: Floats) -> Floats:
+    def mean(self, columns: Columns) -> Floats:
         """[n]: predictions."""
-        return self.offset + trend @ self.trend_weights + hot @ self.hot_weights
+        sums = self.offset + columns.trend @ self.trend_weights
+        return np.asarray(sums + columns.hot @ self.hot_weights)

@@ -167,8 +167,7 @@ class TestContract:
         genes, accuracy, scores = draw(30, noise=0.1)
         fitted = Predictor.fit(SPACE, genes, accuracy, scores=scores, regressor=regressor)
         others, _, more = draw(3000, seed=3)
-        trend, hot = fitted.encoding.trend(others, more), fitted.encoding.hot(others)
-        expected = from_log(fitted.model.mean(trend, hot))
+        expected = from_log(fitted.model.mean(fitted.encoding.columns(others, more)))
         assert fitted.predict(others, more) == pytest.approx(expected, rel=1e-12)
 
 
@@ -318,7 +317,7 @@ def test_a_missing_rank_correlation_is_printed_as_a_dash(few, capsys):
 
 
 def test_equal_predictions_have_no_rank_correlation(monkeypatch):
-    monkeypatch.setattr(Ridge, "mean", lambda self, trend, hot: np.zeros(len(trend)))
+    monkeypatch.setattr(Ridge, "mean", lambda self, columns: np.zeros(len(columns)))
     genes, accuracy, _ = draw(20)
     fitted = Predictor.fit(SPACE, genes, accuracy, regressor="ridge")
     assert fitted.cross_validated is None
