@@ -18,6 +18,7 @@ from search.optimizer import SAMPLERS
 from search.optimizer.study import Study, finished_study
 from search.problem.baseline import paper_axes
 from search.problem.budget import parse_budgets
+from search.problem.estimate_score import with_estimate
 from search.problem.problem import Axes, Axis, Problem
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.cost.guidelines import Guidelines
@@ -154,6 +155,7 @@ import sys
 from pathlib import Path
 from latency.table.load import load_table
 from search.problem.budget import parse_budgets
+from search.problem.estimate_score import with_estimate
 from search.problem.problem import Problem
 from search.optimizer.study import Study
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
@@ -251,3 +253,21 @@ def test_nothing_tried(problem: Problem) -> None:
 def test_unknown_sampler(problem: Problem) -> None:
     with pytest.raises(ValueError, match=r"one of prescreened, nsga2, tpe, random; got 'pso'"):
         Study.open(problem, sampler="pso")
+
+
+def test_a_study_of_another_score_says_how_to_go_on_with_it(
+    problem: Problem, tmp_path: Path
+) -> None:
+    """As stored before the estimate was a score, and the other way round."""
+    estimated = with_estimate(problem, recipe="torchvision", optimism=0)
+    for stored, asked, option in (
+        (problem, estimated, "closed-form"), (estimated, problem, "estimate"),
+    ):  # fmt: skip
+        path = tmp_path / f"{option}.db"
+        finished_study(stored, 1, path=path)
+        with pytest.raises(ValueError, match=f"Use --score {option}, or another --out$"):
+            finished_study(asked, 1, path=path)
+        assert finished_study(stored, 2, path=path).trials == 2
+    bold = with_estimate(problem, recipe="torchvision", optimism=1)
+    with pytest.raises(ValueError, match=r"optimism=1, .*\. Use another --out$"):
+        finished_study(bold, 1, path=tmp_path / "estimate.db")

@@ -10,6 +10,7 @@ import pytest
 
 from evaluator.score.testing import Floats, Genes, ScoreContract
 from search.labels.score import score_of
+from search.problem.estimate_score import with_estimate
 from search.problem.problem import CLOSED_FORM, Problem, Score
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 
@@ -59,6 +60,13 @@ class TestClosedForm(SearchScoreContract):
     @pytest.fixture(autouse=True)
     def _set_up(self, problem: Problem) -> None:
         self.problem, self.score_of_search = problem, CLOSED_FORM
+
+
+class TestEstimate(SearchScoreContract):
+    @pytest.fixture(autouse=True)
+    def _set_up(self, problem: Problem) -> None:
+        estimated = with_estimate(problem, recipe="megvii", optimism=0.25)
+        self.problem, self.score_of_search = problem, estimated.score
 
 
 class TestPredicted(SearchScoreContract):

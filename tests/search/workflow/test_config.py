@@ -25,6 +25,12 @@ ARM: dict[str, Any] = {"target": "arm", "budgets": ("146M",)}
             {"input": "160x128", "channels": 1, "classes": 10},
             "arm-146M-160x128-channels1-classes10",
         ),
+        ({"score": "closed-form"}, "arm-146M"),
+        ({"score": "estimate"}, "arm-146M-estimate"),
+        (
+            {"score": "estimate", "estimate_recipe": "megvii", "optimism": -0.5},
+            "arm-146M-estimate-megvii-optimism-0.5",
+        ),
         ({"target": "t" * 250 + ".json"}, "t" * 100 + "-146M"),
         ({"guidelines": Path("a/limits.json"), "sampler": "tpe"}, "arm-146M-limits-tpe"),
         (
@@ -108,3 +114,33 @@ def test_inputs_refused(words: list[str], told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)) as error:
         split_inputs(words, trained=False)
     assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("score", [None, "estimate", "closed-form"])
+def test_the_command_has_the_score(score: str | None) -> None:
+    config = SearchConfig(**ARM, score=score, out=Path("x"))
+    words = config.command.split()[3:]
+    assert config_of(parser().parse_args([*words, "--out", "x"])) == config
+    assert ("--score" in words) == (score is not None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"score": "accuracy"}, "--score must be one of estimate, closed-form; got 'accuracy'"),
+        ({"estimate_recipe": "timm"}, "--estimate-recipe must be one of torchvision, megvii"),
+        ({"optimism": 11.0}, "--optimism must be from -10 to 10; got 11"),
+        ({"optimism": float("nan")}, "--optimism must be from -10 to 10; got nan"),
+        (
+            {"score": "estimate", "labels": LabelOptions(data="x")},
+            "--score estimate must be without --data and --labels-from",
+        ),
+        (
+            {"score": "estimate", "labels": LabelOptions(labels_from="x")},
+            "--score estimate must be without --data and --labels-from",
+        ),
+    ],
+)
+def test_a_score_that_cannot_be(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        SearchConfig(**{**ARM, **options})
