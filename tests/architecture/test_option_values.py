@@ -22,6 +22,7 @@ UNLIMITED = {
     ("evaluator.train", "--save-every"),
     ("evaluator.train", "--lr"),
 }
+SIGNED = {("search.run", "--optimism")}
 
 
 def parser(command: str) -> argparse.ArgumentParser:
@@ -95,6 +96,8 @@ def messages(command: str, words: list[str]) -> list[str]:
 def test_a_number_has_a_range(command: str, option: str, value: str) -> None:
     if (command, option) in UNLIMITED and not value.startswith(("-", "n")):
         pytest.skip("any size is right")
+    if (command, option) in SIGNED and value.startswith("-"):
+        value += "000"
     found = messages(command, [option, value])
     assert any(option in text and value in text for text in found), found
 
