@@ -137,6 +137,10 @@ def _timm_file(config: TeacherConfig, about: Any) -> Path:
     source = (
         f"the repository {about.hf_hub_id} of huggingface.co" if about.hf_hub_id else about.url
     )
+    if not source:
+        raise ValueError(
+            f"{OPTION} {config.name} has no published weights: give a file with --teacher-weights"
+        )
     raise ValueError(
         f"{OPTION} {config.name} needs its weights on this disk, as nothing is fetched: give a "
         f"file with --teacher-weights, or fill the cache from {source}"

@@ -76,6 +76,7 @@ def open_onnx(
         size=(height, width),
         mean=mean,
         std=std,
+        note="" if stated else "it states no pixel statistics, so it gets those of the recipe",
     )
 
 

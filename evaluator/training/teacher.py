@@ -25,6 +25,7 @@ class TeacherNetwork:
         size: (height, width) of its input.
         mean: of each channel of its input, of pixels in 0..1; `std` likewise.
         module: what `run` calls, if that is a torch module.
+        note: what the user must know.
     """
 
     name: str
@@ -35,6 +36,7 @@ class TeacherNetwork:
     mean: Numbers
     std: Numbers
     module: nn.Module | None = None
+    note: str = ""
 
 
 @dataclass(eq=False)
@@ -106,5 +108,5 @@ class ViewingTeacher:
         resized = "" if ours == theirs else f"; it sees {ours} images resized to {theirs}"
         return (
             f"teacher {self.network.name}: {self.share:g} of the loss, temperature "
-            f"{self.temperature:g}{resized}"
+            f"{self.temperature:g}{resized}{self.network.note and '; ' + self.network.note}"
         )

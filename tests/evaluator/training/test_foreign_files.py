@@ -56,6 +56,9 @@ def test_a_file_that_takes_any_size(tmp_path: Path) -> None:
     for side, size in ((None, (16, 16)), (8, (8, 8))):
         teacher = open_teacher(TeacherConfig(name=str(path), input=side), RECIPE, CLASSES, "cpu")
         assert (teacher.network.size, teacher.on_device) == (size, False)
+        assert teacher.text((16, 16)).endswith(
+            "states no pixel statistics, so it gets those of the recipe"
+        )
         torch.testing.assert_close(teacher.logits(x), teacher.view(x).mean((2, 3)))
     onnx.checker.check_model(linear_file())
 

@@ -215,6 +215,8 @@ def test_weights_that_are_not_there(hub: Path) -> None:
     classes = [str(number) for number in range(1000)]
     with pytest.raises(ValueError, match=r"copy https://download\.pytorch\.org/.* to .*checkpoi"):
         opened("resnet18", classes)
+    with pytest.raises(ValueError, match="ghostnetv3_050 has no published weights: give a file"):
+        opened("timm:ghostnetv3_050", classes)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.onnx"):
         opened("nowhere.onnx")
 
