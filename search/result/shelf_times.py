@@ -82,12 +82,10 @@ def lacking(priced: Sequence[PricedNetwork], table: Table) -> str:
     kinds = {block.kind for block in blocks if not _knows(table, block)}
     if not kinds:
         return ""
-    advice = (
-        ""
-        if table.header.source != "measured"
-        else (f"; a full latency.build has those of networks up to {HEAVY_FLOPS / 1e6:.0f}M")
-    )
-    return f"the table lacks blocks of kind {first_of(sorted(kinds))}{advice}"
+    told = f"the table lacks blocks of kind {first_of(sorted(kinds))}"
+    if table.header.source == "measured":
+        told += f"; a full latency.build has those of networks up to {HEAVY_FLOPS / 1e6:.0f}M"
+    return told
 
 
 def first_of(names: Iterable[str]) -> str:
@@ -114,7 +112,8 @@ def latencies_of(
     entries: Iterable[PublishedNetwork], table: Table
 ) -> tuple[list[PricedNetwork], str]:
     """Each network with its latency, and why some have none, or "": by the table; but all timed
-    whole, now or in an earlier run, if the table is of this machine and lacks one.
+    whole, now or in an earlier run, if the table is of this machine and lacks one that is not
+    heavy.
 
     Raises:
         ValueError: no latency of a device is like one of these.
@@ -122,7 +121,8 @@ def latencies_of(
     """
     priced = price_networks(entries, table)
     problem = lacking(priced, table)
-    if problem and is_of_this_machine(table.header):
+    light = [p for p in priced if p.network.flops <= HEAVY_FLOPS]
+    if any(p.latency_s is None for p in light) and is_of_this_machine(table.header):
         priced, failed = with_whole_times(priced, table.header)
         problem = failed or "too heavy to be run whole"
     complete = all(p.latency_s is not None for p in priced)
@@ -204,7 +204,8 @@ def _times(
         rounds = min(max(int(USUAL_S / (2 * 46 * then_s)), ROUNDS[0]), ROUNDS[1])
     # The first network's input is that of the reference, which must be as in the table.
     first = shufflenet_v2("0.5", *header.input_size)
-    log(f"running {len(networks)} networks off the shelf whole, on this machine; times are kept")
+    count = "a network" if len(networks) == 1 else f"{len(networks)} networks"
+    log(f"running {count} off the shelf whole, on this machine; times are kept")
     found: dict[str, float] = {}
     disturbed = {lowering_digest(network): network for network in networks}
     with Progress("networks off the shelf", len(networks) + 1) as bar:

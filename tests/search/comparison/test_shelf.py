@@ -108,6 +108,7 @@ def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert not [line for line in lines if line.startswith("PP-LCNet 1.0")]  # 155.7M
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["arm", "epyc-turin-ort"])
 def test_picture(target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "shelf.png"

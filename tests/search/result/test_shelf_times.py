@@ -13,16 +13,19 @@ from hypothesis import given
 from latency.engines.null import RUN_S, block_s
 from latency.measure.drift import TimedGroup
 from latency.measure.network import Timings
+from latency.ondevice.host import chip
 from latency.table.header import TableHeader
+from latency.table.latency_table import LatencyTable, Measurement
 from search.result.shelf_times import (
     PricedNetwork,
+    latencies_of,
     lowering_digest,
     read_times,
     times_path,
     unsteady_networks,
     with_whole_times,
 )
-from space.zoo.catalog import published_network
+from space.zoo.catalog import published_network, shelf_networks
 from tests.helpers.hostile import examples, mutated_json
 
 HEADER = TableHeader(
@@ -59,7 +62,26 @@ def test_whole_networks_are_timed_once(cache: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == ""
     more, _ = with_whole_times(priced((*LIGHT, "PP-LCNet 0.5")), HEADER)
     assert more[:3] == found[:3] and more[3].latency_s is not None
-    assert capsys.readouterr().err.startswith("running 1 networks")
+    assert capsys.readouterr().err.startswith("running a network off")
+
+
+def test_a_full_table_of_this_machine_needs_no_run(
+    cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every block of every light network takes 1 ms."""
+    header = replace(HEADER, engine="onnxruntime", device=chip())
+    light = {n: e for n, e in shelf_networks().items() if e.network().flops <= 700e6}
+    blocks = {block for entry in light.values() for block in entry.network().blocks}
+    table = LatencyTable(header, {block: Measurement(1e-3, 1e-3, 1e-3, 8) for block in blocks})
+    found, why = latencies_of(shelf_networks().values(), table)
+    for each in found:
+        count = len(each.network.blocks)
+        assert not each.whole
+        assert each.latency_s == (
+            pytest.approx(count * 1e-3) if each.entry.name in light else None
+        )
+    assert why.startswith("the table lacks blocks of kind ")
+    assert capsys.readouterr().err == "" and not cache.exists()
 
 
 def test_times_are_of_one_table_and_engine() -> None:
