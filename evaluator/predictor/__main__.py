@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from evaluator.benchmarks import DATASETS
+from evaluator.predictor import SOURCES
 from space.common.cli import DONE, Parser, add_format, run_command
 
 
@@ -15,11 +15,12 @@ def parser() -> Parser:
         prog="python -m evaluator.predictor",
         description="Rank correlation of predictions from a few labels with the accuracy of the "
         "networks that were not labelled, over random draws of labels. Labels and judged networks "
-        "are of the half of the table that nothing was designed or fitted on.",
+        "are of the half of the table that nothing was designed or fitted on; the prior is of the "
+        "other sources.",
     )
-    parser.add_argument("dataset", choices=DATASETS)
+    parser.add_argument("dataset", choices=SOURCES)
     parser.add_argument(
-        "--labels", metavar="N,N", default="20,50,100", help="default: %(default)s"
+        "--labels", metavar="N,N", default="0,10,20,40,50,100", help="default: %(default)s"
     )
     parser.add_argument("--draws", type=int, default=20, metavar="N", help="default: 20")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the first draw")

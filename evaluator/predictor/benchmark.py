@@ -1,35 +1,36 @@
 """How well does a predictor fitted on a few labels rank the networks it has not seen?
 
 The first half of each table (`public_tables.halves`) served the design: the logarithm of the
-error, trend and one-hot, the grids and the prior. Labels and results are of the second half only.
+error, trend and one-hot, the grids and the priors; that of once-for-all served nothing. Labels and
+results are of the second half only.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from evaluator.benchmarks.public_tables import BenchmarkTable, halves, read_table
-from evaluator.benchmarks.ranking import DECILES, closed_form, deciles, print_tables
+from evaluator.benchmarks.public_tables import halves
+from evaluator.benchmarks.ranking import DECILES, deciles, print_tables
 from evaluator.predictor.columns import Columns
-from evaluator.predictor.encoding import Encoding, Scores
+from evaluator.predictor.encoding import Encoding
 from evaluator.predictor.model import LEAST_LABELS, Predictor
 from evaluator.predictor.ridge import Ridge
-from evaluator.score.closed_form import ClosedForm, Floats
-from space.architectures.search_space import Parameter, SearchSpace
-from space.common.cli import check_range
+from evaluator.predictor.tables import JudgedNetworks, read_judged, with_priors
+from evaluator.score.closed_form import Floats
+from space.common.cli import check_range, log
+from space.common.errors import MissingDataError
 from space.common.provenance import versions
 from space.common.stats import mean_of, spearman
 
 NINE_IN_TEN = 1.6449  # deviations either side that hold 90 % of a normal distribution
 TEST_HALF = 1
 MOST_DRAWS = (1, 10_000)
+WITHOUT, WITH = "gp, genes + costs", "gp, genes + costs + prior"
 COLUMNS = {
     "method": "method",
     "spearman": "rho",
@@ -43,38 +44,9 @@ CAPTION = """\
 rho: Spearman on the networks not labelled, +- its deviation over draws {seed} to {last};
 eq: mean over ten deciles of FLOPs; cv: cross-validated on the labels alone;
 in 90 %: true accuracies inside the 90 % interval. Of half the table:
-{networks:,} networks that nothing was designed or fitted on"""
+{networks:,} networks that nothing was designed or fitted on. The prior is of the other sources"""
 Results = dict[str, float | None]
 """Of one method in one draw, or on average: correlation or share by its key."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Networks:
-    """n networks: genes int [n, parameters], scores name -> [n], accuracy in % [n], FLOPs [n]."""
-
-    genes: NDArray[np.int64]
-    scores: Scores
-    accuracy: Floats
-    flops: Floats
-
-    def take(self, rows: NDArray[np.intp]) -> _Networks:
-        scores = {name: values[rows] for name, values in self.scores.items()}
-        return _Networks(self.genes[rows], scores, self.accuracy[rows], self.flops[rows])
-
-
-def as_space(table: BenchmarkTable) -> tuple[SearchSpace, NDArray[np.int64]]:
-    """What a table varies as a space, and its networks as genes int [n, parameters]."""
-    parameters, genes = [], []
-    varied = {"width": table.widths, "depth": table.depths, "expansion": table.splits}
-    for name, values in {**varied, "kernel": table.kernels, "se": table.se}.items():
-        for stage, column in enumerate(values.T, 1):
-            choices, index = np.unique(column, return_inverse=True)
-            if len(choices) > 1:
-                parameters.append(
-                    Parameter(f"{name}{stage}", tuple(choices.tolist()), len(choices))
-                )
-                genes.append(index)
-    return SearchSpace(table.name, tuple(parameters)), np.column_stack(genes)
 
 
 def benchmark_predictor(
@@ -88,41 +60,42 @@ def benchmark_predictor(
     """Every method on every accuracy of a public table.
 
     Args:
-        dataset: "nats-sss" or "accel-nasbench".
-        labels: how many labels a draw takes; each count is done.
+        dataset: "nats-sss", "accel-nasbench" or "dynas-ofa".
+        labels: how many labels a draw takes; each count is done. 0: what needs none.
         draws: with the seeds `seed` ... `seed + draws - 1`.
-        data: the folder of tables; None: $G4NAS_DATA.
+        data: the folder of tables; None: $G4NAS_DATA. Without the tables of the other sources
+            there is no prior, and a line on stderr says so.
 
     Returns:
-        dataset, half, networks, draws, seed, versions, and rows: for each accuracy, count of
-        labels and method the rank correlations on networks without label, or None.
+        dataset, half, networks, draws, seed, versions; rows: for each accuracy, count of labels
+        and method the rank correlations on networks without label, or None; worth: for each
+        accuracy and count, how many labels rank as well without the prior (`labels_worth`).
 
     Raises:
         ValueError: no table has this name; too few or too many labels, or no draw.
         MissingDataError: the folder or the table is missing.
     """
     check_range({"draws": draws, "seed": seed}, "seed", draws=MOST_DRAWS)
-    table = read_table(dataset, data)
-    half = halves(len(table.flops))[TEST_HALF]
-    most = len(half) - 3 * DECILES
-    if not labels or min(labels) < LEAST_LABELS or max(labels) > most:
-        raise ValueError(
-            f"--labels must be from {LEAST_LABELS} to {most}; got {','.join(map(str, labels))}"
-        )
-    space, genes = as_space(table)
-    scores = {
-        "closed form": closed_form(table, ClosedForm()),
-        "log FLOPs": np.log(table.flops),
-        "log params": np.log(table.params),
-    }
-    rows = []
-    for (target, accuracy), count in itertools.product(table.accuracy.items(), labels):
-        networks = _Networks(genes, scores, accuracy, table.flops).take(half)
-        seeds = range(seed, seed + draws)
-        results = [_compare_methods(space, networks, count, draw) for draw in seeds]
-        for method in results[0]:
-            means = mean_results([result[method] for result in results])
-            rows.append({"accuracy": target, "labels": count, "method": method, **means})
+    judged = read_judged(dataset, data)
+    size = len(next(iter(judged.values())))
+    half = halves(size)[TEST_HALF]
+    _check_counts(labels, len(half) - 3 * DECILES)
+    try:
+        judged = with_priors(judged, dataset, data)
+    except MissingDataError as error:
+        log(f"without a prior, which the other sources give: {error}")
+    rows: list[dict[str, Any]] = []
+    worth: list[dict[str, Any]] = []
+    for target, every in judged.items():
+        networks, first = every.take(half), len(rows)
+        for count in sorted(set(labels)):
+            seeds = range(seed, seed + draws) if count else range(seed, seed + 1)
+            results = [_compare_methods(networks, count, draw) for draw in seeds]
+            for method in results[0]:
+                means = mean_results([result[method] for result in results])
+                rows.append({"accuracy": target, "labels": count, "method": method, **means})
+        found = labels_worth(rows[first:])
+        worth += [{"accuracy": target, "labels": n, "worth": text} for n, text in found.items()]
     return {
         "dataset": dataset,
         "half": TEST_HALF,
@@ -131,15 +104,22 @@ def benchmark_predictor(
         "seed": seed,
         "versions": versions("numpy", "scipy", "pandas"),
         "rows": rows,
+        "worth": worth,
     }
 
 
-def _compare_methods(
-    space: SearchSpace, networks: _Networks, count: int, seed: int
-) -> dict[str, Results]:
+def _check_counts(labels: Sequence[int], most: int) -> None:
+    if not labels or any(n and not LEAST_LABELS <= n <= most for n in labels):
+        raise ValueError(
+            f"--labels must be from {LEAST_LABELS} to {most}, or 0 for none; "
+            f"got {','.join(map(str, labels))}"
+        )
+
+
+def _compare_methods(networks: JudgedNetworks, count: int, seed: int) -> dict[str, Results]:
     """Method -> its results in one draw of `count` labels."""
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(networks.genes))
+    order = rng.permutation(len(networks))
     labelled, unseen = networks.take(order[:count]), networks.take(np.sort(order[count:]))
     groups, true = deciles(unseen.flops), unseen.accuracy
 
@@ -147,20 +127,50 @@ def _compare_methods(
         equal = mean_of(spearman(values[group], true[group]) for group in groups)
         return {"spearman": spearman(values, true), "spearman_equal_flops": equal}
 
-    found = {
-        "closed form, no labels": ranks(unseen.scores["closed form"]),
-        "ridge, one-hot alone": ranks(_one_hot_ridge(space, labelled, unseen, rng)),
-    }
-    for regressor, with_scores in itertools.product(("ridge", "gp"), (False, True)):
-        known, other = (each.scores if with_scores else {} for each in (labelled, unseen))
-        labels, inputs = (labelled.genes, labelled.accuracy), (unseen.genes, other)
-        predictor = Predictor.fit(space, *labels, scores=known, regressor=regressor, seed=seed)
-        results = ranks(predictor.predict(*inputs))
+    found = {}
+    if unseen.closed_form is not None:
+        found["closed form, no labels"] = ranks(unseen.closed_form)
+    if unseen.prior is not None and unseen.features is not None:
+        found["prior, no labels"] = ranks(unseen.prior.score(unseen.features))
+    if not count:
+        return found
+    found["ridge, one-hot alone"] = ranks(_one_hot_ridge(labelled, unseen, rng))
+    for name, regressor, names, known in _methods(networks):
+        scores, other = ({n: each.scores[n] for n in names} for each in (labelled, unseen))
+        prior: dict[str, Any] = {}
+        features: dict[str, Any] = {}
+        if known:
+            prior = {"prior": labelled.prior, "features": labelled.features}
+            features = {"features": unseen.features}
+        predictor = Predictor.fit(
+            networks.space,
+            labelled.genes,
+            labelled.accuracy,
+            scores=scores,
+            regressor=regressor,
+            seed=seed,
+            **prior,
+        )
+        results = ranks(predictor.predict(unseen.genes, other, **features))
         results["cross_validated"] = predictor.cross_validated
         if regressor == "gp":
-            _, low, high = predictor.predict_interval(*inputs, deviations=NINE_IN_TEN)
+            _, low, high = predictor.predict_interval(
+                unseen.genes, other, **features, deviations=NINE_IN_TEN
+            )
             results["within_90"] = float(((low <= true) & (true <= high)).mean())
-        found[f"{regressor}, genes{' + scores' if with_scores else ''}"] = results
+        found[name] = results
+    return found
+
+
+def _methods(networks: JudgedNetworks) -> list[tuple[str, str, list[str], bool]]:
+    """(name, regressor, scores, with the prior) of each."""
+    costs, every = list(networks.costs), list(networks.scores)
+    found = [("ridge, genes + costs", "ridge", costs, False), (WITHOUT, "gp", costs, False)]
+    if networks.closed_form is not None:
+        found.insert(1, ("gp, genes", "gp", [], False))
+        found.append(("gp, genes + costs + closed form", "gp", every, False))
+    if networks.prior is not None:
+        found.append((WITH, "gp", costs, True))
     return found
 
 
@@ -176,18 +186,44 @@ def mean_results(draws: Sequence[Results]) -> Results:
     }
 
 
+def labels_worth(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """Labels with the prior -> how many without it rank as well at equal FLOPs, by a line through
+    the two nearest counts, in the logarithm of the labels; "< N" or "> N" beyond all counts."""
+    without, with_prior = (
+        {
+            row["labels"]: row["spearman_equal_flops"]
+            for row in rows
+            if row["method"] == method and row["spearman_equal_flops"] is not None
+        }
+        for method in (WITHOUT, WITH)
+    )
+    counts, found = sorted(without), {}
+    for labels, rank in with_prior.items() if counts else ():
+        above = next((index for index, n in enumerate(counts) if without[n] >= rank), None)
+        if above is None:
+            found[labels] = f"> {counts[-1]}"
+        elif above == 0:
+            found[labels] = f"< {counts[0]}" if without[counts[0]] > rank else f"{counts[0]}"
+        else:
+            low, high = counts[above - 1], counts[above]
+            share = (rank - without[low]) / (without[high] - without[low])
+            found[labels] = f"{low * (high / low) ** share:.0f}"
+    return found
+
+
 def _one_hot_ridge(
-    space: SearchSpace, labelled: _Networks, unseen: _Networks, rng: np.random.Generator
+    labelled: JudgedNetworks, unseen: JudgedNetworks, rng: np.random.Generator
 ) -> Floats:
     """The plain reference: no order among choices, no score, accuracy itself."""
-    hots = (Encoding.of(space, {}).hot(each.genes) for each in (labelled, unseen))
+    hots = (Encoding.of(each.space, {}).hot(each.genes) for each in (labelled, unseen))
     known, rest = (Columns(hot[:, :0], hot) for hot in hots)
     labels = known, labelled.accuracy
     return Ridge.fit(Ridge.choose(*labels, rng), *labels).mean(rest)
 
 
 def print_report(report: Mapping[str, Any]) -> None:
-    """Print what `benchmark_predictor` returns: a table for each accuracy and count of labels."""
+    """Print what `benchmark_predictor` returns: a table for each accuracy and count of labels, and
+    what the prior is worth."""
     rows = [
         {**row, "within_90": f"{row['within_90']:.0%}"} if "within_90" in row else row
         for row in report["rows"]
@@ -195,3 +231,6 @@ def print_report(report: Mapping[str, Any]) -> None:
     title = "{dataset}, {accuracy}, {labels} labels"
     caption = CAPTION.format(**report, last=report["seed"] + report["draws"] - 1)
     print_tables({**report, "rows": rows}, title, COLUMNS, caption)
+    for target, each in itertools.groupby(report["worth"], key=lambda row: row["accuracy"]):
+        words = ", ".join(f"{row['labels']} as {row['worth']}" for row in each)
+        print(f"{target}: labels with the prior rank, at equal FLOPs, as without it: {words}")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from evaluator.data.dataset import Dataset, Part, split, subset
 from evaluator.data.open import open_data
 from search.labels.config import LabelConfig
+from search.labels.fidelity import halves_of
 from search.labels.pruning import Pruning, completed
 from search.labels.score import ScoreComparison, score_of
 from search.labels.selection import select_networks
@@ -122,6 +123,7 @@ class LabelPipeline:
             stopped=sum(row["pruned"] for row in rows),
             names=[row["key"] for row in rows],
             folder=self.out,
+            trainings=halves_of(rows),
         )
         return replace(self.problem, score=score), comparison
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from evaluator.data.dataset import digest
+from evaluator.estimate.stored import shipped
 from evaluator.measured_benchmark.rows import SHIPPED, TrainingRow, read_rows
 from evaluator.predictor.encoding import Encoding
-from evaluator.predictor.gaussian_process import BOUNDS
+from evaluator.predictor.gaussian_process import BOUNDS, PRIOR_BOUNDS
 from evaluator.predictor.model import Predictor
+from evaluator.predictor.prior import LabelPrior, prior_features, prior_of_space
+from evaluator.predictor.stored import NO_FEATURES
 from evaluator.score.genes import free_scores
 from search.labels.config import LEAST_LABELS
+from search.labels.fidelity import Fidelity, ShorterTraining, fidelity
 from search.problem.problem import CLOSED_FORM, Evaluation, Floats, Problem, Score
 from space.architectures.search_space import Architecture, Genes
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
@@ -27,15 +31,16 @@ from space.common.stats import spearman
 from space.common.text import format_number
 from space.cost.lookup import Costs
 
-FORMAT = 1  # of the identity: changes when the same labels would give other predictions
+FORMAT = 2  # of the identity: changes when the same labels would give other predictions
 REGRESSOR = "gp"
-LOWEST, HIGHEST = min(low for low, _ in BOUNDS), max(high for _, high in BOUNDS)
+ALL_BOUNDS = (*BOUNDS, *PRIOR_BOUNDS)
+LOWEST, HIGHEST = min(low for low, _ in ALL_BOUNDS), max(high for _, high in ALL_BOUNDS)
 # What is read of the file of a predictor; the labels must be those of the search.
 STORED = Record(
     {
-        "format": Integer(1, 1),
+        "format": Integer(1, 2),
         "engine": Text((REGRESSOR,)),
-        "constants": Items(Number(LOWEST, HIGHEST), len(BOUNDS), len(BOUNDS)),
+        "constants": Items(Number(LOWEST, HIGHEST), len(BOUNDS), len(ALL_BOUNDS)),
         "cross_validated": Maybe(Number(-1, 1)),
         "labels": Record(
             {
@@ -62,13 +67,34 @@ class PredictedScore:
 
     @property
     def line(self) -> str:
+        prior = self.predictor.prior
+        before = "" if prior is None else f" and a prior of {public_sources()} public sources"
         return (
-            f"score: {self.label}, from {self.labels} labels; "
+            f"score: {self.label}, from {self.labels} labels{before}; "
             f"cross-validated rank correlation {self.correlation:.2f}. Not measured"
         )
 
     def __call__(self, space: ShuffleNetV2Space, genes: Genes, costs: Costs) -> Floats:
-        return self.predictor.predict(genes, free_scores(space, genes, costs.flops, costs.params))
+        prior = self.predictor.prior
+        scores = _scores(space, genes, costs, prior)
+        features = NO_FEATURES if prior is None else prior_features(space, genes)
+        return self.predictor.predict(genes, scores, features)
+
+
+def public_sources() -> int:
+    """How many public sources and data sets the prior is pooled over."""
+    studies = shipped().effects.studies
+    return len({source for of in studies.values() for source in of})
+
+
+def _scores(
+    space: ShuffleNetV2Space, genes: Genes, costs: Costs, prior: LabelPrior | None
+) -> dict[str, Floats]:
+    """The scores that a predictor reads; a prior is in place of the closed form."""
+    scores = free_scores(space, genes, costs.flops, costs.params)
+    if prior is not None:
+        del scores["closed form"]
+    return scores
 
 
 def study_file(score: Score) -> str:
@@ -80,7 +106,8 @@ def study_file(score: Score) -> str:
 class ScoreComparison:
     """Two scores on the same labels: Spearman's rank correlation of each with the accuracies,
     None where it is not defined. `predictor` is cross-validated; None with a reason in `why` if
-    none could be fitted. `flops`: that of the FLOPs. `stopped`: labels whose training was."""
+    none could be fitted. `flops`: that of the FLOPs. `stopped`: labels whose training was.
+    `fidelity`: whether longer trainings would rank alike."""
 
     labels: int
     stopped: int
@@ -88,6 +115,7 @@ class ScoreComparison:
     closed_form: float | None
     flops: float | None
     why: str = ""
+    fidelity: Fidelity | None = None
 
     @property
     def better(self) -> bool:
@@ -119,7 +147,7 @@ class ScoreComparison:
                 f"{self.flops:.2f}): so short a training favours networks that learn fast, and "
                 "may rank longer trainings wrongly. Use more --images or --epochs"
             )
-        return lines
+        return lines if self.fidelity is None else [*lines, *self.fidelity.lines()]
 
     def record(self) -> dict[str, Any]:
         """For JSON."""
@@ -131,6 +159,7 @@ class ScoreComparison:
                 "closed_form": self.closed_form,
                 "flops": self.flops,
             },
+            "fidelity": None if self.fidelity is None else self.fidelity.record(),
             "score": "predictor" if self.better else "closed form",
         }
 
@@ -143,6 +172,7 @@ def score_of(
     stopped: int,
     names: Sequence[str],
     folder: Path,
+    trainings: ShorterTraining | None = None,
 ) -> tuple[Score, ScoreComparison]:
     """The score that ranks the labels better, and how both rank them.
 
@@ -154,17 +184,21 @@ def score_of(
         accuracy: in %, [n].
         stopped: labels whose training was stopped early.
         names: what identifies each label.
+        trainings: shorter and longer trainings of labelled networks, if there are.
 
     Raises:
         ValueError: the predictor's file is a folder, a pipe or a device.
         OSError: it cannot be written.
     """
-    name = digest([FORMAT, list(names), [repr(float(value)) for value in accuracy]])
+    effects = shipped().effects
+    prior = prior_of_space(problem.space, effects)
+    known = None if prior is None else asdict(effects)
+    name = digest([FORMAT, known, list(names), [repr(float(value)) for value in accuracy]])
     path, correlation, why = folder / f"predictor-{name}.json", None, ""
     if path.exists():
         check_regular(path)
     try:
-        predictor = _predictor(problem, found, accuracy, path)
+        predictor = _predictor(problem, found, accuracy, prior, path)
         correlation = predictor.cross_validated
         if correlation is None:
             why = "it predicts the same accuracy for every label that it was not fitted on"
@@ -177,6 +211,13 @@ def score_of(
         closed_form=spearman(found.score, accuracy),
         flops=spearman(found.costs.flops, accuracy),
         why=why,
+        fidelity=fidelity(
+            accuracy,
+            found.costs.flops,
+            None if prior is None else prior.score(prior_features(problem.space, found.genes)),
+            public_sources(),
+            trainings,
+        ),
     )
     if correlation is None or not comparison.better:
         return CLOSED_FORM, comparison
@@ -184,23 +225,35 @@ def score_of(
     return score, comparison
 
 
-def _predictor(problem: Problem, found: Evaluation, accuracy: Floats, path: Path) -> Predictor:
+def _predictor(
+    problem: Problem, found: Evaluation, accuracy: Floats, prior: LabelPrior | None, path: Path
+) -> Predictor:
     """The predictor in a file, if it is of these labels; else one that is fitted and stored."""
-    scores = free_scores(problem.space, found.genes, found.costs.flops, found.costs.params)
+    scores = _scores(problem.space, found.genes, found.costs, prior)
+    features = NO_FEATURES if prior is None else prior_features(problem.space, found.genes)
+    count = len(BOUNDS if prior is None else ALL_BOUNDS)
     with suppress(FileNotFoundError, ValueError):  # not fitted yet, or a damaged file
         data = read_json(path, STORED)
-        if _same_labels(data["labels"], found.genes, accuracy, scores):
+        labels = found.genes.astype(np.int64), scores, accuracy
+        same = _same_labels(data["labels"], found.genes, accuracy, scores)
+        if same and len(data["constants"]) == count:
             return Predictor(
                 REGRESSOR,
                 Encoding.of(problem.space, scores),
-                found.genes.astype(np.int64),
-                scores,
-                accuracy,
+                *labels,
                 tuple(data["constants"]),
                 data["cross_validated"],
+                prior,
+                features,
             )
     predictor = Predictor.fit(
-        problem.space, found.genes, accuracy, scores=scores, regressor=REGRESSOR
+        problem.space,
+        found.genes,
+        accuracy,
+        scores=scores,
+        prior=prior,
+        features=features,
+        regressor=REGRESSOR,
     )
     write_atomic(path, predictor.to_json())
     return predictor
@@ -240,7 +293,8 @@ def score_from_benchmark(
     path = SHIPPED if source == "shipped" else Path(source)
     if not path.is_file():
         raise ValueError(f"--labels-from must be rows of evaluator.measured; there is no {path}")
-    found = labelled_architectures(problem.space, read_rows(path))
+    rows = read_rows(path)
+    found = labelled_architectures(problem.space, rows)
     if len(found) < LEAST_LABELS:
         raise ValueError(
             f"--labels-from must have at least {LEAST_LABELS} networks of the space with "
@@ -250,19 +304,25 @@ def score_from_benchmark(
     accuracy = np.array([np.mean(values) for _, values in found.values()])
     labels = replace(problem, score=CLOSED_FORM).evaluate_unchecked(genes)
     score, comparison = score_of(
-        problem, labels, accuracy, stopped=0, names=list(found), folder=folder
+        problem,
+        labels,
+        accuracy,
+        stopped=0,
+        names=list(found),
+        folder=folder,
+        trainings=_both_trainings(found, labelled_architectures(problem.space, rows, "long")),
     )
     return replace(problem, score=score), comparison
 
 
 def labelled_architectures(
-    space: ShuffleNetV2Space, rows: list[TrainingRow]
+    space: ShuffleNetV2Space, rows: list[TrainingRow], recipe: str = "short"
 ) -> dict[str, tuple[Architecture, list[float]]]:
     """text -> architecture and its validation accuracies in %, a seed each, of the networks that
-    the space has and that were trained by the short recipe."""
+    the space has and that were trained by this recipe."""
     found: dict[str, tuple[Architecture, list[float]]] = {}
     for row in rows:
-        if row.recipe != "short" or not np.isfinite(row.validation):
+        if row.recipe != recipe or not np.isfinite(row.validation):
             continue
         try:
             arch = space.parse(row.architecture)
@@ -270,3 +330,16 @@ def labelled_architectures(
             continue
         found.setdefault(space.text(arch), (arch, []))[1].append(row.validation)
     return found
+
+
+Labelled = Mapping[str, tuple[Architecture, list[float]]]
+
+
+def _both_trainings(short: Labelled, long: Labelled) -> ShorterTraining | None:
+    """The networks that were trained by both recipes; None if none was."""
+    both = [text for text in short if text in long]
+    if not both:
+        return None
+    shorter, longer = (np.array([np.mean(of[text][1]) for text in both]) for of in (short, long))
+    which = f"of {len(both)} networks after the short training against the long one"
+    return ShorterTraining(shorter, longer, which)

@@ -11,7 +11,6 @@ import pytest
 from evaluator.benchmarks.public_tables import read_table
 from evaluator.predictor.__main__ import main
 from evaluator.predictor.benchmark import (
-    as_space,
     benchmark_predictor,
     mean_results,
     print_report,
@@ -19,6 +18,7 @@ from evaluator.predictor.benchmark import (
 from evaluator.predictor.encoding import Encoding
 from evaluator.predictor.model import REGRESSORS, Predictor, from_log, to_log
 from evaluator.predictor.ridge import Ridge
+from evaluator.predictor.tables import as_space
 from evaluator.score.genes import free_scores, score_genes
 from evaluator.score.testing import AdditiveScoreContract, ScoreContract
 from space.architectures.search_space import Parameter, SearchSpace
@@ -282,8 +282,8 @@ def few(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ("3", "--labels must be from 10 to 20; got 3"),
-        ("12,21", "--labels must be from 10 to 20; got 12,21"),
+        ("3", "--labels must be from 10 to 20, or 0 for none; got 3"),
+        ("12,21", "--labels must be from 10 to 20, or 0 for none; got 12,21"),
         ("many", "--labels must be whole numbers, as 20,50; got 'many'"),
     ],
 )
