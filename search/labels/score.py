@@ -4,8 +4,7 @@ form."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,87 +13,18 @@ import numpy as np
 from evaluator.data.dataset import digest
 from evaluator.estimate.stored import shipped
 from evaluator.measured_benchmark.rows import SHIPPED, TrainingRow, read_rows
-from evaluator.predictor.encoding import Encoding
-from evaluator.predictor.gaussian_process import BOUNDS, PRIOR_BOUNDS
-from evaluator.predictor.model import Predictor
-from evaluator.predictor.prior import LabelPrior, prior_features, prior_of_space
-from evaluator.predictor.stored import NO_FEATURES
-from evaluator.score.genes import free_scores
+from evaluator.predictor.prior import prior_features, prior_of_space
 from search.labels.config import LEAST_LABELS
 from search.labels.fidelity import Fidelity, ShorterTraining, fidelity
+from search.labels.predicted import PredictedScore, public_sources, stored_predictor
 from search.problem.problem import CLOSED_FORM, Evaluation, Floats, Problem, Score
-from space.architectures.search_space import Architecture, Genes
+from space.architectures.search_space import Architecture
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
-from space.common.files import check_regular, write_atomic
-from space.common.schema import Integer, Items, Maybe, Number, Record, Text, Values, read_json
+from space.common.files import check_regular
 from space.common.stats import spearman
 from space.common.text import format_number
-from space.cost.lookup import Costs
 
 FORMAT = 2  # of the identity: changes when the same labels would give other predictions
-REGRESSOR = "gp"
-ALL_BOUNDS = (*BOUNDS, *PRIOR_BOUNDS)
-LOWEST, HIGHEST = min(low for low, _ in ALL_BOUNDS), max(high for _, high in ALL_BOUNDS)
-# What is read of the file of a predictor; the labels must be those of the search.
-STORED = Record(
-    {
-        "format": Integer(1, 2),
-        "engine": Text((REGRESSOR,)),
-        "constants": Items(Number(LOWEST, HIGHEST), len(BOUNDS), len(ALL_BOUNDS)),
-        "cross_validated": Maybe(Number(-1, 1)),
-        "labels": Record(
-            {
-                "genes": Items(Items(Integer())),
-                "scores": Values(Items(Number())),
-                "accuracy": Items(Number(0, 100)),
-            },
-            required=("genes", "scores", "accuracy"),
-        ),
-    },
-    required=("format", "engine", "constants", "cross_validated", "labels"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class PredictedScore:
-    """The accuracy in % that a predictor fitted on labels expects."""
-
-    identity: str
-    correlation: float
-    labels: int
-    predictor: Predictor = field(compare=False, repr=False)
-    label: str = "predicted accuracy after short training in %"
-
-    @property
-    def line(self) -> str:
-        prior = self.predictor.prior
-        before = "" if prior is None else f" and a prior of {public_sources()} public sources"
-        return (
-            f"score: {self.label}, from {self.labels} labels{before}; "
-            f"cross-validated rank correlation {self.correlation:.2f}. Not measured"
-        )
-
-    def __call__(self, space: ShuffleNetV2Space, genes: Genes, costs: Costs) -> Floats:
-        prior = self.predictor.prior
-        scores = _scores(space, genes, costs, prior)
-        features = NO_FEATURES if prior is None else prior_features(space, genes)
-        return self.predictor.predict(genes, scores, features)
-
-
-def public_sources() -> int:
-    """How many public sources and data sets the prior is pooled over."""
-    studies = shipped().effects.studies
-    return len({source for of in studies.values() for source in of})
-
-
-def _scores(
-    space: ShuffleNetV2Space, genes: Genes, costs: Costs, prior: LabelPrior | None
-) -> dict[str, Floats]:
-    """The scores that a predictor reads; a prior is in place of the closed form."""
-    scores = free_scores(space, genes, costs.flops, costs.params)
-    if prior is not None:
-        del scores["closed form"]
-    return scores
 
 
 def study_file(score: Score) -> str:
@@ -198,7 +128,7 @@ def score_of(
     if path.exists():
         check_regular(path)
     try:
-        predictor = _predictor(problem, found, accuracy, prior, path)
+        predictor = stored_predictor(problem, found, accuracy, prior, path)
         correlation = predictor.cross_validated
         if correlation is None:
             why = "it predicts the same accuracy for every label that it was not fitted on"
@@ -223,57 +153,6 @@ def score_of(
         return CLOSED_FORM, comparison
     score = PredictedScore(f"predictor {name}", correlation, len(accuracy), predictor)
     return score, comparison
-
-
-def _predictor(
-    problem: Problem, found: Evaluation, accuracy: Floats, prior: LabelPrior | None, path: Path
-) -> Predictor:
-    """The predictor in a file, if it is of these labels; else one that is fitted and stored."""
-    scores = _scores(problem.space, found.genes, found.costs, prior)
-    features = NO_FEATURES if prior is None else prior_features(problem.space, found.genes)
-    count = len(BOUNDS if prior is None else ALL_BOUNDS)
-    with suppress(FileNotFoundError, ValueError):  # not fitted yet, or a damaged file
-        data = read_json(path, STORED)
-        labels = found.genes.astype(np.int64), scores, accuracy
-        same = _same_labels(data["labels"], found.genes, accuracy, scores)
-        if same and len(data["constants"]) == count:
-            return Predictor(
-                REGRESSOR,
-                Encoding.of(problem.space, scores),
-                *labels,
-                tuple(data["constants"]),
-                data["cross_validated"],
-                prior,
-                features,
-            )
-    predictor = Predictor.fit(
-        problem.space,
-        found.genes,
-        accuracy,
-        scores=scores,
-        prior=prior,
-        features=features,
-        regressor=REGRESSOR,
-    )
-    write_atomic(path, predictor.to_json())
-    return predictor
-
-
-def _same_labels(
-    stored: Mapping[str, Any], genes: Genes, accuracy: Floats, scores: Mapping[str, Floats]
-) -> bool:
-    """Whether a stored predictor is of these labels. Scores of another machine may differ in
-    their last digits."""
-    return (
-        stored["genes"] == genes.tolist()
-        and stored["accuracy"] == accuracy.tolist()
-        and set(stored["scores"]) == set(scores)
-        and all(
-            len(stored["scores"][name]) == len(values)
-            and np.allclose(stored["scores"][name], values, rtol=1e-9, atol=0)
-            for name, values in scores.items()
-        )
-    )
 
 
 def score_from_benchmark(

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.labels.score import PredictedScore, score_of
+from search.labels.predicted import PredictedScore
+from search.labels.score import score_of
 from search.problem.problem import Evaluation, Floats, Problem, Score
 from tests.helpers.hostile import examples, mutated_json
 
