@@ -16,6 +16,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.trial import FrozenTrial, TrialState
 
 from search.optimizer import SAMPLERS
+from search.problem.estimate_score import EstimateScore
 from search.problem.problem import Floats, Problem
 from space.common.errors import ExhaustedError
 
@@ -87,6 +88,7 @@ class PrescreenedNSGAII(ResumableNSGAII):
     def __init__(self, problem: Problem, seed: int, seen: set[bytes]) -> None:
         super().__init__(seed)
         self._problem, self._seed, self._seen = problem, seed, seen
+        self._start = start_rows(problem)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -123,7 +125,7 @@ class PrescreenedNSGAII(ResumableNSGAII):
         if np.prod(sizes.astype(float)) <= ENUMERATED:
             every = np.unravel_index(np.arange(np.prod(sizes)), tuple(sizes))
             return self._best(np.stack(every, axis=1), direction)
-        best = parents
+        best = parents = np.concatenate([parents, self._start])
         for _ in range(ROUNDS):
             rows = np.concatenate([children(best, sizes, CHILDREN, rng), parents, best])
             best = self._best(rows, direction)[None]
@@ -137,6 +139,16 @@ class PrescreenedNSGAII(ResumableNSGAII):
         found = self._problem.evaluate_unchecked(genes)
         index = pick(found.score, found.costs.latency_s, found.violations, fresh, direction)
         return rows[index]
+
+
+def start_rows(problem: Problem) -> Choices:
+    """Rows beside the parents, int64 [m, axes]: the baseline of an estimate, near which networks
+    are certain; none for other scores."""
+    names = [axis.name for axis in problem.axes.axes]
+    if not isinstance(problem.score, EstimateScore) or problem.only is not None:
+        return np.empty((0, len(names)), dtype=np.int64)
+    columns = [problem.space.position(name) for name in names]
+    return problem.score.base[:, columns].astype(np.int64)
 
 
 def children(

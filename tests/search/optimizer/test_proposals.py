@@ -3,7 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search.optimizer.sampler import children, pick
+from search.optimizer.sampler import children, pick, start_rows
+from search.optimizer.study import finished_study
+from search.problem.baseline import baseline
+from search.problem.estimate_score import with_estimate
+from search.problem.problem import Problem
+from search.result.winners import rivals
 
 SIZES = np.array([2, 3, 60, 12, 1])
 
@@ -111,3 +116,16 @@ def test_of_equally_far_rows_the_one_that_is_better_in_the_other() -> None:
     score, latency = np.array([0.0, 0.0, 1.0]), np.array([10.0, 1.0, 10.0])
     allowed = np.array([True, True, False])  # the third sets the range of scores
     assert pick(score, latency, np.zeros((3, 1)), allowed, 0.5) == 1
+
+
+def test_a_search_by_the_estimate_begins_at_the_baseline(problem: Problem) -> None:
+    """Networks like it are certain; no answer is worse than it."""
+    estimated = with_estimate(problem, recipe="torchvision", optimism=0)
+    base = baseline(estimated)
+    assert base is not None
+    assert (estimated.axes.genes(start_rows(estimated)) == base.found.genes).all()
+    assert len(start_rows(problem)) == 0
+    found = finished_study(estimated, 40).evaluated()
+    as_good, as_fast = rivals(found, base)
+    assert found.costs.latency_s[as_good[0]] <= base.latency_s
+    assert found.score[as_fast[-1]] >= base.score
