@@ -94,13 +94,14 @@ def chosen_teacher(values: Mapping[str, Any]) -> TeacherConfig | None:
         ValueError: a value is out of its range, or there is no teacher that it is for.
     """
     options = {name: values[name] for name in TEACHER_OPTIONS if values[name] is not None}
-    if values["teacher"] is None:
-        if options:
-            words = ", ".join(f"--{name.replace('_', '-')}" for name in options)
-            raise ValueError(f"{words} needs --teacher")
-        return None
     fields = {name.removeprefix("teacher_"): value for name, value in options.items()}
-    return TeacherConfig(name=values["teacher"], **fields)
+    config = TeacherConfig(name=values["teacher"] or "", **fields)
+    if values["teacher"] is not None:
+        return config
+    if options:
+        words = ", ".join(f"--{name.replace('_', '-')}" for name in options)
+        raise ValueError(f"{words} needs --teacher")
+    return None
 
 
 def add_ema_option(group: Group) -> None:
