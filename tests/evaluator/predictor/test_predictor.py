@@ -11,6 +11,8 @@ import pytest
 from evaluator.benchmarks.public_tables import read_table
 from evaluator.predictor.__main__ import main
 from evaluator.predictor.benchmark import (
+    WITH,
+    WITHOUT,
     benchmark_predictor,
     mean_results,
     print_report,
@@ -261,11 +263,36 @@ def test_table_as_space_gives_the_table_back(public_data):
 def test_benchmark_is_seeded_and_better_than_no_labels(public_data, capsys):
     report = benchmark_predictor("accel-nasbench", [50], draws=2, seed=7)
     rows = {row["method"]: row for row in report["rows"]}
-    assert rows["gp, genes + scores"]["spearman"] > 0.95 > rows["ridge, one-hot alone"]["spearman"]
+    with_prior = rows["gp, genes + costs + prior"]
+    assert with_prior["spearman"] > 0.95 > rows["ridge, one-hot alone"]["spearman"]
     assert report["networks"] == 2569
     assert benchmark_predictor("accel-nasbench", [50], draws=2, seed=7)["rows"] == report["rows"]
     assert main(["accel-nasbench", "--labels", "50", "--draws", "2", "--seed", "7"]) == 0
-    assert f"{rows['gp, genes + scores']['spearman']:.3f}" in capsys.readouterr().out
+    assert f"{with_prior['spearman']:.3f}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dataset", "aim"), [("accel-nasbench", 0.87), ("dynas-ofa", 0.80), ("nats-sss", 0.89)]
+)
+def test_few_labels_rank_better_with_a_prior_of_the_other_sources(public_data, dataset, aim):
+    report = benchmark_predictor(dataset, [0, 10], draws=4, seed=3)
+    for target in {row["accuracy"] for row in report["rows"]}:
+        found = {
+            (row["labels"], row["method"]): row["spearman_equal_flops"]
+            for row in report["rows"]
+            if row["accuracy"] == target
+        }
+        assert found[0, "prior, no labels"] > aim
+        assert found[10, WITH] > found[10, WITHOUT] + 0.005
+
+
+def test_without_the_other_sources_there_is_no_prior(few, capsys):
+    report = benchmark_predictor("nats-sss", [0, 10], draws=1, data=few)
+    assert "without a prior, which the other sources give" in capsys.readouterr().err
+    methods = {(row["labels"], row["method"]) for row in report["rows"]}
+    assert (0, "closed form, no labels") in methods
+    assert not any("prior" in method for _, method in methods) and report["worth"] == []
 
 
 @pytest.fixture

@@ -70,7 +70,8 @@ def test_read_from_disk_it_predicts_the_same(
     "change",
     [
         {"constants": [0.0, 0.0]},
-        {"constants": [1e308, 0, 0, 0, 0]},
+        {"constants": [1e308, 0, 0, 0, 0, 0, 0]},
+        {"format": 1, "constants": [-2.0, -2.0, 1.0, -4.0, -4.0]},  # of an earlier version
         {"cross_validated": "high"},
         {"engine": "ridge"},
         {"labels": {"genes": [], "scores": {}, "accuracy": []}},
