@@ -75,7 +75,7 @@ def test_a_sum_of_tables_is_the_sum_of_its_parts(problem: Problem, many: Evaluat
     score, space = _score(_estimated(problem)), problem.space
     sums = EstimateAbove(space, score)
     above = sums.above(sums.cells()[9], np.array([0.1, -0.2, 0.05, 0.0]))
-    genes, total = many.genes[:50], 0.0
+    genes, total = many.genes[:50], np.zeros(50)
     for names, table in sums.tables(above).items():
         total = total + table[tuple(genes[:, space.position(name)] for name in names)]
     parts = _summed(score, genes)
