@@ -25,7 +25,7 @@ from space.common.schema import (
 from space.common.text import shorten
 from space.network.network import Network
 from space.network.resize import on_input
-from space.zoo.catalog import published_network, published_networks
+from space.zoo.catalog import known_networks, published_network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,9 +96,9 @@ def named_network(text: str, *, kinds: str = "") -> Network:
     space = ShuffleNetV2Space()
     if text.split()[:1] == [space.name]:
         return space.lower(space.parse(text))
-    if text in published_networks():
+    if text in known_networks():
         return published_network(text).network()
-    known = ", ".join(list(published_networks())[:6])
+    known = ", ".join(list(known_networks())[:6])
     raise ValueError(
         f"ARCH must be a line that begins with {space.name}{kinds}, or a network of space.zoo "
         f"({known}, ...); got {shorten(text)}"

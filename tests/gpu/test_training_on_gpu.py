@@ -75,7 +75,10 @@ def losses(each: Training) -> list[float]:
     return [value for entry in each.history for value in (entry.train_loss, entry.test_loss)]
 
 
-@pytest.mark.parametrize("options", [{}, {"ema": 0.9, "label_smoothing": 0.1}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"ema": 0.9, "label_smoothing": 0.1}, {"mixup": 0.2, "cutmix": 1.0, "erase": 0.5}],
+)
 @pytest.mark.parametrize("amp", [False, True])
 def test_a_graph_trains_as_single_ops_do(
     pixels: tuple[Pixels, Tensor],
@@ -90,7 +93,7 @@ def test_a_graph_trains_as_single_ops_do(
     first, second = each.history
     assert first.train_loss == pytest.approx(plain.history[0].train_loss, rel=0.03)
     assert second.test_accuracy == pytest.approx(plain.history[1].test_accuracy, abs=8)
-    assert second.train_loss < 0.7 * first.train_loss
+    assert second.train_loss < 0.9 * first.train_loss
 
 
 def test_it_goes_on_from_a_state(pixels: tuple[Pixels, Tensor]) -> None:

@@ -230,3 +230,7 @@ def test_property_bytes(
     changed = data.draw(mutated_bytes(whole[:header]))
     folder = tmp_path_factory.mktemp("bytes")
     read_or_refuse(folder / "x.safetensors", changed + whole[header:])
+
+
+def test_a_network_off_the_shelf_has_a_name_too() -> None:
+    assert read_network("PP-LCNet 0.5").flops == 44_731_008
