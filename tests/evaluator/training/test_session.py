@@ -28,7 +28,7 @@ def test_a_gpu_says_how_much() -> None:
 
 def test_want_of_processes_is_no_want_of_memory() -> None:
     with (
-        pytest.raises(NoAnswerError, match="no more processes .*: lower --workers") as found,
+        pytest.raises(NoAnswerError, match=r"no more processes .*: lower --workers") as found,
         explain_failure(SHORT),
     ):
         raise RuntimeError("can't start new thread")
