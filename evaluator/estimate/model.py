@@ -7,17 +7,12 @@ ShuffleNet v2 of the same FLOPs F is curve(F*) - curve(F), about slope * (A - A 
 at F). So a network has a higher top-1 if and only if it has a higher A.
 
 For a search: the variance of the difference of two networks of equal FLOPs is a quadratic form of
-the difference d of their features, |factors' d|^2 + sum of diagonal * d^2. `variance_tables` has a
-bound of it that is additive over the slots, Q. Then A - k * sqrt(Q) is the highest value over
-q > 0 of A - k * (Q / q + q) / 2, which is additive for each q: the best penalised network is found
-by one exact additive search for each q of a grid over one number. A + k * sqrt(Q) is the lowest
-such value, so that any q bounds it from above.
+the difference d of their features, |factors' d|^2 + sum of diagonal * d^2.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +21,6 @@ from evaluator.estimate.axes import (
     NAMES,
     AxisModel,
     axis_model,
-    feature_tables,
     features,
     paper_genes,
     parameter_of,
@@ -114,13 +108,6 @@ class AccuracyModel:
         """Degrees of freedom of the intervals."""
         return min(self.curve.df, self.effects.df)
 
-    @cached_property
-    def tables(self) -> list[tuple[int, Floats]]:
-        """The additive score A: for each feature its column of the genes and what its choices add,
-        [choices]."""
-        pairs = zip(feature_tables(self.space), self.axes.coefficients, strict=True)
-        return [(column, coefficient * values) for (column, values), coefficient in pairs]
-
     def score(self, genes: Genes) -> Floats:
         """A of genes [n, parameters], [n]; top-1 grows with it, whatever the FLOPs.
 
@@ -133,26 +120,6 @@ class AccuracyModel:
         """Points of top-1 for a unit of A, at ShuffleNet v2 1x."""
         placed = self._place(paper_genes(self.space)[1:2])
         return float(placed.unit[0])
-
-    def variance_tables(self, baseline: Genes) -> list[tuple[int, Floats]]:
-        """A bound of the variance of A - A of a baseline [1, parameters], additive over the slots:
-        for each feature its column and the share of its choices, [choices].
-
-        A factor's squared sum over m features is at most the sum over features of its squared part
-        over p, for any shares p that add up to 1; here p is in proportion to the features' spread.
-        """
-        start = features(self.space, baseline)[0]
-        pairs = feature_tables(self.space)
-        spread = np.array([values.std() for _, values in pairs])
-        parts = np.abs(self.axes.factors) * spread[:, None]
-        shares = parts / parts.sum(axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            common = np.where(parts > 0, np.square(self.axes.factors) / shares, 0).sum(axis=1)
-        price = common + self.axes.diagonal
-        return [
-            (column, price[index] * np.square(values - start[index]))
-            for index, (column, values) in enumerate(pairs)
-        ]
 
     def estimate(
         self, genes: Genes, *, baseline: Genes | None = None, level: float = LEVEL

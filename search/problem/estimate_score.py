@@ -4,8 +4,7 @@ A network's deviation score A is a sum over the parameters, and ShuffleNet v2's 
 top-1 (`evaluator.estimate.model`). The variance V of A - A of the baseline is a quadratic form of
 the difference of their features, |factors' d|^2 + sum of diagonal * d^2. The score is the curve at
 A - caution * sqrt(V): for the baseline V is 0, so it keeps its estimate, and what no source
-measures must be worth more than it is uncertain. V is exact, not the additive bound of it
-(`AccuracyModel.variance_tables`): that one is 2.7 times as large for a larger kernel alone.
+measures must be worth more than it is uncertain.
 """
 
 from __future__ import annotations

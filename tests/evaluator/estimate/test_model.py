@@ -152,42 +152,6 @@ def test_the_higher_score_has_the_higher_estimate():
         assert (np.diff(model.estimate(genes).mean[order]) > 0).all()
 
 
-def test_tables_add_up_to_the_score():
-    genes = SPACE.sample(100, np.random.default_rng(4))
-    model = shipped_model("torchvision")
-    total = sum(table[genes[:, column]] for column, table in model.tables)
-    assert total == pytest.approx(model.score(genes))
-
-
-def test_a_bound_of_the_variance_adds_up_over_the_slots():
-    rng = np.random.default_rng(5)
-    genes, base = SPACE.sample(3000, rng), SPACE.sample(1, rng)
-    model = shipped_model("torchvision")
-    bound = sum(table[genes[:, column]] for column, table in model.variance_tables(base))
-    true = model.axes.variance(features(SPACE, genes) - features(SPACE, base))
-    assert (bound >= true * (1 - 1e-12)).all()
-    assert np.median(bound / true) < 3
-    own = sum(table[base[:, column]] for column, table in model.variance_tables(base))
-    assert own == pytest.approx([0.0])
-
-
-@pytest.mark.parametrize("sign", [-1, 1])
-def test_a_penalty_is_a_grid_of_additive_problems(sign):
-    """The best of A + sign * k * sqrt(Q) over random networks, by additive values for each q."""
-    rng = np.random.default_rng(6)
-    genes, base = SPACE.sample(3000, rng), paper_genes(SPACE)[1:2]
-    model = shipped_model("torchvision")
-    score = model.score(genes)
-    spread = sum(table[genes[:, column]] for column, table in model.variance_tables(base))
-    best = (score + sign * 0.7 * np.sqrt(spread)).max()
-    grid = np.geomspace(0.01, 10, 2000)
-    values = [(score + sign * 0.35 * (spread / q + q)).max() for q in grid]
-    if sign < 0:
-        assert max(values) == pytest.approx(best, abs=1e-3)
-    else:
-        assert min(values) >= best - 1e-12
-
-
 def test_a_small_stem_has_a_price_in_certainty():
     small = SPACE.point((116, 232, 464), stem=8)
     found = estimate_accuracy(small)
