@@ -98,12 +98,16 @@ STEPS = (
 )
 
 
-def words_of(step: Step, out: Path, images: Path, *, dry_run: bool) -> list[str]:
+def words_of(
+    step: Step, out: Path, images: Path, *, dry_run: bool, coarse: bool = False
+) -> list[str]:
     """The command of a step, without the interpreter. A search uses the table that was measured
-    before it, or the shipped one."""
+    before it, or the shipped one. `coarse`: of a table with fewer blocks."""
     own = out / "f16-b8.json"
     table = str(own) if own.exists() else "h200-f16-b8"
     text = step.small if dry_run else step.words
+    if coarse and step.name == "table" and not dry_run:
+        text += " --coarse"
     return [word.format(out=out, images=images, table=table) for word in text.split()]
 
 
@@ -151,6 +155,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--out", type=Path, required=True, help="folder of the results")
     found.add_argument("--images", type=Path, required=True, help="CIFAR-10, a folder a class")
     found.add_argument("--steps", nargs="+", choices=[s.name for s in STEPS], help="only these")
+    found.add_argument("--coarse", action="store_true", help="a table of fewer blocks")
     found.add_argument("--minutes", type=float, default=60, help="for all steps (60)")
     found.add_argument("--dry-run", action="store_true", help="small forms on the CPU")
     return found
@@ -166,7 +171,7 @@ def main() -> int:
         left = until - time.monotonic()
         if (options.steps and step.name not in options.steps) or left < 10:
             continue
-        words = words_of(step, out, images, dry_run=options.dry_run)
+        words = words_of(step, out, images, dry_run=options.dry_run, coarse=options.coarse)
         print(f"== {step.name}: python {' '.join(words)}", flush=True)
         rows.append(run(step, words, out, min(left, step.seconds)))
         (out / "steps.json").write_text(json.dumps(rows, indent=1) + "\n")
