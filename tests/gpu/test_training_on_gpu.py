@@ -6,6 +6,7 @@ python -m pytest -q -s tests/gpu
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ pytestmark = [
 IMAGES, CLASSES = 4096, 10
 RECIPE = SHORT.changed(batch=64, epochs=2.0, lr=0.1)
 NETWORK = "ShuffleNet v2 0.5x"
+FIRST, NEAR = 4, 0.02  # steps whose losses are compared, and how near they are
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +73,13 @@ def run(each: Training, steps: int | None = None) -> Training:
     return each
 
 
-def losses(each: Training) -> list[float]:
-    return [value for entry in each.history for value in (entry.train_loss, entry.test_loss)]
+def first_losses(each: Training, steps: int = FIRST) -> list[float]:
+    """Those of the next steps: later ones differ, since a small difference grows from step to
+    step."""
+    sums = [each.losses[0]]
+    for _ in each.run(steps=steps):
+        sums.append(each.losses[0])
+    return [after - before for before, after in pairwise(sums)]
 
 
 @pytest.mark.parametrize(
@@ -86,22 +93,20 @@ def test_a_graph_trains_as_single_ops_do(
     options: dict[str, Any],
     amp: bool,
 ) -> None:
-    """Other sums round otherwise: the first epoch agrees, the second one nearly."""
     recipe = RECIPE.changed(**options)
-    plain, each = (run(training(pixels, recipe, resident=r, amp=amp)) for r in (False, True))
+    plain, each = (training(pixels, recipe, resident=r, amp=amp) for r in (False, True))
+    assert first_losses(each) == pytest.approx(first_losses(plain), rel=NEAR)
+    run(each)
     assert "records no graph" not in capsys.readouterr().err
     first, second = each.history
-    assert first.train_loss == pytest.approx(plain.history[0].train_loss, rel=0.03)
-    assert second.test_accuracy == pytest.approx(plain.history[1].test_accuracy, abs=8)
     assert second.train_loss < 0.9 * first.train_loss
 
 
 def test_it_goes_on_from_a_state(pixels: tuple[Pixels, Tensor]) -> None:
-    whole = run(training(pixels))
-    state = run(training(pixels), steps=20).state()
+    whole = run(training(pixels), steps=20)
     again = training(pixels)
-    again.load(state)
-    assert losses(run(again)) == pytest.approx(losses(whole), rel=0.05)
+    again.load(whole.state())
+    assert first_losses(again) == pytest.approx(first_losses(whole), rel=NEAR)
 
 
 def session(pixels: tuple[Pixels, Tensor], folder: Path, name: str) -> TrainingSession:
@@ -115,19 +120,21 @@ def test_several_at_once_train_as_each_without_others(
     pixels: tuple[Pixels, Tensor], tmp_path: Path
 ) -> None:
     names = [NETWORK, TINY, "ShuffleNet v2 1.0x", NETWORK]
-    without = [losses(run(training(pixels, name=name))) for name in names]
+    without = [first_losses(training(pixels, name=name)) for name in names]
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated()
-    found: dict[int, list[float]] = {}
+    found: dict[int, list[float]] = {number: [0.0] for number in range(len(names))}
 
-    def ended(member: Member) -> None:
-        found[member.number] = losses(member.session.training)
+    def step(member: Member) -> None:
+        if len(found[member.number]) <= FIRST:
+            found[member.number].append(member.session.training.losses[0])
 
     group = Group(Accelerator("cuda"))
     jobs = [lambda name=name: session(pixels, tmp_path, name) for name in names]
-    assert group.round(jobs, finish=ended) == 4
+    assert group.round(jobs, step=step) == 4
     for number, expected in enumerate(without):
-        assert found[number] == pytest.approx(expected, rel=0.1)
+        each = [after - before for before, after in pairwise(found[number])]
+        assert each == pytest.approx(expected, rel=NEAR)
     assert torch.cuda.memory_allocated() <= before + 2**26  # trainings that ended are gone
 
 
