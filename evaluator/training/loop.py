@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from evaluator.training.depthwise import quickened
 from evaluator.training.device_steps import DeviceSteps
 from evaluator.training.epoch import Batches, Epoch, evaluation_sums
+from evaluator.training.loss_watch import LossWatch
 from evaluator.training.objective import Objective, Teacher
 from evaluator.training.optimizer import make_optimizer, momenta
 from evaluator.training.process import (
@@ -70,9 +71,7 @@ class Training:
 
     def __post_init__(self) -> None:
         module = build_module(self.network, self.seed).to(self.device)
-        # Among processes, gradients of 1x1 weights would differ in strides from DDP's buckets.
-        layout = torch.channels_last if self.share.world == 1 else torch.contiguous_format
-        module = module.to(memory_format=layout)  # type: ignore[call-overload]
+        module = module.to(memory_format=self._layout())  # type: ignore[call-overload]
         self.module: nn.Module = quickened(module) if self.share.world == 1 else module
         self.check_every = self.check_every or (1 if self.device == "cpu" else GPU_CHECK_EVERY)
         self.total = self.recipe.total_steps(self.images)
@@ -94,6 +93,19 @@ class Training:
         batch = min(self.recipe.batch, self.images)
         self.objective = Objective(self.recipe, self.seed, batch, self.share, self.teacher)
         self._device_steps: DeviceSteps | None = None
+        self._watch = LossWatch(self._require_finite)
+
+    def _layout(self) -> torch.memory_format:
+        """How images and weights lie in memory.
+
+        Among processes, gradients of 1x1 weights would differ in strides from DDP's buckets. On a
+        GPU cuDNN prepares the depthwise convolutions of a network in channels-last for seconds,
+        for steps that are a seventh shorter (docs/results/gpu.md): too long for short trainings,
+        of images that the GPU holds.
+        """
+        resident = isinstance(self.data, ResidentBatches) and self.device != "cpu"
+        one = self.share.world == 1 and not resident
+        return torch.channels_last if one else torch.contiguous_format
 
     def run(self, *, steps: int | None = None) -> Iterator[int]:
         """Train to the end, or for `steps` steps; yields after each step, evaluated if it ends an
@@ -114,7 +126,7 @@ class Training:
                 self.whole = False
                 loss = one()
                 if self.step % self.check_every == 0:
-                    self._check(loss, self.step + 1)
+                    self._watch.look(loss, self.step + 1)
                 self.step += 1
                 self.summed += 1
                 self.seconds = time.perf_counter() - started
@@ -122,7 +134,8 @@ class Training:
                 ends = self.ends_epoch(self.step)
                 self.whole = not ends
             if ends:
-                self._check(loss, self.step)
+                self._watch.look(loss, self.step)
+                self._watch.settle()
                 self._finish_epoch()
                 self.module.train()
                 self.whole = True
@@ -188,9 +201,8 @@ class Training:
             else:
                 self.averaged[name].copy_(value)
 
-    def _check(self, loss: Tensor, step: int) -> None:
+    def _require_finite(self, value: float, step: int) -> None:
         """DivergedError if the loss of a step, from 1, is no finite number."""
-        value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError(
                 f"training diverged: the loss is {value} at step {step} of {self.total}, "

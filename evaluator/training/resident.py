@@ -87,7 +87,8 @@ class ResidentBatches:
 
     def _normalised(self, x: Tensor) -> Tensor:
         channels = self.recipe.channels
-        return normalised(x, channels, _statistics_on(channels, x.device))
+        found = normalised(x, channels, _statistics_on(channels, x.device))
+        return found.contiguous() if found.is_cuda else found  # as the weights of the training are
 
 
 @lru_cache(maxsize=16)

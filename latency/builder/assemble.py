@@ -9,7 +9,7 @@ from typing import Any
 
 from latency.builder.build import finished_table
 from latency.builder.config import MOST_NETWORKS, BuildConfig
-from latency.builder.grid import COARSE, FULL
+from latency.builder.grid import GRIDS
 from latency.builder.journal import Samples, read_samples
 from latency.builder.measurements import Measurements
 from latency.builder.plan import make_plan
@@ -25,7 +25,6 @@ from space.common.provenance import commit, today_utc
 from space.common.schema import Integer, Record, Text, check
 from space.common.text import shorten
 
-GRIDS = {grid.name: grid for grid in (COARSE, FULL)}
 NAMES = ("engine", "engine_version", "threads", "dtype", "batch")  # the samples have these as well
 _IDENTITY = Record(
     {"host": Text(), "seed": Integer(0, 2**32 - 1), "grid": Text(), "plan": Text()},

@@ -10,7 +10,7 @@ import numpy as np
 
 from latency.builder.campaign import Campaign, Effort, affordable, usual_effort
 from latency.builder.config import BuildConfig, table_path
-from latency.builder.grid import COARSE, FULL, Grid, summary
+from latency.builder.grid import Grid, summary, usual_grid
 from latency.builder.journal import Journal
 from latency.builder.measurements import Measurements
 from latency.builder.memory import require_memory
@@ -98,7 +98,8 @@ def _measured_table(
     log: Log,
 ) -> LatencyTable:
     """Measure a table, with the journal beside `out`, and save it there."""
-    grid = grid or (COARSE if config.coarse else FULL)
+    gpu = "accelerator" in session.host_info
+    grid = grid or usual_grid(coarse=config.coarse, accelerator=gpu)
     effort = effort or usual_effort(session, config.coarse)
     for line in warnings(session.host_info, [], session.threads):
         log(f"warning: {line}")

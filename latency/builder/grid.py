@@ -57,6 +57,17 @@ class Grid:
 
 FULL = Grid("full", stem=15, first=96, rest=120, head=96, relaxed=12, variants=12)
 COARSE = Grid("coarse", stem=8, first=20, rest=22, head=16, relaxed=10)
+# On a GPU one model of ops is fitted to all families. More units make it no better, and each new
+# shape of a depthwise convolution takes cuDNN a fifth of a second (docs/results/gpu-tables.md).
+GPU = Grid("gpu", stem=15, first=20, rest=22, head=96, relaxed=10, variants=4)
+GRIDS = {grid.name: grid for grid in (FULL, COARSE, GPU)}
+
+
+def usual_grid(*, coarse: bool, accelerator: bool) -> Grid:
+    """The grid of a build."""
+    if coarse:
+        return COARSE
+    return GPU if accelerator else FULL
 
 
 def block_in_context(block: Block, before: Chain = ()) -> BlockTarget:

@@ -21,7 +21,7 @@ class LocalSession(Session):
     """An engine on this machine.
 
     An engine on an accelerator has a method `accelerator_info`, whose result has its `name`, and
-    `available_bytes`. One that prepares several chains at once has `prepare_all`.
+    `available_bytes`.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -44,8 +44,7 @@ class LocalSession(Session):
         check_memory(set(chains), batch, self.dtype, self._engine)
         started, processor = time.monotonic(), time.process_time()
         with engine_errors(self.engine):
-            each = tuple(dict.fromkeys(chains))
-            loaded = dict(zip(each, _prepared(self._engine, each, batch), strict=True))
+            loaded = {chain: self._engine.prepare(chain, batch) for chain in dict.fromkeys(chains)}
             runs = [loaded[chain] for chain in chains]
             prepare_s = time.monotonic() - started
             flags = steady_flags(steady, chains)
@@ -70,9 +69,3 @@ class LocalSession(Session):
 
     def close(self) -> None:
         """Nothing to end."""
-
-
-def _prepared(engine: Any, chains: Sequence[Chain], batch: int) -> list[Any]:
-    if hasattr(engine, "prepare_all"):
-        return list(engine.prepare_all(chains, batch))
-    return [engine.prepare(chain, batch) for chain in chains]

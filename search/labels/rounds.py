@@ -41,6 +41,8 @@ def train_rounds(
     from evaluator.training.group import Group
 
     group = group or Group(Accelerator(trainer.device))
+    if group.at_once is None:
+        log(f"measuring how many of {len(jobs)} trainings to run at once")
     first = 0
     done = [0.0] * len(jobs)  # the finished share of each
 

@@ -112,13 +112,13 @@ def words_of(
 
 
 def environment(out: Path) -> dict[str, str]:
-    """The variables of a step: cuDNN's heuristic for depthwise convolutions, if the step before
-    has measured that the median chain is at most `SLOWER` slower with it."""
+    """The variables of a step: cuDNN's heuristic, if the step before has measured that chains are
+    at most `SLOWER` slower with it, in the median and on average."""
     path, found = out / "cudnn.json", dict(os.environ)
     if path.exists():
-        slower = json.loads(path.read_text())["choices"]["heuristic-depthwise"]["slower"]
+        slower = json.loads(path.read_text())["choices"]["heuristic"]["slower"]
         if slower["median"] <= SLOWER and slower["mean"] <= SLOWER:
-            found["G4NAS_CUDNN_CHOICE"] = "heuristic-depthwise"
+            found["G4NAS_CUDNN_CHOICE"] = "heuristic"
     return found
 
 

@@ -31,13 +31,13 @@ def test_a_search_uses_the_measured_table(tmp_path: Path) -> None:
     assert str(table) in words_of(step, tmp_path, Path("images"), dry_run=False)
 
 
-@pytest.mark.parametrize("slower, chosen", [(0.004, "heuristic-depthwise"), (0.02, None)])
+@pytest.mark.parametrize("slower, chosen", [(0.004, "heuristic"), (0.02, None)])
 def test_kernels_as_they_were_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slower: float, chosen: str | None
 ) -> None:
     monkeypatch.delenv("G4NAS_CUDNN_CHOICE", raising=False)
     assert "G4NAS_CUDNN_CHOICE" not in environment(tmp_path)
-    rows = {"heuristic-depthwise": {"slower": {"median": slower, "mean": slower}}}
+    rows = {"heuristic": {"slower": {"median": slower, "mean": slower}}}
     (tmp_path / "cudnn.json").write_text(json.dumps({"choices": rows}))
     assert environment(tmp_path).get("G4NAS_CUDNN_CHOICE") == chosen
 

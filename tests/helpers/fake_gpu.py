@@ -88,7 +88,7 @@ class Gpu:
     def CUDAGraph(self) -> SimpleNamespace:
         return SimpleNamespace(
             replay=lambda: self.log.append("replay"),
-            capture_begin=lambda capture_error_mode: self.log.append("begin"),
+            capture_begin=lambda: self.log.append("begin"),
             capture_end=lambda: self.log.append("end"),
         )
 

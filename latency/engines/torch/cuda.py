@@ -10,9 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,12 +27,7 @@ from latency.engines.torch.cuda_facts import (
     process_words,
     read_facts,
 )
-from latency.engines.torch.cudnn_choice import (
-    HEURISTIC,
-    choosing,
-    mark_depthwise,
-    usual_choice,
-)
+from latency.engines.torch.cudnn_choice import choosing, usual_choice
 from latency.engines.weights import Weights
 from latency.ondevice.runners.cpu import fixed_input
 from space.network.block import Block
@@ -47,7 +40,6 @@ DTYPES = {
     "float16": (torch.float16, "ieee"),
 }
 DEVICE = "cuda"
-PREPARERS = 8  # threads that prepare chains side by side
 WARM_UP = 3  # runs before the capture: libraries load, and cuDNN's kernels are chosen
 # The share of the GPU's memory up to which torch keeps what dead graphs used. To give it back
 # before each capture, as `torch.cuda.graph` does, means to allocate it again for the next one.
@@ -56,7 +48,6 @@ INPUTS = 16  # that are kept for chains with inputs of the same shape
 EVICT_TIMES = 2  # bytes written to overwrite the L2 cache, in sizes of that cache
 BUSY_WRITES = 50  # such writes queued at once while clocks are read
 BUSY_S = 0.05  # for how long before: the clocks of an idle GPU are low and take a while to rise
-_capturing = threading.Lock()  # captures share torch's state of random numbers
 
 
 @contextmanager
@@ -94,19 +85,17 @@ class GraphRun:
         with torch.inference_mode(), torch.cuda.stream(side):
             for _ in range(WARM_UP):
                 module(x)
-            side.synchronize()
-            with _capturing:
-                # Other threads may allocate memory meanwhile.
-                self._graph.capture_begin(capture_error_mode="thread_local")
-                try:
-                    self._start.record()
-                    self._output = module(x)
-                    self._end.record()
-                except BaseException:
-                    with suppress(RuntimeError):  # it says that what it has is no graph
-                        self._graph.capture_end()
-                    raise
-                self._graph.capture_end()
+            torch.cuda.synchronize()
+            self._graph.capture_begin()
+            try:
+                self._start.record()
+                self._output = module(x)
+                self._end.record()
+            except BaseException:
+                with suppress(RuntimeError):  # it says that what it has is no graph
+                    self._graph.capture_end()
+                raise
+            self._graph.capture_end()
         torch.cuda.current_stream().wait_stream(side)
 
     def run(self) -> None:
@@ -138,10 +127,8 @@ class TorchCudaEngine:
         size = EVICT_TIMES * self._device.L2_cache_size
         with memory_errors(self._device, "this engine"):
             self._other = torch.empty(size, dtype=torch.uint8, device=DEVICE)
-        self._images_lock = threading.Lock()
-        # One for all chains of a thread: a library's workspace and torch's cache belong to a
-        # stream.
-        self._of_thread = threading.local()
+            # One for all chains: a library's workspace and torch's cache belong to a stream.
+            self._side = torch.cuda.Stream()
 
     @property
     def _uuid(self) -> str:
@@ -165,51 +152,19 @@ class TorchCudaEngine:
         self, blocks: Sequence[Block], batch: int = 1, weights: Weights | None = None
     ) -> GraphRun:
         """The chain as one CUDA graph; MemoryError, with what is free, if the GPU is full."""
-        self._spare_memory()
-        with self._settings(batch):
-            return self._graph(blocks, batch, weights)
-
-    def prepare_all(self, chains: Sequence[Sequence[Block]], batch: int = 1) -> list[GraphRun]:
-        """Each chain as `prepare` has it, several at once: nearly all of that time cuDNN builds
-        its kernels, on the processor. A choice by timing needs a GPU of its own, so those are one
-        after another."""
-        if self.choice != HEURISTIC or len(chains) == 1:
-            return [self.prepare(chain, batch) for chain in chains]
-        self._spare_memory()
-        with self._settings(batch):
-            return list(self._preparers.map(lambda chain: self._graph(chain, batch), chains))
-
-    @cached_property
-    def _preparers(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(PREPARERS)
-
-    def _spare_memory(self) -> None:
+        numbers, precision = DTYPES[self.dtype]
+        options: dict[str, Any] = {"device": DEVICE, "dtype": numbers}
+        options["memory_format"] = torch.channels_last
         if torch.cuda.memory_reserved() > CACHE_SHARE * self._device.total_memory:
             self._inputs.clear()
             torch.cuda.empty_cache()
-
-    @contextmanager
-    def _settings(self, batch: int) -> Iterator[None]:
-        """The settings of torch for chains of this engine: of the process, so for all threads."""
         with (
             memory_errors(self._device, f"batch {batch}"),
-            rounding(DTYPES[self.dtype][1]),
+            rounding(precision),
             choosing(self.choice),
         ):
-            yield
-
-    def _graph(
-        self, blocks: Sequence[Block], batch: int, weights: Weights | None = None
-    ) -> GraphRun:
-        options: dict[str, Any] = {"device": DEVICE, "dtype": DTYPES[self.dtype][0]}
-        options["memory_format"] = torch.channels_last
-        if not hasattr(self._of_thread, "side"):
-            self._of_thread.side = torch.cuda.Stream()
-        module = chain_module(blocks, weights).to(**options)
-        mark_depthwise(module, self.choice)
-        with self._images_lock:
-            x = self._images(blocks, batch, options)
-        return GraphRun(self, module, x, self._of_thread.side)
+            module = chain_module(blocks, weights).to(**options)
+            return GraphRun(self, module, self._images(blocks, batch, options), self._side)
 
     def _images(self, blocks: Sequence[Block], batch: int, options: dict[str, Any]) -> Tensor:
         """The input of a chain. To draw it takes as long as to make a short chain, so the last

@@ -6,9 +6,9 @@ aten/src/ATen/native/cudnn/Conv_v8.cpp, `BenchmarkCache`, `CacheKey`). An engine
 thread, and a full table has 4,200 shapes, so each is chosen once in a process. To choose again in
 another way takes another thread.
 
-Timed choices build every plan that cuDNN proposes for a convolution, and time ten of them. In the
-seconds of a coarse table on an H200 that was 0.19 s for a depthwise shape and 0.02 s for others;
-tests/gpu/cudnn_choice.py measures what it buys.
+Timed choices build every plan that cuDNN proposes for a convolution, and time ten of them. On an
+H200 a new depthwise shape takes about 0.18 s either way, since one plan takes that long to build,
+and other threads do not shorten it; the kernels of both ways are as fast (docs/results/gpu.md).
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import nn
 
 from space.common.text import shorten
 
 TIMED = "timed"  # torch.backends.cudnn.benchmark: plans are timed, the fastest is kept
 HEURISTIC = "heuristic"  # the first plan that cuDNN proposes and that runs
-DEPTHWISE = "heuristic-depthwise"  # of depthwise convolutions, timed for the others
-CHOICES = (TIMED, HEURISTIC, DEPTHWISE)
+CHOICES = (TIMED, HEURISTIC)
 VARIABLE = "G4NAS_CUDNN_CHOICE"  # of the environment: another choice than `TIMED`
 
 
@@ -44,7 +42,7 @@ def usual_choice() -> str:
 
 @contextmanager
 def choosing(choice: str) -> Iterator[None]:
-    """Let cuDNN choose in that way, see also `mark_depthwise`; restore what was set.
+    """Let cuDNN choose in that way; restore what was set.
 
     torch would empty its cache of GPU memory after each timed choice: the next one would allocate
     all of it again.
@@ -58,17 +56,3 @@ def choosing(choice: str) -> Iterator[None]:
             stack.callback(empty, torch._C._cuda_get_conv_benchmark_empty_cache())
             empty(False)
         yield
-
-
-def mark_depthwise(module: nn.Module, choice: str) -> None:
-    """Let the depthwise convolutions of a module be chosen by heuristic, if `choice` says so."""
-    if choice != DEPTHWISE:
-        return
-
-    def set_timed(timed: bool) -> None:
-        torch.backends.cudnn.benchmark = timed  # type: ignore[assignment]
-
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1:
-            layer.register_forward_pre_hook(lambda *_: set_timed(False))
-            layer.register_forward_hook(lambda *_: set_timed(True))

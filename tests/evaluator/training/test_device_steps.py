@@ -253,6 +253,7 @@ def test_nothing_comes_from_the_host() -> None:
     x, labels, share = learnt[0]
     assert {each.device.type for each in (x, labels, share, steps.loss)} == {"cuda"}
     assert (x.shape, labels.shape) == ((8, 3, 16, 16), (8,))
+    assert x.is_contiguous()  # on a GPU, as the weights
 
 
 @pytest.mark.parametrize("poisoned, found", [(1, 5), (5, 8)])

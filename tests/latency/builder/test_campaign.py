@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from latency.builder.campaign import Campaign, Effort
-from latency.builder.grid import COARSE, FULL, block_in_context
+from latency.builder.grid import COARSE, FULL, GPU, block_in_context, usual_grid
 from latency.builder.journal import Journal, chain_text
 from latency.builder.plan import Job, Plan, make_plan, slot
 from latency.devices.local import LocalSession
@@ -127,12 +127,31 @@ def test_resumes_after_kill_9_in_the_middle_of_a_line(tmp_path, root):
 
 @pytest.mark.parametrize(
     "grid, networks, jobs, digest",
-    [(COARSE, 2, 36, "f1e73b1c4b6e6129"), (FULL, 20, 279, "04926cf951ee7812")],
+    [
+        (COARSE, 2, 36, "f1e73b1c4b6e6129"),
+        (FULL, 20, 279, "04926cf951ee7812"),
+        (GPU, 20, 125, "dceaf427bf1eb1df"),
+    ],
 )
 def test_the_digest_of_a_plan_is_that_of_stored_journals(grid, networks, jobs, digest):
     """Another digest means that no unfinished build goes on. Change it only with what is timed."""
     plan = make_plan(grid, ShuffleNetV2Space(), networks, 0)
     assert (len(plan.jobs), plan.digest) == (jobs, digest)
+
+
+def test_which_blocks_a_build_measures():
+    """On a GPU fewer units; the heads and the networks off the shelf as on a processor."""
+    assert usual_grid(coarse=True, accelerator=True) is COARSE
+    assert usual_grid(coarse=False, accelerator=False) is FULL
+    found = usual_grid(coarse=False, accelerator=True)
+    assert found is GPU
+
+    def of(grid, kind):
+        blocks = [target.block for target in make_plan(grid, ShuffleNetV2Space(), 2, 0).targets]
+        return {b for b in blocks if b.kind == kind and "relu6" not in dict(b.fields)}
+
+    assert of(GPU, "head") == of(FULL, "head") and of(GPU, "ghost") == of(FULL, "ghost") != set()
+    assert 2 * len(of(GPU, "shufflenet_v2")) < len(of(FULL, "shufflenet_v2"))
 
 
 def test_how_often_blocks_occur_in_a_network():

@@ -42,7 +42,7 @@ X = Block("shufflenet_v2", 6, 6, c_in=8, c_out=8, branch=4)
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[device_servers.SshServer]:
-    monkeypatch.setattr(builder, "COARSE", TINY)
+    monkeypatch.setattr(builder, "usual_grid", lambda **_: TINY)
     monkeypatch.setattr(remote, "BACKOFF_S", 0.02)
     monkeypatch.setenv("G4NAS_CACHE", str(tmp_path / "cache"))
     with device_servers.ssh_server(tmp_path) as found:

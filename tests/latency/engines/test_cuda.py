@@ -86,7 +86,7 @@ class TestCuda:
         def record() -> None:
             raise KeyError("the fault")
 
-        graph = SimpleNamespace(capture_begin=lambda **_: None, capture_end=end)
+        graph = SimpleNamespace(capture_begin=lambda: None, capture_end=end)
         monkeypatch.setattr(gpu, "CUDAGraph", lambda: graph)
         monkeypatch.setattr(gpu, "Event", lambda **_: SimpleNamespace(record=record))
         with pytest.raises(KeyError, match="the fault"):

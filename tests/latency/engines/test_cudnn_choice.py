@@ -13,7 +13,6 @@ from latency.engines.torch import cuda as torch_cuda
 from latency.engines.torch.cuda import TorchCudaEngine
 from latency.engines.torch.cudnn_choice import (
     CHOICES,
-    DEPTHWISE,
     HEURISTIC,
     TIMED,
     VARIABLE,
@@ -45,15 +44,12 @@ def timed_of_convolutions(monkeypatch: pytest.MonkeyPatch, choice: str) -> list[
     return seen
 
 
-@pytest.mark.parametrize(
-    ("choice", "dense", "depthwise"),
-    [(TIMED, True, True), (HEURISTIC, False, False), (DEPTHWISE, True, False)],
-)
-def test_which_convolutions_are_timed(
-    gpu: Gpu, monkeypatch: pytest.MonkeyPatch, choice: str, dense: bool, depthwise: bool
+@pytest.mark.parametrize(("choice", "timed"), [(TIMED, True), (HEURISTIC, False)])
+def test_whether_convolutions_are_timed(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch, choice: str, timed: bool
 ) -> None:
     """A unit has a depthwise convolution between two dense ones; warm-up and capture run each."""
-    unit = [(False, dense), (True, depthwise), (False, dense)]
+    unit = [(False, timed), (True, timed), (False, timed)]
     assert timed_of_convolutions(monkeypatch, choice) == unit * (torch_cuda.WARM_UP + 1)
     assert not torch.backends.cudnn.benchmark
 
@@ -74,10 +70,10 @@ def test_the_header_says_how(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch_cuda, "BUSY_S", 0)
     monkeypatch.delenv(VARIABLE, raising=False)
     assert get_engine("torch-cuda").accelerator_info()["cudnn_choice"] == TIMED  # type: ignore[attr-defined]
-    monkeypatch.setenv(VARIABLE, "heuristic-depthwise")
-    assert get_engine("torch-cuda").accelerator_info()["cudnn_choice"] == DEPTHWISE  # type: ignore[attr-defined]
+    monkeypatch.setenv(VARIABLE, "heuristic")
+    assert get_engine("torch-cuda").accelerator_info()["cudnn_choice"] == HEURISTIC  # type: ignore[attr-defined]
     monkeypatch.setenv(VARIABLE, "best")
-    message = "G4NAS_CUDNN_CHOICE must be one of timed, heuristic, heuristic-depthwise; got 'best'"
+    message = "G4NAS_CUDNN_CHOICE must be one of timed, heuristic; got 'best'"
     with pytest.raises(ValueError, match=message):
         get_engine("torch-cuda")
 
@@ -88,13 +84,14 @@ def test_the_script_runs(gpu: Gpu, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["chains"] == 2 and list(found["choices"]) == list(CHOICES)
     assert {row["slower"]["most"] for row in found["choices"].values()} == {0.0}  # a stand-in
-    assert np.shape(found["each"]["prepare_s"]) == (3, 2)
+    assert np.shape(found["each"]["prepare_s"]) == (2, 2)
 
 
 def test_how_much_slower_a_choice_is() -> None:
-    prepare_s = np.array([[1.0, 2.0], [0.5, 0.25], [0.0, 1.0]])
-    run_s = np.array([[1.0, 2.0], [1.1, 2.0], [0.9, 3.0]])
+    prepare_s = np.array([[1.0, 2.0], [0.5, 0.25]])
+    run_s = np.array([[1.0, 2.0], [1.1, 1.8]])
     rows = cudnn_choice.summary(prepare_s, run_s)["choices"]
-    assert [rows[choice]["prepare_s"] for choice in CHOICES] == [3.0, 0.75, 1.0]
-    assert rows[HEURISTIC]["slower"]["mean"] == 0.05 and rows[HEURISTIC]["slower"]["most"] == 0.1
-    assert rows[DEPTHWISE]["slower"]["least"] == -0.1 and rows[TIMED]["slower"]["most"] == 0
+    assert [rows[choice]["prepare_s"] for choice in CHOICES] == [3.0, 0.75]
+    found = rows[HEURISTIC]["slower"]
+    assert (found["mean"], found["least"], found["most"]) == (0.0, -0.1, 0.1)
+    assert rows[TIMED]["slower"]["most"] == 0
