@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from evaluator.predictor.model import Predictor as Predictor
     from evaluator.score.closed_form import ClosedForm as ClosedForm
     from evaluator.score.genes import score_genes as score_genes
-    from evaluator.training.recipe import Recipe as Recipe
+    from evaluator.training.recipes.recipe import Recipe as Recipe
     from evaluator.training.run import TrainConfig as TrainConfig
     from evaluator.training.run import train_network as train_network
 
@@ -23,7 +23,7 @@ _MODULES = {
     "AccuracyEstimate": "evaluator.estimate.networks",
     "ClosedForm": "evaluator.score.closed_form",
     "Predictor": "evaluator.predictor.model",
-    "Recipe": "evaluator.training.recipe",
+    "Recipe": "evaluator.training.recipes.recipe",
     "TrainConfig": "evaluator.training.run",
     "benchmark_scores": "evaluator.benchmarks.ranking",
     "estimate_accuracy": "evaluator.estimate.networks",

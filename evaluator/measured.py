@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluator.training.recipe import RANGES
+from evaluator.training.recipes.recipe import RANGES
 from space.common.cli import DONE, Parser, check_range, run_command
 
 

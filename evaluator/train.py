@@ -16,7 +16,7 @@ from evaluator.training.cli import (
     chosen_recipe,
     chosen_teacher,
 )
-from evaluator.training.recipe import check_options
+from evaluator.training.recipes.recipe import check_options
 from space.common.cli import DONE, Parser, add_format, run_command
 
 

@@ -14,7 +14,7 @@ from evaluator.training.cli import (
     add_recipe_options,
     add_threads_option,
 )
-from evaluator.training.recipe import OPTIONS
+from evaluator.training.recipes.recipe import OPTIONS
 from search.labels.config import LABELS, ORDER, SEEDS, LabelOptions
 from search.optimizer import SAMPLERS
 from search.workflow.config import PLAIN, SCORES, TRIALS, SearchConfig, split_inputs

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluator.training.recipe import RANGES, SHORT, Recipe
+from evaluator.training.recipes.recipe import RANGES, SHORT, Recipe
 from space.architectures.shufflenet_v2 import SPLITS, WIDTHS, ShuffleNetV2Space
 from space.common.cli import check_range
 from space.cost.lookup import CostModel

@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from evaluator.training.recipe import SPEC
+from evaluator.training.recipes.recipe import SPEC
 from space.common.files import read_text, write_atomic
 from space.common.schema import Integer, Items, Number, Record, Text, Values, check, read_json
 from space.common.text import shorten

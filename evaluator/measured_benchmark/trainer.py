@@ -21,10 +21,10 @@ from evaluator.data.cache import Pixels
 from evaluator.data.dataset import digest
 from evaluator.measured_benchmark.plan import BenchmarkConfig, PlannedRun
 from evaluator.measured_benchmark.rows import TrainingRow
-from evaluator.training.checkpoint import CheckpointWriter, identity
+from evaluator.training.images.open_batches import array_batches
 from evaluator.training.loop import Training
-from evaluator.training.open_batches import array_batches
 from evaluator.training.session import TrainingSession, run_to_end
+from evaluator.training.weights.checkpoint import CheckpointWriter, identity
 from space.common.cli import log
 from space.common.errors import DivergedError, NoAnswerError
 from space.common.provenance import commit, now_utc

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evaluator.training.recipe import CHOICES, OPTIONS, RECIPES, Recipe, named_recipe
-from evaluator.training.teacher_config import SHARE, TEMPERATURE, TeacherConfig
+from evaluator.training.recipes.recipe import CHOICES, OPTIONS, RECIPES, Recipe, named_recipe
+from evaluator.training.teachers.teacher_config import SHARE, TEMPERATURE, TeacherConfig
 
 HELP = {
     "epochs": "instead of the recipe's",

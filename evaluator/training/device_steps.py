@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from evaluator.training.images.resident import ResidentBatches
 from evaluator.training.process import uninterrupted
-from evaluator.training.resident import ResidentBatches
 from space.common.cli import log
 
 WINDOW = 256  # steps of a table

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evaluator.training.batches import Batch
+from evaluator.training.images.batches import Batch
 
 
 class Batches(Protocol):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from evaluator.training.depthwise import quickened
 from evaluator.training.device_steps import DeviceSteps
 from evaluator.training.epoch import Batches, Epoch, evaluation_sums
+from evaluator.training.images.resident import ResidentBatches
 from evaluator.training.loss_watch import LossWatch
 from evaluator.training.objective import Objective, Teacher
 from evaluator.training.optimizer import make_optimizer, momenta
@@ -24,8 +25,7 @@ from evaluator.training.process import (
     reuse_freed_memory,
     uninterrupted,
 )
-from evaluator.training.recipe import Recipe
-from evaluator.training.resident import ResidentBatches
+from evaluator.training.recipes.recipe import Recipe
 from space.common.errors import DivergedError
 from space.network.network import Network
 from space.network.torch_module import build_module

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from evaluator.training.mixing import erased, erased_boxes, mix_numbers, mixed, partners
+from evaluator.training.images.mixing import erased, erased_boxes, mix_numbers, mixed, partners
 from evaluator.training.process import SINGLE_PROCESS, ProcessShare
-from evaluator.training.recipe import Recipe
+from evaluator.training.recipes.recipe import Recipe
 
 
 class Teacher(Protocol):

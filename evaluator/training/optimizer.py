@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from evaluator.training.recipe import Recipe
+from evaluator.training.recipes.recipe import Recipe
 
 
 def make_optimizer(module: nn.Module, recipe: Recipe, *, fused: bool = False) -> torch.optim.SGD:

@@ -7,7 +7,7 @@ from typing import Any
 
 from evaluator.data.dataset import Dataset
 from evaluator.training.loop import Training
-from evaluator.training.recipe import Recipe
+from evaluator.training.recipes.recipe import Recipe
 from space.network.network import Network
 from space.network.resize import total_stride
 

@@ -12,17 +12,17 @@ from typing import Any
 from evaluator.data.dataset import Dataset, Part, subset
 from evaluator.data.labels import listed
 from evaluator.data.open import open_data
-from evaluator.training import checkpoint as files
 from evaluator.training.epoch import Epoch
+from evaluator.training.images.open_batches import make_batches
 from evaluator.training.loop import Training
-from evaluator.training.open_batches import make_batches
-from evaluator.training.open_teacher import open_teacher
 from evaluator.training.process import ProcessShare, loader_workers, process_context
-from evaluator.training.recipe import SHORT, Recipe, check_options
+from evaluator.training.recipes.recipe import SHORT, Recipe, check_options
 from evaluator.training.report import format_epoch, format_start
 from evaluator.training.session import TrainingSession, explain_failure, run_to_end
-from evaluator.training.start_weights import TorchvisionWeights, load_start, read_start
-from evaluator.training.teacher_config import TeacherConfig
+from evaluator.training.teachers.open_teacher import open_teacher
+from evaluator.training.teachers.teacher_config import TeacherConfig
+from evaluator.training.weights import checkpoint as files
+from evaluator.training.weights.start_weights import TorchvisionWeights, load_start, read_start
 from space.common.cli import log
 from space.common.errors import DataError, DivergedError, NoAnswerError
 from space.common.progress import Progress
@@ -58,7 +58,7 @@ class TrainConfig:
 
     Example:
         >>> from pathlib import Path
-        >>> from evaluator.training.recipe import SHORT
+        >>> from evaluator.training.recipes.recipe import SHORT
         >>> from evaluator.training.source import read_network
         >>> config = TrainConfig(
         ...     network=read_network("ShuffleNet v2 0.5x"),
@@ -122,7 +122,7 @@ def train_network(config: TrainConfig) -> dict[str, Any] | None:
         >>> import tempfile
         >>> from pathlib import Path
         >>> from PIL import Image
-        >>> from evaluator.training.recipe import SHORT
+        >>> from evaluator.training.recipes.recipe import SHORT
         >>> from evaluator.training.source import read_network
         >>> folder = Path(tempfile.mkdtemp())
         >>> for index in range(40):

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from evaluator.training.checkpoint import UNSAVED, CheckpointWriter
 from evaluator.training.epoch import Epoch
 from evaluator.training.loop import Training
-from evaluator.training.recipe import Recipe
+from evaluator.training.recipes.recipe import Recipe
+from evaluator.training.weights.checkpoint import UNSAVED, CheckpointWriter
 from space.common.errors import DataError, MemoryNeededError, NoAnswerError
 
 NO_MEMORY = (

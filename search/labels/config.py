@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from evaluator.training.recipe import OPTIONS, Recipe, named_recipe
+from evaluator.training.recipes.recipe import OPTIONS, Recipe, named_recipe
 from space.common.cli import check_range
 
 LABELS, SEEDS = 50, 3

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluator.data.dataset import Dataset, Part
-from evaluator.training.recipe import Recipe
+from evaluator.training.recipes.recipe import Recipe
 from search.labels.store import training_key
 from space.common.errors import DivergedError
 from space.common.provenance import commit, now_utc, versions
@@ -22,10 +22,10 @@ from space.network.network import Network
 from space.network.resize import on_input
 
 if TYPE_CHECKING:
-    from evaluator.training.batches import Batch
     from evaluator.training.epoch import Batches, Epoch
+    from evaluator.training.images.batches import Batch
+    from evaluator.training.images.resident import ResidentImages
     from evaluator.training.loop import Training
-    from evaluator.training.resident import ResidentImages
     from evaluator.training.session import TrainingSession
 
 PROBE_STEPS, PROBE_S = 4, 3.0
@@ -119,8 +119,8 @@ class LabelTrainer:
         Raises:
             NoAnswerError: out of memory.
         """
-        from evaluator.training import checkpoint
         from evaluator.training.session import TrainingSession, explain_failure
+        from evaluator.training.weights import checkpoint
 
         with explain_failure(self.recipe):
             training = self._start(job.network, job.seed, self._batches(self.test, job.seed))
@@ -147,7 +147,7 @@ class LabelTrainer:
         Args:
             at_once: how many trainings began together with it.
         """
-        from evaluator.training import checkpoint
+        from evaluator.training.weights import checkpoint
 
         training = session.training
         if job.weights_path is not None and training.history and not diverged:
@@ -163,13 +163,13 @@ class LabelTrainer:
             self._checkpoint(architecture, seed, at_once=at_once).unlink(missing_ok=True)
 
     def _checkpoint(self, architecture: str, seed: int, *, at_once: bool) -> Path:
-        from evaluator.training.checkpoint import CHECKPOINT
+        from evaluator.training.weights.checkpoint import CHECKPOINT
 
         own = f"{self.key(architecture, seed)}-" if at_once else ""
         return self.folder / f"{own}{CHECKPOINT}"
 
     def _identity(self, training: Training) -> dict[str, Any]:
-        from evaluator.training.checkpoint import identity
+        from evaluator.training.weights.checkpoint import identity
 
         parts = f"{self.train.key} {self.test.key}"
         return identity(training, self.data.classes, parts)
@@ -181,7 +181,7 @@ class LabelTrainer:
         Raises:
             NoAnswerError: out of memory.
         """
-        from evaluator.training.batches import TEST_BATCH
+        from evaluator.training.images.batches import TEST_BATCH
         from evaluator.training.session import explain_failure
 
         with explain_failure(self.recipe):
@@ -212,8 +212,8 @@ class LabelTrainer:
         )
 
     def _batches(self, part: Part, seed: int) -> Batches:
-        from evaluator.training.open_batches import make_batches
-        from evaluator.training.resident import ResidentBatches
+        from evaluator.training.images.open_batches import make_batches
+        from evaluator.training.images.resident import ResidentBatches
 
         images = self._images(part)
         if images is not None:
@@ -222,7 +222,7 @@ class LabelTrainer:
 
     def _images(self, part: Part) -> ResidentImages | None:
         """The images of a part on the GPU, for all trainings; None if they are not kept there."""
-        from evaluator.training.open_batches import resident_images
+        from evaluator.training.images.open_batches import resident_images
 
         if part.key not in self._resident:
             self._resident[part.key] = resident_images(

@@ -18,14 +18,14 @@ from torch import Tensor
 
 from evaluator.data.cache import Pixels
 from evaluator.training.accelerator import Accelerator
-from evaluator.training.batches import ArrayBatches
-from evaluator.training.checkpoint import CheckpointWriter
 from evaluator.training.group import Group, Member
+from evaluator.training.images.batches import ArrayBatches
+from evaluator.training.images.resident import ResidentBatches, ResidentImages
 from evaluator.training.loop import Training
-from evaluator.training.recipe import SHORT, Recipe
-from evaluator.training.resident import ResidentBatches, ResidentImages
+from evaluator.training.recipes.recipe import SHORT, Recipe
 from evaluator.training.session import TrainingSession
 from evaluator.training.source import read_network
+from evaluator.training.weights.checkpoint import CheckpointWriter
 from space.network.resize import on_input
 from tests.helpers.images import TINY
 

@@ -13,7 +13,7 @@ from PIL import Image
 from evaluator.data.cache import decoded, squared
 from evaluator.data.dataset import Dataset
 from evaluator.data.open import open_data
-from evaluator.training.batches import (
+from evaluator.training.images.batches import (
     MEAN,
     STD,
     ArrayBatches,
@@ -21,9 +21,9 @@ from evaluator.training.batches import (
     normalised,
     shifted,
 )
-from evaluator.training.decoding import DecodedBatches
+from evaluator.training.images.decoding import DecodedBatches
 from evaluator.training.process import ProcessShare
-from evaluator.training.recipe import PAPER, SHORT, Recipe
+from evaluator.training.recipes.recipe import PAPER, SHORT, Recipe
 from space.common.errors import DataError
 from tests.helpers.images import image_folder
 

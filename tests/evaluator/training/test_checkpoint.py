@@ -15,10 +15,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluator.training.checkpoint import CheckpointWriter
 from evaluator.training.loop import Training
-from evaluator.training.recipe import SHORT
+from evaluator.training.recipes.recipe import SHORT
 from evaluator.training.source import named_network
+from evaluator.training.weights.checkpoint import CheckpointWriter
 from space.network.resize import on_input
 from tests.helpers.batches import FixedBatches
 from tests.helpers.hostile import examples, mutated_bytes

@@ -18,14 +18,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from evaluator.training import device_steps
-from evaluator.training.batches import MEAN, STD, ArrayBatches
 from evaluator.training.device_steps import DeviceSteps
+from evaluator.training.images.batches import MEAN, STD, ArrayBatches
+from evaluator.training.images.mixing import erased, mixed
+from evaluator.training.images.resident import ResidentBatches, ResidentImages
 from evaluator.training.loop import Training
-from evaluator.training.mixing import erased, mixed
-from evaluator.training.recipe import SHORT, Recipe
-from evaluator.training.resident import ResidentBatches, ResidentImages
+from evaluator.training.recipes.recipe import SHORT, Recipe
 from evaluator.training.source import read_network
-from evaluator.training.teacher import TeacherNetwork, ViewingTeacher
+from evaluator.training.teachers.teacher import TeacherNetwork, ViewingTeacher
 from space.common.errors import DivergedError
 from space.network.network import Network
 from space.network.resize import on_input

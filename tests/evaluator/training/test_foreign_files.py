@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from evaluator.training.foreign_weights import read_state
-from evaluator.training.open_teacher import open_teacher
-from evaluator.training.recipe import SHORT
-from evaluator.training.teacher_config import TeacherConfig
+from evaluator.training.recipes.recipe import SHORT
+from evaluator.training.teachers.open_teacher import open_teacher
+from evaluator.training.teachers.teacher_config import TeacherConfig
+from evaluator.training.weights.foreign_weights import read_state
 from space.common.errors import G4nasError
 from tests.helpers.hostile import examples, mutated_bytes, mutated_json
 

@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import load_file
 
 from evaluator.train import main
-from evaluator.training import checkpoint
-from evaluator.training.batches import ArrayBatches
-from evaluator.training.checkpoint import CheckpointWriter
+from evaluator.training.images.batches import ArrayBatches
 from evaluator.training.loop import Training
 from evaluator.training.process import uninterrupted
+from evaluator.training.weights import checkpoint
+from evaluator.training.weights.checkpoint import CheckpointWriter
 from tests.helpers.training import WORDS
 
 pytestmark = pytest.mark.usefixtures("image_cache")

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from evaluator.training.loop import Training
-from evaluator.training.recipe import SHORT, Recipe
+from evaluator.training.recipes.recipe import SHORT, Recipe
 from evaluator.training.source import read_network
 from space.common.errors import DivergedError
 from space.network.network import Network

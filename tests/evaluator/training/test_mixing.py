@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluator.training.mixing import (
+from evaluator.training.images.mixing import (
     AREA,
     ASPECT,
     erased,
@@ -15,7 +15,7 @@ from evaluator.training.mixing import (
     mixed,
     partners,
 )
-from evaluator.training.recipe import MODERN_SMALL
+from evaluator.training.recipes.recipe import MODERN_SMALL
 
 RECIPE = MODERN_SMALL.changed(input=16, batch=8)
 

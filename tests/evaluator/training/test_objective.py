@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from evaluator.training.mixing import erased, erased_boxes, mix_numbers, mixed
+from evaluator.training.images.mixing import erased, erased_boxes, mix_numbers, mixed
 from evaluator.training.objective import Objective, distillation
 from evaluator.training.process import ProcessShare
-from evaluator.training.recipe import MODERN_SMALL, SHORT
+from evaluator.training.recipes.recipe import MODERN_SMALL, SHORT
 
 X = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1])

@@ -16,9 +16,9 @@ from torch.nn import functional
 
 from evaluator.data.cache import decoded
 from evaluator.data.open import open_data
-from evaluator.training.batches import ArrayBatches
+from evaluator.training.images.batches import ArrayBatches
 from evaluator.training.process import ProcessShare
-from evaluator.training.recipe import SHORT
+from evaluator.training.recipes.recipe import SHORT
 from evaluator.training.source import read_metadata, read_network
 from space.network.resize import on_input
 from space.network.torch_module import build_module

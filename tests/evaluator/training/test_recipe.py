@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evaluator.training.recipe import (
+from evaluator.training.recipes.recipe import (
     MODERN,
     MODERN_SMALL,
     OPTIONS,

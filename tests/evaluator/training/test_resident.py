@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from evaluator.data.cache import Pixels
-from evaluator.training.batches import ArrayBatches
-from evaluator.training.open_batches import array_batches
-from evaluator.training.recipe import SHORT
-from evaluator.training.resident import ResidentBatches, ResidentImages
+from evaluator.training.images.batches import ArrayBatches
+from evaluator.training.images.open_batches import array_batches
+from evaluator.training.images.resident import ResidentBatches, ResidentImages
+from evaluator.training.recipes.recipe import SHORT
 
 RECIPE = SHORT.changed(input=16, batch=8)
 IMAGES = 27  # three batches an epoch, three images left out

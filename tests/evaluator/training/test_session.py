@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from evaluator.training.recipe import SHORT
+from evaluator.training.recipes.recipe import SHORT
 from evaluator.training.session import explain_failure
 from space.common.errors import MemoryNeededError, NoAnswerError
 

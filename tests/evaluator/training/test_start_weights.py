@@ -11,9 +11,9 @@ from torch import nn
 
 from evaluator.train import main
 from evaluator.training.loop import Training
-from evaluator.training.recipe import SHORT
+from evaluator.training.recipes.recipe import SHORT
 from evaluator.training.source import read_network, read_trained
-from evaluator.training.start_weights import (
+from evaluator.training.weights.start_weights import (
     SIZES,
     load_torchvision_start,
     read_torchvision_weights,

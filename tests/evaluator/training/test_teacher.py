@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from evaluator.training.batches import MEAN, STD
-from evaluator.training.open_teacher import open_teacher
-from evaluator.training.recipe import SHORT
-from evaluator.training.teacher_config import TeacherConfig
+from evaluator.training.images.batches import MEAN, STD
+from evaluator.training.recipes.recipe import SHORT
+from evaluator.training.teachers.open_teacher import open_teacher
+from evaluator.training.teachers.teacher_config import TeacherConfig
 from tests.helpers.trained import CLASSES, trained_metadata, trained_module, write_trained
 
 RECIPE = SHORT.changed(input=32)

@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 
 from evaluator.train import main
 from evaluator.training import run as train_run
-from evaluator.training.checkpoint import CheckpointWriter
 from evaluator.training.loop import Training
 from evaluator.training.source import read_metadata, read_network, read_trained
+from evaluator.training.weights.checkpoint import CheckpointWriter
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.network.resize import on_input
 from space.network.torch_module import build_module
@@ -53,8 +53,8 @@ def test_files(done: Path) -> None:
 def test_weights_say_what_they_are(done: Path, small_images: Path) -> None:
     """Rebuilt from the file alone, the network gives the accuracy that the file states."""
     from evaluator.data.open import open_data
-    from evaluator.training.decoding import DecodedBatches
-    from evaluator.training.recipe import Recipe
+    from evaluator.training.images.decoding import DecodedBatches
+    from evaluator.training.recipes.recipe import Recipe
 
     about = read_metadata(done / "last.safetensors")
     assert about["architecture"] == TINY
@@ -201,7 +201,7 @@ def test_default_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that fails half way leaves the old checkpoint."""
     network = on_input(read_network(TINY), 16, 16, classes=3)
-    from evaluator.training.recipe import SHORT
+    from evaluator.training.recipes.recipe import SHORT
 
     training = Training(network, SHORT.changed(input=16), 8, None, None)  # type: ignore[arg-type]
     path = tmp_path / "checkpoint.pt"
@@ -338,7 +338,7 @@ def test_grey_as_pillow_converts() -> None:
     import numpy as np
     from PIL import Image
 
-    from evaluator.training.batches import GREY_MEAN, GREY_STD, normalised
+    from evaluator.training.images.batches import GREY_MEAN, GREY_STD, normalised
 
     pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     grey = normalised(torch.from_numpy(pixels), 1).numpy() * GREY_STD[0] * 255 + 255 * GREY_MEAN[0]

@@ -9,12 +9,18 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from evaluator.data.dataset import Part
-from evaluator.training.batches import AUGMENT, ArrayBatches, batch_indices, normalised, seeded
-from evaluator.training.decoding import DecodedBatches
-from evaluator.training.open_batches import kept_decoded, make_batches, resident_images
+from evaluator.training.images.batches import (
+    AUGMENT,
+    ArrayBatches,
+    batch_indices,
+    normalised,
+    seeded,
+)
+from evaluator.training.images.decoding import DecodedBatches
+from evaluator.training.images.open_batches import kept_decoded, make_batches, resident_images
+from evaluator.training.images.trivial import TrivialBatches
 from evaluator.training.process import ProcessShare
-from evaluator.training.recipe import MODERN_SMALL, SHORT, Recipe
-from evaluator.training.trivial import TrivialBatches
+from evaluator.training.recipes.recipe import MODERN_SMALL, SHORT, Recipe
 
 RECIPE = MODERN_SMALL.changed(input=16, batch=6)
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), dtype=np.uint8)

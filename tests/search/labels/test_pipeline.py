@@ -189,7 +189,7 @@ def test_killed_it_goes_on(
 @pytest.mark.slow
 def test_a_checkpoint_gives_the_same_label(folder: Path, tmp_path: Path, problem: Problem) -> None:
     """Stopped in the middle of a training and gone on, the label is the same to the last digit."""
-    from evaluator.training.checkpoint import CHECKPOINT
+    from evaluator.training.weights.checkpoint import CHECKPOINT
 
     args = parser().parse_args([*WORDS, *SHORT, "--data", str(folder)])
     wanted = label_config(config_of(args).labels)

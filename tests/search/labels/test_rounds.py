@@ -18,7 +18,7 @@ import torch
 from evaluator.data.open import open_data
 from evaluator.training.accelerator import Accelerator
 from evaluator.training.group import Group
-from evaluator.training.recipe import SHORT
+from evaluator.training.recipes.recipe import SHORT
 from evaluator.training.source import read_network
 from search.labels import training as labels_training
 from search.labels.rounds import round_words, train_rounds

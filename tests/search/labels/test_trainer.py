@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from evaluator.data.open import open_data
-from evaluator.training.checkpoint import CHECKPOINT
 from evaluator.training.loop import Training
-from evaluator.training.recipe import SHORT, Recipe
+from evaluator.training.recipes.recipe import SHORT, Recipe
 from evaluator.training.source import read_metadata, read_network
+from evaluator.training.weights.checkpoint import CHECKPOINT
 from search.labels.trainer import LabelTrainer, TrainingJob
 from space.common.errors import NoAnswerError
 from space.network.network import Network

@@ -85,7 +85,7 @@ class Recipe:
         ValueError: a value is out of its range.
 
     Example:
-        >>> from evaluator.training.recipe import SHORT
+        >>> from evaluator.training.recipes.recipe import SHORT
         >>> recipe = SHORT.changed(epochs=2, batch=64)
         >>> recipe.total_steps(images=1000)
         30

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from evaluator.training.recipe_fields import AUGMENTS, SCHEDULES, SPEC, Recipe, by_field
+from evaluator.training.recipes.recipe_fields import AUGMENTS, SCHEDULES, SPEC, Recipe, by_field
 from space.common.cli import check_range
 from space.common.text import shorten
 

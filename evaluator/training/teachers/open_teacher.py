@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from evaluator.training.batches import statistics
-from evaluator.training.foreign_weights import file_digest
-from evaluator.training.named_teacher import open_named
-from evaluator.training.onnx_teacher import open_onnx
-from evaluator.training.recipe import Recipe
+from evaluator.training.images.batches import statistics
+from evaluator.training.recipes.recipe import Recipe
 from evaluator.training.session import NO_MEMORY
 from evaluator.training.source import SUFFIX, read_trained
-from evaluator.training.teacher import TeacherNetwork, ViewingTeacher
-from evaluator.training.teacher_config import TeacherConfig
+from evaluator.training.teachers.named_teacher import open_named
+from evaluator.training.teachers.onnx_teacher import open_onnx
+from evaluator.training.teachers.teacher import TeacherNetwork, ViewingTeacher
+from evaluator.training.teachers.teacher_config import TeacherConfig
+from evaluator.training.weights.foreign_weights import file_digest
 from space.common.text import shorten
 
 ONNX = ".onnx"

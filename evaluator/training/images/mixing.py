@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluator.training.recipe import Recipe
+from evaluator.training.recipes.recipe import Recipe
 
-MIX, ERASE = 3, 4  # streams of random numbers, beside those of `evaluator.training.batches`
+MIX, ERASE = 3, 4  # streams of random numbers, beside those of `evaluator.training.images.batches`
 # Random erasing (Zhong et al. 2020) as torchvision has it: share of the area, aspect ratio, and
 # how often a rectangle that does not fit is drawn again.
 AREA, ASPECT, ATTEMPTS = (0.02, 0.33), (0.3, 3.3), 10

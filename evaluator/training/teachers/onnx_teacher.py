@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evaluator.training.foreign_weights import file_digest
-from evaluator.training.state import UNREADABLE
-from evaluator.training.teacher import Numbers, TeacherNetwork
+from evaluator.training.teachers.teacher import Numbers, TeacherNetwork
+from evaluator.training.weights.foreign_weights import file_digest
+from evaluator.training.weights.state import UNREADABLE
 from space.common.errors import NoAnswerError
 from space.common.files import check_regular
 from space.common.schema import Items, Number, Text, check, parse_json

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from evaluator.data.cache import Pixels
 from evaluator.training.process import SINGLE_PROCESS, ProcessShare
-from evaluator.training.recipe import Recipe
+from evaluator.training.recipes.recipe import Recipe
 
 Batch = tuple[Tensor, Tensor]
 # ImageNet's channel means and standard deviations, as torchvision's models take them.

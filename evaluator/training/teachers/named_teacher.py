@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from evaluator.training.foreign_weights import (
+from evaluator.training.teachers.teacher import TeacherNetwork
+from evaluator.training.teachers.teacher_config import TeacherConfig
+from evaluator.training.weights.foreign_weights import (
     check_finite,
     file_digest,
     hub_file,
@@ -18,9 +20,7 @@ from evaluator.training.foreign_weights import (
     needed_file,
     read_state,
 )
-from evaluator.training.state import UNREADABLE
-from evaluator.training.teacher import TeacherNetwork
-from evaluator.training.teacher_config import TeacherConfig
+from evaluator.training.weights.state import UNREADABLE
 from space.common.text import shorten
 
 OPTION = "--teacher"

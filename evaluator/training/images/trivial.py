@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from evaluator.data.cache import Pixels
-from evaluator.training.batches import (
+from evaluator.training.images.batches import (
     AUGMENT,
     ArrayBatches,
     Batch,
@@ -24,10 +24,10 @@ from evaluator.training.batches import (
     shift_margin,
     shifted,
 )
-from evaluator.training.decoding import loaded, trivial_augment
+from evaluator.training.images.decoding import loaded, trivial_augment
+from evaluator.training.images.resident import ResidentBatches
 from evaluator.training.process import SINGLE_PROCESS, ProcessShare
-from evaluator.training.recipe import Recipe
-from evaluator.training.resident import ResidentBatches
+from evaluator.training.recipes.recipe import Recipe
 
 
 @dataclass(eq=False)

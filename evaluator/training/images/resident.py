@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from evaluator.data.cache import Pixels
-from evaluator.training.batches import (
+from evaluator.training.images.batches import (
     AUGMENT,
     Batch,
     batch_indices,
@@ -23,7 +23,7 @@ from evaluator.training.batches import (
     shifted,
 )
 from evaluator.training.process import SINGLE_PROCESS
-from evaluator.training.recipe import Recipe
+from evaluator.training.recipes.recipe import Recipe
 
 TEST_IMAGES = 1000  # of a batch of tests: a GPU waits less for few large batches
 SHARE = 0.25  # of the free memory that the images of one part may take
@@ -48,8 +48,7 @@ class ResidentImages:
 
 @dataclass(eq=False)
 class ResidentBatches:
-    """The batches of `evaluator.training.batches.ArrayBatches`, image for image, made on the
-    device."""
+    """The batches of `ArrayBatches`, image for image, made on the device."""
 
     images: ResidentImages
     recipe: Recipe

@@ -10,16 +10,16 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from evaluator.training.checkpoint import load_weights
-from evaluator.training.foreign_weights import (
+from evaluator.training.loop import Training
+from evaluator.training.source import SUFFIX, TrainedWeights, read_trained
+from evaluator.training.weights.checkpoint import load_weights
+from evaluator.training.weights.foreign_weights import (
     check_tensors,
     file_digest,
     hub_file,
     needed_file,
     read_state,
 )
-from evaluator.training.loop import Training
-from evaluator.training.source import SUFFIX, TrainedWeights, read_trained
 from space.common.cli import log
 from space.network.network import Network
 from space.network.torch_module import NetworkModule, load_torchvision_weights, torchvision_keys

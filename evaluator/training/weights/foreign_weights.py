@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from evaluator.training.state import UNREADABLE
+from evaluator.training.weights.state import UNREADABLE
 from space.common.files import check_regular
 from space.common.text import shorten
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from evaluator.data.dataset import Part
-from evaluator.training.batches import (
+from evaluator.training.images.batches import (
     AUGMENT,
     Batch,
     batch_indices,
@@ -21,7 +21,7 @@ from evaluator.training.batches import (
     statistics,
 )
 from evaluator.training.process import SINGLE_PROCESS, ProcessShare
-from evaluator.training.recipe import Recipe
+from evaluator.training.recipes.recipe import Recipe
 from space.common.errors import DataError
 from space.network.resize import SMALL
 

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from evaluator.data.cache import Pixels, decoded, fits
 from evaluator.data.dataset import Part
-from evaluator.training.batches import ArrayBatches
-from evaluator.training.decoding import DecodedBatches
+from evaluator.training.images.batches import ArrayBatches
+from evaluator.training.images.decoding import DecodedBatches
+from evaluator.training.images.resident import ResidentBatches, ResidentImages
+from evaluator.training.images.trivial import TrivialBatches
 from evaluator.training.process import SINGLE_PROCESS, ProcessShare
-from evaluator.training.recipe import Recipe
-from evaluator.training.resident import ResidentBatches, ResidentImages
-from evaluator.training.trivial import TrivialBatches
+from evaluator.training.recipes.recipe import Recipe
 from space.common.progress import Progress
 from space.network.resize import SMALL
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from evaluator.data.dataset import Dataset
-from evaluator.training.batches import statistics
 from evaluator.training.epoch import Epoch
+from evaluator.training.images.batches import statistics
 from evaluator.training.loop import Training
 from evaluator.training.source import TrainedWeights
-from evaluator.training.state import SCHEMA, check_state, damaged, read_checkpoint
+from evaluator.training.weights.state import SCHEMA, check_state, damaged, read_checkpoint
 from space.common.errors import DivergedError
 from space.common.files import check_regular, write_atomic
 from space.common.provenance import commit, now_utc, versions

@@ -1,0 +1,1 @@
+"""How images become the batches of a training."""
