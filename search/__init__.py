@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from search.problem.problem import Problem as Problem
     from search.result.export import export_network as export_network
     from search.result.search_result import SearchResult as SearchResult
+    from search.sampling.sampler import G4Sampler as G4Sampler
     from search.workflow.config import SearchConfig as SearchConfig
     from search.workflow.pipeline import search as search
 
 _NAMES = {
     "Bounds": "search.optimizer.bound",
     "Budget": "search.problem.budget",
+    "G4Sampler": "search.sampling.sampler",
     "LabelOptions": "search.labels.config",
     "Problem": "search.problem.problem",
     "SearchConfig": "search.workflow.config",
