@@ -56,7 +56,7 @@ class Bounds:
         (variant, *others) = space.variants()
         if others:
             raise ValueError("a bound needs the guideline-breaking axes closed; got open ones")
-        self._limits = {budget.cost: budget.limit for budget in problem.budgets}
+        self._limits = problem.limits_of_sums
         lookups, _ = problem.model.tables(variant)
         self._costs = [
             {name: each.table[:, COLUMNS.index(name)].reshape(each.sizes) for name in COSTS}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from evaluator.score.closed_form import STUDY_IDENTITY
 from evaluator.score.genes import score_genes
+from latency.engines.memory import VALUE_BYTES
 from latency.table.header import TableHeader
 from search.problem.budget import Budget
 from search.problem.shape import IMAGENET, shape_of
@@ -20,6 +21,7 @@ from space.architectures.search_space import Genes
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.cost.guidelines import NAMES, PAPER_LIMITS, Guidelines
 from space.cost.lookup import CostModel, Costs
+from space.cost.memory import network_peak
 from space.network.block import Block, BlockBatch
 from space.network.network import Network
 
@@ -202,6 +204,38 @@ class Problem:
         budgets = [(budget.cost, budget.limit) for budget in self.budgets]
         return (*budgets, *(item for item in limits.items() if item[1] < np.inf))
 
+    @property
+    def limits_of_sums(self) -> dict[str, float]:
+        """The budgets of costs that are sums over blocks, as limits of "flops", "params" and
+        "latency_s"."""
+        found: dict[str, float] = {}
+        for budget in self.budgets:
+            cost, limit = budget.cost, budget.limit
+            if cost == "weight_bytes":
+                cost, limit = "params", limit / self._value_bytes
+            if cost != "peak_bytes":
+                found[cost] = min(limit, found.get(cost, np.inf))
+        return found
+
+    @property
+    def _value_bytes(self) -> int:
+        """Bytes of a number in the dtype of the table."""
+        return VALUE_BYTES.get(self.table.header.dtype, 4)
+
+    def bytes_of(self, network: Network) -> dict[str, float]:
+        """The "weight_bytes" and "peak_bytes" of a network (`search.problem.budget.Budget`)."""
+        size = self._value_bytes
+        peak = network_peak(network.blocks) * self.table.header.batch * size
+        return {"weight_bytes": float(network.params * size), "peak_bytes": float(peak)}
+
+    def _amounts(self, name: str, genes: Genes, costs: Costs) -> Floats:
+        """What a constraint limits, [n]."""
+        if name == "weight_bytes":
+            return costs.params * self._value_bytes
+        if name == "peak_bytes":
+            return self.model.peaks(genes) * (self.table.header.batch * self._value_bytes)
+        return np.asarray(getattr(costs, name))
+
     def text(self, genes: NDArray[np.integer]) -> str:
         """The architecture of genes int [parameters], on one line."""
         return self.space.text(self.space.architecture(genes))
@@ -222,7 +256,7 @@ class Problem:
     def evaluate_unchecked(self, genes: Genes) -> Evaluation:
         """`evaluate` for genes that are known to be in range."""
         costs = self.model.costs(genes)
-        rows = [getattr(costs, name) / limit - 1 for name, limit in self.constraints]
+        rows = [self._amounts(name, genes, costs) / limit - 1 for name, limit in self.constraints]
         violations = np.stack(rows, axis=1)
         if np.isnan(violations).any() or np.isnan(costs.latency_s).any():
             raise ValueError("every cost must be a number; got NaN from the latency table")

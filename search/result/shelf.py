@@ -233,6 +233,7 @@ def _near(shelf: Shelf) -> tuple[ShelfRow, ...]:
 def _row(priced: PricedNetwork, base: ResultRow | None, problem: Problem) -> ShelfRow:
     network, entry = priced.network, priced.entry
     costs = {"flops": network.flops, "params": network.params, "latency_s": priced.latency_s or 0}
+    costs |= problem.bytes_of(network)
     speed_up = None
     if base is not None and base.latency_s is not None and priced.latency_s:
         speed_up = base.latency_s / priced.latency_s

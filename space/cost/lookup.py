@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from space.architectures.search_space import Genes
 from space.architectures.shufflenet_v2 import Segment, ShuffleNetV2Space
 from space.cost import guidelines
+from space.cost.memory import peak_elements
 from space.network.block import BlockBatch
 
 CHUNK = 16384  # rows whose sums (64 B each) fit a second-level cache of 1 MiB
@@ -78,6 +79,7 @@ class CostModel:
         self.space = space
         self._latency = latency
         self._lookups: dict[tuple[int, ...], tuple[list[Lookup], int]] = {}
+        self._peaks: dict[tuple[int, ...], list[Lookup]] = {}
 
     def _columns(self, batch: BlockBatch) -> NDArray[np.float64]:
         """flops, params, the parts of G1-G4 and seconds, float64 [n, 8]: a row is a cache line."""
@@ -128,6 +130,41 @@ class CostModel:
             out[0], out[1], out[2] = block[:, 0], block[:, 1], block[:, 7]
             out[3], out[4], out[6] = guidelines.ratios(block[:, 2:7])
         return Costs(*result)
+
+    def peaks(self, genes: Genes) -> NDArray[np.float64]:
+        """The most elements that are alive at once in a run of one image (`space.cost.memory`) of
+        architectures, [n]. `genes`: as in `costs`."""
+        variants = genes[:, self.space.variant_columns]
+        if not variants.any():
+            return self._peaks_of((0,) * variants.shape[1], genes)
+        found = np.empty(len(genes))
+        kinds, which = np.unique(variants, axis=0, return_inverse=True)
+        for number, kind in enumerate(kinds):
+            rows = np.flatnonzero(which == number)
+            found[rows] = self._peaks_of(tuple(int(gene) for gene in kind), genes[rows])
+        return found
+
+    def _peaks_of(self, variant: tuple[int, ...], genes: Genes) -> NDArray[np.float64]:
+        most = np.zeros(len(genes))
+        for lookup in self._peak_lookups(variant):
+            np.maximum(most, lookup.table[lookup.index(genes), 0], out=most)
+        return most
+
+    def _peak_lookups(self, variant: tuple[int, ...]) -> list[Lookup]:
+        """A table [rows, 1] of each segment; 0 where its block does not occur."""
+        if variant not in self._peaks:
+            found, parameters = [], self.space.parameters
+            for segment in self.space.segments(variant):
+                peaks = np.broadcast_to(peak_elements(segment.batch.steps), len(segment.batch))
+                columns = segment.columns
+                if segment.depth is not None:
+                    occurs = np.array(parameters[segment.depth].choices) > 1
+                    peaks = (peaks[:, None] * occurs).reshape(-1)
+                    columns = (*columns, segment.depth)
+                sizes = tuple(len(parameters[c].choices) for c in columns)
+                found.append(Lookup(columns, sizes, peaks.astype(float)[:, None]))
+            self._peaks[variant] = found
+        return self._peaks[variant]
 
     def _sum(self, genes: Genes, out: NDArray[np.float64]) -> NDArray[np.float64] | int:
         """Write the sums of all columns to `out` [n, 8]; return the most fragments of a unit."""

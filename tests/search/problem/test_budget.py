@@ -23,12 +23,17 @@ ACCEPTED = {
     "30ms": ("latency_s", 0.030),
     "500us": ("latency_s", 0.0005),
     "1.2s": ("latency_s", 1.2),
+    "2.5MB": ("weight_bytes", 2_500_000),
+    "900KB": ("weight_bytes", 900_000),
+    "600KBpeak": ("peak_bytes", 600_000),
+    "1.5MBpeak": ("peak_bytes", 1_500_000),
 }
 REFUSED = (
     "", " ", "146", "0.5", "M", "ms", "params", "-5M", "-30ms", "+5M", "0M", "0.0ms", "00params",
     "146m", "146g", "146k", "30MS", "30Ms", "30S", "30US", "2.3mparams", "2.3MParams", "2.3Mparam",
     "nan", "inf", "nanM", "infms", "1e6", "1e6M", "0x10M", "1,5M", "1_000M", "1.M", "1..2M",
-    "146 M", "146M 30ms", "146M,30ms", "146M\n30ms", "146MB", "30min", "\u0661\u0664\u0666M",
+    "146 M", "146M 30ms", "146M,30ms", "146M\n30ms", "146MiB", "146mb", "600B", "600KBPeak",
+    "600Kpeak", "30min", "\u0661\u0664\u0666M",
     "30\u00b5s", "\uff11M", "9" * 400 + "M", "0." + "0" * 400 + "1ms",
     "146M,146M", "1e400M", "nanms", "0.0001us", "0.0000001M", "0.5params", "9" * 41 + "s",
     "9" * 40 + "M", "9" * 200_000 + "M",

@@ -5,11 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
+from latency.table.load import load_table
 from latency.table.op_model import OpCostModel
 from search.problem.budget import parse_budgets
 from search.problem.problem import Problem, concatenate, nondominated
 from space.architectures.shufflenet_v2 import ShuffleNetV2Space
 from space.cost.guidelines import PAPER_LIMITS, Guidelines
+from space.cost.memory import peak_elements
 from space.network.block import BlockBatch
 
 
@@ -80,6 +82,37 @@ class BrokenTable:
 
     def predict(self, batch: BlockBatch) -> np.ndarray:
         return np.full(len(batch), np.nan)
+
+
+@pytest.mark.parametrize("dtype, size", [("float32", 4), ("tf32", 4), ("float16", 2), ("int8", 1)])
+def test_bytes_are_those_of_the_table(space: ShuffleNetV2Space, dtype: str, size: int) -> None:
+    """Weights and activations of each network, in the table's dtype and batch, block by block."""
+    gpu = load_table("gpu")
+    assert isinstance(gpu, OpCostModel) and gpu.header.batch == 8
+    table = dataclasses.replace(gpu, header=dataclasses.replace(gpu.header, dtype=dtype))
+    budgets = parse_budgets(["146M", "6MB", "5MBpeak"])
+    problem = Problem(space, table, budgets, relax=("g2", "g3"))
+    genes = problem.space.sample(20, np.random.default_rng(0))
+    found = problem.evaluate(genes).violations
+    for row, violations in zip(genes, found, strict=True):
+        network = problem.network(row)
+        params = sum(op.params for block in network.blocks for op in block.ops)
+        peak = max(int(peak_elements(block.steps)) for block in network.blocks)
+        assert violations[1] == pytest.approx(size * params / 6e6 - 1)
+        assert violations[2] == pytest.approx(8 * size * peak / 5e6 - 1)
+        assert problem.bytes_of(network) == {
+            "weight_bytes": size * params, "peak_bytes": 8 * size * peak,
+        }  # fmt: skip
+    assert problem.limits_of_sums == {"flops": 146e6, "params": 6e6 / size}
+
+
+def test_the_smaller_of_two_limits_of_parameters(
+    space: ShuffleNetV2Space, arm: OpCostModel
+) -> None:
+    for text in ("3Mparams", "2Mparams"):
+        problem = Problem(space, arm, parse_budgets([text, "10MB"]))
+        expected = min(problem.budgets[0].limit, 2.5e6)
+        assert problem.limits_of_sums == {"params": expected}
 
 
 def test_nan_from_a_table_is_refused(space: ShuffleNetV2Space, arm: OpCostModel) -> None:
