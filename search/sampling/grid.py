@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +152,11 @@ class Grid:
                 return None
             found.append(index)
         return tuple(found)
+
+
+def key(row: Iterable[int]) -> bytes:
+    """A row as a member of a set."""
+    return np.array(tuple(row), dtype=np.int64).tobytes()
 
 
 def _axis(name: str, distribution: BaseDistribution) -> Axis:

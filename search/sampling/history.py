@@ -9,7 +9,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from search.sampling.costs import Floats
-from search.sampling.grid import Grid, Rows
+from search.sampling.grid import Grid, Rows, key
 
 PROPOSAL = "g4nas:proposal"  # attribute of a trial: the parameters that were proposed for it
 OUTSTANDING = (TrialState.RUNNING, TrialState.WAITING)
@@ -82,11 +82,6 @@ def row_of(grid: Grid, trial: FrozenTrial) -> tuple[int, ...] | None:
         proposed = trial.system_attrs.get(PROPOSAL, {})
         known = {**proposed, **trial.system_attrs.get("fixed_params", {}), **known}
     return grid.row(known)
-
-
-def key(row: Iterable[int]) -> bytes:
-    """A row as a member of a set."""
-    return np.array(tuple(row), dtype=np.int64).tobytes()
 
 
 def _table(grid: Grid, rows: list[tuple[int, ...]]) -> Rows:

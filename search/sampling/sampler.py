@@ -17,8 +17,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from search.sampling.costs import CostFunction, Limits
-from search.sampling.grid import Grid
-from search.sampling.history import PROPOSAL, key, read_history
+from search.sampling.grid import Grid, key
+from search.sampling.history import PROPOSAL, read_history
 from search.sampling.known import Expectation, Known
 from search.sampling.pool import Pool
 from search.sampling.proposal import Proposer

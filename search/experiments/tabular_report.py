@@ -1,0 +1,64 @@
+"""The comparison of samplers on a table of trained networks, as text and as a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from search.result.picture import new_figure, wrapped
+from space.common.files import write_atomic
+from space.common.text import print_rich, rich_table
+
+
+def print_tabular(found: Mapping[str, Any]) -> None:
+    """Print what `compare_tabular` returns: a line for each sampler."""
+    points = list(found["samplers"][0]["at"])
+    headings = ["sampler", "seeds"]
+    headings += [f"rank@{point}" for point in points] + [f"regret@{point}" for point in points]
+    rows = []
+    for each in found["samplers"]:
+        at = [each["at"][point] for point in points]
+        ranks, regrets = (
+            [f"{a[name]:.{n}f}" for a in at] for name, n in (("rank", 1), ("regret", 3))
+        )
+        rows.append(
+            [each["sampler"], str(each["seeds"]), *ranks, *regrets, f"{each['seconds']:.1f}"]
+        )
+    print_rich(rich_table([*headings, "s/run"], rows, title=_title(found)), width=120)
+    print_rich(
+        "rank: mean over the seeds of the rank of the best network found, among the "
+        f"{found['feasible']:,} feasible ones; 1 is the best. regret: how far its value is from "
+        f"{found['best']:g}, the best"
+    )
+
+
+def write_tabular(found: Mapping[str, Any], result: Path, picture: Path) -> None:
+    """Write the record as JSON, and a picture of the mean regret.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    write_atomic(result, json.dumps(found, indent=1) + "\n")
+    with new_figure(picture, (8, 5)) as figure:
+        axes = figure.add_subplot()
+        least = min(
+            (value for each in found["samplers"] for value in each["regret"] if value > 0),
+            default=1.0,
+        )
+        for each in found["samplers"]:
+            evaluations = range(1, len(each["regret"]) + 1)
+            seeds = f"{each['sampler']} ({each['seeds']} seeds)"
+            axes.plot(evaluations, [max(v, least / 2) for v in each["regret"]], label=seeds)
+        axes.set_yscale("log")
+        axes.set_xlabel("evaluations (trained networks within the limit)")
+        axes.set_ylabel(wrapped(f"mean regret of {found['value']}", 60))
+        axes.set_title(wrapped(_title(found), 90), fontsize=10)
+        axes.grid(alpha=0.3, which="both")
+        axes.legend(fontsize=9)
+
+
+def _title(found: Mapping[str, Any]) -> str:
+    limit = "" if found["limit"] is None else f", {found['cost']} <= {found['limit']:g}"
+    return f"{found['file']}: {found['value']}{limit}"
