@@ -46,11 +46,11 @@ def parser() -> Parser:
         "latency.guidelines; default: the paper's")  # fmt: skip
     add("--sampler", default="prescreened", choices=SAMPLERS,
         help="default: %(default)s (NSGA-II, each trial the best of many children)")  # fmt: skip
-    add("--score", choices=SCORES, help="what ranks networks without labels; default: closed-form")
+    add("--score", choices=SCORES, help="what ranks networks without labels; default: estimate")
     add("--estimate-recipe", default=RECIPES[0], choices=RECIPES, help="default: %(default)s")
     add("--optimism", type=float, default=0.0, metavar="X", help="the score is the estimate less "
         "1 - X standard deviations of the difference to the baseline: 0, the default, is "
-        "cautious, 1 the plain estimate, -1 more cautious")  # fmt: skip
+        "cautious, 1 the mean, above 1 bold, below 0 more cautious")  # fmt: skip
     add("--resume", action="store_true", help="go on with the study that must be in --out")
     add("--no-shelf", action="store_true",
         help="no comparison with released networks, which may have to be timed first")  # fmt: skip
@@ -62,9 +62,9 @@ def parser() -> Parser:
         "The options of a training are those of evaluator.train.",
     )
     add = group.add_argument
-    add("--data", help="images, as evaluator.train takes them; without it, --score ranks networks")
-    add("--labels", type=int, metavar="N", help="networks to train first; 0: none, the closed "
-        f"form stays the score and only the answer is trained; default: {LABELS}")  # fmt: skip
+    add("--data", help="images, as evaluator.train takes them; without, --score ranks networks")
+    add("--labels", type=int, metavar="N", help="networks to train first; 0: none, --score ranks "
+        f"and only the answer is trained; default: {LABELS}")  # fmt: skip
     add("--labels-from", metavar="FILE", help="rows of evaluator.measured in place of labels "
         "('shipped': those of this package), which make the score without --data too")  # fmt: skip
     add_recipe_choice(group)

@@ -78,28 +78,35 @@ class EstimateScore:
         space = model.space
         base = space.text(space.architecture(self.base[0]))
         return (
-            f"{NAME}(recipe={self.recipe}, optimism={self.optimism:g}, "
+            f"{NAME}(recipe={self.recipe}, optimism={self.optimism:.12g}, "
             f"coefficients={digest}, baseline={base})"
         )
 
     @property
     def label(self) -> str:
-        return f"score: {self._says} in %"
+        if not self.caution:
+            return "score: estimated ImageNet top-1 in %"
+        return f"score: estimated ImageNet top-1 in % {self._word} {self.deviations}"
 
     @property
     def line(self) -> str:
+        taken = ", nothing taken off for what is uncertain"
+        if self.caution:
+            taken = f" {self._word} {self.deviations} of the difference to the baseline"
         return (
-            f"score: {self._says} of the difference to the baseline (--optimism "
-            f"{self.optimism:g}); winners are chosen by it"
+            f"score: estimated ImageNet top-1{taken} (--optimism {self.optimism:.12g}); winners "
+            "are chosen by it"
         )
 
     @property
-    def _says(self) -> str:
-        if not self.caution:
-            return "estimated ImageNet top-1"
-        word, many = "less" if self.caution > 0 else "plus", abs(self.caution)
-        deviations = "standard deviation" if many == 1 else "standard deviations"
-        return f"estimated ImageNet top-1 {word} {many:g} {deviations}"
+    def deviations(self) -> str:
+        """How many are taken off or added: "1 standard deviation"."""
+        many = abs(self.caution)
+        return f"{many:.12g} standard deviation{'' if many == 1 else 's'}"
+
+    @property
+    def _word(self) -> str:
+        return "less" if self.caution > 0 else "plus"
 
     def __call__(self, space: ShuffleNetV2Space, genes: Genes, costs: Costs) -> Floats:
         total = np.zeros((len(genes), COMMON.stop))

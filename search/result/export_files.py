@@ -10,18 +10,15 @@ from evaluator.training.source import SUFFIX, named_network, read_metadata
 from search.problem.shape import IMAGENET
 from search.result.export import Exported, checked_onnx, export_trained
 from space.common.files import writable_folder, write_atomic
-from space.common.schema import Integer, Items, Record, Text, check, read_json
+from space.common.schema import Integer, Items, Maybe, Record, Spec, Text, check, read_json
 from space.common.text import shorten
 from space.network.resize import on_input
 
+FILES: dict[str, Spec] = {"name": Text(), "files": Items(Text(pattern=r"[\w.-]+", says="a file's name"))}
 WINNER_FILES = Record(
     {
-        "winners": Items(
-            Record(
-                {"name": Text(), "files": Items(Text(pattern=r"[\w.-]+", says="a file's name"))},
-                required=("name", "files"),
-            )
-        )
+        "winners": Items(Record(FILES, required=("name", "files"))),
+        "baseline": Maybe(Record(FILES, required=("name",))),
     },
     required=("winners",),
 )
@@ -46,7 +43,7 @@ def export_files(texts: Sequence[str], folder: Path) -> Iterable[tuple[Path, Exp
 
     Args:
         texts: .safetensors of a training or of a search, or winners.json[:NAME] of a search: its
-            winners' weights, or those of one.
+            winners' weights, or those of one; without winners, the baseline's.
 
     Raises:
         ValueError: a file is none of these, or two would have one name; none is written then.
@@ -90,8 +87,8 @@ def weights_files(text: str) -> list[Path]:
     record = read_json(path, WINNER_FILES)
     found = {
         row["name"]: path.parent / file
-        for row in record["winners"]
-        for file in row["files"]
+        for row in (*record["winners"], record.get("baseline") or {})
+        for file in row.get("files", ())
         if file.endswith(SUFFIX)
     }
     if not found or (name is not None and name not in found):

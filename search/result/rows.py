@@ -91,10 +91,9 @@ def result_rows(
 ) -> list[ResultRow]:
     """Winners, the baseline, and the other families, in this order."""
     rows = [row_of(problem, found, w.row, w.name, w.role) for w in chosen]
-    reference = max(row.flops for row in rows)
     if base is not None:
         rows.append(row_of(problem, base.found, 0, base.name, "baseline"))
-        reference = rows[-1].flops
+    reference = rows[-1].flops if base is not None else max(row.flops for row in rows)
     estimates = row_estimates(problem, [row.genes for row in rows])
     rows = [replace(row, estimate=each) for row, each in zip(rows, estimates, strict=True)]
     rows += other_rows(problem.table, reference, shape_of(problem.space))

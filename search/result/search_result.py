@@ -28,7 +28,8 @@ class SearchResult:
         problem: what was searched, with the score that ranked it.
         found: every evaluated architecture; `duplicates` is the number of repeated ones.
         baseline: ShuffleNet v2 at the same budgets; None if none fits them.
-        winners: rows of `found` that answer the question, at most three.
+        winners: rows of `found` that answer the question, at most three; none if the best found
+            is the baseline itself.
         limit: how far the best found is from the best possible; None where it is not known.
         rows: winners, baseline and other networks, in this order, with all their numbers.
         files: by the name of a row: the files that hold it.

@@ -153,10 +153,10 @@ def _above(shelf: Shelf, base: ResultRow) -> str:
 def _choice(shelf: Shelf, base: ResultRow, rows: Sequence[ResultRow]) -> str:
     """Whether a winner is worth its training, where the shelf has the baseline's top-1."""
     fast, level = _fastest(shelf, base, rows), shelf.level
-    if fast is None or level is None or shelf.seconds(level.row) > shelf.seconds(base):
+    if level is None or shelf.seconds(level.row) > shelf.seconds(base):
         return ""
     time = scaled(shelf.seconds(level.row), "latency_s")
-    if shelf.seconds(fast) >= shelf.seconds(level.row):
+    if fast is None or shelf.seconds(fast) >= shelf.seconds(level.row):
         other = "" if level == shelf.best else f", or {level.name} in {time}"
         return f": take it{other}; no winner with the baseline's score is faster"
     own = "its" if level == shelf.best else f"{level.name}'s"

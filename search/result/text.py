@@ -13,6 +13,7 @@ from latency.table.latency_table import LatencyTable
 from search.problem.budget import scaled
 from search.problem.problem import CLOSED_FORM, Table
 from search.problem.shape import IMAGENET, NetworkShape, shape_lines, shape_of
+from search.result.advice import advice_lines, no_winner_line
 from search.result.estimates import estimate_line
 from search.result.export import describe_weights
 from search.result.rows import ResultRow, estimates_of
@@ -29,6 +30,8 @@ def print_result(result: SearchResult) -> None:
     """The result on stdout."""
     shape = shape_of(result.problem.space)
     print_rows(result.rows, result.header, result.problem.score.line, shape)
+    if line := no_winner_line(result):
+        print(line)
     if result.shelf is not None:
         print_shelf(result.shelf, result.rows, result.header, estimates_of(result.rows))
     base = result.baseline
@@ -38,8 +41,7 @@ def print_result(result: SearchResult) -> None:
         lines.append("no ShuffleNet v2 is within the budget: no speed-up is given")
     elif result.limit is not None:
         lines += result.limit.lines(base.name)
-        if result.limit.found_latency_s >= base.latency_s:
-            lines.append(f"none found is faster than {base.name} at its score: take {base.name}")
+    lines += advice_lines(result)
     for name, entry in result.files.items():
         if "files" in entry:
             difference = entry["onnx_max_relative_difference"]

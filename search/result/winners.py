@@ -37,7 +37,7 @@ def rivals(found: Evaluation, base: Baseline) -> tuple[np.ndarray, np.ndarray]:
 
 
 def winners(found: Evaluation, base: Baseline | None) -> list[Winner]:
-    """At most three architectures of the front.
+    """At most three architectures of the front; none if the baseline itself is the best of it.
 
     With a baseline: the fastest that scores at least as high, the highest score that is at least
     as fast, and the one in between that is furthest ahead in the worse of both. Without one: the
@@ -46,6 +46,8 @@ def winners(found: Evaluation, base: Baseline | None) -> list[Winner]:
     chosen = []
     if base is not None:
         as_good, as_fast = rivals(found, base)
+        if any(np.array_equal(found.genes[row], base.found.genes[0]) for row in as_fast[-1:]):
+            return []
         both = as_good[np.isin(as_good, as_fast)]
         if len(as_good):
             chosen.append(("fastest at the baseline's score or better", as_good[0]))
@@ -79,7 +81,7 @@ def require_feasible(problem: Problem, found: Evaluation) -> None:
     missed = []
     for (cost, limit), over in zip(problem.constraints, excess[nearest], strict=True):
         if over > 0:
-            value = float(getattr(found.costs, cost)[nearest])
+            value = limit * (1 + float(over))
             missed.append(f"{cost} {scaled(value, cost)} where at most {scaled(limit, cost)}")
     raise InfeasibleError(
         f"no architecture meets the budget: {len(found)} tried, the nearest has "

@@ -12,17 +12,20 @@ from typing import Any
 
 from search.problem.problem import Evaluation, Problem
 from search.problem.shape import IMAGENET, error_applies, shape_of
+from search.result.advice import advice_lines, no_winner_line
 from search.result.estimates import estimate_record
 from search.result.export import export_initialised, export_trained
 from search.result.picture import draw_front
 from search.result.rows import estimates_of
 from search.result.search_result import SearchResult
+from search.result.shelf import BASELINE
 from search.result.shelf_text import verdict
 from search.result.winners import front
 from space.common.files import write_atomic
 from space.common.provenance import commit, now_utc, versions
 from space.cost.lookup import Costs
 
+EXPORTED = re.compile(r"(winner-\d+|baseline)\.(safetensors|onnx)")
 PACKAGES = ("torch", "optuna", "numpy", "onnx", "onnxruntime", "safetensors")
 
 
@@ -32,8 +35,9 @@ def provenance() -> dict[str, Any]:
 
 
 def export_winners(result: SearchResult) -> SearchResult:
-    """Write the weights and the ONNX file of every winner; the result with `files` filled. The
-    weights are those of the first final training, if there was one, else initialised ones.
+    """Write the weights and the ONNX file of every winner, or of the baseline if there is none;
+    the result with `files` filled. The weights are those of the first final training, if there
+    was one, else initialised ones.
 
     Raises:
         ValueError: the ONNX file and the torch module of a winner do not agree, or trained weights
@@ -41,8 +45,9 @@ def export_winners(result: SearchResult) -> SearchResult:
         OSError: a file cannot be written.
     """
     files: dict[str, dict[str, Any]] = {}
-    for winner, row in zip(result.winners, result.rows, strict=False):
-        stem = result.folder / winner.name.replace(" ", "-")
+    for row in result.rows[: max(1, len(result.winners))]:
+        name = row.role if row.role == BASELINE else row.name.replace(" ", "-")
+        stem = result.folder / name
         trained = result.files.get(row.name, {}).get("trained", ())
         if trained:
             # The first seed: the best one would be chosen by the images it is tested on.
@@ -60,7 +65,7 @@ def export_winners(result: SearchResult) -> SearchResult:
 
 
 def write(result: SearchResult) -> SearchResult:
-    """Write front.png, front.csv and winners.json, and remove the winners of an earlier result;
+    """Write front.png, front.csv and winners.json, and remove what an earlier result exported;
     the result with `record` filled.
 
     Raises:
@@ -76,7 +81,7 @@ def write(result: SearchResult) -> SearchResult:
     write_atomic(folder / "winners.json", json_text(result))
     names = {name for entry in result.files.values() for name in entry.get("files", ())}
     for path in folder.iterdir():
-        if re.fullmatch(r"winner-\d+\.(safetensors|onnx)", path.name) and path.name not in names:
+        if EXPORTED.fullmatch(path.name) and path.name not in names:
             path.unlink()
     return result
 
@@ -111,14 +116,15 @@ def result_record(result: SearchResult) -> dict[str, Any]:
             "network_error": {k: v for k, v in header.network_error.items() if k != "rows"},
             "network_error_applies": error_applies(header, shape),
         },
-        "winners": [e for e in entries if "files" in e],
-        "baseline": next((e for e in entries if e["role"] == "baseline"), None),
+        "winners": entries[: len(result.winners)],
+        "baseline": next((e for e in entries if e["role"] == BASELINE), None),
         "others": [e for e in entries if e["role"] == "for comparison"],
         "shelf": shelf_record(result),
         **({} if result.accuracy is None else {"accuracy": dict(result.accuracy)}),
         "score": problem.score.line,
         **({} if (estimate := estimate_record(problem)) is None else {"estimate": estimate}),
         "bound": None if result.limit is None else asdict(result.limit),
+        "advice": [line for line in (no_winner_line(result), *advice_lines(result)) if line],
     }
 
 

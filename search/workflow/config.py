@@ -50,16 +50,16 @@ class SearchConfig:
         sampler: one of `search.optimizer.SAMPLERS`.
         resume: a study in `out` is required.
         shelf: compare with networks off the shelf.
-        score: "estimate" of ImageNet top-1 or "closed-form", where no labels make the score; None:
-            the closed form. Networks without an estimate keep the closed form.
+        score: "estimate" of ImageNet top-1 or "closed-form"; None: the estimate, where no labels
+            make the score. Networks without an estimate have the closed form.
         estimate_recipe: the published recipe that the estimate is of, one of
             `evaluator.estimate.RECIPES`.
         optimism: standard deviations that are added to the estimate, which is one below its mean.
-        labels: accuracy options; without them the training-free score ranks networks.
+        labels: accuracy options; without labels the estimate ranks networks.
 
     Raises:
-        ValueError: no target, a number out of its range, an unknown score or recipe, or a score
-            beside labels, which make another.
+        ValueError: no target, a number out of its range, an unknown score or recipe, a score
+            beside labels, which make another, or an option of the estimate beside another score.
 
     Example:
         >>> SearchConfig(target="arm", budgets=("146M",), seed=3).folder.as_posix()
@@ -99,17 +99,25 @@ class SearchConfig:
             if value not in known:
                 names = ", ".join(name for name in known if name is not None)
                 raise ValueError(f"--{option} must be one of {names}; got {shorten(value)}")
-        if self.score == ESTIMATE and self.labelled:
+        if self.score is not None and self.labelled:
             raise ValueError(
-                "--score estimate must be without --data and --labels-from, which make another "
-                "score; leave one out"
+                f"--score {self.score} must be without labels, which make another score: leave it "
+                "out, or --labels-from, or ask for --labels 0"
+            )
+        if not self.estimated and (self.optimism or self.estimate_recipe != RECIPES[0]):
+            option = "optimism" if self.optimism else "estimate-recipe"
+            other = "labels" if self.labelled else f"--score {self.score}"
+            raise ValueError(
+                f"--{option} must be without {other}: it is of the estimate, which is then not "
+                "the score; leave one out"
             )
         object.__setattr__(self, "relax", tuple(sorted(set(self.relax))))
 
     @property
     def labelled(self) -> bool:
-        """Whether labels or trainings are asked for."""
-        return self.labels.data is not None or self.labels.labels_from is not None
+        """Whether labels make the score: read from a file, or trained, more than none."""
+        labels = self.labels
+        return labels.labels_from is not None or (labels.data is not None and labels.labels != 0)
 
     @property
     def folder(self) -> Path:
@@ -134,15 +142,20 @@ class SearchConfig:
             words.append(f"labels-{Path(self.labels.labels_from).stem}")
         return Path("out") / "-".join(words)
 
+    @property
+    def estimated(self) -> bool:
+        """Whether the estimate is to be the score; networks without one have the closed form."""
+        return self.score == ESTIMATE or (self.score is None and not self.labelled)
+
     def _score_names(self) -> list[str]:
-        """In the name of a folder: what differs from the default score."""
-        if self.score != ESTIMATE:
+        """In the name of a folder: what differs from the default estimate."""
+        if not self.estimated:
             return []
-        names = [ESTIMATE]
+        names = []
         if self.estimate_recipe != RECIPES[0]:
             names.append(self.estimate_recipe)
         if self.optimism:
-            names.append(f"optimism{self.optimism:g}")
+            names.append(f"optimism{self.optimism:.12g}")
         return names
 
     @property
@@ -160,11 +173,11 @@ class SearchConfig:
                 words += [f"--{name}", str(value)]
         words += ["--trials", str(self.trials), "--seed", str(self.seed)]
         words += ["--no-shelf"] * (not self.shelf)
-        if self.score is not None:
+        if self.estimated:
+            words += ["--score", ESTIMATE, "--estimate-recipe", self.estimate_recipe]
+            words += ["--optimism", f"{self.optimism:.12g}"]
+        elif self.score is not None:
             words += ["--score", self.score]
-        if self.score == ESTIMATE:
-            words += ["--estimate-recipe", self.estimate_recipe]
-            words += ["--optimism", f"{self.optimism:g}"]
         return shlex.join([*words, "--sampler", self.sampler, *self.labels.words()])
 
 

@@ -29,7 +29,7 @@ from search.result.search_result import SearchResult
 from search.result.shelf import ShelfPrices, choose_shelf, shelf_prices, with_whole_runs
 from search.result.winners import limit_of, require_feasible, winners
 from search.result.write import export_winners, write
-from search.workflow.config import ESTIMATE, SearchConfig
+from search.workflow.config import SearchConfig
 from space.common.cli import log
 from space.common.files import locked, writable_folder
 from space.common.progress import Progress
@@ -111,7 +111,7 @@ def search(config: SearchConfig) -> SearchResult:
 
 def _with_score(problem: Problem, config: SearchConfig) -> Problem:
     """The problem with the estimate as its score, if that is asked for and known."""
-    if config.score != ESTIMATE:
+    if not config.estimated:
         return problem
     if why := why_no_estimate(problem):
         log(f"the closed form is the score: {why}")
@@ -208,6 +208,9 @@ def train(
     result: SearchResult, pipeline: LabelPipeline, comparison: ScoreComparison | None
 ) -> SearchResult:
     """Train the winners and the baseline alike; the result with their accuracies."""
+    record = trained_record(pipeline, comparison)
+    if comparison is None and isinstance(result.problem.score, EstimateScore):
+        record["labels"]["score"] = "estimate"
     networks = {row.name: row.network for row in result.rows if row.genes}
     accuracies = pipeline.train_final(networks)
     base = None if result.baseline is None else result.baseline.name
@@ -216,7 +219,7 @@ def train(
         result,
         rows=tuple(replace(row, accuracy=accuracies.get(row.name, ())) for row in result.rows),
         files={name: {"trained": paths} for name, paths in weights.items()},
-        accuracy=trained_record(pipeline, comparison),
+        accuracy=record,
         accuracy_lines=accuracy_lines(pipeline, accuracies, base),
     )
 

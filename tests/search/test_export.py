@@ -85,6 +85,25 @@ def test_winners(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["winner-1.onnx"]
 
 
+def test_without_winners_the_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A search whose answer is ShuffleNet v2 has its files; one with winners has no others."""
+    module = write_trained(tmp_path / "baseline.safetensors")
+    base = {"name": "ShuffleNet v2 1x", "files": ["baseline.safetensors", "baseline.onnx"]}
+    path = tmp_path / "winners.json"
+    for number, name in enumerate(("", ":ShuffleNet v2 1x")):
+        path.write_text(json.dumps({"winners": [], "baseline": base}))
+        out = tmp_path / str(number)
+        assert main([f"{path}{name}", "--out", str(out)]) == 0
+        same_outputs(out / "baseline.onnx", module)
+    capsys.readouterr()
+    for record in ({"winners": []}, {"winners": [], "baseline": None},
+                   {"winners": [], "baseline": {"name": "ShuffleNet v2 1x"}}):  # fmt: skip
+        path.write_text(json.dumps(record))
+        assert main([str(path), "--out", str(tmp_path / "none")]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "must have weights of a winner; it has 'none'" in line
+
+
 def test_initialised_weights_of_earlier_searches(tmp_path: Path) -> None:
     """Their metadata have neither input nor classes: those of ImageNet."""
     space = ShuffleNetV2Space()
@@ -152,7 +171,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @examples(40)
-@given(mutated_json(json.dumps(WINNERS)))
+@given(mutated_json(json.dumps({**WINNERS, "baseline": WINNERS["winners"][0]})))
 def test_property_winners(files: Path, data: bytes) -> None:
     path, out = files / "hostile.json", files / "from winners"
     path.write_bytes(data)

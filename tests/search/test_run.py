@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 TRIALS = "30"
 WORDS = {
-    "arm": ["--target", "arm", "--budget", "146M", "--trials", TRIALS],
+    "arm": ["--target", "arm", "--budget", "41M", "--trials", TRIALS],
     "gpu": ["--target", "gpu", "--budget", "300M", "--budget", "3.5Mparams", "--trials", TRIALS],
 }
 
@@ -51,7 +51,8 @@ def _record(out: Path) -> dict[str, Any]:
 def test_files(job: tuple[str, Path]) -> None:
     _, out = job
     names = {path.name for path in out.iterdir()} - {"study.db-shm", "study.db-wal"}
-    files = {name for winner in _record(out)["winners"] for name in winner["files"]}
+    record = _record(out)
+    files = {name for row in record["winners"] or [record["baseline"]] for name in row["files"]}
     assert names == {".lock", "study.db", "winners.json", "front.csv", "front.png", *files}
 
 
@@ -72,7 +73,7 @@ def test_winners_are_what_they_say(job: tuple[str, Path]) -> None:
         build_module(network).load_state_dict(load_file(out / weights))
         onnx.checker.check_model(str(out / graph))
         assert 0 <= winner["onnx_max_relative_difference"] < 1e-4
-    limit = 146e6 if target == "arm" else 300e6
+    limit = 41e6 if target == "arm" else 300e6
     assert all(winner["flops"] <= limit for winner in record["winners"])
 
 
@@ -110,7 +111,7 @@ def test_record_says_what_was_asked(job: tuple[str, Path]) -> None:
     assert (record["seed"], record["duplicates"], record["relaxed"]) == (0, 0, [])
     words = record["command"].split()[3:]
     again, first = vars(parser().parse_args(words)), vars(parser().parse_args(WORDS[target]))
-    assert again == first
+    assert again == {**first, "score": "estimate"}
 
 
 def test_the_same_command_again_tries_nothing_and_agrees(
@@ -153,7 +154,7 @@ def test_the_table_of_the_answer(
         assert f"{winner['name']}: {', '.join(winner['files'])}; ONNX against torch: " in text
     assert record["baseline"]["name"] in text
     assert "latency: published: " in text
-    assert "not an accuracy" in text
+    assert "nothing was trained" in text
 
 
 def test_open_axes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

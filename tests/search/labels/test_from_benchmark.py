@@ -137,7 +137,7 @@ def test_only_the_answer_is_trained(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With labels from a file, or with none and the closed form as the score."""
+    """With labels from a file, or with none and the estimate as the score."""
     monkeypatch.setenv("G4NAS_CACHE", str(tmp_path / "cache"))
     images = image_folder(tmp_path / "images", each=20)
     out = tmp_path / "out"
@@ -146,7 +146,7 @@ def test_only_the_answer_is_trained(
     assert main([*words, "--steps", "2", "--batch", "8", "--drop", "1", "--threads", "1"]) == 0
     record = json.loads((out / "winners.json").read_text())
     told = record["accuracy"]["labels"]
-    assert told["score"] == ("predictor" if given else "closed form")
+    assert told["score"] == ("predictor" if given else "estimate")
     assert told["labels"] == (24 if given else 0)
     rows = [json.loads(line) for line in (out / "labels.jsonl").read_text().splitlines()]
     assert len(rows) == len(record["winners"]) + 1

@@ -108,12 +108,24 @@ def test_identity(problem: Problem, space: ShuffleNetV2Space, arm: OpCostModel) 
 
 
 def test_words(problem: Problem) -> None:
-    words = {x: _scored(problem, optimism=x).line for x in (-1, 0, 1, 3)}
-    assert "less 2 standard deviations" in words[-1]
-    assert "less 1 standard deviation of" in words[0]
-    assert "deviation" not in words[1]
-    assert "plus 2 standard deviations" in words[3]
-    assert all("--optimism" in line for line in words.values())
+    said = {
+        -1: " less 2 standard deviations of the difference to the baseline (--optimism -1)",
+        0: " less 1 standard deviation of the difference to the baseline (--optimism 0)",
+        0.5: " less 0.5 standard deviations of the difference to the baseline (--optimism 0.5)",
+        1: ", nothing taken off for what is uncertain (--optimism 1)",
+        2: " plus 1 standard deviation of the difference to the baseline (--optimism 2)",
+        3: " plus 2 standard deviations of the difference to the baseline (--optimism 3)",
+    }
+    for optimism, words in said.items():
+        line = _scored(problem, optimism=optimism).line
+        assert line == f"score: estimated ImageNet top-1{words}; winners are chosen by it"
+    labels = [_scored(problem, optimism=x).label for x in (-1, 0, 1, 2)]
+    assert labels == [
+        "score: estimated ImageNet top-1 in % less 2 standard deviations",
+        "score: estimated ImageNet top-1 in % less 1 standard deviation",
+        "score: estimated ImageNet top-1 in %",
+        "score: estimated ImageNet top-1 in % plus 1 standard deviation",
+    ]
 
 
 def test_below_any_shufflenet_the_smallest_of_the_paper_is_the_baseline(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,11 +19,13 @@ def _found(rows: list[tuple[float, float, bool]], constraints: int = 5) -> Evalu
     zeros = np.zeros(len(rows))
     costs = Costs(zeros, zeros, latency.astype(float), zeros, zeros, zeros, zeros)
     violations = np.where(fits, -0.1, 0.1)[:, None].repeat(constraints, axis=1)
-    return Evaluation(np.zeros((len(rows), 1), np.int16), costs, score.astype(float), violations)
+    genes = np.arange(len(rows), dtype=np.int16)[:, None]
+    return Evaluation(genes, costs, score.astype(float), violations)
 
 
-def _base(score: float, latency: float) -> Baseline:
-    return Baseline("base", _found([(score, latency, True)]))
+def _base(score: float, latency: float, gene: int = -1) -> Baseline:
+    found = _found([(score, latency, True)])
+    return Baseline("base", replace(found, genes=found.genes * 0 + gene))
 
 
 ROWS = [
@@ -63,6 +66,16 @@ def test_one_row_may_have_two_roles() -> None:
 )
 def test_a_baseline_that_is_hard_to_beat(base: tuple[float, float], rows: list[int]) -> None:
     assert [w.row for w in winners(_found(ROWS), _base(*base))] == rows
+
+
+def test_the_baseline_itself_is_no_winner() -> None:
+    """Row 4 is on the front; as the baseline, no other is as fast at its score."""
+    found, base = _found(ROWS), _base(5, 3, gene=4)
+    assert winners(found, base) == []
+    again = [w.row for w in winners(found, _base(5, 3))]
+    assert again == [4]  # another network of the same score and latency is a find
+    beaten = _base(3, 2.5, gene=3)
+    assert [w.row for w in winners(found, beaten)] == [2]
 
 
 def test_without_a_baseline() -> None:

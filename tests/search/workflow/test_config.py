@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,16 @@ ARM: dict[str, Any] = {"target": "arm", "budgets": ("146M",)}
             "arm-146M-160x128-channels1-classes10",
         ),
         ({"score": "closed-form"}, "arm-146M"),
-        ({"score": "estimate"}, "arm-146M-estimate"),
+        ({"score": "estimate"}, "arm-146M"),
         (
             {"score": "estimate", "estimate_recipe": "megvii", "optimism": -0.5},
-            "arm-146M-estimate-megvii-optimism-0.5",
+            "arm-146M-megvii-optimism-0.5",
         ),
         ({"target": "t" * 250 + ".json"}, "t" * 100 + "-146M"),
+        (
+            {"labels": LabelOptions(data="x", labels=0), "optimism": 1.0},
+            "arm-146M-optimism1-trained",
+        ),
         ({"guidelines": Path("a/limits.json"), "sampler": "tpe"}, "arm-146M-limits-tpe"),
         (
             {"labels": LabelOptions(data="x", labels_from="b/rows.csv")},
@@ -120,8 +125,36 @@ def test_inputs_refused(words: list[str], told: str) -> None:
 def test_the_command_has_the_score(score: str | None) -> None:
     config = SearchConfig(**ARM, score=score, out=Path("x"))
     words = config.command.split()[3:]
-    assert config_of(parser().parse_args([*words, "--out", "x"])) == config
-    assert ("--score" in words) == (score is not None)
+    again = config_of(parser().parse_args([*words, "--out", "x"]))
+    assert again == replace(config, score=score or "estimate")
+    assert again.command == config.command
+
+
+@pytest.mark.parametrize(
+    ("labels", "estimated"),
+    [
+        (LabelOptions(), True),
+        (LabelOptions(data="x", labels=0), True),
+        (LabelOptions(data="x"), False),
+        (LabelOptions(data="x", labels=20), False),
+        (LabelOptions(labels_from="x"), False),
+        (LabelOptions(data="x", labels_from="x"), False),
+    ],
+)
+def test_the_estimate_is_the_score_where_no_labels_make_one(
+    labels: LabelOptions, estimated: bool
+) -> None:
+    config = SearchConfig(**ARM, labels=labels)
+    assert config.estimated is estimated
+    assert ("--score estimate" in config.command) is estimated
+    if estimated:
+        assert not SearchConfig(**ARM, labels=labels, score="closed-form").estimated
+
+
+@pytest.mark.parametrize("optimism", [0.1234567, -2.5, 1e-7])
+def test_the_command_has_the_whole_optimism(optimism: float) -> None:
+    config = SearchConfig(**ARM, score="estimate", optimism=optimism)
+    assert config_of(parser().parse_args(config.command.split()[3:])) == config
 
 
 @pytest.mark.parametrize(
@@ -133,11 +166,23 @@ def test_the_command_has_the_score(score: str | None) -> None:
         ({"optimism": float("nan")}, "--optimism must be from -10 to 10; got nan"),
         (
             {"score": "estimate", "labels": LabelOptions(data="x")},
-            "--score estimate must be without --data and --labels-from",
+            "--score estimate must be without labels, which make another score",
         ),
         (
-            {"score": "estimate", "labels": LabelOptions(labels_from="x")},
-            "--score estimate must be without --data and --labels-from",
+            {"score": "closed-form", "labels": LabelOptions(labels_from="x")},
+            "--score closed-form must be without labels, which make another score",
+        ),
+        (
+            {"score": "estimate", "labels": LabelOptions(data="x", labels_from="x", labels=0)},
+            "--score estimate must be without labels",
+        ),
+        (
+            {"score": "closed-form", "optimism": 1.0},
+            "--optimism must be without --score closed-form: it is of the estimate",
+        ),
+        (
+            {"estimate_recipe": "megvii", "labels": LabelOptions(data="x")},
+            "--estimate-recipe must be without labels: it is of the estimate",
         ),
     ],
 )
