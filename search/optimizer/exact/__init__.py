@@ -1,0 +1,1 @@
+"""The best network of a space, proven: bounds by prices, then every path that they leave."""
