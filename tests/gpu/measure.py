@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tarfile
@@ -22,7 +21,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKED = "results.tar.xz"
 SUFFIXES = (".json", ".jsonl", ".csv", ".png", ".log", ".html", ".svg")  # no weights
-SLOWER = 0.01  # of a chain's time, for which preparing sooner is not worth it
 SMALL_LABELS = "--threads 1 --labels 10 --input 16 --batch 12 --steps 4 --lr 0.05 --seeds 1"
 # The short recipe as `docs/guide/gpu.md` describes it, of labels and of final trainings.
 LABELS = "--recipe short --epochs 6 --batch 256 --lr 0.3 --drop 1 --seeds 3 --retrain-epochs 30"
@@ -43,12 +41,6 @@ STEPS = (
     Step("check", 90, "-m latency.engines --check torch-cuda", "-m latency.engines --check torch"),
     Step("tests", 150, "-m pytest -q -s tests/gpu", "-m pytest -q tests/gpu"),
     Step(
-        "cudnn",
-        90,
-        "-m tests.gpu.cudnn_choice --out {out}/cudnn.json",
-        "-m tests.gpu.cudnn_choice --help",
-    ),
-    Step(
         "table",
         480,
         "-m latency.build --device gpu --dtype float16 --batch 8 --out {out}/f16-b8.json",
@@ -62,10 +54,12 @@ STEPS = (
         "-m latency.validate --table {out}/f16-b8.json --networks 2 --out {out}/validate.csv",
     ),
     Step(
-        "tf32",
-        180,
-        "-m latency.build --device gpu --dtype tf32 --coarse --out {out}/tf32-b1.json",
-        "-m latency.build --engine null --coarse --networks 2 --out {out}/tf32-b1.json",
+        "labels-41M",
+        600,
+        "-m search.run --target {table} --budget 41M --data {images} --device cuda --labels 50 "
+        f"{LABELS} --out {{out}}/labels-41M",
+        "-m search.run --target arm --budget 41M --trials 30 --data {images} --device cpu "
+        f"{SMALL_LABELS} --out {{out}}/labels-41M",
     ),
     Step(
         "guidelines",
@@ -74,18 +68,16 @@ STEPS = (
         "-m latency.guidelines --engine null --rounds 2 --out {out}/guidelines",
     ),
     Step(
+        "tf32",
+        180,
+        "-m latency.build --device gpu --dtype tf32 --coarse --out {out}/tf32-b1.json",
+        "-m latency.build --engine null --coarse --networks 2 --out {out}/tf32-b1.json",
+    ),
+    Step(
         "guidelines-f32",
         180,
         "-m latency.guidelines --device gpu --out {out}/guidelines",
         "-m latency.guidelines --engine null --rounds 2 --out {out}/guidelines",
-    ),
-    Step(
-        "labels-41M",
-        600,
-        "-m search.run --target {table} --budget 41M --data {images} --device cuda --labels 50 "
-        f"{LABELS} --out {{out}}/labels-41M",
-        "-m search.run --target arm --budget 41M --trials 30 --data {images} --device cpu "
-        f"{SMALL_LABELS} --out {{out}}/labels-41M",
     ),
     Step(
         "labels-146M",
@@ -111,17 +103,6 @@ def words_of(
     return [word.format(out=out, images=images, table=table) for word in text.split()]
 
 
-def environment(out: Path) -> dict[str, str]:
-    """The variables of a step: cuDNN's heuristic, if the step before has measured that chains are
-    at most `SLOWER` slower with it, in the median and on average."""
-    path, found = out / "cudnn.json", dict(os.environ)
-    if path.exists():
-        slower = json.loads(path.read_text())["choices"]["heuristic"]["slower"]
-        if slower["median"] <= SLOWER and slower["mean"] <= SLOWER:
-            found["G4NAS_CUDNN_CHOICE"] = "heuristic"
-    return found
-
-
 def run(step: Step, words: Sequence[str], out: Path, seconds: float) -> dict[str, object]:
     """Run one step within `seconds`; its output goes to a log and to the terminal."""
     started, log = time.monotonic(), out / f"{step.name}.log"
@@ -129,7 +110,7 @@ def run(step: Step, words: Sequence[str], out: Path, seconds: float) -> dict[str
         try:
             done = subprocess.run(
                 [sys.executable, *words], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT,
-                env=environment(out), timeout=seconds, check=False,
+                timeout=seconds, check=False,
             )  # fmt: skip
             status: int | str = done.returncode
         except subprocess.TimeoutExpired:

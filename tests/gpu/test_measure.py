@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
 
 import pytest
 
-from tests.gpu.measure import PACKED, STEPS, Step, environment, pack, run, words_of
+from tests.gpu.measure import PACKED, STEPS, Step, pack, run, words_of
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -16,11 +15,19 @@ from tests.gpu.measure import PACKED, STEPS, Step, environment, pack, run, words
 def test_a_step_is_a_command(step: Step, dry_run: bool, tmp_path: Path) -> None:
     flag, module, *words = words_of(step, tmp_path, Path("images"), dry_run=dry_run)
     assert flag == "-m"
-    if module not in ("pytest", "tests.gpu.cudnn_choice"):
+    if module != "pytest":
         command = importlib.import_module(
             f"{module}.__main__" if module == "latency.engines" else module
         )
         command.parser().parse_args(words)
+
+
+def test_a_coarse_table(tmp_path: Path) -> None:
+    """Only of the build, and not of its small form."""
+    for step in STEPS:
+        words = words_of(step, tmp_path, Path("images"), dry_run=False)
+        coarse = words_of(step, tmp_path, Path("images"), dry_run=False, coarse=True)
+        assert coarse == [*words, *["--coarse"] * (step.name == "table")]
 
 
 def test_a_search_uses_the_measured_table(tmp_path: Path) -> None:
@@ -29,17 +36,6 @@ def test_a_search_uses_the_measured_table(tmp_path: Path) -> None:
     table = tmp_path / "f16-b8.json"
     table.write_text("{}")
     assert str(table) in words_of(step, tmp_path, Path("images"), dry_run=False)
-
-
-@pytest.mark.parametrize("slower, chosen", [(0.004, "heuristic"), (0.02, None)])
-def test_kernels_as_they_were_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slower: float, chosen: str | None
-) -> None:
-    monkeypatch.delenv("G4NAS_CUDNN_CHOICE", raising=False)
-    assert "G4NAS_CUDNN_CHOICE" not in environment(tmp_path)
-    rows = {"heuristic": {"slower": {"median": slower, "mean": slower}}}
-    (tmp_path / "cudnn.json").write_text(json.dumps({"choices": rows}))
-    assert environment(tmp_path).get("G4NAS_CUDNN_CHOICE") == chosen
 
 
 @pytest.mark.parametrize(
