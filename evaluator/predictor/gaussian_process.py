@@ -148,6 +148,8 @@ class GaussianProcess:
 
     def mean_and_deviation(self, columns: Columns) -> tuple[Floats, Floats]:
         """[n] and [n]: the mean, and the deviation of a new label from it, noise included."""
+        from scipy.linalg import solve_triangular
+
         mean, deviation = np.empty(len(columns)), np.empty(len(columns))
         _, bend, _, choices, noise = np.exp(self.constants[:5])
         variances = _trend_variances(self.constants, self.columns)
@@ -155,7 +157,8 @@ class GaussianProcess:
             rows = slice(start, start + CHUNK)
             each = columns.take(rows)
             across = _covariance(self.constants, each, self.columns)
-            explained = np.square(np.linalg.solve(self.factor, across.T)).sum(axis=0)
+            half = solve_triangular(self.factor, across.T, lower=True, check_finite=False)
+            explained = np.square(half).sum(axis=0)
             own = 1 + np.square(each.trend) @ variances + bend
             own += choices * np.square(each.hot).sum(axis=1) + noise
             found = across @ self.dual

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search.experiments.tabular_runs import SAMPLERS, SLOW, run_sampler
 from search.experiments.tabular_table import TrainedTable, read_trained
+from search.sampling.costs import Floats
 from space.common.errors import NoAnswerError
 from space.common.files import locked, make_folder
 from space.common.jsonl import JsonLines
@@ -66,8 +68,8 @@ def compare_tabular(config: TabularConfig) -> dict[str, Any]:
 
     Returns:
         The record for JSON: table, networks, feasible, limit, best; `samplers`: of each the seeds,
-        seconds a run, and `at` each checkpoint the mean rank of the best network found among the
-        feasible ones (1: the best) and its mean regret, in the unit of the value.
+        seconds an evaluation, and `at` each checkpoint the mean rank of the best network found
+        among the feasible ones (1: the best) and its mean regret, in the unit of the value.
 
     Raises:
         ValueError: the table or the journal is not of this comparison.
@@ -155,8 +157,8 @@ def _recorded(journal: JsonLines | None, table: TrainedTable, evaluations: int) 
         try:
             check(row, RUN)
             places = row["networks"]
-            if len(set(places)) != evaluations or len(places) != evaluations:
-                raise ValueError(f"must have {evaluations} different networks")
+            if len(set(places)) != len(places) or len(places) > evaluations:
+                raise ValueError(f"must have at most {evaluations} networks, all different")
             if max(places) >= len(table.rows) or not table.feasible[places].all():
                 raise ValueError("must have networks of the table within the limit")
         except ValueError as error:
@@ -215,11 +217,14 @@ def _run(table: TrainedTable, evaluations: int, name: str, seed: int) -> dict[st
     return {"sampler": name, "seed": seed, "networks": places, "seconds": round(seconds, 3)}
 
 
-def best_so_far(table: TrainedTable, places: Sequence[int]) -> tuple[Any, Any]:
+def best_so_far(
+    table: TrainedTable, places: Sequence[int], evaluations: int
+) -> tuple[NDArray[np.intp], Floats]:
     """Rank among the feasible networks (1: the best; equal ones share the least) and regret, each
-    [n], of the best of the first 1 ... n networks."""
+    [evaluations], of the best of the first 1 ... networks. A shorter run stays at its last."""
+    places = [*places, *places[-1:] * (evaluations - len(places))]
     ordered = np.sort(table.value[table.feasible])
-    best = np.maximum.accumulate(table.value[list(places)])
+    best = np.maximum.accumulate(table.value[places])
     ranks = 1 + len(ordered) - np.searchsorted(ordered, best, side="right")
     return ranks, ordered[-1] - best
 
@@ -233,13 +238,14 @@ def _record(
         mine = [run for (sampler, _), run in sorted(runs.items()) if sampler == name]
         if not mine:
             continue
-        curves = [best_so_far(table, run["networks"]) for run in mine]
+        curves = [best_so_far(table, run["networks"], evaluations) for run in mine]
         ranks, regrets = (np.array(each) for each in zip(*curves, strict=True))
         samplers.append(
             {
                 "sampler": name,
                 "seeds": len(mine),
-                "seconds": float(np.mean([run["seconds"] for run in mine])),
+                "seconds": sum(run["seconds"] for run in mine)
+                / sum(len(run["networks"]) for run in mine),
                 "at": {
                     str(point): {
                         "rank": float(ranks[:, point - 1].mean()),

@@ -24,9 +24,9 @@ def print_tabular(found: Mapping[str, Any]) -> None:
             [f"{a[name]:.{n}f}" for a in at] for name, n in (("rank", 1), ("regret", 3))
         )
         rows.append(
-            [each["sampler"], str(each["seeds"]), *ranks, *regrets, f"{each['seconds']:.1f}"]
+            [each["sampler"], str(each["seeds"]), *ranks, *regrets, f"{each['seconds']:.2f}"]
         )
-    print_rich(rich_table([*headings, "s/run"], rows, title=_title(found)), width=120)
+    print_rich(rich_table([*headings, "s/eval"], rows, title=_title(found)), width=120)
     print_rich(
         "rank: mean over the seeds of the rank of the best network found, among the "
         f"{found['feasible']:,} feasible ones; 1 is the best. regret: how far its value is from "

@@ -50,7 +50,7 @@ def _ours(table: TrainedTable, seed: int) -> G4Sampler:
     known = pd.Series(table.cost, pd.MultiIndex.from_frame(listed))
 
     def costs(candidates: pd.DataFrame) -> Floats:
-        return known.loc[pd.MultiIndex.from_frame(candidates)].to_numpy()
+        return np.asarray(known.loc[pd.MultiIndex.from_frame(candidates)], dtype=float)
 
     return G4Sampler(table.space, costs=costs, limits=table.limit, candidates=listed, seed=seed)
 
@@ -59,7 +59,7 @@ def run_sampler(
     name: str, table: TrainedTable, evaluations: int, seed: int
 ) -> tuple[list[int], float]:
     """The networks that a sampler evaluates, each once and each within the limit, in their order,
-    and the seconds it took.
+    and the seconds it took. A run ends at the best network of the table: nothing is better.
 
     A proposal outside the table stands for the nearest network of it. One that exceeds the limit
     is not trained and costs no evaluation: the sampler is told by how much it exceeds, and the
@@ -72,6 +72,7 @@ def run_sampler(
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study = optuna.create_study(direction="maximize", sampler=make_peer(name, table, seed))
     left = set(np.flatnonzero(table.feasible).tolist())
+    best = table.value[table.feasible].max()
     rng = np.random.default_rng([seed, 1])
     found: list[int] = []
     free = 0
@@ -91,6 +92,8 @@ def run_sampler(
         if place in left:
             left.remove(place)
             found.append(place)
+            if table.value[place] == best:
+                break
     return found, time.perf_counter() - started
 
 

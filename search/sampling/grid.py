@@ -101,8 +101,11 @@ class Grid:
             if isinstance(axis.distribution, IntDistribution):
                 columns[axis.name] = axis.distribution.low + axis.distribution.step * index
             else:
-                choices = pd.Series(axis.choices, dtype=object).infer_objects()
-                columns[axis.name] = choices.to_numpy()[index]
+                # Of one kind, or pandas makes NaN of None and floats of integers.
+                kinds = {type(choice) for choice in axis.choices}
+                kind = None if len(kinds) == 1 and kinds != {type(None)} else object
+                choices = np.array(axis.choices, dtype=kind)
+                columns[axis.name] = pd.Series(choices[index], dtype=kind)
         return pd.DataFrame(columns, index=range(len(rows)))
 
     def params(self, row: Rows) -> dict[str, Any]:
@@ -122,7 +125,7 @@ class Grid:
         import pandas as pd
 
         if not isinstance(listed, pd.DataFrame):
-            values = np.asarray(listed)
+            values = np.asarray(listed, dtype=object)
             if values.ndim != 2 or values.shape[1] != len(self.axes):
                 raise ValueError(
                     f"`candidates` must be [n, {len(self.axes)}]; got shape {values.shape}"
@@ -133,6 +136,8 @@ class Grid:
             if axis.name not in listed:
                 raise ValueError(f"`candidates` must have a column `{axis.name}`")
             codes, different = pd.factorize(listed[axis.name], use_na_sentinel=False)
+            if None in axis.choices:  # which pandas may have as NaN
+                different = [None if pd.isna(value) else value for value in different]
             indices = [axis.index(value) for value in different]
             if None in indices:
                 value = different[indices.index(None)]

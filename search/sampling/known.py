@@ -48,10 +48,7 @@ class Known:
 
     def columns(self, found: Candidates) -> Columns:
         """The columns of candidates; those of the pool are at hand."""
-        places = [self.places.get(row.tobytes(), -1) for row in found.rows]
-        if places and min(places) >= 0:
-            return self._columns.take(np.array(places))
-        return self.encoding.columns(found)
+        return self._columns if found is self.pool.base else self.encoding.columns(found)
 
     def expected(self, found: Candidates, signs: Floats) -> Floats:
         """What the prior expects of candidates, [objectives, n], larger being better.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search.sampling.costs import Floats
 from search.sampling.grid import Rows
@@ -56,11 +57,23 @@ class Proposer:
             return fresh.rows[self._spread(history, fresh, signs, rng)], True
         model = Model.fit(self.known, history, signs, self._constants)
         direction = int(rng.integers(2**32))
-        value = model.value(fresh, direction)
+        if pool.complete and not fixed:
+            # The columns of the whole pool are at hand.
+            value = np.where(self._left(history), model.value(pool.base, direction), -np.inf)
+            fresh = pool.base
+        else:
+            value = model.value(fresh, direction)
         if not pool.complete and not fixed:
             fresh, value = self._refined(history, model, fresh, value, direction, rng)
         order = rng.permutation(len(fresh))  # among equals a random one
         return fresh.rows[order[int(np.argmax(value[order]))]], True
+
+    def _left(self, history: History) -> NDArray[np.bool_]:
+        """Which of the pool no trial has."""
+        places = self.known.places
+        left = np.ones(len(self.known.pool.base), dtype=bool)
+        left[[places[row] for row in history.seen if row in places]] = False
+        return left
 
     def _fresh(
         self, history: History, fixed: Mapping[int, int], rng: np.random.Generator
@@ -72,9 +85,7 @@ class Proposer:
             held = held.take(_unseen(held, history))
             if len(held):
                 return held
-        left = np.ones(len(base), dtype=bool)
-        places = self.known.places
-        left[[places[row] for row in history.seen if row in places]] = False
+        left = self._left(history)
         if not left.any() and not pool.complete:
             every = pool.relatives(base.rows, MANY, rng)
             return every.take(_unseen(every, history))
