@@ -222,9 +222,9 @@ def best_so_far(
 ) -> tuple[NDArray[np.intp], Floats]:
     """Rank among the feasible networks (1: the best; equal ones share the least) and regret, each
     [evaluations], of the best of the first 1 ... networks. A shorter run stays at its last."""
-    places = [*places, *places[-1:] * (evaluations - len(places))]
+    all_places = [*places, *[places[-1]] * (evaluations - len(places))]
     ordered = np.sort(table.value[table.feasible])
-    best = np.maximum.accumulate(table.value[places])
+    best = np.maximum.accumulate(table.value[all_places])
     ranks = 1 + len(ordered) - np.searchsorted(ordered, best, side="right")
     return ranks, ordered[-1] - best
 

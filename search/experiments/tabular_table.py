@@ -113,10 +113,10 @@ def read_trained(
         columns.append(index)
     grid, lines = Grid.of(space), np.column_stack(columns).astype(np.int64)
     rows, group = np.unique(lines, axis=0, return_inverse=True)
-    if len(rows) < len(lines):
-        log(f"{path}: {len(lines) - len(rows)} lines repeat the genes of another; means are taken")
     values = _means(_numbers(path, value, data[value]), group)
     costs = None if cost is None else _means(_numbers(path, cost, data[cost]), group)
+    if len(rows) < len(lines):
+        log(f"{path}: {len(lines) - len(rows)} lines repeat the genes of another; means are taken")
     most = None if costs is None else _limit(limit, costs)
     table = TrainedTable(
         tuple(genes),
@@ -188,7 +188,7 @@ def _numbers(path: Path, name: str, column: pd.Series) -> Floats:
     if len(wrong):
         raise ValueError(
             f"{path}, line {wrong[0] + 2}: `{name}` must be a number; "
-            f"got {shorten(column.iloc[wrong[0]])}; leave out networks that have none"
+            f"got {shorten(str(column.iloc[wrong[0]]))}; leave out networks that have none"
         )
     return found
 

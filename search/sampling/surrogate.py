@@ -56,7 +56,8 @@ def comparable(values: Floats) -> Floats:
     finite = np.isfinite(values)
     if not finite.any() or np.ptp(values[finite]) <= 1e-12 * np.abs(values[finite]).max():
         return np.zeros(len(values))
-    clipped = np.clip(values, values[finite].min(), values[finite].max())
+    # Squares of what is larger are not finite.
+    clipped = np.clip(values, max(values[finite].min(), -1e100), min(values[finite].max(), 1e100))
     standard = _standard(clipped)
     bent = [_power(standard, power) for power in POWERS]
     # Equation 8 of the paper: the likelihood of a normal distribution, and the Jacobian.
