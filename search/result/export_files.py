@@ -14,7 +14,10 @@ from space.common.schema import Integer, Items, Maybe, Record, Spec, Text, check
 from space.common.text import shorten
 from space.network.resize import on_input
 
-FILES: dict[str, Spec] = {"name": Text(), "files": Items(Text(pattern=r"[\w.-]+", says="a file's name"))}
+FILES: dict[str, Spec] = {
+    "name": Text(),
+    "files": Items(Text(pattern=r"[\w.-]+", says="a file's name")),
+}
 WINNER_FILES = Record(
     {
         "winners": Items(Record(FILES, required=("name", "files"))),

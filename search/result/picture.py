@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from search.problem.problem import Evaluation, Problem
 from search.problem.shape import shape_lines, shape_of
 from search.result.rows import ResultRow
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LONGEST = 600  # characters of a text in a picture
+NAME_SHARE = 0.12  # of a picture's width: a winner's name
 
 
 def wrapped(text: str, width: int) -> str:
@@ -74,6 +77,8 @@ def _draw(
     line = front(found)
     axes.step(milliseconds[line], found.score[line], where="post", c="#1f5a91", lw=1.3)
     axes.plot([], [], c="#1f5a91", lw=1.3, label="Pareto front")
+    above, last = 0, -np.inf  # names of winners that are near each other are stacked
+    near = NAME_SHARE * float(np.ptp(milliseconds))
     for row in rows:
         if row.latency_s is None:
             continue
@@ -94,10 +99,12 @@ def _draw(
         base = row.role == "baseline"
         marker, color, size = ("D", "#c44e00", 8) if base else ("*", "#0b7a3b", 13)
         axes.plot(x, row.score, marker, c=color, ms=size, mec="white", label=row.name)
+        if not base:
+            above, last = above + 10 if x - last < near else 6, x
         axes.annotate(
             row.name,
             (x, row.score),
-            xytext=(8, -11) if base else (-8, 7),
+            xytext=(8, -11) if base else (-8, above),
             textcoords="offset points",
             ha="left" if base else "right",
             fontsize=8,
@@ -106,7 +113,8 @@ def _draw(
     batch = "" if header.batch == 1 else f" per batch of {header.batch}"
     source = wrapped("; ".join(shape_lines(header, shape_of(problem.space))), 110)
     axes.set_xlabel(f"latency{batch} in ms\n{source}", fontsize=8)
-    axes.set_ylabel(problem.score.label)
+    axes.set_ylabel(problem.score.label, fontsize=9)
+    axes.margins(y=0.15)
     axes.set_title(wrapped(title, 90), fontsize=10)
     axes.legend(loc="lower right", fontsize=7, framealpha=0.9, edgecolor="none")
     axes.grid(alpha=0.25)
