@@ -56,8 +56,10 @@ def _run(args: argparse.Namespace) -> int:
     check_range(vars(args), *common, gp_seeds=(0, 1000), **ranges)
     if args.what == "tabular":
         return _tabular(args)
-    if args.file is not None:
-        raise ValueError(f"a file is for tabular; got {args.file} for {args.what}")
+    for name in ("file", "genes", "value", "cost", "limit", "workers", "out"):
+        if getattr(args, name) is not None:
+            option = "a FILE" if name == "file" else f"--{name}"
+            raise ValueError(f"{option} is for tabular; got it for {args.what}")
     from search.experiments import benchmark
 
     target = args.target

@@ -17,7 +17,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from search.sampling.grid import Grid, Rows
+from search.sampling.grid import CandidateGrid, Rows
 from search.sampling.history import read_history
 
 POPULATION, SAMPLE = 50, 10
@@ -35,7 +35,7 @@ class RegularisedEvolution(BaseSampler):
         population: int = POPULATION,
         sample: int = SAMPLE,
     ) -> None:
-        self._space, self._grid, self._seed = dict(space), Grid.of(space), seed
+        self._space, self._grid, self._seed = dict(space), CandidateGrid.of(space), seed
         self._population, self._sample = population, sample
 
     def infer_relative_search_space(
@@ -68,7 +68,7 @@ class RegularisedEvolution(BaseSampler):
         )
 
 
-def mutated(row: Rows, grid: Grid, rng: np.random.Generator) -> Rows:
+def mutated(row: Rows, grid: CandidateGrid, rng: np.random.Generator) -> Rows:
     """A row [axes] with another choice on one axis that has some."""
     open_axes = np.flatnonzero(grid.sizes > 1)
     child = row.copy()

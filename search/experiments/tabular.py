@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.experiments.tabular_runs import SAMPLERS, SLOW, run_sampler
-from search.experiments.tabular_table import TrainedTable, read_trained
+from search.experiments.tabular_table import TrainedTable, read_trained_table
 from search.sampling.costs import Floats
 from space.common.errors import NoAnswerError
 from space.common.files import locked, make_folder
@@ -77,7 +77,7 @@ def compare_tabular(config: TabularConfig) -> dict[str, Any]:
         NoAnswerError: a process was killed.
         OSError: a file cannot be read or written.
     """
-    table = read_trained(
+    table = read_trained_table(
         config.table, config.genes, config.value, config.cost, config.limit, config.minimise
     )
     evaluations = min(config.evaluations, int(table.feasible.sum()))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from search.sampling.costs import Floats
-from search.sampling.grid import Grid, Rows, key
+from search.sampling.grid import CandidateGrid, Rows, key
 from space.common.cli import log
 from space.common.errors import InfeasibleError
 from space.common.files import check_regular
@@ -44,7 +44,7 @@ class TrainedTable:
 
     genes: tuple[str, ...]
     space: dict[str, BaseDistribution]
-    grid: Grid
+    grid: CandidateGrid
     rows: Rows
     value: Floats
     cost: Floats | None
@@ -76,7 +76,7 @@ class TrainedTable:
         return int(np.argmin(steps))
 
 
-def read_trained(
+def read_trained_table(
     path: Path,
     genes: Sequence[str],
     value: str,
@@ -111,7 +111,7 @@ def read_trained(
     for gene in genes:
         space[gene], index = _gene(path, gene, data[gene])
         columns.append(index)
-    grid, lines = Grid.of(space), np.column_stack(columns).astype(np.int64)
+    grid, lines = CandidateGrid.of(space), np.column_stack(columns).astype(np.int64)
     rows, group = np.unique(lines, axis=0, return_inverse=True)
     values = _means(_numbers(path, value, data[value]), group)
     costs = None if cost is None else _means(_numbers(path, cost, data[cost]), group)

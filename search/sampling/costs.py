@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.sampling.grid import Grid, Rows
+from search.sampling.grid import CandidateGrid, Rows
 from space.common.text import shorten
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Limits:
                 raise ValueError(f"the limit of `{name}` must be finite; got {value}")
         return cls(function, {name: float(value) for name, value in named.items()})
 
-    def costs(self, grid: Grid, rows: Rows) -> dict[str, Floats]:
+    def costs(self, grid: CandidateGrid, rows: Rows) -> dict[str, Floats]:
         """The costs of rows [n, axes], each [n]; none without a function.
 
         Raises:

@@ -16,7 +16,7 @@ import numpy as np
 
 from evaluator.predictor.columns import Columns, PriorColumns
 from search.sampling.costs import Floats
-from search.sampling.grid import Axis, Grid
+from search.sampling.grid import CandidateGrid, GridAxis
 from search.sampling.pool import Candidates
 
 MOST_CHOICES = 64  # numbers of more choices than this have no one-hot: near ones are alike
@@ -48,11 +48,11 @@ class Units:
 class CandidateEncoding:
     """How candidates of a grid become columns; `units` of each cost over the pool."""
 
-    grid: Grid
+    grid: CandidateGrid
     units: Mapping[str, Units]
 
     @classmethod
-    def of(cls, grid: Grid, pool: Candidates) -> CandidateEncoding:
+    def of(cls, grid: CandidateGrid, pool: Candidates) -> CandidateEncoding:
         return cls(grid, {name: Units.of(values) for name, values in pool.costs.items()})
 
     def columns(self, found: Candidates) -> Columns:
@@ -85,7 +85,7 @@ def with_prior(columns: Columns, expected: Floats, labelled: Floats) -> Columns:
     return Columns(columns.trend, columns.hot, prior)
 
 
-def _is_ordered(axis: Axis) -> bool:
+def _is_ordered(axis: GridAxis) -> bool:
     return (
         axis.size > 2
         and all(map(_is_number, (axis.choices[0], *axis.choices[1:2])))
@@ -97,7 +97,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _numbers(axis: Axis, index: np.ndarray) -> Floats:
+def _numbers(axis: GridAxis, index: np.ndarray) -> Floats:
     """[n, 1]: the choices as standard numbers."""
     choices = axis.choices
     if isinstance(choices, range):

@@ -25,7 +25,7 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class GridAxis:
     """One parameter. Its choice `i` is `low + step * i`, or `choices[i]` of a categorical."""
 
     name: str
@@ -56,13 +56,13 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class CandidateGrid:
     """The axes of a discrete space."""
 
-    axes: tuple[Axis, ...]
+    axes: tuple[GridAxis, ...]
 
     @classmethod
-    def of(cls, space: Mapping[str, BaseDistribution]) -> Grid:
+    def of(cls, space: Mapping[str, BaseDistribution]) -> CandidateGrid:
         """The grid of named distributions.
 
         Raises:
@@ -164,14 +164,14 @@ def key(row: Iterable[int]) -> bytes:
     return np.array(tuple(row), dtype=np.int64).tobytes()
 
 
-def _axis(name: str, distribution: BaseDistribution) -> Axis:
+def _axis(name: str, distribution: BaseDistribution) -> GridAxis:
     if isinstance(distribution, IntDistribution):
         size = (distribution.high - distribution.low) // distribution.step + 1
         if size > np.iinfo(np.int64).max:
             raise ValueError(f"`{name}` must have fewer than 2^63 choices; got {shorten(size)}")
-        return Axis(name, distribution, size)
+        return GridAxis(name, distribution, size)
     if isinstance(distribution, CategoricalDistribution):
-        return Axis(name, distribution, len(distribution.choices))
+        return GridAxis(name, distribution, len(distribution.choices))
     if not isinstance(distribution, BaseDistribution):
         raise TypeError(
             f"`{name}` must be an Optuna distribution; got {type(distribution).__name__}"

@@ -9,7 +9,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from search.sampling.costs import Floats
-from search.sampling.grid import Grid, Rows, key
+from search.sampling.grid import CandidateGrid, Rows, key
 
 PROPOSAL = "g4nas:proposal"  # attribute of a trial: the parameters that were proposed for it
 OUTSTANDING = (TrialState.RUNNING, TrialState.WAITING)
@@ -43,7 +43,7 @@ class History:
 
 
 def read_history(
-    grid: Grid, trials: Iterable[FrozenTrial], signs: Floats, but: int | None = None
+    grid: CandidateGrid, trials: Iterable[FrozenTrial], signs: Floats, but: int | None = None
 ) -> History:
     """The history of trials.
 
@@ -54,7 +54,7 @@ def read_history(
     seen: set[bytes] = set()
     rows, values, constraints, waiting = [], [], [], []
     for trial in trials:
-        row = None if trial.number == but else row_of(grid, trial)
+        row = None if trial.number == but else row_of_trial(grid, trial)
         if row is None:
             continue
         seen.add(key(row))
@@ -74,7 +74,7 @@ def read_history(
     )
 
 
-def row_of(grid: Grid, trial: FrozenTrial) -> tuple[int, ...] | None:
+def row_of_trial(grid: CandidateGrid, trial: FrozenTrial) -> tuple[int, ...] | None:
     """The row of a trial; of an outstanding one, what is proposed or enqueued for it counts too.
     None if it is not on the grid."""
     known = dict(trial.params)
@@ -84,5 +84,5 @@ def row_of(grid: Grid, trial: FrozenTrial) -> tuple[int, ...] | None:
     return grid.row(known)
 
 
-def _table(grid: Grid, rows: list[tuple[int, ...]]) -> Rows:
+def _table(grid: CandidateGrid, rows: list[tuple[int, ...]]) -> Rows:
     return np.array(rows, dtype=np.int64).reshape(-1, len(grid.axes))

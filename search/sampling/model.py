@@ -33,7 +33,7 @@ Cache = dict[str, tuple[bytes, Constants]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Model:
+class LabelModel:
     """A process of each objective and of each measured constraint.
 
     Attributes:
@@ -53,7 +53,7 @@ class Model:
     constraints: tuple[Surrogate, ...]
 
     @classmethod
-    def fit(cls, known: Known, history: History, signs: Floats, cache: Cache) -> Model:
+    def fit(cls, known: Known, history: History, signs: Floats, cache: Cache) -> LabelModel:
         """The model of a history with at least one label.
 
         Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from search.optimizer.sampler import children
 from search.sampling.costs import Floats, Limits
-from search.sampling.grid import Grid, Rows
+from search.sampling.grid import CandidateGrid, Rows
 from space.common.errors import InfeasibleError
 
 ENUMERATED = 100_000  # a grid of at most so many candidates is listed
@@ -41,13 +41,13 @@ class Pool:
         complete: `base` is all there are; else `relatives` finds more.
     """
 
-    grid: Grid
+    grid: CandidateGrid
     limits: Limits
     base: Candidates
     complete: bool
 
     @classmethod
-    def of(cls, grid: Grid, limits: Limits, only: Rows | None, seed: int) -> Pool:
+    def of(cls, grid: CandidateGrid, limits: Limits, only: Rows | None, seed: int) -> Pool:
         """The pool of a grid.
 
         Args:
@@ -91,7 +91,9 @@ def _excess(limits: Limits, rows: Rows, costs: Mapping[str, Floats]) -> Floats:
     return limits.excess(costs) if costs else np.zeros(len(rows))
 
 
-def _feasible(grid: Grid, limits: Limits, rows: Rows, costs: Mapping[str, Floats]) -> Candidates:
+def _feasible(
+    grid: CandidateGrid, limits: Limits, rows: Rows, costs: Mapping[str, Floats]
+) -> Candidates:
     """The feasible ones of rows.
 
     Raises:
@@ -115,7 +117,7 @@ def _feasible(grid: Grid, limits: Limits, rows: Rows, costs: Mapping[str, Floats
     )
 
 
-def _evolved(grid: Grid, limits: Limits, seed: int) -> Candidates:
+def _evolved(grid: CandidateGrid, limits: Limits, seed: int) -> Candidates:
     """Feasible rows of a grid that is too large to be listed: drawn, and where the limits leave
     next to none, bred from the rows nearest to them.
 
@@ -138,5 +140,5 @@ def _evolved(grid: Grid, limits: Limits, seed: int) -> Candidates:
     return _feasible(grid, limits, kept.rows, kept.costs)
 
 
-def _children(parents: Rows, grid: Grid, n: int, rng: np.random.Generator) -> Rows:
+def _children(parents: Rows, grid: CandidateGrid, n: int, rng: np.random.Generator) -> Rows:
     return children(parents, grid.sizes, n, rng).astype(np.int64, copy=False)

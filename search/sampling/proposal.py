@@ -12,7 +12,7 @@ from search.sampling.costs import Floats
 from search.sampling.grid import Rows
 from search.sampling.history import History
 from search.sampling.known import Known
-from search.sampling.model import Constants, Model
+from search.sampling.model import Constants, LabelModel
 from search.sampling.pool import Candidates, joined
 
 SPREAD = 10  # candidates of which the farthest is taken before there are labels
@@ -55,7 +55,7 @@ class Proposer:
             return pool.base.rows[rng.integers(len(pool.base))], False
         if len(history.rows) < max(self.startup, 1):
             return fresh.rows[self._spread(history, fresh, signs, rng)], True
-        model = Model.fit(self.known, history, signs, self._constants)
+        model = LabelModel.fit(self.known, history, signs, self._constants)
         direction = int(rng.integers(2**32))
         if pool.complete and not fixed:
             # The columns of the whole pool are at hand.
@@ -122,7 +122,7 @@ class Proposer:
     def _refined(
         self,
         history: History,
-        model: Model,
+        model: LabelModel,
         found: Candidates,
         value: Floats,
         direction: int,

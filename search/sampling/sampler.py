@@ -17,7 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from search.sampling.costs import CostFunction, Limits
-from search.sampling.grid import Grid, key
+from search.sampling.grid import CandidateGrid, key
 from search.sampling.history import PROPOSAL, read_history
 from search.sampling.known import Expectation, Known
 from search.sampling.pool import Pool
@@ -101,7 +101,7 @@ class G4Sampler(BaseSampler):
         self._told: set[str] = set()
         self._made: tuple[dict[str, BaseDistribution], Proposer] | None = None
         if self._space is not None:
-            grid = Grid.of(self._space)
+            grid = CandidateGrid.of(self._space)
             only = None if candidates is None else grid.rows(candidates)
             pool = Pool.of(grid, self._limits, only, self._seed)
             self._made = self._space, Proposer(Known(pool, prior), startup)
@@ -171,7 +171,7 @@ class G4Sampler(BaseSampler):
                     f"G4Sampler must sample its whole space; {missing or 'a distribution'} is not "
                     "as in `space`; to fix a parameter, give it one choice there"
                 )
-            pool = Pool.of(Grid.of(space), self._limits, None, self._seed)
+            pool = Pool.of(CandidateGrid.of(space), self._limits, None, self._seed)
             self._made = space, Proposer(Known(pool, None), self._startup)
         return self._made[1]
 
@@ -198,8 +198,8 @@ class G4Sampler(BaseSampler):
         return params
 
 
-def _fixed(grid: Grid, trial: FrozenTrial) -> dict[int, int]:
-    """Axis -> its index, of what the trial was enqueued with."""
+def _fixed(grid: CandidateGrid, trial: FrozenTrial) -> dict[int, int]:
+    """GridAxis -> its index, of what the trial was enqueued with."""
     given = trial.system_attrs.get("fixed_params", {})
     found = {
         place: axis.index(given[axis.name])

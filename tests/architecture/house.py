@@ -22,7 +22,7 @@ PLAN = {
         "ondevice engines table devices measure builder paper_model microbenchmarks emulator audit"
     ),
     "evaluator": "score data training benchmarks estimate predictor measured_benchmark",
-    "search": "problem optimizer labels result comparison experiments workflow",
+    "search": "problem optimizer sampling labels result comparison experiments workflow",
 }
 BELOW = {
     "space": (),

@@ -6,7 +6,7 @@ import pytest
 from optuna.distributions import IntDistribution
 
 from search.experiments.regularised_evolution import RegularisedEvolution, mutated
-from search.sampling.grid import Grid
+from search.sampling.grid import CandidateGrid
 
 SPACE = {name: IntDistribution(0, 9) for name in "abc"}
 ROWS = [(9, 9, 9), (1, 1, 1), (5, 5, 5), (3, 3, 3), (7, 7, 7)]
@@ -56,7 +56,7 @@ def test_random_until_there_is_a_population() -> None:
 
 
 def test_every_other_choice_is_as_likely() -> None:
-    grid = Grid.of({"a": IntDistribution(0, 3), "b": IntDistribution(5, 5)})
+    grid = CandidateGrid.of({"a": IntDistribution(0, 3), "b": IntDistribution(5, 5)})
     rng = np.random.default_rng(0)
     drawn = [mutated(np.array([1, 0]), grid, rng).tolist() for _ in range(3000)]
     counts = [drawn.count([choice, 0]) for choice in range(4)]

@@ -15,7 +15,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from search.benchmark import main
 from search.experiments.tabular import JOURNAL, PICTURE, RESULT, best_so_far
 from search.experiments.tabular_runs import SAMPLERS, run_sampler
-from search.experiments.tabular_table import TrainedTable, read_trained
+from search.experiments.tabular_table import TrainedTable, read_trained_table
 from tests.helpers.hostile import examples
 
 WORDS = "--genes w,k,op --value acc --cost flops --limit median".split()
@@ -42,7 +42,7 @@ def read(path: Path, **options: Any) -> TrainedTable:
         "limit": "median",
         "minimise": False,
     }
-    return read_trained(path, **(given | options))
+    return read_trained_table(path, **(given | options))
 
 
 def test_a_table_as_a_space(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_the_command_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["tabular", "FILE", *WORDS, "--evaluations", "0"], "--evaluations must be from 1"),
         (["tabular", "MISSING", *WORDS], "No such file"),
         (["tabular", ".", *WORDS], "must be a"),
-        (["samplers", "FILE"], "a file is for tabular"),
+        (["samplers", "FILE"], "a FILE is for tabular; got it for samplers"),
     ],
 )
 def test_wrong_usage(

@@ -20,7 +20,7 @@ from search.sampling.acquisition import (
 )
 from search.sampling.costs import Limits
 from search.sampling.encoding import CandidateEncoding
-from search.sampling.grid import Grid
+from search.sampling.grid import CandidateGrid
 from search.sampling.history import PROPOSAL, read_history
 from search.sampling.pool import Candidates, Pool
 from search.sampling.surrogate import comparable, signed
@@ -30,7 +30,7 @@ SPACE = {
     "z": IntDistribution(0, 2),
     "op": CategoricalDistribution(["conv", None, 3, True]),
 }
-GRID = Grid.of(SPACE)
+GRID = CandidateGrid.of(SPACE)
 
 
 def test_rows_and_parameters() -> None:
@@ -110,7 +110,7 @@ def test_columns() -> None:
 
 
 def test_a_million_choices_have_no_one_hot() -> None:
-    grid = Grid.of({"n": IntDistribution(1, 10**6), "m": IntDistribution(0, 1)})
+    grid = CandidateGrid.of({"n": IntDistribution(1, 10**6), "m": IntDistribution(0, 1)})
     rows = np.array([[0, 0], [10**6 - 1, 1]])
     found = CandidateEncoding.of(grid, Candidates(rows, {})).columns(Candidates(rows, {}))
     assert found.hot.shape == (2, 2)
