@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search.optimizer.exact.graph import Floats, Graph, Indices
+from search.optimizer.exact.graph import Floats, Graph, Indices, weighted
 from search.optimizer.exact.relaxation import Cut
 
 BATCH = 20_000
@@ -46,7 +46,7 @@ class Steps:
         first = self.rest[0]
         self._sorted = []
         for number, layer in enumerate(graph.layers):
-            value = cuts[0].weights @ layer.sums + first[number + 1][layer.head]
+            value = weighted(cuts[0].weights, layer.sums) + first[number + 1][layer.head]
             loss = np.maximum(first[number][layer.tail] - value, 0)
             order = np.lexsort((loss, layer.tail))
             begin = np.searchsorted(layer.tail[order], np.arange(layer.starts + 1))
@@ -62,7 +62,7 @@ class Steps:
         """How many arcs of a layer each label can take, [n]."""
         _, loss, begin = self._sorted[number]
         left = (
-            self.cuts[0].weights @ labels.sums
+            weighted(self.cuts[0].weights, labels.sums)
             + self.rest[0][number][labels.node]
             + self.cuts[0].constant
             - least
@@ -87,7 +87,9 @@ class Steps:
         node = layer.head[arc]
         bound = np.full(total, np.inf)
         for cut, rest in zip(self.cuts, self.rest, strict=True):
-            np.minimum(bound, cut.weights @ sums + rest[number + 1][node] + cut.constant, bound)
+            np.minimum(
+                bound, weighted(cut.weights, sums) + rest[number + 1][node] + cut.constant, bound
+            )
         kept = np.flatnonzero(bound >= least)
         rows = np.column_stack([labels.rows[parent[kept]], layer.rows[arc[kept]].astype(np.int32)])
         return Labels(node[kept], sums[:, kept], rows, bound[kept])

@@ -35,10 +35,12 @@ VARIED, SPREADS = 12, (0.03, 0.2)
 FIRST_STEP = 1e-4
 RATIO, SMALLEST = 1.3, 0.01
 """Of cells: their ends, and the first one's end over the last one's."""
-FINEST = 1e-3
-"""The width of a cell that is not split, over that of all."""
+FINEST = 0.1
+"""What a chord may cost in a cell that is not split, over what its bound is above the best."""
 MOST_LABELS = 300_000
-"""Of a cell that can be."""
+"""Of a cell that is."""
+MOST_WEIGHT = 1e5
+"""Over the objective: of greater ones, rounding would reach the tolerance."""
 NEAR = 0.03
 """How far below its bound, over the bound, one region is walked for a first network."""
 
@@ -77,6 +79,7 @@ class Prover:
         best: the objective of a network that is known.
         deadline: on the clock of `time.monotonic`.
         prices: to begin with, of another goal of the same kind; then those of this one.
+        priced: the prices of each cell that got its own.
         labels: how many were made.
     """
 
@@ -86,6 +89,7 @@ class Prover:
     best: float = -np.inf
     prices: Floats | None = None
     regions: list[Region] = field(default_factory=list)
+    priced: dict[Cell, Floats] = field(default_factory=dict)
     labels: int = 0
 
     def run(self) -> None:
@@ -94,7 +98,7 @@ class Prover:
         while self.regions and not self.late():
             region = self._next()
             if region.bound < self._least:
-                self.regions.clear()
+                self.regions.remove(region)
             elif not region.placed or (self.known and not region.tight):
                 self._tighten(region)
             else:
@@ -108,10 +112,9 @@ class Prover:
     @property
     def left(self) -> float:
         """The number of networks that no bound excludes; those of several cells count in each."""
-        return sum(
-            self._pruned(region.graph, [self._cut(region)], self._least).paths()
-            for region in self.regions
-        )
+        for region in self.regions:
+            self._prune(region)
+        return sum(region.graph.paths() for region in self.regions)
 
     def late(self) -> bool:
         """Whether time is up."""
@@ -149,11 +152,15 @@ class Prover:
 
     def _next(self) -> Region:
         """The region with the highest bound. Until a network is known, one that has its prices is
-        walked for a while: with a network, all that is left to do is less."""
+        walked for a while: with a network, all that is left to do is less. Then every region
+        gets prices, each after its neighbour."""
         if not self.known:
             for region in self.regions:
                 if region.placed and region.step <= NEAR * abs(region.bound):
                     return region
+        others = [region for region in self.regions if not region.placed]
+        if others:
+            return min(others, key=lambda each: min(_apart(each.cell, c) for c in self.priced))
         return max(self.regions, key=lambda each: each.bound)
 
     def _cut(self, region: Region) -> Cut:
@@ -169,20 +176,22 @@ class Prover:
                 graph = graph.above(cut.weights, least - cut.constant)
         return graph
 
+    def _prune(self, region: Region) -> None:
+        region.graph = self._pruned(region.graph, [self._cut(region)], self._least)
+
     def _tighten(self, region: Region) -> None:
         """Better prices, and a graph without what they exclude."""
         if not region.placed:
             self._borrow(region)
-        if self.known:
-            region.graph = self._pruned(region.graph, [self._cut(region)], self._least)
-        if region.graph.arcs > MANY_ARCS:
+        self._prune(region)
+        if not self.known or region.graph.arcs > MANY_ARCS:
             self._improve(region, self.goal.pieces.coarse, HEATS)
-        if self.known:
-            region.graph = self._pruned(region.graph, [self._cut(region)], self._least)
-            if region.graph.paths() > FEW_PATHS:
-                self._improve(region, region.graph, LATER_HEATS)
-                region.graph = self._pruned(region.graph, [self._cut(region)], self._least)
+            self._prune(region)
+        if self.known and region.graph.paths() > FEW_PATHS:
+            self._improve(region, region.graph, LATER_HEATS)
+            self._prune(region)
         region.tight, region.placed = self.known, True
+        self.priced[region.cell] = region.prices
         if not region.graph.arcs:
             self.regions.remove(region)
         elif region.graph.paths() <= FEW_PATHS:
@@ -192,10 +201,9 @@ class Prover:
 
     def _borrow(self, region: Region) -> None:
         """The prices of the nearest cell that has its own."""
-        placed = [each for each in self.regions if each.placed]
-        if placed:
-            near = min(placed, key=lambda each: abs(np.log(each.cell[1] / region.cell[1])))
-            prices = near.prices
+        if self.priced:
+            near = min(self.priced, key=lambda cell: _apart(cell, region.cell))
+            prices = self.priced[near]
             if (bound := self._bound(replace(region, prices=prices))) < region.bound:
                 region.bound, region.prices = bound, prices
 
@@ -211,6 +219,8 @@ class Prover:
             self._least,
             self.late,
         )
+        if np.abs(relaxation.cut(prices).weights).max() > MOST_WEIGHT * abs(self._least):
+            return
         if (bound := self._bound(replace(region, prices=prices))) < region.bound:
             region.bound, region.prices = bound, prices
 
@@ -234,8 +244,11 @@ class Prover:
             self.regions.remove(region)
 
     def _can_split(self, region: Region) -> bool:
-        low, high = region.cell
-        return self.goal.cautious and high - low > FINEST * self.goal.pieces.spread
+        """Whether two cells would have bounds that are lower by something that counts."""
+        if not self.goal.cautious:
+            return False
+        chord = Relaxation(self.goal, region.cell).chord(region.prices)
+        return chord > FINEST * (region.bound - self._least)
 
     def _split(self, region: Region) -> None:
         """Two cells in place of one."""
@@ -266,3 +279,7 @@ class Prover:
             genes = self.goal.pieces.genes(labels.rows[kept])
             self.best = max(self.best, self.better(genes))
         return self._least
+
+
+def _apart(first: Cell, second: Cell) -> float:
+    return abs(float(np.log(first[1] / second[1])))

@@ -14,18 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
-from scipy.optimize import OptimizeResult, minimize
 
+from search.optimizer.exact.descent import descend
 from search.optimizer.exact.graph import Floats, Graph
 from search.optimizer.exact.pieces import LATENCY, Pieces
 
 Cell = tuple[float, float]
 """Networks by sqrt(V), from the one to the other."""
 WHOLE: Cell = (0.0, np.inf)
-STEPS = 40  # of L-BFGS at each heat
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +133,11 @@ class Relaxation:
             found += [r * r - touched, *(2 * (score * share + top) * (w - f))]
         return np.array(found)
 
+    def chord(self, prices: Floats) -> float:
+        """By how much the chord alone can keep a cut above the objective."""
+        (q, r), (_, score, _, _) = self.cell, self._split(prices)
+        return score * self.goal.pieces.caution * (r - q) ** 2 / (4 * (q + r))
+
     @property
     def _share(self) -> float:
         return self.goal.pieces.caution / sum(self.cell)
@@ -161,22 +165,18 @@ def tightest(
     The value is convex in prices and piecewise linear. We minimise a smooth one above it, with
     less and less heat (Nesterov, "Smooth minimization of non-smooth functions", 2005).
     """
-    free = len(start) - relaxation.goal.tangents
+    lowest = np.zeros(len(start))
+    lowest[len(start) - relaxation.goal.tangents :] = -np.inf
 
-    def loss(prices: Floats, heat: float) -> tuple[float, Floats]:
+    def loss(heat: float, prices: Floats) -> tuple[float, Floats]:
         cut = relaxation.cut(prices)
         value, sums = graph.softened(cut.weights, heat)
         return value + cut.constant, relaxation.gradient(prices, sums)
 
-    def stop(intermediate_result: OptimizeResult) -> None:
-        if late() or intermediate_result.fun < least:
-            raise StopIteration
+    def stop(value: float) -> bool:
+        return late() or value < least
 
     prices = start
-    bounds = [(0, None)] * free + [(None, None)] * (len(start) - free)
     for heat in heats:
-        prices = minimize(
-            loss, prices, args=(heat,), jac=True, method="L-BFGS-B", bounds=bounds,
-            callback=stop, options={"maxiter": STEPS},
-        ).x  # fmt: skip
+        prices = descend(partial(loss, heat), prices, lowest, stop)
     return prices
