@@ -87,7 +87,7 @@ def compare_tabular(config: TabularConfig) -> dict[str, Any]:
             make_folder(config.out)
             stack.enter_context(locked(config.out, "comparison"))
             journal = stack.enter_context(_open_journal(config, table, evaluations))
-        runs = _recorded(journal, table, evaluations)
+        runs = recorded_runs(journal, table, evaluations)
         wanted = _wanted(config)
         missing = [key for key in wanted if key not in runs]
         bar = Progress("comparing", len(wanted), len(wanted) - len(missing), lines="runs")
@@ -145,7 +145,7 @@ def _open_journal(config: TabularConfig, table: TrainedTable, evaluations: int) 
     return journal
 
 
-def _recorded(journal: JsonLines | None, table: TrainedTable, evaluations: int) -> Runs:
+def recorded_runs(journal: JsonLines | None, table: TrainedTable, evaluations: int) -> Runs:
     """The runs in a journal.
 
     Raises:

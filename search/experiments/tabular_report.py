@@ -15,22 +15,23 @@ from space.common.text import print_rich, rich_table
 def print_tabular(found: Mapping[str, Any]) -> None:
     """Print what `compare_tabular` returns: a line for each sampler."""
     points = list(found["samplers"][0]["at"])
-    headings = ["sampler", "seeds"]
-    headings += [f"rank@{point}" for point in points] + [f"regret@{point}" for point in points]
-    rows = []
-    for each in found["samplers"]:
-        at = [each["at"][point] for point in points]
-        ranks, regrets = (
-            [f"{a[name]:.{n}f}" for a in at] for name, n in (("rank", 1), ("regret", 3))
-        )
-        rows.append(
-            [each["sampler"], str(each["seeds"]), *ranks, *regrets, f"{each['seconds']:.2f}"]
-        )
-    print_rich(rich_table([*headings, "s/eval"], rows, title=_title(found)), width=120)
+    for name, digits in (("rank", 1), ("regret", 3)):
+        rows = [
+            [
+                each["sampler"],
+                str(each["seeds"]),
+                *(f"{each['at'][point][name]:.{digits}f}" for point in points),
+                f"{each['seconds']:.2f}",
+            ]
+            for each in found["samplers"]
+        ]
+        headings = ["sampler", "seeds", *(f"{name}@{point}" for point in points), "s/eval"]
+        title = _title(found) if name == "rank" else None
+        print_rich(rich_table(headings, rows, title=title))
     print_rich(
         "rank: mean over the seeds of the rank of the best network found, among the "
         f"{found['feasible']:,} feasible ones; 1 is the best. regret: how far its value is from "
-        f"{found['best']:g}, the best"
+        f"{found['best']:g}, the best. s/eval: seconds of the sampler for each evaluation"
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MEDIAN = "median"
 LEAST_ROWS = 10
+LARGEST = 1e100  # of a number, so that squares are finite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +155,7 @@ def _read(path: Path) -> pd.DataFrame:
     damaged = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
     try:
         return pd.read_csv(path, encoding="utf-8-sig")
-    except (ValueError, EOFError, *damaged) as error:
+    except (ValueError, EOFError, OverflowError, *damaged) as error:
         raise ValueError(f"{path}: must be a CSV file; {error}") from None
 
 
@@ -180,11 +181,13 @@ def _gene(path: Path, name: str, column: pd.Series) -> tuple[BaseDistribution, N
 
 
 def _numbers(path: Path, name: str, column: pd.Series) -> Floats:
-    """A column of finite numbers."""
+    """A column of numbers, none larger than LARGEST."""
     import pandas as pd
 
+    if column.dtype == object:  # integers beyond all floats
+        column = column.astype(str)
     found = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
-    wrong = np.flatnonzero(~np.isfinite(found))
+    wrong = np.flatnonzero(~(np.abs(found) <= LARGEST))
     if len(wrong):
         raise ValueError(
             f"{path}, line {wrong[0] + 2}: `{name}` must be a number; "

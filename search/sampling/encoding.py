@@ -1,7 +1,7 @@
 """Candidates as the columns that the Gaussian process is fitted on.
 
 The *trend*: one column for each parameter of three or more numbers, their logarithms where all are
-above 0; one for each choice of every other parameter; one for each cost. A column of numbers is in
+above 0; one for each choice of every other parameter, 64 at most; one for each cost. A column of numbers is in
 standard units, over the choices or over the pool; those of a parameter's choices together are as
 far apart, on average, as two numbers in standard units. The *one-hot*: one column for each choice.
 """
@@ -19,7 +19,7 @@ from search.sampling.costs import Floats
 from search.sampling.grid import CandidateGrid, GridAxis
 from search.sampling.pool import Candidates
 
-MOST_CHOICES = 64  # numbers of more choices than this have no one-hot: near ones are alike
+MOST_CHOICES = 64  # a parameter of more choices has no one-hot
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,5 +115,9 @@ def _numbers(axis: GridAxis, index: np.ndarray) -> Floats:
 
 
 def _apart(size: int, index: np.ndarray) -> Floats:
-    """[n, size]: one-hots whose mean squared distance, of two random choices, is 2."""
+    """[n, size]: one-hots whose mean squared distance, of two random choices, is 2. Many choices
+    have random directions instead, which are nearly as far apart: [n, MOST_CHOICES]."""
+    if size > MOST_CHOICES:
+        directions = np.random.default_rng(size).standard_normal((size, MOST_CHOICES))
+        return np.asarray(directions[index] / np.sqrt(MOST_CHOICES))
     return np.asarray(np.eye(size)[index] * np.sqrt(size / (size - 1)))

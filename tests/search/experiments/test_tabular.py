@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from search.benchmark import main
-from search.experiments.tabular import JOURNAL, PICTURE, RESULT, best_so_far
+from search.experiments.tabular import JOURNAL, PICTURE, RESULT, best_so_far, recorded_runs
 from search.experiments.tabular_runs import SAMPLERS, run_sampler
 from search.experiments.tabular_table import TrainedTable, read_trained_table
-from tests.helpers.hostile import examples
+from space.common.jsonl import JsonLines
+from tests.helpers.hostile import examples, mutated_csv, mutated_json
 
 WORDS = "--genes w,k,op --value acc --cost flops --limit median".split()
 
@@ -230,30 +232,45 @@ def test_damaged_archives(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-TEXT = "\n".join(["w,k,op,acc,flops", *lines()])
+TEXT = "\n".join(["w,k,op,acc,flops", *lines()]) + "\n"
 
 
 def test_property_any_text_is_a_table_or_one_line(tmp_path: Path) -> None:
-    from hypothesis import given
-    from hypothesis import strategies as st
-
     path = tmp_path / "t.csv"
-    pieces = st.sampled_from(
-        ["", "nan", "inf", "1e400", "-", "9" * 400, '"', "\n", ",", "\x00", "é", "True", "0x1"]
-    )
 
-    @examples(60)
-    @given(st.lists(st.tuples(st.integers(0, len(TEXT)), pieces), max_size=3), st.booleans())
-    def check(changes: list[tuple[int, str]], cut: bool) -> None:
-        text = TEXT
-        for place, piece in changes:
-            text = text[:place] + piece + text[place + (3 if cut else 0) :]
-        path.write_text(text)
+    @examples(50)
+    @given(mutated_csv(TEXT))
+    def check(content: bytes) -> None:
+        path.write_bytes(content)
         try:
             table = read(path, limit=None)
         except ValueError as error:
-            assert "\n" not in str(error).strip()
+            assert str(path) in str(error)
             return
         assert np.isfinite(table.value).all() and len(table.rows) >= 1
+
+    check()
+
+
+RUN = {"sampler": "TPE", "seed": 3, "networks": [0, 1, 2], "seconds": 1.5}
+
+
+def test_property_any_line_is_a_run_or_one_line(tmp_path: Path) -> None:
+    table, path = read(write(tmp_path / "t.csv"), limit=None), tmp_path / JOURNAL
+
+    @examples(60)
+    @given(mutated_json(json.dumps(RUN)))
+    def check(line: bytes) -> None:
+        path.write_bytes(b"{}\n" + line.replace(b"\n", b" ") + b"\n")
+        try:
+            with JsonLines(path, what="a comparison", advice="x") as journal:
+                runs = recorded_runs(journal, table, 5)
+        except ValueError as error:
+            assert f"{JOURNAL}, line " in str(error) and "\n" not in str(error)
+            return
+        for (name, _), run in runs.items():
+            assert name in SAMPLERS
+            assert 1 <= len(set(run["networks"])) == len(run["networks"]) <= 5
+            assert table.feasible[run["networks"]].all()
 
     check()

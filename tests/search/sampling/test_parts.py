@@ -120,6 +120,15 @@ def test_a_million_choices_have_no_one_hot() -> None:
     assert np.allclose(found.trend[:, 0], expected, rtol=0.02)
 
 
+def test_many_categories_are_apart_in_few_columns() -> None:
+    grid = CandidateGrid.of({"op": CategoricalDistribution([f"op{i}" for i in range(5000)])})
+    rows = np.arange(0, 5000, 17)[:, None]
+    trend = CandidateEncoding.of(grid, Candidates(rows, {})).columns(Candidates(rows, {})).trend
+    apart = np.square(trend[:, None] - trend).sum(axis=2)
+    assert trend.shape == (len(rows), 64)
+    assert apart[~np.eye(len(rows), dtype=bool)].mean() == pytest.approx(2, rel=0.02)
+
+
 @pytest.mark.parametrize(("mean", "deviation", "best"), [(1, 2, 0), (-3, 1, 0), (0, 0.5, 1.7)])
 def test_expected_improvement_by_integration(mean: float, deviation: float, best: float) -> None:
     def gain(value: float) -> float:
