@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,10 @@ def print_tabular(found: Mapping[str, Any]) -> None:
             ]
             for each in found["samplers"]
         ]
-        headings = ["sampler", "seeds", *(f"{name}@{point}" for point in points), "s/eval"]
-        title = _title(found) if name == "rank" else None
-        print_rich(rich_table(headings, rows, title=title))
+        headings = ["sampler", "seeds", *(f"@{point}" for point in points), "s/eval"]
+        print_rich(rich_table(headings, rows, title=f"{name}: {_title(found)}"))
     print_rich(
-        "rank: mean over the seeds of the rank of the best network found, among the "
+        "@N: after N evaluations, mean over the seeds. rank: of the best network found, among the "
         f"{found['feasible']:,} feasible ones; 1 is the best. regret: how far its value is from "
         f"{found['best']:g}, the best. s/eval: seconds of the sampler for each evaluation"
     )
@@ -44,20 +44,17 @@ def write_tabular(found: Mapping[str, Any], result: Path, picture: Path) -> None
     write_atomic(result, json.dumps(found, indent=1) + "\n")
     with new_figure(picture, (8, 5)) as figure:
         axes = figure.add_subplot()
-        least = min(
-            (value for each in found["samplers"] for value in each["regret"] if value > 0),
-            default=1.0,
-        )
         for each in found["samplers"]:
             evaluations = range(1, len(each["regret"]) + 1)
             seeds = f"{each['sampler']} ({each['seeds']} seeds)"
-            axes.plot(evaluations, [max(v, least / 2) for v in each["regret"]], label=seeds)
+            axes.plot(evaluations, [value or math.nan for value in each["regret"]], label=seeds)
         axes.set_yscale("log")
-        axes.set_xlabel("evaluations (trained networks within the limit)")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set_xlabel("evaluations; a line ends where every seed has found the best network")
         axes.set_ylabel(wrapped(f"mean regret of {found['value']}", 60))
         axes.set_title(wrapped(_title(found), 90), fontsize=10)
         axes.grid(alpha=0.3, which="both")
-        axes.legend(fontsize=9)
+        axes.legend(fontsize=9, loc="upper right")
 
 
 def _title(found: Mapping[str, Any]) -> str:

@@ -1,9 +1,10 @@
 """Candidates as the columns that the Gaussian process is fitted on.
 
 The *trend*: one column for each parameter of three or more numbers, their logarithms where all are
-above 0; one for each choice of every other parameter, 64 at most; one for each cost. A column of numbers is in
-standard units, over the choices or over the pool; those of a parameter's choices together are as
-far apart, on average, as two numbers in standard units. The *one-hot*: one column for each choice.
+above 0; one for each choice of every other parameter, at most 64; one for each cost. A column of
+numbers is in standard units, over the choices or over the pool; those of a parameter's choices
+together are as far apart, on average, as two numbers in standard units. The *one-hot*: one column
+for each choice.
 """
 
 from __future__ import annotations
