@@ -70,7 +70,9 @@ def test_a_cost_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     out, err = capsys.readouterr()
     assert "networks: 160x128, 1 channel, 10 classes" in out
     assert "that error is of networks of 224x224, 3 channels, 1000 classes" in out
-    assert err.splitlines()[0].startswith("searching networks of 160x128, 1 channel, 10 classes")
+    why, start, *_ = err.splitlines()
+    assert why.startswith("the closed form is the score: the estimate is of ImageNet, ")
+    assert start.startswith("searching networks of 160x128, 1 channel, 10 classes")
     assert [line for line in err.splitlines() if "10 of 20 trials" in line]
     record = check_winners(tmp_path, "arm")
     assert record["winners"][0]["latency_mean_abs_error"] is None
