@@ -19,6 +19,8 @@ SHORTENINGS = 12
 DECREASE = 1e-4  # Armijo's, of what the slope foretells
 SMALL = 1e-7  # decrease of the value, relative, at which to stop
 FIRST_MOVE = 0.3
+LONGEST = 10.0  # move, over the largest variable and 1
+FARTHEST = 1e6  # of a variable: what falls that far has no lowest value
 
 ValueAndSlope = Callable[[Floats], tuple[float, Floats]]
 
@@ -32,15 +34,21 @@ def descend(
         function: the value and the gradient at variables [n].
         lowest: the least of each variable, [n].
         stop: takes the value after each step; whether that is enough.
+
+    Returns:
+        The variables, [n]; far out where the function falls without end.
     """
     at = np.maximum(start, lowest)
     value, slope = function(at)
     inverse: Floats | None = None
+    reach = FIRST_MOVE
     for _ in range(STEPS):
         free = (at > lowest) | (slope < 0)
-        move = _direction(inverse, slope, free)
-        if move is None:
+        move = _direction(inverse, slope, free, reach)
+        if move is None or np.abs(at).max() > FARTHEST:
             return at
+        longest = LONGEST * (1 + float(np.abs(at).max()))
+        move = move * min(1.0, longest / float(np.abs(move).max()))
         found = _search(function, at, value, slope, move, lowest)
         if found is None:
             if inverse is None:
@@ -49,6 +57,8 @@ def descend(
             continue
         next_at, next_value, next_slope = found
         inverse = _updated(inverse, next_at - at, next_slope - slope)
+        if inverse is None:
+            reach *= 2  # nothing bends yet
         small = value - next_value <= SMALL * abs(value)
         at, value, slope = next_at, next_value, next_slope
         if small or stop(value):
@@ -56,16 +66,18 @@ def descend(
     return at
 
 
-def _direction(inverse: Floats | None, slope: Floats, free: np.ndarray) -> Floats | None:
+def _direction(
+    inverse: Floats | None, slope: Floats, free: np.ndarray, reach: float
+) -> Floats | None:
     """Where to go, None where nothing is free to."""
     steep = np.where(free, -slope, 0.0)
     size = float(np.sqrt((steep * steep).sum()))
     if not size > 0 or not np.isfinite(size):
         return None
     if inverse is None:
-        return steep * (FIRST_MOVE / size)
+        return steep * (reach / size)
     move = np.where(free, (inverse * steep).sum(axis=1), 0.0)
-    return move if float((move * slope).sum()) < 0 else steep * (FIRST_MOVE / size)
+    return move if float((move * slope).sum()) < 0 else steep * (reach / size)
 
 
 def _search(

@@ -87,9 +87,8 @@ class Steps:
         node = layer.head[arc]
         bound = np.full(total, np.inf)
         for cut, rest in zip(self.cuts, self.rest, strict=True):
-            np.minimum(
-                bound, weighted(cut.weights, sums) + rest[number + 1][node] + cut.constant, bound
-            )
+            own = weighted(cut.weights, sums) + rest[number + 1][node] + cut.constant
+            np.minimum(bound, own, out=bound)
         kept = np.flatnonzero(bound >= least)
         rows = np.column_stack([labels.rows[parent[kept]], layer.rows[arc[kept]].astype(np.int32)])
         return Labels(node[kept], sums[:, kept], rows, bound[kept])
