@@ -17,6 +17,7 @@ from search.sampling.pool import Candidates, joined
 
 SPREAD = 10  # candidates of which the farthest is taken before there are labels
 ROUNDS, CHILDREN, BEST = 3, 1000, 50  # of a pool that is not complete
+HERD = 8  # how many more candidates each further attempt draws from
 MANY = 20_000  # children of such a pool that is used up
 
 
@@ -41,6 +42,7 @@ class Proposer:
         signs: Floats,
         rng: np.random.Generator,
         fixed: Mapping[int, int],
+        attempt: int = 0,
     ) -> tuple[Rows, bool]:
         """The row [axes] to evaluate next, and whether it is new.
 
@@ -48,6 +50,8 @@ class Proposer:
             signs: [objectives], 1 where larger values are better, -1 elsewhere.
             fixed: axis -> the index that it must have, as of a trial that is enqueued with some
                 parameters; disregarded where no candidate has them.
+            attempt: how many proposals other workers have taken at the same moment. Since workers
+                agree on what is best, each then draws one of the best: ever more of them.
         """
         pool = self.known.pool
         fresh = self._fresh(history, fixed, rng)
@@ -66,7 +70,9 @@ class Proposer:
         if not pool.complete and not fixed:
             fresh, value = self._refined(history, model, fresh, value, direction, rng)
         order = rng.permutation(len(fresh))  # among equals a random one
-        return fresh.rows[order[int(np.argmax(value[order]))]], True
+        order = order[np.argsort(-value[order], kind="stable")]
+        most = min(1 + HERD * attempt, int(np.isfinite(value).sum()))
+        return fresh.rows[order[rng.integers(max(most, 1))]], True
 
     def _left(self, history: History) -> NDArray[np.bool_]:
         """Which of the pool no trial has."""

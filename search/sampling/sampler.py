@@ -187,7 +187,7 @@ class G4Sampler(BaseSampler):
             trials = study.get_trials(deepcopy=False)
             history = read_history(grid, trials, signs, trial.number)
             rng = np.random.default_rng([self._seed, trial.number, attempt])
-            row, new = proposer.propose(history, signs, rng, fixed)
+            row, new = proposer.propose(history, signs, rng, fixed, attempt)
             params = grid.params(row)
             storage.set_trial_system_attr(trial._trial_id, PROPOSAL, params)
             others = study.get_trials(deepcopy=False)

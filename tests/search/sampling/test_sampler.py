@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pandas as pd
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import PartialFixedSampler, RandomSampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from search import G4Sampler
@@ -103,6 +107,26 @@ def test_threads_never_take_the_same() -> None:
         n_jobs=4,
     )
     assert len({row(trial) for trial in study.trials}) == 40
+
+
+def work(path: Path, trials: int) -> None:
+    """What one worker of several does."""
+    storage = JournalStorage(JournalFileBackend(str(path)))
+    sampler = limited(startup=6)
+    study = optuna.load_study(study_name="s", storage=storage, sampler=sampler)
+    run(study, trials)
+
+
+@pytest.mark.slow
+def test_processes_never_take_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    storage = JournalStorage(JournalFileBackend(str(path)))
+    study = optuna.create_study(study_name="s", storage=storage, direction="maximize")
+    with ProcessPoolExecutor(4, get_context("spawn")) as workers:
+        for ready in [workers.submit(work, path, 12) for _ in range(4)]:
+            ready.result()
+    assert len({row(trial) for trial in study.trials}) == 48
+    assert {row(trial) for trial in study.trials} <= all_feasible()
 
 
 def test_a_proposal_whose_parameters_are_not_set_yet_is_taken() -> None:
