@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class ResultRow:
             has a reference time (`latency.measure.drift`).
         accuracy: measured: (seed, percent) of each training.
         estimate: of its top-1; None where the estimate is not the score.
+        held: bytes that a budget limits, by the name of their cost.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ResultRow:
     pace: float | None = None
     accuracy: tuple[tuple[int, float], ...] = ()
     estimate: RowEstimate | None = None
+    held: Mapping[str, float] = field(default_factory=dict)
 
     def record(self, header: TableHeader, shape: NetworkShape = IMAGENET) -> dict[str, Any]:
         """The row for JSON, every latency with its source and the table's own error, if that is
@@ -75,6 +77,7 @@ class ResultRow:
             **record,
             "flops": int(self.flops),
             "params": int(self.params),
+            **{name: int(value) for name, value in self.held.items()},
             "latency_s": self.latency_s,
             "latency_source": header.source,
             "latency_mean_abs_error": (error or (None,))[0],
@@ -97,9 +100,16 @@ def result_rows(
     estimates = row_estimates(problem, [row.genes for row in rows])
     rows = [replace(row, estimate=each) for row, each in zip(rows, estimates, strict=True)]
     rows += other_rows(problem.table, reference, shape_of(problem.space))
+    rows = [replace(row, held=_held(problem, row.network)) for row in rows]
     if base is None:
         return rows
     return [replace(r, speed_up=r.latency_s and base.latency_s / r.latency_s) for r in rows]
+
+
+def _held(problem: Problem, network: Network) -> dict[str, float]:
+    """The bytes of a network that budgets limit."""
+    limited = {budget.cost for budget in problem.budgets}
+    return {name: value for name, value in problem.bytes_of(network).items() if name in limited}
 
 
 def estimates_of(rows: Sequence[ResultRow]) -> dict[str, tuple[float, float, float]]:

@@ -23,6 +23,7 @@ from space.common.stats import deviation
 from space.common.text import format_number, print_rich, rich_table
 
 DRIFT_NOTED = 0.02  # a drift since the table's build that is larger is printed
+HELD = {"weight_bytes": "weights", "peak_bytes": "memory"}  # columns, if a budget limits these
 WIDTH = 150  # as wide as the rows: a narrower terminal wraps them, where rich would cut them
 
 
@@ -100,6 +101,7 @@ def print_rows(
         *([("accuracy", _accuracy)] if trained else []),
         ("FLOPs", lambda row: scaled(row.flops, "flops")),
         ("params", lambda row: scaled(row.params, "params")),
+        *(_held(name) for name in HELD if any(name in row.held for row in rows)),
         (f"latency{per}", lambda row: _latency(row.latency_s)),
         *([("run whole", lambda row: _latency(row.measured_s))] if measured else []),
         ("speed-up", lambda row: "-" if row.speed_up is None else f"{row.speed_up:.2f}x"),
@@ -128,6 +130,11 @@ def print_rows(
             if row.estimate is not None and (uncertain := row.estimate.uncertain_text):
                 lines.append(f"  {uncertain}")
     print_rich(*lines, width=WIDTH)
+
+
+def _held(name: str) -> tuple[str, Callable[[ResultRow], str]]:
+    """The column of bytes that a budget limits."""
+    return HELD[name], lambda row: scaled(row.held[name], name) if name in row.held else "-"
 
 
 def estimate_columns() -> list[tuple[str, Callable[[ResultRow], str]]]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,6 +151,28 @@ def test_no_number_is_cut(
         assert f"{row.speed_up:.2f}x" in line
         assert line.rstrip().endswith(f"{row.guidelines.g4:.3f}")
     assert latency_line(gpu) in lines
+
+
+def test_bytes_are_shown_where_a_budget_limits_them(
+    problem: Problem, arm: OpCostModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """ShuffleNet v2 1x has 2,278,604 parameters. The stem's convolution takes an image and writes
+    24 channels at 112x112; the branch that halves 56x56 begins with 24 channels there, the
+    projection at 28x28, and 58 channels at 56x56."""
+    unit, stem = 56**2 * (24 + 58) + 28**2 * 58, 224**2 * 3 + 112**2 * 24
+    limited = replace(problem, budgets=parse_budgets(["146M", "9.5MB", "2MBpeak"]))
+    base = baseline(limited)
+    assert base is not None and base.name == "ShuffleNet v2 1x"
+    (row, *others) = result_rows(limited, base.found, [], base)
+    assert row.held == {"weight_bytes": 4 * 2_278_604, "peak_bytes": 4 * max(unit, stem)}
+    assert row.record(arm.header)["peak_bytes"] == 4 * stem
+    assert {name for other in others for name in other.held} == set(row.held)
+    print_rows([row, *others], arm.header)
+    heading, first, *_ = capsys.readouterr().out.splitlines()
+    assert re.search(r"params +weights +memory +latency", heading)
+    assert re.search(r" 9\.114 MB +1\.806 MB ", first)
+    (row, *_) = result_rows(problem, base.found, [], base)
+    assert not row.held and "peak_bytes" not in row.record(arm.header)
 
 
 @pytest.mark.slow
