@@ -193,6 +193,11 @@ class G4Sampler(BaseSampler):
             others = study.get_trials(deepcopy=False)
             if not new or key(row) not in read_history(grid, others, signs, trial.number).seen:
                 break
+        if any(row[place] != index for place, index in fixed.items()):
+            self._tell_once(
+                "nothing new within the limits has the enqueued parameters of some trial; it may "
+                "exceed them"
+            )
         if not new:
             self._tell_once("every candidate has been tried: a trial is repeated")
         return params

@@ -222,6 +222,16 @@ def test_an_enqueued_part_is_completed_within_the_limit(
         assert row(trial) in all_feasible()
 
 
+def test_an_enqueued_part_that_no_candidate_has(caplog: pytest.LogCaptureFixture) -> None:
+    study = optuna.create_study(sampler=limited(limits=600), direction="maximize")
+    study.enqueue_trial({"width": 64})
+    assert study.ask(SPACE).params["width"] == 64
+    assert ours(caplog) == [
+        "nothing new within the limits has the enqueued parameters of some trial; it may exceed "
+        "them"
+    ]
+
+
 def test_infinite_values_and_equal_values() -> None:
     study = optuna.create_study(sampler=limited(), direction="maximize")
     values = iter([float("-inf"), float("inf"), 1.0, 2.0, *[1.0] * 11])
