@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from space.network.torch_module import NetworkModule
 
 SUFFIX = ".safetensors"
+_NAMED = Record({"name": Text(), "architecture": Text()}, ("name", "architecture"))
 WINNERS = Record(
-    {"winners": Items(Record({"name": Text(), "architecture": Text()}, ("name", "architecture")))},
+    {"winners": Items(_NAMED), "baseline": Maybe(_NAMED)},
     required=("winners",),
 )
 # Of any weights of this project: a search writes the architecture alone, beside weights that are
@@ -63,7 +64,7 @@ def read_network(text: str) -> Network:
     """The network that `text` names, at its published input; its name is the architecture.
 
     `text` is a line of the space, a name of `space.zoo`, winners.json of `search.run` (its first
-    winner; winners.json:NAME for another), or a .safetensors that `evaluator.train` wrote.
+    winner, or the baseline if there is none; winners.json:NAME for another), or a .safetensors that `evaluator.train` wrote.
 
     Raises:
         ValueError: it is none of these; the message names the fault.
@@ -107,7 +108,9 @@ def named_network(text: str, *, kinds: str = "") -> Network:
 
 def _winner(path: Path, name: str) -> str:
     record = read_json(path, WINNERS)
-    found = {row["name"]: row["architecture"] for row in record["winners"]}
+    # Where no network beats the baseline, the baseline is the answer.
+    rows = record["winners"] or filter(None, [record.get("baseline")])
+    found = {row["name"]: row["architecture"] for row in rows}
     if not found or (name and name not in found):
         names = shorten(", ".join(found) or "none", 300).strip("'")
         raise ValueError(f"{path} has the winners {names}; got {shorten(name)}")

@@ -22,7 +22,7 @@ class LabelOptions:
     Args:
         data: images, as `evaluator.open_data` takes them. Without them nothing is trained.
         labels_from: rows of `evaluator.measured` instead of labels, or "shipped".
-        labels: networks to train first; 0: none, the closed form stays the score.
+        labels: networks to train first; 0: none, the score without labels stays.
         recipe: name of the recipe.
         seeds: trainings of each winner.
         retrain_epochs: their epochs.

@@ -183,6 +183,11 @@ def test_what_a_network_is_named_by(tmp_path: Path) -> None:
     assert read_network(f"{path}:b").name.endswith("head=512")
     with pytest.raises(ValueError, match="has the winners fast, b; got 'c'"):
         read_network(f"{path}:c")
+    path.write_text(json.dumps({"winners": [], "baseline": rows[1]}), encoding="utf-8")
+    assert read_network(str(path)) == read_network(f"{path}:b")
+    path.write_text(json.dumps({"winners": [], "baseline": None}), encoding="utf-8")
+    with pytest.raises(ValueError, match="has the winners none; got ''"):
+        read_network(str(path))
     assert read_network("ShuffleNet v2 0.5x") == shufflenet_v2("0.5")
     path.write_text("[]", encoding="utf-8")
     with pytest.raises(ValueError, match=r"winners\.json: the content must be an object"):
