@@ -64,7 +64,8 @@ def read_network(text: str) -> Network:
     """The network that `text` names, at its published input; its name is the architecture.
 
     `text` is a line of the space, a name of `space.zoo`, winners.json of `search.run` (its first
-    winner, or the baseline if there is none; winners.json:NAME for another), or a .safetensors that `evaluator.train` wrote.
+    winner, or the baseline if there is none; winners.json:NAME for another), or a .safetensors
+    that `evaluator.train` wrote.
 
     Raises:
         ValueError: it is none of these; the message names the fault.
