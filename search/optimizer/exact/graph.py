@@ -19,7 +19,7 @@ Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class ArcLayer:
     """n arcs, sorted by the node where they end.
 
     Args:
@@ -37,12 +37,12 @@ class Layer:
     ends: int
 
     @classmethod
-    def of(cls, tail: Indices, head: Indices, sums: Floats, starts: int, ends: int) -> Layer:
+    def of(cls, tail: Indices, head: Indices, sums: Floats, starts: int, ends: int) -> ArcLayer:
         """The layer of arcs in any order, whose rows are their positions."""
         rows = np.argsort(head, kind="stable")
         return cls(tail[rows], head[rows], np.ascontiguousarray(sums[:, rows]), rows, starts, ends)
 
-    def take(self, kept: NDArray[np.bool_]) -> Layer:
+    def take(self, kept: NDArray[np.bool_]) -> ArcLayer:
         """The layer of some arcs, bool [n]."""
         return replace(
             self,
@@ -84,10 +84,10 @@ def _runs(sorted_nodes: Indices) -> Indices:
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
+class PathGraph:
     """Layers, each from the nodes where the one before ends; one first and one last node."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[ArcLayer, ...]
 
     @property
     def arcs(self) -> int:
@@ -167,7 +167,7 @@ class Graph:
             at = np.asarray(np.bincount(layer.tail, taken, layer.starts), float)
         return heat * float(reached[0]), gradient
 
-    def above(self, weights: Floats, least: float) -> Graph:
+    def above(self, weights: Floats, least: float) -> PathGraph:
         """The graph of the arcs through which a path is worth at least `least`."""
         values = self.values(weights)
         before, after = self.from_start(values), self.to_end(values)
@@ -176,4 +176,4 @@ class Graph:
                        >= least)
             for index, layer in enumerate(self.layers)
         ]  # fmt: skip
-        return Graph(tuple(kept))
+        return PathGraph(tuple(kept))

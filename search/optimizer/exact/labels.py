@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search.optimizer.exact.graph import Floats, Graph, Indices, weighted
+from search.optimizer.exact.graph import Floats, Indices, PathGraph, weighted
 from search.optimizer.exact.relaxation import Cut
 
 BATCH = 20_000
@@ -40,7 +40,7 @@ class Labels:
 class Steps:
     """The arcs of each layer in the order in which labels take them."""
 
-    def __init__(self, graph: Graph, cuts: Sequence[Cut]) -> None:
+    def __init__(self, graph: PathGraph, cuts: Sequence[Cut]) -> None:
         self.graph, self.cuts = graph, cuts
         self.rest = [graph.to_end(graph.values(cut.weights)) for cut in cuts]
         first = self.rest[0]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.score.genes import terms
-from search.optimizer.exact.graph import Floats, Graph, Layer
+from search.optimizer.exact.graph import ArcLayer, Floats, PathGraph
 from search.problem.estimate_score import EstimateScore
 from search.problem.problem import CLOSED_FORM, Problem
 from space.architectures.search_space import Genes
@@ -48,7 +48,7 @@ class Pieces:
     """
 
     problem: Problem
-    graph: Graph
+    graph: PathGraph
     lookups: tuple[Lookup, ...]
     scored: int
     caution: float
@@ -61,7 +61,7 @@ class Pieces:
         return self.scored + len(self.scales)
 
     @cached_property
-    def coarse(self) -> Graph:
+    def coarse(self) -> PathGraph:
         """The graph with at most `COARSE` choices of each parameter, evenly spread."""
         layers = []
         for layer, lookup in zip(self.graph.layers, self.lookups, strict=True):
@@ -70,7 +70,7 @@ class Pieces:
             for choice, size in zip(chosen, lookup.sizes, strict=True):
                 kept &= choice % -(-size // COARSE) == 0
             layers.append(layer.take(kept))
-        return Graph(tuple(layers))
+        return PathGraph(tuple(layers))
 
     @property
     def spread(self) -> float:
@@ -213,10 +213,10 @@ def _typical(columns: Sequence[Floats]) -> float:
     return float(np.sqrt(max(least, 1e-6 * most) * most)) or 1.0
 
 
-def _graph(lookups: Sequence[Lookup], sums: Sequence[Floats]) -> Graph:
+def _graph(lookups: Sequence[Lookup], sums: Sequence[Floats]) -> PathGraph:
     """A layer of each table: nodes are the choices that it shares with the tables before and
     after."""
-    layers: list[Layer] = []
+    layers: list[ArcLayer] = []
     before: tuple[int, ...] = ()
     for number, (lookup, own) in enumerate(zip(lookups, sums, strict=True)):
         later = {column for each in lookups[number + 1 :] for column in each.columns}
@@ -232,6 +232,6 @@ def _graph(lookups: Sequence[Lookup], sums: Sequence[Floats]) -> Graph:
                 count *= size[column]
             ends.append((node, count))
         (tail, starts), (head, stops) = ends
-        layers.append(Layer.of(tail, head, own, starts, stops))
+        layers.append(ArcLayer.of(tail, head, own, starts, stops))
         before = after
-    return Graph(tuple(layers))
+    return PathGraph(tuple(layers))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from search.optimizer.exact.graph import Floats, Graph
+from search.optimizer.exact.graph import Floats, PathGraph
 from search.optimizer.exact.labels import Labels, Steps, walk
 from search.optimizer.exact.relaxation import WHOLE, Cell, Cut, Goal, Relaxation, tightest
 from space.architectures.search_space import Genes
@@ -62,7 +62,7 @@ class Region:
     """
 
     cell: Cell
-    graph: Graph
+    graph: PathGraph
     prices: Floats
     bound: float = np.inf
     step: float = np.nan
@@ -170,7 +170,7 @@ class Prover:
         cut = self._cut(region)
         return region.graph.highest(cut.weights) + cut.constant
 
-    def _pruned(self, graph: Graph, cuts: list[Cut], least: float) -> Graph:
+    def _pruned(self, graph: PathGraph, cuts: list[Cut], least: float) -> PathGraph:
         for cut in cuts:
             if graph.arcs:
                 graph = graph.above(cut.weights, least - cut.constant)
@@ -197,7 +197,7 @@ class Prover:
         elif region.graph.paths() <= FEW_PATHS:
             region.step = np.inf
         else:
-            region.step = FIRST_STEP * abs(region.bound)
+            region.step = FIRST_STEP * max(abs(region.bound), 1e-3)  # never 0
 
     def _borrow(self, region: Region) -> None:
         """The prices of the nearest cell that has its own."""
@@ -207,7 +207,7 @@ class Prover:
             if (bound := self._bound(replace(region, prices=prices))) < region.bound:
                 region.bound, region.prices = bound, prices
 
-    def _improve(self, region: Region, graph: Graph, heats: Sequence[float]) -> None:
+    def _improve(self, region: Region, graph: PathGraph, heats: Sequence[float]) -> None:
         """Prices that are better on a graph, if they are on the region's too."""
         relaxation = Relaxation(self.goal, region.cell)
         size = abs(self._bound(region))

@@ -19,7 +19,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from search.optimizer.exact.descent import descend
-from search.optimizer.exact.graph import Floats, Graph
+from search.optimizer.exact.graph import Floats, PathGraph
 from search.optimizer.exact.pieces import LATENCY, Pieces
 
 Cell = tuple[float, float]
@@ -154,7 +154,7 @@ class Relaxation:
 
 def tightest(
     relaxation: Relaxation,
-    graph: Graph,
+    graph: PathGraph,
     start: Floats,
     heats: Sequence[float],
     least: float,

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import Bounds, LinearConstraint, check_grad, milp, minimize
 
 from search.optimizer.exact.descent import descend
-from search.optimizer.exact.graph import Graph, Layer
+from search.optimizer.exact.graph import ArcLayer, PathGraph
 from search.optimizer.exact.labels import Labels, Steps, walk
 from search.optimizer.exact.optimum import optimum
 from search.optimizer.exact.pieces import pieces_of
@@ -17,7 +17,7 @@ from tests.helpers.exact import estimate_problem, every_network, rows_of, tiny_p
 NODES = (1, 3, 2, 4, 1)
 
 
-def random_graph(seed: int) -> Graph:
+def random_graph(seed: int) -> PathGraph:
     random = np.random.default_rng(seed)
     layers = []
     for starts, ends in itertools.pairwise(NODES):
@@ -25,11 +25,11 @@ def random_graph(seed: int) -> Graph:
         tail, head = np.arange(count) % starts, np.arange(count) // 2 % ends
         order = random.permutation(count)
         sums = random.normal(size=(3, count))
-        layers.append(Layer.of(tail[order], head[order], sums, starts, ends))
-    return Graph(tuple(layers))
+        layers.append(ArcLayer.of(tail[order], head[order], sums, starts, ends))
+    return PathGraph(tuple(layers))
 
 
-def every_path(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
+def every_path(graph: PathGraph) -> tuple[np.ndarray, np.ndarray]:
     """The sums [paths, attributes] and rows [paths, layers] of every path, by trying all."""
     sums, rows = [], []
     for arcs in rows_of([len(layer.tail) for layer in graph.layers]):
