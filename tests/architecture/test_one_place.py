@@ -32,7 +32,7 @@ PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # the error alone, which torch raises with weights_only=True
     "pickles": (
         ("pickle", "cPickle", "marshal", "shelve", "joblib"),
-        ("evaluator.training.state",),
+        ("evaluator.training.weights.state",),
     ),
 }
 

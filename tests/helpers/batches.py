@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from evaluator.training.batches import seeded
+from evaluator.training.images.batches import seeded
 
 
 class FixedBatches:

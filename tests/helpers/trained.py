@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from evaluator.training.recipe import SHORT
+from evaluator.training.recipes.recipe import SHORT
 from evaluator.training.source import read_network
 from space.network.resize import on_input
 from space.network.torch_module import NetworkModule, build_module
