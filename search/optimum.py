@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    check_range(vars(args), optimism=(-1000, 1), seconds=(0.001, 86_400))
+    check_range(vars(args), optimism=(-10, 1), seconds=(0.001, 86_400))
     from search.optimizer.exact.report import print_winners, prove_winners
 
     result = prove_winners(

@@ -22,7 +22,7 @@ UNLIMITED = {
     ("evaluator.train", "--save-every"),
     ("evaluator.train", "--lr"),
 }
-SIGNED = {("search.run", "--optimism")}
+SIGNED = {("search.run", "--optimism"), ("search.optimum", "--optimism")}
 
 
 def parser(command: str) -> argparse.ArgumentParser:

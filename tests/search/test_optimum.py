@@ -42,7 +42,7 @@ def test_the_table_says_proven(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--optimism", "2"], "--optimism must be from -1000 to 1; got 2"),
+        (["--optimism", "2"], "--optimism must be from -10 to 1; got 2"),
         (["--seconds", "0"], "--seconds must be from 0.001 to 86400; got 0"),
         (["--budget", "1M"], "no ShuffleNet v2 is within the budget; give a larger one"),
         (["--budget", "much"], "a budget must be"),
