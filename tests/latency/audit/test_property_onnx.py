@@ -198,6 +198,13 @@ def mutated_graph(draw: st.DrawFn) -> bytes:
     return data
 
 
+def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all examples, which no other test writes to."""
+    folder = tmp_path_factory.getbasetemp() / "hostile-models"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def hold(path: Path, data: bytes, *words: str) -> int:
     path.write_bytes(data)
     return run_hostile(
@@ -214,13 +221,13 @@ def test_the_valid_file_is_counted(tmp_path: Path) -> None:
 def test_property_graphs(
     data: bytes, words: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    hold(tmp_path_factory.getbasetemp() / "graph.onnx", data, *words)
+    hold(own_folder(tmp_path_factory) / "graph.onnx", data, *words)
 
 
 @examples(150)
 @given(data=mutated_bytes(valid()))
 def test_property_bytes(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
-    hold(tmp_path_factory.getbasetemp() / "bytes.onnx", data)
+    hold(own_folder(tmp_path_factory) / "bytes.onnx", data)
 
 
 @cache
@@ -261,7 +268,7 @@ def mutated_archive(draw: st.DrawFn) -> dict[str, bytes]:
 def test_property_programs(
     files: dict[str, bytes], cut: int | None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    path = tmp_path_factory.getbasetemp() / "net.pt2"
+    path = own_folder(tmp_path_factory) / "net.pt2"
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
