@@ -9,7 +9,7 @@ run: .venv/.run
 	$(BIN)/python -m search.run --target arm --budget 146M
 
 test: .venv/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest
 
 lint: .venv/.test
 	$(BIN)/ruff check .

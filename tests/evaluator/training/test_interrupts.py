@@ -145,9 +145,10 @@ def test_a_process_is_interrupted_again_and_again(
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
-        # By the signal itself if it comes while Python ends, after the command.
+        # By the signal itself if it comes while Python ends, after the command: then Python, not
+        # the command, says so.
         assert process.returncode in (0, 130, -signal.SIGINT), said
-        assert b"Traceback" not in said, said
+        assert b"Traceback" not in said or process.returncode == -signal.SIGINT, said
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
     for file in FILES:
         ours, theirs = load_file(tmp_path / file), load_file(whole / file)
